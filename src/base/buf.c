@@ -1,0 +1,54 @@
+/* See buf.h. */
+#include "base/buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+
+enum { BUF_MIN_CAP = 64 };
+
+int slice_is(struct slice a, const char *b)
+{
+    size_t n = strlen(b);
+    return a.len == n && memcmp(a.ptr, b, n) == 0;
+}
+
+void buf_fini(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){0};
+}
+
+int buf_reserve(struct buf *b, size_t more, size_t max_bytes)
+{
+    DCHECK(b->len <= b->cap);
+    if (b->len > max_bytes || more > max_bytes - b->len) return ERR_TOO_LONG;
+    size_t need = b->len + more;
+    if (need <= b->cap) return 0;
+
+    size_t cap = b->cap < BUF_MIN_CAP / 2 ? BUF_MIN_CAP : b->cap * 2;
+    if (cap < need) cap = need;
+    uint8_t *data = realloc(b->data, cap);
+    if (!data) return ERR_NOMEM;
+    b->data = data;
+    b->cap = cap;
+    return 0;
+}
+
+int buf_append(struct buf *b, const void *data, size_t len, size_t max_bytes)
+{
+    int err = buf_reserve(b, len, max_bytes);
+    if (err) return err;
+    if (len) memcpy(b->data + b->len, data, len);
+    b->len += len;
+    return 0;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    DCHECK(n <= b->len);
+    b->len -= n;
+    if (b->len) memmove(b->data, b->data + n, b->len);
+}

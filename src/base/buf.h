@@ -1,0 +1,40 @@
+/* A growable byte buffer with a cap named by its user at every growth. It owns its bytes; an empty
+ * one owns nothing, so an idle connection pays for the struct alone. */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A view of bytes owned by somebody else; not NUL-terminated. */
+struct slice {
+    const char *ptr;
+    size_t len;
+};
+
+#define SLICE_LIT(text) ((struct slice){(text), sizeof(text) - 1})
+
+/* True iff a holds exactly the bytes of the C string b. */
+int slice_is(struct slice a, const char *b);
+
+struct buf {
+    uint8_t *data;
+    size_t len;
+    size_t cap;
+};
+
+/* Frees the bytes and leaves an empty buffer. */
+void buf_fini(struct buf *b);
+
+/* Makes room for `more` bytes behind len, so that data[len..len+more) may be written. Capacity at
+ * least doubles. ERR_NOMEM (buffer unchanged) if memory is short; ERR_TOO_LONG if len + more would
+ * pass max_bytes. */
+int buf_reserve(struct buf *b, size_t more, size_t max_bytes);
+
+/* buf_reserve, then copies. data may be NULL iff len is 0. Errors as buf_reserve. */
+int buf_append(struct buf *b, const void *data, size_t len, size_t max_bytes);
+
+/* Drops the first n bytes (n <= len), moving the rest to the front. */
+void buf_drop(struct buf *b, size_t n);
+
+#endif

@@ -1,0 +1,69 @@
+/* The one table of errors. A function that can fail returns 0 or one of these negative codes; the
+ * table says how each is told to a client: the word in a JSON error, the HTTP status, the WebSocket
+ * close code (RFC 6455 section 7.4.1 or Parlor's 4xxx range) and the text a person reads. */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+/* X(symbol, word, HTTP status, close code, text) */
+#define ERR_TABLE(X)                                                                               \
+    X(ERR_NOMEM, "unavailable", 503, 1013, "the server is out of memory")                          \
+    X(ERR_IO, "io", 500, 1011, "input or output failed")                                           \
+    X(ERR_AGAIN, "again", 503, 1013, "not possible right now")                                     \
+    X(ERR_CLOSED, "closed", 400, 1006, "the connection is closed")                                 \
+    X(ERR_BAD_JSON, "bad_json", 400, 1008, "this is not a JSON object")                            \
+    X(ERR_BAD_MESSAGE, "bad_message", 400, 1008,                                                   \
+      "\"message\" has to be a string that is not empty")                                          \
+    X(ERR_TOO_LONG, "too_long", 413, 1009, "the message is too long")                              \
+    X(ERR_BAD_USERNAME, "bad_username", 400, 1008,                                                 \
+      "a user name has 1 to 64 bytes, no control characters, and is not \"system\"")               \
+    X(ERR_RATE_LIMITED, "rate_limited", 429, 4101, "too many messages, wait a moment")             \
+    X(ERR_BAD_ROOM, "bad_room", 400, 1008,                                                         \
+      "a room name has 1 to 128 bytes of UTF-8, no control characters and no '/'")                 \
+    X(ERR_BAD_REQUEST, "bad_request", 400, 1002, "the request is not valid HTTP")                  \
+    X(ERR_BAD_UPGRADE, "bad_upgrade", 400, 1002, "the WebSocket handshake is not valid")           \
+    X(ERR_BAD_VERSION, "bad_version", 426, 1002, "only WebSocket version 13 is supported")         \
+    X(ERR_UPGRADE_REQUIRED, "upgrade_required", 426, 1002, "this is a WebSocket endpoint")         \
+    X(ERR_NOT_FOUND, "not_found", 404, 1008, "there is nothing at this path")                      \
+    X(ERR_BAD_METHOD, "bad_method", 405, 1008, "this method is not allowed here")                  \
+    X(ERR_HEAD_TOO_LARGE, "head_too_large", 431, 1009, "the request head is too large")            \
+    X(ERR_BODY_REFUSED, "body_refused", 413, 1009, "a request body is not accepted here")          \
+    X(ERR_TIMEOUT, "timeout", 408, 1002, "the request took too long")                              \
+    X(ERR_ORIGIN, "forbidden", 403, 4003, "this origin is not allowed")                            \
+    X(ERR_FULL, "server_full", 503, 4100, "the server is full")                                    \
+    X(ERR_DRAINING, "draining", 503, 1012, "the server is restarting")                             \
+    X(ERR_WS_PROTOCOL, "protocol", 400, 1002, "WebSocket protocol violation")                      \
+    X(ERR_WS_UTF8, "bad_utf8", 400, 1007, "text that is not UTF-8")                                \
+    X(ERR_WS_DATA, "bad_data", 400, 1007, "compressed data that cannot be read")                   \
+    X(ERR_WS_BINARY, "binary", 400, 1003, "binary frames are not accepted here")                   \
+    X(ERR_WS_TOO_BIG, "too_big", 413, 1009, "the frame is over the size limit")                    \
+    X(ERR_ABUSE, "abuse", 429, 1008, "refused input over and over")                                \
+    X(ERR_NO_PONG, "no_pong", 408, 4201, "no sign of life, come back")                             \
+    X(ERR_TOO_SLOW, "too_slow", 408, 4202, "too slow, come back and resume")
+
+/* Codes are -1, -2, ... in the order of the table. */
+enum err_index {
+    ERR_OK_INDEX = 0,
+#define X(symbol, word, http, close, text) symbol##_INDEX,
+    ERR_TABLE(X)
+#undef X
+        ERR_COUNT
+};
+
+enum err {
+    ERR_OK = 0,
+#define X(symbol, word, http, close, text) symbol = -(int)symbol##_INDEX,
+    ERR_TABLE(X)
+#undef X
+};
+
+struct err_info {
+    const char *word; /* for "code" in a JSON error, for metrics labels and logs */
+    const char *text; /* for people; fits a close frame (123 bytes) */
+    unsigned http_status;
+    unsigned close_code;
+};
+
+/* The row of a code; err is one of enum err, below 0. Static storage. Any thread. */
+const struct err_info *err_info(int err);
+
+#endif
