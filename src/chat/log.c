@@ -1,0 +1,192 @@
+/* See log.h. */
+#include "chat/log.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "proto/ws_frame.h"
+
+struct chunk {
+    atomic_uint refs;
+    _Atomic uint32_t len; /* published bytes of data */
+    _Atomic(struct chunk *) next;
+    uint64_t base;
+    uint32_t cap; /* bytes of data */
+    uint8_t data[];
+};
+
+static struct chunk *chunk_new(size_t data_bytes)
+{
+    struct chunk *ch = malloc(sizeof *ch + data_bytes);
+    if (!ch) return NULL;
+    atomic_init(&ch->refs, 1);
+    atomic_init(&ch->len, 0);
+    atomic_init(&ch->next, NULL);
+    ch->base = 0;
+    ch->cap = (uint32_t)data_bytes;
+    return ch;
+}
+
+static struct chunk *chunk_ref(struct chunk *ch)
+{
+    atomic_fetch_add_explicit(&ch->refs, 1, memory_order_relaxed);
+    return ch;
+}
+
+/* A loop, not recursion: a long chain held by one slow reader is given back in one call. */
+static void chunk_unref(struct chunk *ch)
+{
+    while (ch && atomic_fetch_sub_explicit(&ch->refs, 1, memory_order_acq_rel) == 1) {
+        struct chunk *next = atomic_load_explicit(&ch->next, memory_order_relaxed);
+        free(ch);
+        ch = next;
+    }
+}
+
+static uint32_t chunk_len(const struct chunk *ch)
+{
+    return atomic_load_explicit(&ch->len, memory_order_acquire);
+}
+
+static struct chunk *chunk_next(const struct chunk *ch)
+{
+    return atomic_load_explicit(&ch->next, memory_order_acquire);
+}
+
+static size_t next_chunk_bytes(const struct log *log, size_t frame_bytes)
+{
+    size_t bytes = LOG_CHUNK_MIN_BYTES;
+    if (log->tail) bytes = (log->tail->cap + sizeof(struct chunk)) * 2;
+    if (bytes > LOG_CHUNK_MAX_BYTES) bytes = LOG_CHUNK_MAX_BYTES;
+    bytes -= sizeof(struct chunk);
+    return frame_bytes > bytes ? frame_bytes : bytes;
+}
+
+uint8_t *log_reserve(struct log *log, size_t n)
+{
+    CHECK(n > 0 && n < UINT32_MAX / 2);
+    struct chunk *tail = log->tail;
+    if (tail) {
+        uint32_t len = atomic_load_explicit(&tail->len, memory_order_relaxed);
+        if (tail->cap - len >= n) return tail->data + len;
+    }
+    if (log->spare && log->spare->cap < n) {
+        free(log->spare);
+        log->spare = NULL;
+    }
+    if (!log->spare) log->spare = chunk_new(next_chunk_bytes(log, n));
+    return log->spare ? log->spare->data : NULL;
+}
+
+void log_commit(struct log *log, size_t n)
+{
+    struct chunk *tail = log->tail;
+    uint32_t len = tail ? atomic_load_explicit(&tail->len, memory_order_relaxed) : 0;
+    if (!tail || tail->cap - len < n) {
+        struct chunk *ch = log->spare;
+        CHECK(ch && ch->cap >= n);
+        log->spare = NULL;
+        ch->base = log->end;
+        atomic_store_explicit(&ch->len, (uint32_t)n, memory_order_release);
+        if (tail) {
+            chunk_ref(ch); /* by its predecessor */
+            atomic_store_explicit(&tail->next, ch, memory_order_release);
+            chunk_unref(tail);
+        }
+        log->tail = ch;
+    } else {
+        atomic_store_explicit(&tail->len, len + (uint32_t)n, memory_order_release);
+    }
+    log->end += n;
+}
+
+void log_release(struct log *log)
+{
+    chunk_unref(log->tail);
+    free(log->spare);
+    log->tail = NULL;
+    log->spare = NULL;
+}
+
+void log_seek_tail(const struct log *log, struct cursor *c, uint64_t offset)
+{
+    CHECK(!c->chunk && log->tail && offset >= log->tail->base && offset <= log->end);
+    c->chunk = chunk_ref(log->tail);
+    c->offset = offset;
+}
+
+void cursor_copy(struct cursor *to, const struct cursor *from)
+{
+    CHECK(!to->chunk);
+    to->chunk = from->chunk ? chunk_ref(from->chunk) : NULL;
+    to->offset = from->offset;
+}
+
+void cursor_rest(struct cursor *c)
+{
+    chunk_unref(c->chunk);
+    c->chunk = NULL;
+}
+
+int cursor_span(const struct cursor *c, uint64_t limit, struct iovec *iov, int max, size_t *bytes)
+{
+    int n = 0;
+    uint64_t at = c->offset;
+    *bytes = 0;
+    for (struct chunk *ch = c->chunk; ch && n < max && at < limit;) {
+        struct chunk *next = chunk_next(ch); /* before len: invariant 1 */
+        uint64_t end = ch->base + chunk_len(ch);
+        uint64_t stop = end < limit ? end : limit;
+        if (at < stop) {
+            iov[n++] = (struct iovec){ch->data + (at - ch->base), (size_t)(stop - at)};
+            *bytes += (size_t)(stop - at);
+            at = stop;
+        }
+        ch = at == end ? next : NULL;
+    }
+    return n;
+}
+
+void cursor_advance(struct cursor *c, uint64_t n)
+{
+    c->offset += n;
+    while (c->chunk) {
+        struct chunk *next = chunk_next(c->chunk);
+        uint64_t end = c->chunk->base + chunk_len(c->chunk);
+        if (c->offset < end || !next) {
+            CHECK(c->offset <= end);
+            return;
+        }
+        chunk_ref(next);
+        chunk_unref(c->chunk);
+        c->chunk = next;
+    }
+    CHECK(n == 0);
+}
+
+uint64_t cursor_frames(const struct cursor *c, uint64_t to)
+{
+    uint64_t frames = 0;
+    for (struct chunk *ch = c->chunk; ch; ch = chunk_next(ch)) {
+        uint64_t end = ch->base + chunk_len(ch);
+        if (end > to) end = to;
+        for (uint64_t at = ch->base; at < end;) {
+            at += ws_frame_size(ch->data + (at - ch->base));
+            if (at > c->offset && at <= to) frames++;
+        }
+        if (end == to) break;
+    }
+    return frames;
+}
+
+struct slice cursor_frame_rest(const struct cursor *c)
+{
+    const struct chunk *ch = c->chunk;
+    if (!ch) return (struct slice){NULL, 0};
+    uint64_t at = ch->base;
+    while (at < c->offset)
+        at += ws_frame_size(ch->data + (at - ch->base));
+    return (struct slice){(const char *)ch->data + (c->offset - ch->base),
+                          (size_t)(at - c->offset)};
+}

@@ -1,0 +1,79 @@
+/* The room log: final WebSocket frames in a chain of immutable, reference-counted chunks.
+ *
+ * Why: fan-out must not cost a queue per member. The bytes of a frame exist once; whoever has to
+ * send them holds a place (struct cursor) in the one log and, only while bytes are pending, a
+ * reference on the chunk of that place.
+ *
+ * Invariants
+ *  1. A byte below chunk->len never changes; len only grows; next is set once, and only after len
+ *     has its last value. So reading needs no lock: load next, then len (both acquire).
+ *  2. A frame never straddles chunks, so data[0] of every chunk begins a frame.
+ *  3. References: one by the log on its tail, one by each chunk on its successor, one by each
+ *     cursor that is not at rest. The chain from any held chunk to the tail is therefore alive.
+ *  4. Offsets count the bytes of the log since it was made and never go back: chunk->base is the
+ *     offset of data[0].
+ *
+ * Threads: log_* calls need the lock of the room that owns the log; cursor_* calls belong to the
+ * cursor's owner and take no lock. */
+#ifndef CHAT_LOG_H
+#define CHAT_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+
+struct chunk;
+
+struct log {
+    struct chunk *tail;  /* NULL while nobody has anything to read */
+    struct chunk *spare; /* reserved, not yet part of the chain */
+    uint64_t end;        /* offset behind the newest byte */
+};
+
+/* A place in a log. chunk is NULL at rest: everything up to offset has been read. */
+struct cursor {
+    struct chunk *chunk;
+    uint64_t offset;
+};
+
+enum {
+    LOG_CHUNK_MIN_BYTES = 4096,  /* whole allocation; doubles while the chain lives, up to: */
+    LOG_CHUNK_MAX_BYTES = 65536, /* a larger frame gets a chunk of its own size */
+};
+
+/* Room for one frame of n bytes (n > 0); NULL if memory is short (the log is unchanged). Valid
+ * until the next log_ call. */
+uint8_t *log_reserve(struct log *log, size_t n);
+
+/* Publishes the n bytes written at the pointer that log_reserve(log, n) returned last. */
+void log_commit(struct log *log, size_t n);
+
+/* Forgets the chunks; cursors that hold some keep theirs. Offsets go on from where they were. */
+void log_release(struct log *log);
+
+/* Sets *c, which is at rest, to the given offset within the tail chunk, which has to exist. */
+void log_seek_tail(const struct log *log, struct cursor *c, uint64_t offset);
+
+/* Sets *to, which is at rest, to the place of *from. */
+void cursor_copy(struct cursor *to, const struct cursor *from);
+
+/* Gives the reference back; the offset stays. */
+void cursor_rest(struct cursor *c);
+
+/* Fills at most max entries with what lies between the cursor and offset `limit` (UINT64_MAX: all
+ * that is published). Returns the number of entries; *bytes gets their sum. */
+int cursor_span(const struct cursor *c, uint64_t limit, struct iovec *iov, int max, size_t *bytes);
+
+/* Moves on by n bytes that cursor_span has shown. */
+void cursor_advance(struct cursor *c, uint64_t n);
+
+/* Number of frames that end behind the cursor and not behind offset `to` (<= what is published). */
+uint64_t cursor_frames(const struct cursor *c, uint64_t to);
+
+/* The rest of the frame the cursor stands in, empty on a frame boundary or at rest. The view lives
+ * as long as the cursor's reference. */
+struct slice cursor_frame_rest(const struct cursor *c);
+
+#endif
