@@ -42,4 +42,9 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
+/* A link of a singly linked chain that ends with NULL. */
+struct slink {
+    struct slink *next;
+};
+
 #endif

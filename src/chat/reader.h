@@ -13,7 +13,7 @@
  * that takes it from there may free it.
  *
  * Threads: a reader, its members and its cursor belong to one worker. A publisher on another thread
- * touches only `dirty`, `start` and `next_dirty`, while the reader is clean and under the room's
+ * touches only `dirty`, `start` and `dirty_link`, while the reader is clean and under the room's
  * lock; the mailbox then hands the reader, and with it these fields, to the worker. */
 #ifndef CHAT_READER_H
 #define CHAT_READER_H
@@ -30,10 +30,10 @@ struct member;
 
 struct reader {
     struct room *room;
-    struct list link;          /* in its log's list, under the room's lock */
-    struct reader *next_dirty; /* owned by whoever turned it dirty, then by the worker's list */
-    struct cursor cursor;      /* the worker's */
-    struct cursor start;       /* from the publisher: where the first unread chunk begins */
+    struct list link;        /* in its log's list, under the room's lock */
+    struct slink dirty_link; /* owned by whoever turned it dirty, then by the worker's list */
+    struct cursor cursor;    /* the worker's */
+    struct cursor start;     /* from the publisher: where the first unread chunk begins */
     struct member **members;
     uint32_t member_count;
     uint32_t current_count;

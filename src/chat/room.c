@@ -88,7 +88,7 @@ static size_t draft_bytes(const struct draft *d)
 }
 
 /* Appends the frame and turns the log's clean readers dirty. */
-static void commit(struct draft *d, struct reader **woken)
+static void commit(struct draft *d, struct slink **woken)
 {
     struct log *log = &d->to->log;
     uint64_t start = log->end;
@@ -104,13 +104,12 @@ static void commit(struct draft *d, struct reader **woken)
         r->dirty = true;
         d->to->dirty_count++;
         log_seek_tail(log, &r->start, start);
-        r->next_dirty = *woken;
-        *woken = r;
+        r->dirty_link.next = *woken;
+        *woken = &r->dirty_link;
     }
 }
 
-int room_publish(struct room *room, struct scribe *s, const struct post *post,
-                 struct reader **woken)
+int room_publish(struct room *room, struct scribe *s, const struct post *post, struct slink **woken)
 {
     struct draft drafts[ENCODING_COUNT] = {0};
     *woken = NULL;

@@ -76,10 +76,10 @@ struct scribe {
 void scribe_fini(struct scribe *s);
 
 /* Numbers the message and appends it to every log that has a reader; all of them or, on error,
- * none. Readers that turned dirty are linked by next_dirty into *woken (NULL-terminated), and the
+ * none. Readers that turned dirty are chained by dirty_link into *woken (NULL-terminated), and the
  * caller hands each to its worker. Returns 0, ERR_NOMEM or ERR_TOO_LONG. Any thread. */
 int room_publish(struct room *room, struct scribe *s, const struct post *post,
-                 struct reader **woken);
+                 struct slink **woken);
 
 /* After reader_flush: true if the reader has read everything (it is clean now), or is detached (it
  * is freed, together with the room if it was the last). False: it stays dirty, flush it again. */

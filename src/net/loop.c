@@ -1,0 +1,102 @@
+/* See loop.h. */
+#include "net/loop.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+
+enum { SLOTS_MIN = 64 };
+static const uint32_t NO_SLOT = UINT32_MAX;
+
+struct loop_slot {
+    void *owner; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+int loop_init(struct loop *loop)
+{
+    *loop = (struct loop){.free_slot = NO_SLOT};
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return loop->epoll_fd < 0 ? ERR_IO : 0;
+}
+
+void loop_fini(struct loop *loop)
+{
+    if (loop->epoll_fd >= 0) close(loop->epoll_fd);
+    free(loop->slots);
+    *loop = (struct loop){.epoll_fd = -1, .free_slot = NO_SLOT};
+}
+
+static int slot_take(struct loop *loop, uint32_t *slot)
+{
+    if (loop->free_slot != NO_SLOT) {
+        *slot = loop->free_slot;
+        loop->free_slot = loop->slots[*slot].next_free;
+        return 0;
+    }
+    if (loop->slot_count == loop->slot_cap) {
+        uint32_t cap = loop->slot_cap ? loop->slot_cap * 2 : SLOTS_MIN;
+        struct loop_slot *slots = realloc(loop->slots, cap * sizeof *slots);
+        if (!slots) return ERR_NOMEM;
+        loop->slots = slots;
+        loop->slot_cap = cap;
+    }
+    *slot = loop->slot_count++;
+    loop->slots[*slot] = (struct loop_slot){0};
+    return 0;
+}
+
+static struct epoll_event event_for(const struct loop *loop, uint32_t slot, uint32_t events)
+{
+    uint64_t generation = loop->slots[slot].generation;
+    return (struct epoll_event){.events = events, .data.u64 = generation << 32 | slot};
+}
+
+int loop_add(struct loop *loop, int fd, uint32_t events, void *owner, uint32_t *slot)
+{
+    CHECK(owner);
+    int err = slot_take(loop, slot);
+    if (err) return err;
+    loop->slots[*slot].owner = owner;
+    struct epoll_event ev = event_for(loop, *slot, events);
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0) return 0;
+    loop_remove(loop, *slot);
+    return ERR_IO;
+}
+
+void loop_set(struct loop *loop, uint32_t slot, int fd, uint32_t events)
+{
+    struct epoll_event ev = event_for(loop, slot, events);
+    int rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
+    CHECK(rc == 0);
+}
+
+void loop_remove(struct loop *loop, uint32_t slot)
+{
+    struct loop_slot *s = &loop->slots[slot];
+    CHECK(s->owner);
+    s->owner = NULL;
+    s->generation++;
+    s->next_free = loop->free_slot;
+    loop->free_slot = slot;
+}
+
+int loop_wait(struct loop *loop, int timeout_ms, struct epoll_event *events, int max)
+{
+    int n = epoll_wait(loop->epoll_fd, events, max, timeout_ms);
+    return n < 0 ? 0 : n;
+}
+
+void *loop_owner(const struct loop *loop, const struct epoll_event *event)
+{
+    const struct loop_slot *s = &loop->slots[(uint32_t)event->data.u64];
+    return s->generation == (uint32_t)(event->data.u64 >> 32) ? s->owner : NULL;
+}
+
+void *loop_owner_at(const struct loop *loop, uint32_t slot)
+{
+    return loop->slots[slot].owner;
+}

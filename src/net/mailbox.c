@@ -1,0 +1,73 @@
+/* See mailbox.h. */
+#include "net/mailbox.h"
+
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+int mailbox_init(struct mailbox *mb)
+{
+    atomic_init(&mb->head, NULL);
+    atomic_init(&mb->asleep, false);
+    mb->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return mb->event_fd < 0 ? ERR_IO : 0;
+}
+
+void mailbox_fini(struct mailbox *mb)
+{
+    if (mb->event_fd >= 0) close(mb->event_fd);
+    mb->event_fd = -1;
+}
+
+void mailbox_post(struct mailbox *mb, struct slink *link)
+{
+    struct slink *head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    do {
+        link->next = head;
+    } while (!atomic_compare_exchange_weak(&mb->head, &head, link));
+    mailbox_wake(mb);
+}
+
+void mailbox_wake(struct mailbox *mb)
+{
+    if (!atomic_load(&mb->asleep) || !atomic_exchange(&mb->asleep, false)) return;
+    uint64_t one = 1;
+    /* The counter cannot overflow: one write per sleep, and the owner reads it on waking. */
+    ssize_t n = write(mb->event_fd, &one, sizeof one);
+    (void)n;
+}
+
+struct slink *mailbox_take(struct mailbox *mb)
+{
+    if (!atomic_load_explicit(&mb->head, memory_order_relaxed)) return NULL;
+    struct slink *newest = atomic_exchange(&mb->head, NULL);
+    struct slink *oldest = NULL;
+    while (newest) {
+        struct slink *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+bool mailbox_sleep(struct mailbox *mb)
+{
+    atomic_store(&mb->asleep, true);
+    if (!atomic_load(&mb->head)) return true;
+    (void)mailbox_awake(mb);
+    return false;
+}
+
+bool mailbox_awake(struct mailbox *mb)
+{
+    if (atomic_exchange(&mb->asleep, false)) return false;
+    uint64_t count;
+    /* The waker cleared the flag just before it writes; what is read too early is read next time.
+     */
+    ssize_t n = read(mb->event_fd, &count, sizeof count);
+    (void)n;
+    return true;
+}

@@ -1,0 +1,42 @@
+/* A worker's mailbox: any thread posts links, one thread takes them all. The link is part of the
+ * sender's object, so posting never allocates and never fails; what arrives is bounded by the
+ * number of such objects.
+ *
+ * The eventfd is written only if the worker sleeps: under load a post costs one compare-and-swap.
+ * Invariant: a link posted before mailbox_sleep returned true wakes the worker; the two sides store
+ * (head, asleep) and then load the other's, in sequentially consistent order, so one of them sees.
+ */
+#ifndef NET_MAILBOX_H
+#define NET_MAILBOX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+
+struct mailbox {
+    _Atomic(struct slink *) head;
+    atomic_bool asleep;
+    int event_fd; /* readable when woken; the owner adds it to its loop */
+};
+
+/* ERR_IO with errno if there is no eventfd. */
+int mailbox_init(struct mailbox *mb);
+void mailbox_fini(struct mailbox *mb);
+
+/* Hands the link, and what it is part of, to the owner. Any thread. */
+void mailbox_post(struct mailbox *mb, struct slink *link);
+
+/* Wakes the owner if it sleeps, without a letter. Any thread. */
+void mailbox_wake(struct mailbox *mb);
+
+/* Takes everything posted so far, oldest first. Owner. */
+struct slink *mailbox_take(struct mailbox *mb);
+
+/* Before waiting: true if there is nothing to take, and the owner may wait on event_fd. Owner. */
+bool mailbox_sleep(struct mailbox *mb);
+
+/* After waiting; returns true if somebody woke the owner. Owner. */
+bool mailbox_awake(struct mailbox *mb);
+
+#endif

@@ -1,0 +1,80 @@
+/* See socket.h. */
+#include "net/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+enum { BACKLOG = 4096 };
+
+static bool set_option(int fd, int level, int name)
+{
+    int on = 1;
+    return setsockopt(fd, level, name, &on, sizeof on) == 0;
+}
+
+static bool listen_on(int fd, const struct addrinfo *ai, bool first)
+{
+    if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR)) return false;
+    if (ai->ai_family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY)) return false;
+    if (!first && !set_option(fd, SOL_SOCKET, SO_REUSEPORT)) return false;
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0) return false;
+    if (first && !set_option(fd, SOL_SOCKET, SO_REUSEPORT)) return false;
+    return set_option(fd, IPPROTO_TCP, TCP_NODELAY) && listen(fd, BACKLOG) == 0;
+}
+
+int socket_listen(const char *host, uint16_t port, bool first)
+{
+    char service[8];
+    snprintf(service, sizeof service, "%u", port);
+    const struct addrinfo hints = {
+        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+        .ai_socktype = SOCK_STREAM,
+    };
+    struct addrinfo *ai = NULL;
+    if (getaddrinfo(host, service, &hints, &ai) != 0) return ERR_BAD_REQUEST;
+
+    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && !listen_on(fd, ai, first)) {
+        int reason = errno;
+        close(fd);
+        errno = reason;
+        fd = -1;
+    }
+    freeaddrinfo(ai);
+    return fd < 0 ? ERR_IO : fd;
+}
+
+uint16_t socket_port(int fd)
+{
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof ss;
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) return 0;
+    if (ss.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&ss)->sin_port);
+}
+
+void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES])
+{
+    memset(ip, 0, SOCKET_IP_BYTES);
+    if (from->ss_family == AF_INET6) {
+        memcpy(ip, &((const struct sockaddr_in6 *)from)->sin6_addr, SOCKET_IP_BYTES);
+    } else if (from->ss_family == AF_INET) {
+        ip[10] = 0xff;
+        ip[11] = 0xff;
+        memcpy(ip + 12, &((const struct sockaddr_in *)from)->sin_addr, 4);
+    }
+}
+
+void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    bool v4 = memcmp(ip, mapped, sizeof mapped) == 0;
+    if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, out, SOCKET_TEXT_MAX)) out[0] = '\0';
+}

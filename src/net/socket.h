@@ -1,0 +1,27 @@
+/* Listening sockets that several workers share and no second process can. */
+#ifndef NET_SOCKET_H
+#define NET_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { SOCKET_IP_BYTES = 16, SOCKET_TEXT_MAX = 80 };
+
+/* Listens on a numeric address with SO_REUSEPORT, non-blocking, TCP_NODELAY (inherited by accepted
+ * sockets). The first socket of an address binds without SO_REUSEPORT, which fails if anybody else
+ * listens there, and joins the group only then: so there is no moment in which a second server
+ * could slip in. Returns the descriptor, or ERR_IO with errno (ERR_BAD_REQUEST: not a numeric
+ * address). */
+int socket_listen(const char *host, uint16_t port, bool first);
+
+/* The port a listening socket got. */
+uint16_t socket_port(int fd);
+
+/* The address as 16 bytes, IPv4 mapped into IPv6. */
+void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES]);
+
+/* Such 16 bytes as text. */
+void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX]);
+
+#endif
