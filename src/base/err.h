@@ -38,7 +38,8 @@
     X(ERR_WS_TOO_BIG, "too_big", 413, 1009, "the frame is over the size limit")                    \
     X(ERR_ABUSE, "abuse", 429, 1008, "refused input over and over")                                \
     X(ERR_NO_PONG, "no_pong", 408, 4201, "no sign of life, come back")                             \
-    X(ERR_TOO_SLOW, "too_slow", 408, 4202, "too slow, come back and resume")
+    X(ERR_TOO_SLOW, "too_slow", 408, 4202, "too slow, come back and resume")                       \
+    X(ERR_CONFIG, "bad_config", 500, 1011, "the configuration is not valid")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

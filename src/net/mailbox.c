@@ -27,14 +27,13 @@ void mailbox_post(struct mailbox *mb, struct slink *link)
     do {
         link->next = head;
     } while (!atomic_compare_exchange_weak(&mb->head, &head, link));
-    mailbox_wake(mb);
+    if (atomic_load(&mb->asleep) && atomic_exchange(&mb->asleep, false)) mailbox_wake(mb);
 }
 
 void mailbox_wake(struct mailbox *mb)
 {
-    if (!atomic_load(&mb->asleep) || !atomic_exchange(&mb->asleep, false)) return;
     uint64_t one = 1;
-    /* The counter cannot overflow: one write per sleep, and the owner reads it on waking. */
+    /* Fails only when the counter is full, and then the owner is woken anyway. */
     ssize_t n = write(mb->event_fd, &one, sizeof one);
     (void)n;
 }
@@ -57,17 +56,18 @@ bool mailbox_sleep(struct mailbox *mb)
 {
     atomic_store(&mb->asleep, true);
     if (!atomic_load(&mb->head)) return true;
-    (void)mailbox_awake(mb);
+    mailbox_awake(mb);
     return false;
 }
 
-bool mailbox_awake(struct mailbox *mb)
+void mailbox_awake(struct mailbox *mb)
 {
-    if (atomic_exchange(&mb->asleep, false)) return false;
+    atomic_store(&mb->asleep, false);
+}
+
+void mailbox_on_event(struct mailbox *mb)
+{
     uint64_t count;
-    /* The waker cleared the flag just before it writes; what is read too early is read next time.
-     */
     ssize_t n = read(mb->event_fd, &count, sizeof count);
     (void)n;
-    return true;
 }

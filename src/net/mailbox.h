@@ -27,7 +27,7 @@ void mailbox_fini(struct mailbox *mb);
 /* Hands the link, and what it is part of, to the owner. Any thread. */
 void mailbox_post(struct mailbox *mb, struct slink *link);
 
-/* Wakes the owner if it sleeps, without a letter. Any thread. */
+/* Makes event_fd readable in any case. Any thread. */
 void mailbox_wake(struct mailbox *mb);
 
 /* Takes everything posted so far, oldest first. Owner. */
@@ -36,7 +36,10 @@ struct slink *mailbox_take(struct mailbox *mb);
 /* Before waiting: true if there is nothing to take, and the owner may wait on event_fd. Owner. */
 bool mailbox_sleep(struct mailbox *mb);
 
-/* After waiting; returns true if somebody woke the owner. Owner. */
-bool mailbox_awake(struct mailbox *mb);
+/* After waiting. Owner. */
+void mailbox_awake(struct mailbox *mb);
+
+/* The loop reports event_fd readable. Owner. */
+void mailbox_on_event(struct mailbox *mb);
 
 #endif

@@ -1,0 +1,387 @@
+/* See config.h.
+ *
+ * One pass over the command line finds what decides how the rest is read (--help, --config); then
+ * the sources are applied from the weakest to the strongest, each value through the one parser of
+ * config_value.c. The first mistake ends it: err is set once, with the place it was found at.
+ *
+ * inih reads the file, but through a reader of ours, which counts lines for the messages and
+ * refuses what inih would pass over in silence: lines longer than its buffer and NUL bytes. It also
+ * drops leading white space, so that an indented key is a key and not a continuation of the line
+ * above. */
+#include "ops/config.h"
+
+#include "ops/config_value.h"
+
+#include "base/check.h"
+#include "base/err.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FILE_LINES_MAX = 10000, /* lines of a configuration file */
+    OPTIONS_MAX = 64,       /* rows of the table, at most */
+    SHOWN_MAX = 64,         /* bytes of a bad value that are shown */
+};
+
+enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_ARGUMENTS };
+
+#define ENV_PREFIX "PARLOR_"
+
+struct loader {
+    struct config *config;
+    char *errbuf;
+    size_t errlen;
+    int err; /* the first mistake; errbuf tells of it */
+
+    enum source source;
+    const char *path; /* of the file */
+    FILE *file;
+    unsigned line;                 /* of the file; being read, from 1 */
+    enum source from[OPTIONS_MAX]; /* who set each option last */
+    unsigned line_of[OPTIONS_MAX]; /* where the file set it */
+};
+
+/* Makes text from outside fit for an error line: no control characters, not too long. */
+static const char *shown(const char *text, char out[SHOWN_MAX + 4])
+{
+    size_t n = 0;
+    for (; text[n] && n < SHOWN_MAX; n++) {
+        unsigned char c = (unsigned char)text[n];
+        out[n] = c < 0x20 || c >= 0x7f ? '?' : (char)c;
+    }
+    snprintf(out + n, 4, "%s", text[n] ? "..." : "");
+    return out;
+}
+
+/* Records the first mistake, behind the place where it stands. */
+__attribute__((format(printf, 3, 4))) static int fail(struct loader *l, int err, const char *format,
+                                                      ...)
+{
+    if (l->err) return l->err;
+    l->err = err;
+    int n = 0;
+    if (l->source == SOURCE_FILE && l->line > 0)
+        n = snprintf(l->errbuf, l->errlen, "%.256s:%u: ", l->path, l->line);
+    else if (l->source == SOURCE_FILE)
+        n = snprintf(l->errbuf, l->errlen, "%.256s: ", l->path);
+    else if (l->source == SOURCE_ENVIRONMENT)
+        n = snprintf(l->errbuf, l->errlen, "environment: ");
+    else if (l->source == SOURCE_ARGUMENTS)
+        n = snprintf(l->errbuf, l->errlen, "command line: ");
+    if (n < 0 || (size_t)n >= l->errlen) return err;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(l->errbuf + n, l->errlen - (size_t)n, format, args);
+    va_end(args);
+    return err;
+}
+
+/* The name of an option as its source spells it. */
+static const char *spelled(const struct loader *l, const char *key, char out[CONFIG_KEY_MAX + 16])
+{
+    const char *prefix = l->source == SOURCE_ENVIRONMENT ? ENV_PREFIX
+                         : l->source == SOURCE_ARGUMENTS ? "--"
+                                                         : "";
+    size_t n = (size_t)snprintf(out, CONFIG_KEY_MAX + 16, "%s%.*s", prefix, CONFIG_KEY_MAX, key);
+    for (size_t i = 0; l->source == SOURCE_ENVIRONMENT && i < n; i++)
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+    return out;
+}
+
+/* key as the user wrote it, with what its source puts before it. */
+static int fail_unknown(struct loader *l, const char *written, const char *key)
+{
+    char safe[SHOWN_MAX + 4];
+    char name[CONFIG_KEY_MAX + 16];
+    const struct config_option *near = config_option_nearest(key);
+    if (!near)
+        return fail(l, ERR_CONFIG, "%s: unknown option; --help lists them all",
+                    shown(written, safe));
+    return fail(l, ERR_CONFIG, "%s: unknown option; did you mean %s?", shown(written, safe),
+                spelled(l, near->key, name));
+}
+
+/* Sets one option from the source being read. */
+static int apply(struct loader *l, const struct config_option *o, const char *value)
+{
+    size_t i = (size_t)(o - config_options);
+    char name[CONFIG_KEY_MAX + 16];
+    bool only_arguments =
+        o->kind == CONFIG_KIND_ACTION || (o->kind == CONFIG_KIND_FILE && l->source == SOURCE_FILE);
+    if (only_arguments)
+        return fail(l, ERR_CONFIG, "%s: only possible %s", spelled(l, o->key, name),
+                    o->kind == CONFIG_KIND_FILE ? "on the command line and in the environment"
+                                                : "on the command line");
+    if (o->kind == CONFIG_KIND_FILE) return 0; /* it was read first */
+
+    bool list = o->kind == CONFIG_KIND_LISTEN || o->kind == CONFIG_KIND_ORIGINS;
+    if (l->source == SOURCE_FILE && l->line_of[i] && !list)
+        return fail(l, ERR_CONFIG, "%s: given twice, first in line %u", o->key, l->line_of[i]);
+    if (l->from[i] != l->source) config_value_clear(l->config, o);
+    l->from[i] = l->source;
+    l->line_of[i] = l->line;
+
+    char why[CONFIG_ALLOWED_MAX];
+    char safe[SHOWN_MAX + 4];
+    int err = config_value_set(l->config, o, value, why);
+    if (err == ERR_CONFIG)
+        return fail(l, err, "%s: \"%s\" is not allowed; expected %s", spelled(l, o->key, name),
+                    shown(value, safe), why);
+    return err ? fail(l, err, "out of memory") : 0;
+}
+
+static int apply_defaults(struct loader *l)
+{
+    CHECK(config_option_count <= OPTIONS_MAX);
+    l->source = SOURCE_DEFAULT;
+    for (size_t i = 0; i < config_option_count && !l->err; i++) {
+        if (config_options[i].fallback) apply(l, &config_options[i], config_options[i].fallback);
+    }
+    CHECK(l->err != ERR_CONFIG); /* a row of the table contradicts itself */
+    return l->err;
+}
+
+/* --- command line --- */
+
+/* Splits the argument at argv[*i] into option and value, and moves *i past what it used. */
+static int read_argument(struct loader *l, int argc, char **argv, int *i,
+                         const struct config_option **o, const char **value)
+{
+    const char *arg = argv[(*i)++];
+    char safe[SHOWN_MAX + 4];
+    if (strcmp(arg, "-h") == 0) arg = "--help";
+    if (arg[0] != '-' || arg[1] == '\0' || strcmp(arg, "--") == 0)
+        return fail(l, ERR_CONFIG, "\"%s\" is not an option; options begin with --",
+                    shown(arg, safe));
+
+    const char *start = arg + strspn(arg, "-");
+    const char *equals = strchr(start, '=');
+    size_t len = equals ? (size_t)(equals - start) : strlen(start);
+    char key[CONFIG_KEY_MAX];
+    snprintf(key, sizeof key, "%.*s", (int)(len < sizeof key ? len : sizeof key - 1), start);
+    *o = len < sizeof key && start - arg == 2 ? config_option_find(key) : NULL;
+    if (!*o) return fail_unknown(l, arg, key);
+
+    *value = equals ? equals + 1 : NULL;
+    bool alone = (*o)->kind == CONFIG_KIND_ACTION || (*o)->kind == CONFIG_KIND_FLAG;
+    if ((*o)->kind == CONFIG_KIND_ACTION && equals)
+        return fail(l, ERR_CONFIG, "--%s: takes no value", (*o)->key);
+    if (alone && !equals) *value = "on";
+    if (*value) return 0;
+    if (*i < argc && strncmp(argv[*i], "--", 2) != 0) {
+        *value = argv[(*i)++];
+        return 0;
+    }
+    char allowed[CONFIG_ALLOWED_MAX];
+    config_value_allowed(*o, allowed);
+    return fail(l, ERR_CONFIG, "--%s: a value is missing; expected %s", (*o)->key, allowed);
+}
+
+/* Finds the action and the name of the file; stops at --help and --version. */
+static int survey_arguments(struct loader *l, int argc, char **argv)
+{
+    l->source = SOURCE_ARGUMENTS;
+    for (int i = 1; i < argc;) {
+        const struct config_option *o;
+        const char *value;
+        if (read_argument(l, argc, argv, &i, &o, &value)) return l->err;
+        if (o->kind == CONFIG_KIND_FILE) l->path = value;
+        if (o->kind != CONFIG_KIND_ACTION) continue;
+        l->config->action = (enum config_action)o->max;
+        if (o->max == CONFIG_HELP || o->max == CONFIG_VERSION) return 0;
+    }
+    return 0;
+}
+
+static int apply_arguments(struct loader *l, int argc, char **argv)
+{
+    l->source = SOURCE_ARGUMENTS;
+    for (int i = 1; i < argc && !l->err;) {
+        const struct config_option *o;
+        const char *value;
+        if (read_argument(l, argc, argv, &i, &o, &value)) return l->err;
+        if (o->kind != CONFIG_KIND_ACTION) apply(l, o, value);
+    }
+    return l->err;
+}
+
+/* --- environment --- */
+
+/* Kubernetes gives every pod variables named after the services of its namespace; a service called
+ * parlor must not keep the server of that name from starting. */
+static bool is_service_link(const char *name, size_t len, const char *value)
+{
+    static const char host[] = "_SERVICE_HOST";
+    static const char port[] = "_PORT";
+    char text[256];
+    if (len >= sizeof text) return false;
+    memcpy(text, name, len);
+    text[len] = '\0';
+    bool ends_host = len >= sizeof host && strcmp(text + len - (sizeof host - 1), host) == 0;
+    bool ends_port = len >= sizeof port && strcmp(text + len - (sizeof port - 1), port) == 0;
+    bool protocol = strstr(text, "_TCP") || strstr(text, "_UDP") || strstr(text, "_SCTP");
+    return ends_host || strstr(text, "_SERVICE_PORT") || (ends_port && strstr(value, "://")) ||
+           (strstr(text, "_PORT_") && protocol);
+}
+
+static int apply_environment(struct loader *l, char **env)
+{
+    l->source = SOURCE_ENVIRONMENT;
+    l->line = 0;
+    for (; *env && !l->err; env++) {
+        const char *equals = strchr(*env, '=');
+        if (!equals || strncmp(*env, ENV_PREFIX, sizeof ENV_PREFIX - 1) != 0) continue;
+        size_t len = (size_t)(equals - *env);
+        if (is_service_link(*env, len, equals + 1)) continue;
+
+        char name[CONFIG_KEY_MAX + sizeof ENV_PREFIX];
+        size_t shown_len = len < sizeof name ? len : sizeof name - 1;
+        snprintf(name, sizeof name, "%.*s", (int)shown_len, *env);
+        const char *key = name + sizeof ENV_PREFIX - 1;
+        const struct config_option *o = len < sizeof name ? config_option_find(key) : NULL;
+        if (o)
+            apply(l, o, equals + 1);
+        else
+            fail_unknown(l, name, key);
+    }
+    return l->err;
+}
+
+static void survey_environment(struct loader *l, char **env)
+{
+    static const char name[] = ENV_PREFIX "CONFIG=";
+    for (; *env && !l->path; env++) {
+        if (strncmp(*env, name, sizeof name - 1) == 0) l->path = *env + sizeof name - 1;
+    }
+}
+
+/* --- file --- */
+
+/* Reads one line into out (at most size - 1 bytes, newline included). False at the end or a
+ * mistake. */
+static bool read_line(struct loader *l, char *out, size_t size)
+{
+    size_t n = 0;
+    bool comment = false;
+    for (int c = getc(l->file); c != EOF; c = getc(l->file)) {
+        if (n == 0 && !comment) {
+            if (c != '\n' && isspace(c)) continue;
+            comment = c == '#' || c == ';';
+        }
+        if (c == '\0') {
+            fail(l, ERR_CONFIG, "this is not a text file");
+            return false;
+        }
+        if (!comment && n + 2 > size) {
+            fail(l, ERR_CONFIG, "longer than %zu bytes; a list may be given in several lines",
+                 size - 2);
+            return false;
+        }
+        if (!comment || c == '\n') out[n++] = (char)c;
+        if (c == '\n') break;
+    }
+    out[n] = '\0';
+    if (ferror(l->file)) fail(l, ERR_IO, "cannot be read: %s", strerror(errno));
+    return !l->err && (n > 0 || comment);
+}
+
+static char *on_ini_line(char *out, int size, void *arg)
+{
+    struct loader *l = arg;
+    if (l->err) return NULL;
+    l->line++;
+    if (l->line > FILE_LINES_MAX) {
+        fail(l, ERR_CONFIG, "more than %d lines", FILE_LINES_MAX);
+        return NULL;
+    }
+    return read_line(l, out, (size_t)size) ? out : NULL;
+}
+
+static int on_ini_value(void *arg, const char *section, const char *key, const char *value)
+{
+    struct loader *l = arg;
+    if (l->err) return 0;
+    char safe[SHOWN_MAX + 4];
+    if (*section && strcmp(section, "parlor") != 0)
+        return fail(l, ERR_CONFIG, "unknown section [%s]; none is needed, [parlor] is allowed",
+                    shown(section, safe)) == 0;
+    const struct config_option *o = config_option_find(key);
+    if (!o) return fail_unknown(l, key, key) == 0;
+    return apply(l, o, value) == 0;
+}
+
+static int apply_file(struct loader *l)
+{
+    if (!l->path) return 0;
+    char safe[SHOWN_MAX + 4];
+    l->file = fopen(l->path, "re");
+    if (!l->file) {
+        int why = errno;
+        l->source = SOURCE_DEFAULT; /* the message names the file itself */
+        return fail(l, ERR_IO, "configuration file \"%s\": %s", shown(l->path, safe),
+                    strerror(why));
+    }
+    l->source = SOURCE_FILE;
+    l->line = 0;
+    int bad_line = ini_parse_stream((ini_reader)on_ini_line, l, on_ini_value, l);
+    fclose(l->file);
+    l->file = NULL;
+    bool syntax = bad_line > 0 && (!l->err || (unsigned)bad_line < l->line);
+    if (syntax) {
+        l->err = 0;
+        l->line = (unsigned)bad_line;
+        fail(l, ERR_CONFIG, "expected KEY = VALUE, [parlor] or a comment");
+    } else if (bad_line < 0) {
+        fail(l, ERR_NOMEM, "out of memory");
+    }
+    l->line = 0;
+    return l->err;
+}
+
+/* --- together --- */
+
+/* What no single value shows. */
+static int check_together(struct loader *l)
+{
+    const struct config *c = l->config;
+    l->source = SOURCE_DEFAULT;
+    if (c->max_frame_bytes && c->max_message_bytes > c->max_frame_bytes)
+        return fail(l, ERR_CONFIG,
+                    "max-message-bytes (%" PRIu32 ") is larger than max-frame-bytes (%" PRIu32
+                    "), so the largest messages could never arrive; change one of them",
+                    c->max_message_bytes, c->max_frame_bytes);
+    if (c->lag_max_bytes && c->max_message_bytes > c->lag_max_bytes)
+        return fail(l, ERR_CONFIG,
+                    "max-message-bytes (%" PRIu32 ") is larger than lag-max-bytes (%" PRIu32
+                    "), so one message could cut a whole room; change one of them",
+                    c->max_message_bytes, c->lag_max_bytes);
+    return 0;
+}
+
+int config_load(int argc, char **argv, char **env, struct config *out, char *errbuf, size_t errlen)
+{
+    CHECK(errlen > 0);
+    *out = (struct config){0};
+    errbuf[0] = '\0';
+    struct loader l = {.config = out, .errbuf = errbuf, .errlen = errlen};
+    if (survey_arguments(&l, argc, argv) || apply_defaults(&l)) goto out;
+    if (out->action == CONFIG_HELP || out->action == CONFIG_VERSION) goto out;
+    survey_environment(&l, env);
+    if (apply_file(&l) || apply_environment(&l, env) || apply_arguments(&l, argc, argv)) goto out;
+    check_together(&l);
+out:
+    if (l.err) config_fini(out);
+    return l.err;
+}
+
+void config_fini(struct config *config)
+{
+    for (size_t i = 0; i < config_option_count; i++)
+        config_value_clear(config, &config_options[i]);
+}

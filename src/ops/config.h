@@ -1,0 +1,93 @@
+/* The server's options: one table (config_table.h) feeds the command line, the environment, the
+ * file, --help, --print-config and docs/operations.md, so that none of them can disagree.
+ *
+ * Each option is known under one name: `--max-connections 10` or `--max-connections=10`,
+ * PARLOR_MAX_CONNECTIONS=10, and `max-connections = 10` in the INI file of --config. Precedence:
+ * command line, environment, file, default. A list given at one level replaces that of the lower
+ * ones. Anything not understood stops the start with one line: where it stood, the key, the value,
+ * what is allowed. Running with half of what the operator asked for is never an answer.
+ *
+ * Only main includes this; every module takes an options struct of its own. */
+#ifndef OPS_CONFIG_H
+#define OPS_CONFIG_H
+
+#include "ops/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    CONFIG_LISTEN_MAX = 16,        /* addresses after localhost and * became two each */
+    CONFIG_ORIGINS_MAX = 32,       /* origins in the list */
+    CONFIG_ORIGIN_BYTES_MAX = 255, /* bytes of one origin */
+    CONFIG_ERROR_BYTES = 1024,     /* an errbuf of this size never cuts a message */
+};
+
+enum config_action {
+    CONFIG_RUN,     /* start the server */
+    CONFIG_HELP,    /* config_help, exit 0 */
+    CONFIG_VERSION, /* print PARLOR_VERSION, exit 0 */
+    CONFIG_CHECK,   /* everything was understood: say so, exit 0 */
+    CONFIG_PRINT,   /* config_print, exit 0 */
+};
+
+struct config_address {
+    char host[64]; /* numeric, as getaddrinfo(AI_NUMERICHOST) takes it; no brackets; may have %scope
+                    */
+    uint16_t port; /* 0: any free port */
+    bool optional; /* one of a pair (localhost, *): may be skipped where the machine lacks that
+                    * address family, as long as the other of the pair listens */
+};
+
+struct config {
+    enum config_action action;
+
+    struct config_address listen[CONFIG_LISTEN_MAX];
+    size_t listen_count; /* at least 1 */
+    uint32_t workers;    /* 0: one per core */
+
+    /* Limits; 0 means none. */
+    uint32_t max_connections;
+    uint32_t max_connections_per_ip;
+    uint32_t max_frame_bytes;
+    uint32_t max_message_bytes; /* at most max_frame_bytes where both are set */
+    uint32_t rate;              /* messages per 10 s and connection, with a burst of as many */
+    uint32_t lag_max_bytes;
+
+    uint32_t handshake_timeout_ms;
+    uint32_t keepalive_timeout_ms;
+    uint32_t ping_interval_ms;
+    uint32_t drain_timeout_ms;
+
+    char *origins[CONFIG_ORIGINS_MAX]; /* lower case, as browsers send them; owned */
+    size_t origin_count;               /* 0: any origin */
+    bool compression;
+    bool echo;
+
+    enum log_format log_format;
+    enum log_level log_level;
+};
+
+/* Fills out from the defaults, the file, the environment (env: NULL-terminated, NAME=value) and
+ * the command line. Returns 0 and out is owned by the caller, for config_fini; or -1 (ERR_*) with
+ * one line without newline in errbuf, and out holds nothing to free. --help and --version win over
+ * everything else that was given, mistakes in the environment and file included. Nothing of argv or
+ * env is kept. One thread, before others start: inih and getenv are not made for more. */
+int config_load(int argc, char **argv, char **env, struct config *out, char *errbuf, size_t errlen);
+
+/* Frees what config_load gave. Harmless when zeroed or called twice. */
+void config_fini(struct config *config);
+
+/* Prints every option with its value in force as an INI file that config_load reads back to the
+ * same configuration. */
+void config_print(const struct config *config, FILE *out);
+
+/* Prints the text of --help, at most 100 columns. */
+void config_help(FILE *out);
+
+/* Prints the options as Markdown tables, for docs/operations.md. */
+void config_document(FILE *out);
+
+#endif

@@ -1,0 +1,159 @@
+/* See config_table.h. */
+#include "ops/config_table.h"
+
+#include "base/check.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <string.h>
+
+#define KIB (UINT64_C(1) << 10)
+#define GIB (UINT64_C(1) << 30)
+#define SECOND UINT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define FIELD(name) offsetof(struct config, name)
+
+const struct config_option config_options[] = {
+    {"listen", CONFIG_KIND_LISTEN, CONFIG_GROUP_ADDRESS, FIELD(listen), 0, 0, NULL, "ADDR:PORT",
+     "localhost:8000",
+     "Address to listen on; may be given several times. localhost is 127.0.0.1 and ::1, * is every "
+     "address of the machine, a port alone is on localhost. Port 0 takes a free one."},
+    {"workers", CONFIG_KIND_COUNT, CONFIG_GROUP_ADDRESS, FIELD(workers), 1, 256, "auto", "N",
+     "auto", "Worker threads. auto is one for each processor core."},
+
+    {"max-connections", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(max_connections), 1,
+     100000000, "none", "N", "none",
+     "Connections at one time, all workers together; more are answered with 503. Without it the "
+     "open-file limit is the limit."},
+    {"max-connections-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS,
+     FIELD(max_connections_per_ip), 1, 100000000, "none", "N", "none",
+     "Connections at one time from one address. Leave it off behind a proxy, which is one address "
+     "for everybody."},
+    {"max-frame-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(max_frame_bytes), 128, GIB,
+     "none", "SIZE", "64k",
+     "Largest WebSocket message taken from a client, decompressed, all fragments together; a "
+     "larger "
+     "one closes the connection with 1009."},
+    {"max-message-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(max_message_bytes), 1, GIB,
+     "none", "SIZE", "16k",
+     "Largest chat text, in bytes of UTF-8; a longer one is refused with too_long."},
+    {"rate", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(rate), 1, 1000000, "none", "N", "20",
+     "Messages a connection may send in 10 seconds, as many of them at once; more are refused with "
+     "rate_limited."},
+    {"lag-max-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(lag_max_bytes), 4 * KIB, GIB,
+     "none", "SIZE", "1m",
+     "How far a slow reader may lag behind its room before it is closed with 4202."},
+
+    {"handshake-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(handshake_timeout_ms),
+     10, 10 * MINUTE, NULL, "TIME", "10s",
+     "Time a new connection has to send its first request whole."},
+    {"keepalive-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(keepalive_timeout_ms),
+     10, 60 * MINUTE, NULL, "TIME", "15s",
+     "Time an HTTP connection may stay idle between requests."},
+    {"ping-interval", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(ping_interval_ms), 10,
+     60 * MINUTE, NULL, "TIME", "25s",
+     "Time between pings to a WebSocket; a peer silent for two of them is cut. Keep it below the "
+     "idle timeout of any proxy on the way."},
+    {"drain-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(drain_timeout_ms), 0,
+     60 * MINUTE, NULL, "TIME", "10s",
+     "Time to close all connections in a paced way after SIGTERM or SIGINT."},
+
+    {"origins", CONFIG_KIND_ORIGINS, CONFIG_GROUP_PROTOCOL, FIELD(origins), 0, 0, NULL, "LIST", "*",
+     "Web origins whose pages may open a WebSocket, separated by commas; * or nothing is any. Only "
+     "browsers send an Origin, other clients pass; the check matters once the server acts on "
+     "cookies."},
+    {"compression", CONFIG_KIND_BOOL, CONFIG_GROUP_PROTOCOL, FIELD(compression), 0, 1, NULL,
+     "on|off", "on", "permessage-deflate for clients that offer it."},
+    {"echo", CONFIG_KIND_FLAG, CONFIG_GROUP_PROTOCOL, FIELD(echo), 0, 1, NULL, "", "off",
+     "Serve /ws/echo/, which sends every message back as it came, for conformance suites. Not for "
+     "production."},
+
+    {"log-format", CONFIG_KIND_FORMAT, CONFIG_GROUP_LOG, FIELD(log_format), 0, LOG_JSON, NULL,
+     "text|json", "text", "Log lines for people or for machines; they go to standard error."},
+    {"log-level", CONFIG_KIND_LEVEL, CONFIG_GROUP_LOG, FIELD(log_level), 0, LOG_ERROR, NULL,
+     "LEVEL", "info", "Least level that is logged: debug, info, warn or error."},
+
+    {"config", CONFIG_KIND_FILE, CONFIG_GROUP_ACTIONS, 0, 0, 0, NULL, "FILE", NULL,
+     "Read options from an INI file: one KEY = VALUE a line, keys as here without the dashes in "
+     "front."},
+    {"check-config", CONFIG_KIND_ACTION, CONFIG_GROUP_ACTIONS, 0, 0, CONFIG_CHECK, NULL, "", NULL,
+     "Read all options, report the first mistake if there is one, and exit."},
+    {"print-config", CONFIG_KIND_ACTION, CONFIG_GROUP_ACTIONS, 0, 0, CONFIG_PRINT, NULL, "", NULL,
+     "Print the options in force as an INI file for --config, and exit."},
+    {"help", CONFIG_KIND_ACTION, CONFIG_GROUP_ACTIONS, 0, 0, CONFIG_HELP, NULL, "", NULL,
+     "Print this text and exit."},
+    {"version", CONFIG_KIND_ACTION, CONFIG_GROUP_ACTIONS, 0, 0, CONFIG_VERSION, NULL, "", NULL,
+     "Print the version and exit."},
+};
+
+const size_t config_option_count = sizeof config_options / sizeof config_options[0];
+
+static const char *const titles[CONFIG_GROUP_COUNT] = {
+    [CONFIG_GROUP_ADDRESS] = "Where and how wide",
+    [CONFIG_GROUP_LIMITS] = "Limits (none or 0 switches one off)",
+    [CONFIG_GROUP_TIMEOUTS] = "Times",
+    [CONFIG_GROUP_PROTOCOL] = "WebSocket",
+    [CONFIG_GROUP_LOG] = "Log",
+    [CONFIG_GROUP_ACTIONS] = "Configuration and information",
+};
+
+const char *config_group_title(enum config_group group)
+{
+    CHECK(group < CONFIG_GROUP_COUNT);
+    return titles[group];
+}
+
+static char canonical(char c)
+{
+    return c == '_' ? '-' : (char)tolower((unsigned char)c);
+}
+
+const struct config_option *config_option_find(const char *key)
+{
+    for (size_t i = 0; i < config_option_count; i++) {
+        const char *a = config_options[i].key;
+        const char *b = key;
+        while (*a && *a == canonical(*b)) {
+            a++;
+            b++;
+        }
+        if (!*a && !*b) return &config_options[i];
+    }
+    return NULL;
+}
+
+/* Edits (insert, delete, replace one character) that make one key of the other; Levenshtein's
+ * distance, row by row. Both shorter than CONFIG_KEY_MAX. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[CONFIG_KEY_MAX];
+    size_t n = strlen(b);
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (canonical(a[i - 1]) != b[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const struct config_option *config_option_nearest(const char *key)
+{
+    const struct config_option *nearest = NULL;
+    size_t least = strlen(key) / 3 + 2; /* more edits than that is another word */
+    if (strlen(key) >= CONFIG_KEY_MAX) return NULL;
+    for (size_t i = 0; i < config_option_count; i++) {
+        size_t d = distance(key, config_options[i].key);
+        if (d >= least) continue;
+        least = d;
+        nearest = &config_options[i];
+    }
+    return nearest;
+}

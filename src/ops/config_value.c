@@ -1,0 +1,411 @@
+/* See config_value.h. */
+#include "ops/config_value.h"
+
+#include "base/check.h"
+#include "base/err.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct unit {
+    const char *suffix;
+    uint64_t factor;
+};
+
+/* Largest first: the first that divides a value is the one to print it with. */
+static const struct unit size_units[] = {
+    {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20}, {"k", UINT64_C(1) << 10}, {"", 1}};
+static const struct unit duration_units[] = {{"m", 60000}, {"s", 1000}, {"ms", 1}};
+
+/* A plain number is this many units of its field. */
+enum { PLAIN_SECOND_MS = 1000 };
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+static void *field(struct config *c, const struct config_option *o)
+{
+    return (char *)c + o->offset;
+}
+
+static const void *const_field(const struct config *c, const struct config_option *o)
+{
+    return (const char *)c + o->offset;
+}
+
+/* Reads digits up to *rest; false if there are none or they pass UINT32_MAX. */
+static bool read_digits(const char *text, uint64_t *value, const char **rest)
+{
+    const char *p = text;
+    *value = 0;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        *value = *value * 10 + (uint64_t)(*p - '0');
+        if (*value > UINT32_MAX) return false;
+    }
+    *rest = p;
+    return p > text;
+}
+
+/* Reads a number with one of the units; plain is the factor of a number without any. */
+static bool read_number(const char *text, const struct unit *units, size_t n, uint64_t plain,
+                        uint64_t *value)
+{
+    const char *rest;
+    if (!read_digits(text, value, &rest)) return false;
+    uint64_t factor = *rest ? 0 : plain;
+    for (size_t i = 0; i < n && *rest; i++) {
+        if (strcasecmp(rest, units[i].suffix) == 0) factor = units[i].factor;
+    }
+    *value *= factor;
+    return factor != 0;
+}
+
+static int set_number(struct config *c, const struct config_option *o, const char *text)
+{
+    uint64_t value = 0;
+    bool ok = false;
+    if (o->zero && strcasecmp(text, o->zero) == 0)
+        ok = true;
+    else if (o->kind == CONFIG_KIND_SIZE)
+        ok = read_number(text, size_units, COUNT_OF(size_units), 1, &value);
+    else if (o->kind == CONFIG_KIND_DURATION)
+        ok = read_number(text, duration_units, COUNT_OF(duration_units), PLAIN_SECOND_MS, &value);
+    else
+        ok = read_number(text, NULL, 0, 1, &value);
+
+    bool in_range = (value >= o->min && value <= o->max) || (value == 0 && o->zero);
+    if (!ok || !in_range) return ERR_CONFIG;
+    *(uint32_t *)field(c, o) = (uint32_t)value;
+    return 0;
+}
+
+static int set_bool(struct config *c, const struct config_option *o, const char *text)
+{
+    static const char *const words[2][4] = {{"off", "no", "false", "0"},
+                                            {"on", "yes", "true", "1"}};
+    for (size_t i = 0; i < 2 * COUNT_OF(words[0]); i++) {
+        bool value = i % 2;
+        if (strcasecmp(text, words[value][i / 2]) != 0) continue;
+        *(bool *)field(c, o) = value;
+        return 0;
+    }
+    return ERR_CONFIG;
+}
+
+static int set_word(struct config *c, const struct config_option *o, const char *text)
+{
+    for (uint64_t i = 0; i <= o->max; i++) {
+        bool is_format = o->kind == CONFIG_KIND_FORMAT;
+        const char *word =
+            is_format ? log_format_name((enum log_format)i) : log_level_name((enum log_level)i);
+        if (strcasecmp(text, word) != 0) continue;
+        if (is_format)
+            *(enum log_format *)field(c, o) = (enum log_format)i;
+        else
+            *(enum log_level *)field(c, o) = (enum log_level)i;
+        return 0;
+    }
+    return ERR_CONFIG;
+}
+
+static int listen_add(struct config *c, const char *host, uint16_t port, bool optional)
+{
+    for (size_t i = 0; i < c->listen_count; i++) {
+        struct config_address *a = &c->listen[i];
+        if (port == 0 || a->port != port || strcmp(a->host, host) != 0) continue;
+        a->optional = a->optional && optional;
+        return 0;
+    }
+    if (c->listen_count == CONFIG_LISTEN_MAX) return ERR_TOO_LONG;
+    struct config_address *a = &c->listen[c->listen_count++];
+    snprintf(a->host, sizeof a->host, "%s", host);
+    a->port = port;
+    a->optional = optional;
+    return 0;
+}
+
+static bool is_numeric_address(const char *host, bool v6)
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+    char plain[sizeof((struct config_address *)NULL)->host];
+    snprintf(plain, sizeof plain, "%s", host);
+    char *scope = strchr(plain, '%');
+    if (scope) {
+        if (!v6 || !scope[1]) return false;
+        *scope = '\0';
+    }
+    return inet_pton(v6 ? AF_INET6 : AF_INET, plain, bytes) == 1;
+}
+
+/* One address; the forms are those of the table's help text. */
+static int set_listen(struct config *c, const char *text)
+{
+    char host[sizeof c->listen[0].host] = "localhost";
+    const char *colon = strrchr(text, ':');
+    const char *port_text = colon ? colon + 1 : text;
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    bool bracketed = len >= 2 && text[0] == '[' && text[len - 1] == ']';
+    if (bracketed) {
+        text++;
+        len -= 2;
+    }
+    if (len >= sizeof host) return ERR_CONFIG;
+    if (colon) {
+        memcpy(host, text, len);
+        host[len] = '\0';
+    }
+
+    uint64_t port;
+    const char *rest;
+    if (!read_digits(port_text, &port, &rest) || *rest || port > UINT16_MAX) return ERR_CONFIG;
+    uint16_t p = (uint16_t)port;
+    if (!bracketed && (host[0] == '\0' || strcmp(host, "*") == 0)) {
+        int err = listen_add(c, "0.0.0.0", p, true);
+        return err ? err : listen_add(c, "::", p, true);
+    }
+    if (!bracketed && strcasecmp(host, "localhost") == 0) {
+        int err = listen_add(c, "127.0.0.1", p, true);
+        return err ? err : listen_add(c, "::1", p, true);
+    }
+    if (!is_numeric_address(host, bracketed)) return ERR_CONFIG;
+    return listen_add(c, host, p, false);
+}
+
+/* Checks scheme://host[:port] and brings it to the form browsers send (RFC 6454 section 6.2): lower
+ * case, without the default port. */
+static bool normalize_origin(char *origin)
+{
+    for (char *p = origin; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    if (strcmp(origin, "null") == 0) return true;
+    char *sep = strstr(origin, "://");
+    if (!sep || sep == origin) return false;
+    char *host = sep + 3;
+    size_t scheme_len = strspn(origin, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+    size_t host_len = strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-._[]:");
+    if (origin + scheme_len != sep || host_len == 0 || host[host_len] || *host == ':') return false;
+
+    char *colon = strrchr(host, ':');
+    if (!colon || strchr(colon, ']')) return true;
+    uint64_t port;
+    const char *rest;
+    if (!read_digits(colon + 1, &port, &rest) || *rest || port == 0 || port > UINT16_MAX)
+        return false;
+    bool is_default = (strncmp(origin, "https:", 6) == 0 && port == 443) ||
+                      (strncmp(origin, "http:", 5) == 0 && port == 80);
+    if (is_default) *colon = '\0';
+    return true;
+}
+
+/* "*" stands for the empty list; it may not hide among others, where it would open all by mistake.
+ */
+static int set_origin(struct config *c, const char *text)
+{
+    if (strlen(text) > CONFIG_ORIGIN_BYTES_MAX) return ERR_CONFIG;
+    char origin[CONFIG_ORIGIN_BYTES_MAX + 1];
+    snprintf(origin, sizeof origin, "%s", text);
+    if (!normalize_origin(origin)) return ERR_CONFIG;
+    for (size_t i = 0; i < c->origin_count; i++) {
+        if (strcmp(c->origins[i], origin) == 0) return 0;
+    }
+    if (c->origin_count == CONFIG_ORIGINS_MAX) return ERR_TOO_LONG;
+    char *copy = malloc(strlen(origin) + 1);
+    if (!copy) return ERR_NOMEM;
+    strcpy(copy, origin);
+    c->origins[c->origin_count++] = copy;
+    return 0;
+}
+
+/* Sets each element of a comma-separated list. */
+static int set_list(struct config *c, const struct config_option *o, const char *text)
+{
+    bool origins = o->kind == CONFIG_KIND_ORIGINS;
+    if (origins && (*text == '\0' || strcmp(text, "*") == 0))
+        return c->origin_count == 0 ? 0 : ERR_CONFIG;
+    for (const char *p = text;; p++) {
+        p += strspn(p, " \t");
+        size_t len = strcspn(p, ",");
+        size_t used = len;
+        while (used > 0 && isspace((unsigned char)p[used - 1]))
+            used--;
+        char one[CONFIG_ORIGIN_BYTES_MAX + 1];
+        if (used == 0 || used >= sizeof one) return ERR_CONFIG;
+        memcpy(one, p, used);
+        one[used] = '\0';
+        int err = origins ? set_origin(c, one) : set_listen(c, one);
+        if (err) return err;
+        p += len;
+        if (!*p) return 0;
+    }
+}
+
+int config_value_set(struct config *c, const struct config_option *o, const char *text, char *why)
+{
+    int err = ERR_CONFIG;
+    switch (o->kind) {
+    case CONFIG_KIND_COUNT:
+    case CONFIG_KIND_SIZE:
+    case CONFIG_KIND_DURATION:
+        err = set_number(c, o, text);
+        break;
+    case CONFIG_KIND_BOOL:
+    case CONFIG_KIND_FLAG:
+        err = set_bool(c, o, text);
+        break;
+    case CONFIG_KIND_FORMAT:
+    case CONFIG_KIND_LEVEL:
+        err = set_word(c, o, text);
+        break;
+    case CONFIG_KIND_LISTEN:
+    case CONFIG_KIND_ORIGINS:
+        err = set_list(c, o, text);
+        break;
+    case CONFIG_KIND_FILE:
+    case CONFIG_KIND_ACTION:
+        break;
+    }
+    if (err == ERR_CONFIG) config_value_allowed(o, why);
+    if (err == ERR_TOO_LONG) {
+        int most = o->kind == CONFIG_KIND_LISTEN ? CONFIG_LISTEN_MAX : CONFIG_ORIGINS_MAX;
+        snprintf(why, CONFIG_ALLOWED_MAX, "at most %d in all (localhost and * count as 2)", most);
+        return ERR_CONFIG;
+    }
+    return err;
+}
+
+void config_value_clear(struct config *c, const struct config_option *o)
+{
+    if (o->kind == CONFIG_KIND_LISTEN) {
+        memset(c->listen, 0, sizeof c->listen);
+        c->listen_count = 0;
+    } else if (o->kind == CONFIG_KIND_ORIGINS) {
+        for (size_t i = 0; i < c->origin_count; i++)
+            free(c->origins[i]);
+        memset(c->origins, 0, sizeof c->origins);
+        c->origin_count = 0;
+    }
+}
+
+size_t config_value_count(const struct config *c, const struct config_option *o)
+{
+    if (o->kind == CONFIG_KIND_LISTEN) return c->listen_count;
+    if (o->kind == CONFIG_KIND_ORIGINS) return c->origin_count;
+    return 1;
+}
+
+static void number_text(uint32_t value, const struct config_option *o, char *text)
+{
+    const struct unit *units = o->kind == CONFIG_KIND_SIZE ? size_units : duration_units;
+    if (value == 0 && o->zero) {
+        snprintf(text, CONFIG_VALUE_MAX, "%s", o->zero);
+    } else if (value == 0 || o->kind == CONFIG_KIND_COUNT) {
+        snprintf(text, CONFIG_VALUE_MAX, "%" PRIu32, value);
+    } else {
+        while (value % units->factor != 0)
+            units++;
+        snprintf(text, CONFIG_VALUE_MAX, "%" PRIu64 "%s", value / units->factor, units->suffix);
+    }
+}
+
+/* An optional address came from a name for two; printed as that name it stays optional when read
+ * back, even where the other one was also given by itself. */
+static size_t listen_text(const struct config *c, size_t i, char *text)
+{
+    const struct config_address *a = &c->listen[i];
+    if (!a->optional) {
+        snprintf(text, CONFIG_VALUE_MAX, strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host,
+                 a->port);
+        return 1;
+    }
+    const struct config_address *b = i + 1 < c->listen_count ? a + 1 : a;
+    bool local = strcmp(a->host, "127.0.0.1") == 0 || strcmp(a->host, "::1") == 0;
+    snprintf(text, CONFIG_VALUE_MAX, "%s:%u", local ? "localhost" : "*", a->port);
+    const char *other = local ? "::1" : "::";
+    return b != a && b->optional && b->port == a->port && strcmp(b->host, other) == 0 ? 2 : 1;
+}
+
+size_t config_value_text(const struct config *c, const struct config_option *o, size_t i,
+                         char *text)
+{
+    CHECK(i < config_value_count(c, o));
+    const char *word = "";
+    switch (o->kind) {
+    case CONFIG_KIND_COUNT:
+    case CONFIG_KIND_SIZE:
+    case CONFIG_KIND_DURATION:
+        number_text(*(const uint32_t *)const_field(c, o), o, text);
+        return 1;
+    case CONFIG_KIND_LISTEN:
+        return listen_text(c, i, text);
+    case CONFIG_KIND_BOOL:
+    case CONFIG_KIND_FLAG:
+        word = *(const bool *)const_field(c, o) ? "on" : "off";
+        break;
+    case CONFIG_KIND_FORMAT:
+        word = log_format_name(*(const enum log_format *)const_field(c, o));
+        break;
+    case CONFIG_KIND_LEVEL:
+        word = log_level_name(*(const enum log_level *)const_field(c, o));
+        break;
+    case CONFIG_KIND_ORIGINS:
+        word = c->origins[i];
+        break;
+    case CONFIG_KIND_FILE:
+    case CONFIG_KIND_ACTION:
+        break;
+    }
+    snprintf(text, CONFIG_VALUE_MAX, "%s", word);
+    return 1;
+}
+
+void config_value_allowed(const struct config_option *o, char *text)
+{
+    const size_t size = CONFIG_ALLOWED_MAX;
+    struct config_option at = *o;
+    char low[CONFIG_VALUE_MAX];
+    char high[CONFIG_VALUE_MAX];
+    switch (o->kind) {
+    case CONFIG_KIND_COUNT:
+    case CONFIG_KIND_SIZE:
+    case CONFIG_KIND_DURATION:
+        at.zero = NULL;
+        number_text((uint32_t)o->min, &at, low);
+        number_text((uint32_t)o->max, &at, high);
+        snprintf(text, size, "%s from %.20s to %.20s%s%s%s",
+                 o->kind == CONFIG_KIND_SIZE       ? "a size (bytes, or with k, m, g)"
+                 : o->kind == CONFIG_KIND_DURATION ? "a time (seconds, or with ms, s, m)"
+                                                   : "a whole number",
+                 low, high, o->zero ? ", or " : "", o->zero ? o->zero : "", o->zero ? " (0)" : "");
+        break;
+    case CONFIG_KIND_BOOL:
+    case CONFIG_KIND_FLAG:
+        snprintf(text, size, "on or off");
+        break;
+    case CONFIG_KIND_FORMAT:
+        snprintf(text, size, "text or json");
+        break;
+    case CONFIG_KIND_LEVEL:
+        snprintf(text, size, "debug, info, warn or error");
+        break;
+    case CONFIG_KIND_LISTEN:
+        snprintf(text, size,
+                 "ADDR:PORT, like localhost:8000, 127.0.0.1:8000, [::1]:8000, *:8000 or 8000 "
+                 "(numeric addresses, no other names)");
+        break;
+    case CONFIG_KIND_ORIGINS:
+        snprintf(text, size,
+                 "origins like https://example.org or http://localhost:3000, without a path, or * "
+                 "alone");
+        break;
+    case CONFIG_KIND_FILE:
+        snprintf(text, size, "a file name");
+        break;
+    case CONFIG_KIND_ACTION:
+        snprintf(text, size, "no value");
+        break;
+    }
+}

@@ -1,0 +1,45 @@
+/* The WebSocket opening handshake, server side: RFC 6455 section 4.2 and, for permessage-deflate,
+ * RFC 7692 sections 5 and 7.1. Pure: a parsed request in, a decision and the bytes of the answer
+ * out; any thread. */
+#ifndef PROTO_WS_HANDSHAKE_H
+#define PROTO_WS_HANDSHAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct http_request;
+
+enum {
+    WS_HANDSHAKE_ACCEPT_LEN = 28,     /* base64 of a SHA-1 */
+    WS_HANDSHAKE_EXTENSIONS_MAX = 136 /* the longest answer, with its NUL, is 129 */
+};
+
+struct ws_handshake {
+    char accept[WS_HANDSHAKE_ACCEPT_LEN + 1]; /* Sec-WebSocket-Accept, NUL-terminated */
+    bool deflate;
+    uint8_t server_window_bits; /* 8..15: what we promised to compress with */
+    char
+        extensions[WS_HANDSHAKE_EXTENSIONS_MAX]; /* Sec-WebSocket-Extensions of the answer, or "" */
+    struct slice protocols; /* the first Sec-WebSocket-Protocol as offered, or empty */
+};
+
+/* Checks an opening handshake and answers its extension offers. Slices in *out live as long as the
+ * request's bytes.
+ *
+ * The first acceptable permessage-deflate offer wins; an offer with an unknown, repeated or
+ * ill-valued parameter is declined, which is no error (RFC 7692 section 5.1). The answer always
+ * says no context takeover both ways, asked or not (section 7.1.1).
+ *
+ * ERR_UPGRADE_REQUIRED: no upgrade to websocket was asked for. ERR_BAD_VERSION: version other than
+ * 13. ERR_BAD_UPGRADE: anything else wrong. ERR_NOMEM: OpenSSL had no memory. */
+int ws_handshake_parse(const struct http_request *r, bool allow_deflate, struct ws_handshake *out);
+
+/* Appends the 101 response. protocol: the one chosen out of h->protocols, len 0 for none; it must
+ * be a token. Errors as buf_reserve; out is then unchanged. */
+int ws_handshake_response(const struct ws_handshake *h, struct slice protocol, struct buf *out,
+                          size_t max_bytes);
+
+#endif

@@ -1,0 +1,349 @@
+/* See conn.h. */
+#include "server/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "chat/hub.h"
+#include "ops/log.h"
+#include "server/http_session.h"
+#include "server/peer_counts.h"
+#include "server/worker.h"
+#include "server/ws_session.h"
+
+typedef size_t (*input_fn)(struct conn *c, uint8_t *data, size_t len);
+
+static const input_fn on_input[] = {
+#define X(state, handler) [CONN_##state] = handler,
+    CONN_STATES(X)
+#undef X
+};
+
+void conn_set_state(struct conn *c, enum conn_state state)
+{
+    static const uint8_t edges[] = {
+        [CONN_HTTP] = 1 << CONN_OPEN | 1 << CONN_CLOSING | 1 << CONN_DEAD,
+        [CONN_OPEN] = 1 << CONN_CLOSING | 1 << CONN_DEAD,
+        [CONN_CLOSING] = 1 << CONN_LINGER | 1 << CONN_DEAD,
+        [CONN_LINGER] = 1 << CONN_DEAD,
+        [CONN_DEAD] = 0,
+    };
+    CHECK(edges[c->state] & 1 << state);
+    c->state = (uint8_t)state;
+}
+
+void conn_set_timeout(struct conn *c, int timeout)
+{
+    timer_start(&c->worker->timeouts[timeout], &c->timer, c->worker->now_ms);
+}
+
+static void watch(struct conn *c)
+{
+    bool reading = !c->paused && !c->peer_ended;
+    loop_set(&c->worker->loop, c->slot, c->fd,
+             (reading ? EPOLLIN : 0U) | (c->watch_out ? EPOLLOUT : 0U));
+}
+
+static void watch_out(struct conn *c, bool on)
+{
+    if (c->watch_out == on) return;
+    c->watch_out = on;
+    watch(c);
+}
+
+bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES])
+{
+    struct conn *c = calloc(1, sizeof *c);
+    if (!c || loop_add(&w->loop, fd, EPOLLIN, c, &c->slot) != 0) {
+        free(c);
+        close(fd);
+        return false;
+    }
+    c->worker = w;
+    c->fd = fd;
+    c->last_seen_ms = w->now_ms;
+    memcpy(c->ip, ip, SOCKET_IP_BYTES);
+    timer_init(&c->timer);
+    conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+
+    struct server *s = w->server;
+    w->conn_count++;
+    metrics_add(&w->metrics, METRIC_CONNECTIONS, 1);
+    metrics_add(&w->metrics, METRIC_CONNECTIONS_ACCEPTED, 1);
+    uint32_t max = s->options.max_connections;
+    uint32_t count = atomic_fetch_add(&s->connections, 1) + 1;
+    c->over_limit = max && count > max;
+    if (s->peers) {
+        c->counted_ip = peer_counts_add(s->peers, ip, s->options.max_connections_per_ip);
+        if (!c->counted_ip) c->over_limit = true;
+    }
+    return true;
+}
+
+void conn_drop(struct conn *c)
+{
+    if (c->state == CONN_DEAD) return;
+    struct worker *w = c->worker;
+    if (c->state == CONN_OPEN) ws_session_on_lost(c);
+    conn_set_state(c, CONN_DEAD);
+    hub_leave(&c->member);
+    timer_stop(&c->timer);
+    loop_remove(&w->loop, c->slot);
+    close(c->fd);
+    c->next_reap = w->reap;
+    w->reap = c;
+    w->conn_count--;
+    metrics_sub(&w->metrics, METRIC_CONNECTIONS, 1);
+    atomic_fetch_sub(&w->server->connections, 1);
+    if (c->counted_ip) peer_counts_remove(w->server->peers, c->ip);
+}
+
+void conn_free(struct conn *c)
+{
+    CHECK(c->state == CONN_DEAD);
+    ws_reader_fini(&c->reader);
+    buf_fini(&c->in);
+    buf_fini(&c->out);
+    free(c->username);
+    free(c);
+}
+
+size_t conn_discard(struct conn *c, uint8_t *data, size_t len)
+{
+    (void)c;
+    (void)data;
+    return len;
+}
+
+/* Everything is sent: our side is done. */
+static void shut(struct conn *c)
+{
+    if (c->peer_ended) {
+        conn_drop(c);
+        return;
+    }
+    shutdown(c->fd, SHUT_WR);
+    conn_set_state(c, CONN_LINGER);
+}
+
+/* Returns how many bytes the socket took, or -1 after dropping a broken connection. */
+static ssize_t try_send(struct conn *c, const void *data, size_t len)
+{
+    ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0) {
+        metrics_add(&c->worker->metrics, METRIC_SENT_BYTES, (uint64_t)n);
+        return n;
+    }
+    if (errno == EAGAIN || errno == EINTR) return 0;
+    conn_drop(c);
+    return -1;
+}
+
+static size_t unsent(const struct conn *c)
+{
+    return c->out.len - c->out_sent;
+}
+
+static void keep(struct conn *c, const uint8_t *data, size_t len)
+{
+    int err = 0;
+    if (c->out_sent > c->out.len / 2) {
+        buf_drop(&c->out, c->out_sent);
+        c->out_sent = 0;
+    }
+    if (c->member.reader) {
+        reader_block(&c->member);
+        err = reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES);
+    }
+    if (!err) err = buf_append(&c->out, data, len, CONN_OUT_MAX_BYTES);
+    if (err) {
+        conn_drop(c);
+        return;
+    }
+    watch_out(c, true);
+    if (!c->paused && unsent(c) > CONN_OUT_PAUSE_BYTES) {
+        c->paused = true;
+        watch(c);
+    }
+}
+
+void conn_send(struct conn *c, const void *data, size_t len)
+{
+    if (c->state == CONN_DEAD) return;
+    size_t sent = 0;
+    if (unsent(c) == 0 && !c->member.blocked) {
+        ssize_t n = try_send(c, data, len);
+        if (n < 0) return;
+        sent = (size_t)n;
+    }
+    if (sent < len) keep(c, (const uint8_t *)data + sent, len - sent);
+}
+
+void conn_finish(struct conn *c)
+{
+    if (c->state == CONN_DEAD) return;
+    if (c->member.reader) {
+        /* What the room still has for this member is not for it any more, but for a frame begun. */
+        if (reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES) != 0) {
+            conn_drop(c);
+            return;
+        }
+        hub_leave(&c->member);
+    }
+    conn_set_state(c, CONN_CLOSING);
+    conn_set_timeout(c, TIMEOUT_CLOSE);
+    if (c->paused) {
+        c->paused = false;
+        watch(c);
+    }
+    if (unsent(c) == 0) shut(c);
+}
+
+/* Offers bytes of the room to the socket. */
+ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
+{
+    struct conn *c = container_of(m, struct conn, member);
+    ssize_t sent;
+    if (n == 1) {
+        sent = send(c->fd, iov->iov_base, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+        struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+        sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    if (sent < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            conn_drop(c);
+            return -1;
+        }
+        sent = 0;
+    }
+    c->worker->delivery_sends++;
+    c->worker->delivery_bytes += (uint64_t)sent;
+    if ((size_t)sent < bytes) watch_out(c, true);
+    return sent;
+}
+
+void conn_on_lag(struct member *m, uint64_t lag_bytes)
+{
+    struct conn *c = container_of(m, struct conn, member);
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->ip, peer);
+    const struct room *room = m->reader->room;
+    LOG(c->worker->server->options.log, LOG_WARN, "lag_close",
+        "closed a member that reads too slowly", LOG_STR("peer", peer),
+        LOG_SLICE("room", ((struct slice){room->name, room->name_len})),
+        LOG_U64("lag_bytes", lag_bytes));
+    metrics_add(&c->worker->metrics, METRIC_LAG_CLOSES, 1);
+    ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
+}
+
+/* Hands input to the state's handler until it wants no more; keeps the rest. */
+static void process(struct conn *c, uint8_t *data, size_t len)
+{
+    while (len > 0 && c->state != CONN_DEAD && !c->paused) {
+        size_t used = on_input[c->state](c, data, len);
+        data += used;
+        len -= used;
+        if (used == 0) break;
+    }
+    if (c->state == CONN_DEAD || len == 0) return;
+    c->in.len = 0;
+    if (buf_append(&c->in, data, len, WORKER_REST_BYTES) != 0) conn_drop(c);
+}
+
+/* Continues with input that was left when reading paused. */
+static void process_rest(struct conn *c)
+{
+    size_t len = c->in.len;
+    memcpy(c->worker->input, c->in.data, len);
+    buf_fini(&c->in);
+    process(c, c->worker->input, len);
+}
+
+static void on_readable(struct conn *c)
+{
+    struct worker *w = c->worker;
+    size_t rest = c->in.len;
+    CHECK(rest <= WORKER_REST_BYTES);
+    ssize_t n = recv(c->fd, w->input + rest, WORKER_READ_BYTES, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n > 0) {
+        c->last_seen_ms = w->now_ms;
+        metrics_add(&w->metrics, METRIC_RECEIVED_BYTES, (uint64_t)n);
+        if (rest) {
+            memcpy(w->input, c->in.data, rest);
+            buf_fini(&c->in);
+        }
+        process(c, w->input, rest + (size_t)n);
+        return;
+    }
+    /* The end, or an error. Last bytes of ours may still reach a peer that only shut its side. */
+    if (n < 0 || unsent(c) == 0) {
+        conn_drop(c);
+        return;
+    }
+    c->peer_ended = true;
+    watch(c);
+    if (c->state == CONN_HTTP) conn_finish(c);
+    if (c->state == CONN_OPEN) conn_drop(c);
+}
+
+static void on_writable(struct conn *c)
+{
+    if (unsent(c) > 0) {
+        ssize_t n = try_send(c, c->out.data + c->out_sent, unsent(c));
+        if (n < 0) return;
+        c->out_sent += (size_t)n;
+        if (unsent(c) > 0) return;
+        buf_fini(&c->out);
+        c->out_sent = 0;
+    }
+    if (c->state == CONN_CLOSING) {
+        watch_out(c, false);
+        shut(c);
+        return;
+    }
+    if (c->member.reader) reader_resume(&c->member, &c->worker->delivery);
+    if (c->state == CONN_DEAD) return;
+    watch_out(c, unsent(c) > 0 || c->member.blocked);
+    if (c->paused && unsent(c) == 0) {
+        c->paused = false;
+        watch(c);
+        if (c->in.len) process_rest(c);
+    }
+}
+
+void conn_on_events(struct conn *c, uint32_t events)
+{
+    if (events & EPOLLOUT) on_writable(c);
+    if (c->state == CONN_DEAD) return;
+    if (events & EPOLLIN && !c->paused && !c->peer_ended) {
+        on_readable(c);
+    } else if (events & (EPOLLERR | EPOLLHUP)) {
+        conn_drop(c);
+    }
+}
+
+void conn_on_timeout(struct conn *c)
+{
+    switch ((enum conn_state)c->state) {
+    case CONN_HTTP:
+        http_on_timeout(c);
+        break;
+    case CONN_OPEN:
+        ws_session_on_timeout(c);
+        break;
+    case CONN_CLOSING:
+    case CONN_LINGER:
+        conn_drop(c);
+        break;
+    case CONN_DEAD:
+        CHECK(false);
+    }
+}

@@ -1,0 +1,114 @@
+/* A connection: one socket, from accept to close, on one worker.
+ *
+ * It speaks HTTP until an upgrade makes it a WebSocket of a room or of the echo route. An idle
+ * WebSocket owns this struct and nothing else: input is read into the worker's buffer, output goes
+ * straight to the socket, and only what is incomplete or refused by the socket is kept.
+ *
+ * Output order: `out` holds bytes of the connection's own (HTTP responses, pongs, refusals, close
+ * frames) that the socket did not take. While it is not empty the member is blocked, and what
+ * enters it begins on a frame boundary (reader_take_frame_rest), so a frame of the room and one of
+ * our own never mix.
+ *
+ * Closing has two phases. conn_drop marks and unlinks at once: no timer, room or event knows the
+ * connection any more. The worker frees it at the end of the turn. */
+#ifndef SERVER_CONN_H
+#define SERVER_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "chat/reader.h"
+#include "net/socket.h"
+#include "net/timer.h"
+#include "proto/ws_reader.h"
+
+struct worker;
+
+/* X(state, handler of input): one setter (conn_set_state) checks the edges. */
+#define CONN_STATES(X)                                                                             \
+    X(HTTP, http_on_input)       /* reading request heads, answering */                            \
+    X(OPEN, ws_session_on_input) /* a WebSocket */                                                 \
+    X(CLOSING, conn_discard)     /* our last bytes are on their way; input is ignored */           \
+    X(LINGER, conn_discard)      /* our side is shut; waiting for the peer's end, so that no reset \
+                                    overtakes our last bytes */                                    \
+    X(DEAD, conn_discard)        /* unlinked; freed at the end of the turn */
+
+enum conn_state {
+#define X(state, handler) CONN_##state,
+    CONN_STATES(X)
+#undef X
+};
+
+enum {
+    CONN_OUT_PAUSE_BYTES = 64 * 1024,      /* unsent: stop reading from this peer */
+    CONN_OUT_MAX_BYTES = 48 * 1024 * 1024, /* unsent: cut; only reachable by one huge echo */
+    CONN_CLOSE_TIMEOUT_MS = 10000,         /* for the last bytes and the peer's end */
+    CONN_REFUSALS_MAX = 100,               /* in a row, then 1008 */
+};
+
+struct conn {
+    struct worker *worker;
+    int fd;
+    uint32_t slot;
+    struct timer timer;
+    struct member member;
+    struct ws_reader reader;
+    struct buf in;  /* received, not consumed */
+    struct buf out; /* to send, not taken by the socket; the first out_sent bytes are sent */
+    size_t out_sent;
+    struct conn *next_reap;
+    char *username; /* from the URL, or NULL; owned */
+    uint64_t last_seen_ms;
+    uint64_t rate_next_us; /* when the rate's bucket is full again */
+    uint32_t guest;        /* number behind the guest name */
+    uint16_t refusals;     /* in a row */
+    uint8_t state;         /* enum conn_state */
+    uint8_t window_bits;   /* of our deflate; 0: not negotiated */
+    uint8_t username_len;
+    bool echo;
+    bool kept_alive; /* between two HTTP requests */
+    bool paused;     /* not reading: out is too long */
+    bool watch_out;  /* EPOLLOUT is on */
+    bool peer_ended; /* read end of file */
+    bool over_limit; /* to be turned away */
+    bool counted_ip;
+    uint32_t head_scanned; /* of `in`, while reading a request head */
+    uint8_t ip[SOCKET_IP_BYTES];
+};
+
+/* Takes over fd. False if it could not (fd is closed). */
+bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES]);
+
+/* The loop's and the timers' entry points. */
+void conn_on_events(struct conn *c, uint32_t events);
+void conn_on_timeout(struct conn *c);
+
+/* The checked setter. */
+void conn_set_state(struct conn *c, enum conn_state state);
+
+/* (Re)starts the connection's timer with one of enum timeout. */
+void conn_set_timeout(struct conn *c, int timeout);
+
+/* Sends bytes of the connection's own, whole frames or responses, in order with everything else.
+ * Keeps what the socket does not take. The connection may be dead afterwards. */
+void conn_send(struct conn *c, const void *data, size_t len);
+
+/* After the last conn_send: no more input; shuts our side once everything is sent. */
+void conn_finish(struct conn *c);
+
+/* First phase of closing, without another byte. Harmless when dead. */
+void conn_drop(struct conn *c);
+
+/* Second phase: frees. */
+void conn_free(struct conn *c);
+
+/* Input handler of states that ignore it. */
+size_t conn_discard(struct conn *c, uint8_t *data, size_t len);
+
+/* struct delivery's functions. */
+ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes);
+void conn_on_lag(struct member *m, uint64_t lag_bytes);
+
+#endif

@@ -1,0 +1,328 @@
+/* See http_session.h. One function per route; the table of routes is at the end of them. */
+#include "server/http_session.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/err.h"
+#include "chat/hub.h"
+#include "ops/metrics.h"
+#include "proto/http.h"
+#include "proto/name.h"
+#include "proto/ws_deflate.h"
+#include "proto/ws_handshake.h"
+#include "server/conn.h"
+#include "server/http_answer.h"
+#include "server/web_assets.h"
+#include "server/worker.h"
+#include "server/ws_session.h"
+
+#define CHAT_PREFIX "/ws/chat/"
+#define ECHO_PATH "/ws/echo/"
+#define RETRY_AFTER "Retry-After: 5\r\n"
+
+enum {
+    METRICS_MAX_BYTES = 256 * 1024,
+    URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
+    UPGRADE_MAX_BYTES = 1024,
+};
+
+static void answer_text(struct conn *c, const struct http_request *r, unsigned status,
+                        const char *text)
+{
+    const struct http_answer a = {
+        .status = status,
+        .content_type = "text/plain; charset=utf-8",
+        .body = {text, strlen(text)},
+    };
+    http_answer(c, r, &a);
+}
+
+/* The process is alive: a worker's loop turns. */
+static void route_healthz(struct conn *c, const struct http_request *r)
+{
+    answer_text(c, r, 200, "ok\n");
+}
+
+/* New clients are welcome. */
+static void route_readyz(struct conn *c, const struct http_request *r)
+{
+    bool ready = !atomic_load(&c->worker->server->draining);
+    answer_text(c, r, ready ? 200 : 503, ready ? "ready\n" : "draining\n");
+}
+
+static uint64_t count_open_fds(void)
+{
+    uint64_t n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    if (!dir) return 0;
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+static void route_metrics(struct conn *c, const struct http_request *r)
+{
+    struct worker *w = c->worker;
+    struct server *s = w->server;
+    const struct metrics *all[SERVER_WORKERS_MAX];
+    for (unsigned i = 0; i < s->worker_count; i++)
+        all[i] = &s->workers[i].metrics;
+    struct rlimit files = {0};
+    getrlimit(RLIMIT_NOFILE, &files);
+    const struct metrics_gauges gauges = {
+        .rooms = hub_room_count(s->hub),
+        .workers = s->worker_count,
+        .open_fds = count_open_fds(),
+        .max_fds = files.rlim_cur,
+        .uptime_ms = w->now_ms - s->start_ms,
+    };
+    w->text.len = 0;
+    if (metrics_render(&w->text, all, s->worker_count, &gauges, METRICS_MAX_BYTES) != 0) {
+        http_answer_error(c, r, ERR_NOMEM, NULL);
+        return;
+    }
+    const struct http_answer a = {
+        .status = 200,
+        .content_type = METRICS_CONTENT_TYPE,
+        .body = {(const char *)w->text.data, w->text.len},
+    };
+    http_answer(c, r, &a);
+}
+
+/* The page and its files. They may be stored but have to be asked for: a new binary is a new page.
+ */
+static void route_asset(struct conn *c, const struct http_request *r, const struct web_asset *asset)
+{
+    struct slice have = http_header_get(r, "If-None-Match");
+    bool same = have.ptr && (slice_is(have, "*") ||
+                             memmem(have.ptr, have.len, asset->etag, strlen(asset->etag)));
+    char headers[640];
+    snprintf(headers, sizeof headers,
+             "ETag: %s\r\n"
+             "Content-Security-Policy: " HTTP_PAGE_POLICY "\r\n"
+             "Referrer-Policy: no-referrer\r\n"
+             "Cross-Origin-Opener-Policy: same-origin\r\n"
+             "X-Frame-Options: DENY\r\n",
+             asset->etag);
+    const struct http_answer a = {
+        .status = same ? 304 : 200,
+        .content_type = asset->content_type,
+        .cache_control = "no-cache",
+        .headers = headers,
+        .body = {(const char *)asset->data, asset->len},
+    };
+    http_answer(c, r, &a);
+}
+
+static bool origin_allowed(const struct worker *w, const struct http_request *r)
+{
+    const struct server_options *o = &w->server->options;
+    struct slice origin = http_header_get(r, "Origin");
+    if (o->origin_count == 0 || !origin.ptr) return true; /* not a browser: it could lie anyway */
+    for (size_t i = 0; i < o->origin_count; i++) {
+        if (strcmp(o->origins[i], "*") == 0) return true;
+        if (strlen(o->origins[i]) == origin.len &&
+            strncasecmp(o->origins[i], origin.ptr, origin.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Sends the 101 and turns the connection into a WebSocket. False: it was answered or is dead. */
+static bool upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h)
+{
+    struct worker *w = c->worker;
+    struct buf *reply = &w->reply;
+    reply->len = 0;
+    if (ws_handshake_response(h, (struct slice){NULL, 0}, reply, UPGRADE_MAX_BYTES) != 0) {
+        http_answer_error(c, r, ERR_NOMEM, NULL);
+        return false;
+    }
+    metrics_http(&w->metrics, 101);
+    conn_send(c, reply->data, reply->len);
+    if (c->state != CONN_HTTP) return false;
+    c->window_bits = h->deflate ? h->server_window_bits : 0;
+    ws_session_start(c);
+    if (!origin_allowed(w, r)) {
+        ws_session_close(c, err_info(ERR_ORIGIN)->close_code, err_info(ERR_ORIGIN)->text);
+        return false;
+    }
+    return true;
+}
+
+static bool read_handshake(struct conn *c, const struct http_request *r, struct ws_handshake *h)
+{
+    int err = ws_handshake_parse(r, c->worker->server->options.compression, h);
+    if (!err && atomic_load(&c->worker->server->draining)) err = ERR_DRAINING;
+    if (!err) return true;
+    const char *headers = NULL;
+    if (err == ERR_UPGRADE_REQUIRED) headers = "Upgrade: websocket\r\n";
+    if (err == ERR_BAD_VERSION) headers = "Sec-WebSocket-Version: 13\r\n";
+    if (err == ERR_DRAINING) headers = RETRY_AFTER;
+    http_answer_error(c, r, err, headers);
+    return false;
+}
+
+static void route_echo(struct conn *c, const struct http_request *r)
+{
+    struct ws_handshake h;
+    if (!read_handshake(c, r, &h)) return;
+    c->echo = true;
+    (void)upgrade(c, r, &h);
+}
+
+/* ?username=: kept if it is a name, refused if it cannot be one. */
+static int read_url_name(struct conn *c, const struct http_request *r)
+{
+    struct slice raw;
+    char decoded[URL_NAME_MAX_BYTES];
+    struct slice name = {decoded, 0};
+    if (!http_query_get(r->query, "username", &raw)) return 0;
+    if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
+        !utf8_valid(decoded, name.len) || name_user_trim(name, &name) != 0)
+        return ERR_BAD_USERNAME;
+    free(c->username);
+    c->username = malloc(name.len);
+    if (!c->username) return ERR_NOMEM;
+    memcpy(c->username, name.ptr, name.len);
+    c->username_len = (uint8_t)name.len;
+    return 0;
+}
+
+/* protocol.md section 2: any of these parameters asks for the full objects. */
+static bool asks_for_full(const struct http_request *r)
+{
+    struct slice value;
+    if (http_query_get(r->query, "fields", &value) && slice_is(value, "full")) return true;
+    return http_query_get(r->query, "since", &value) || http_query_get(r->query, "history", &value);
+}
+
+/* A member whose deflate window is smaller than the room's gets plain frames, which RFC 7692
+ * section 6 always allows; so one deflated log serves everybody else. */
+static enum encoding choose_encoding(const struct conn *c, bool full)
+{
+    bool deflate = c->window_bits == WS_WINDOW_BITS_MAX;
+    if (full) return deflate ? ENCODING_FULL_DEFLATE : ENCODING_FULL;
+    return deflate ? ENCODING_BARE_DEFLATE : ENCODING_BARE;
+}
+
+static void route_chat(struct conn *c, const struct http_request *r)
+{
+    struct worker *w = c->worker;
+    struct slice segment = {r->path.ptr + sizeof CHAT_PREFIX - 1,
+                            r->path.len - (sizeof CHAT_PREFIX - 1)};
+    if (segment.len && segment.ptr[segment.len - 1] == '/') segment.len--;
+    char room[NAME_ROOM_MAX];
+    struct slice name = {room, 0};
+    int err = name_room_decode(segment, room, &name.len);
+    if (!err) err = read_url_name(c, r);
+    if (err) {
+        http_answer_error(c, r, err, NULL);
+        return;
+    }
+    struct ws_handshake h;
+    if (!read_handshake(c, r, &h)) return;
+    c->guest = (uint32_t)w->server->guest_seed + atomic_fetch_add(&w->server->guests, 1) * 0x9e375U;
+    if (!upgrade(c, r, &h)) return;
+    bool full = asks_for_full(r);
+    if (hub_join(w->server->hub, name, w->index, choose_encoding(c, full), &c->member) != 0) {
+        ws_session_close(c, err_info(ERR_NOMEM)->close_code, err_info(ERR_NOMEM)->text);
+        return;
+    }
+    if (c->out.len > c->out_sent) reader_block(&c->member); /* the 101 is not all sent */
+}
+
+static bool has_prefix(struct slice path, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return path.len >= n && memcmp(path.ptr, prefix, n) == 0;
+}
+
+typedef void (*route_fn)(struct conn *c, const struct http_request *r);
+
+static const struct {
+    const char *path;
+    route_fn answer;
+} routes[] = {
+    {"/healthz", route_healthz},
+    {"/readyz", route_readyz},
+    {"/metrics", route_metrics},
+};
+
+static const struct web_asset *find_asset(struct slice path)
+{
+    for (size_t i = 0; i < web_asset_count; i++)
+        if (slice_is(path, web_assets[i].path)) return &web_assets[i];
+    return NULL;
+}
+
+static route_fn find_route(const struct conn *c, struct slice path)
+{
+    if (has_prefix(path, CHAT_PREFIX)) return route_chat;
+    if (c->worker->server->options.echo && slice_is(path, ECHO_PATH)) return route_echo;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (slice_is(path, routes[i].path)) return routes[i].answer;
+    return NULL;
+}
+
+static void on_request(struct conn *c, const struct http_request *r)
+{
+    route_fn route = find_route(c, r->path);
+    const struct web_asset *asset = route ? NULL : find_asset(r->path);
+    if (c->over_limit) {
+        http_answer_error(c, NULL, ERR_FULL, RETRY_AFTER);
+    } else if (!route && !asset) {
+        http_answer_error(c, r, ERR_NOT_FOUND, NULL);
+    } else if (!r->is_get && !(r->is_head && route != route_chat && route != route_echo)) {
+        http_answer_error(c, r, ERR_BAD_METHOD, "Allow: GET, HEAD\r\n");
+    } else if (r->has_body) {
+        http_answer_error(c, r, ERR_BODY_REFUSED, NULL);
+    } else if (asset) {
+        route_asset(c, r, asset);
+    } else {
+        route(c, r);
+    }
+}
+
+size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
+{
+    const char *text = (const char *)data;
+    size_t scanned = c->head_scanned;
+    size_t head = http_head_size(text, len, &scanned);
+    c->head_scanned = head ? 0 : (uint32_t)scanned;
+    if (head > HTTP_HEAD_MAX_BYTES || (!head && len > HTTP_HEAD_MAX_BYTES)) {
+        http_answer_error(c, NULL, ERR_HEAD_TOO_LARGE, NULL);
+        return len;
+    }
+    if (http_looks_wrong(text, len)) {
+        http_answer_error(c, NULL, ERR_BAD_REQUEST, NULL);
+        return len;
+    }
+    if (!head) {
+        /* Between requests the time is keep-alive's; once a head has begun, the handshake's. */
+        if (c->kept_alive) conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+        c->kept_alive = false;
+        return 0;
+    }
+    struct http_request r;
+    int err = http_request_parse(text, head, &r);
+    if (err) {
+        http_answer_error(c, NULL, err, NULL);
+        return len;
+    }
+    on_request(c, &r);
+    return head;
+}
+
+void http_on_timeout(struct conn *c)
+{
+    if (c->in.len == 0) {
+        conn_drop(c);
+        return;
+    }
+    http_answer_error(c, NULL, ERR_TIMEOUT, NULL);
+}

@@ -1,0 +1,17 @@
+/* The HTTP life of a connection: request heads in, answers out, or an upgrade to a WebSocket.
+ * Worker's thread. */
+#ifndef SERVER_HTTP_SESSION_H
+#define SERVER_HTTP_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+
+/* Consumes at most one request head, see conn.h. */
+size_t http_on_input(struct conn *c, uint8_t *data, size_t len);
+
+/* The time for a request head, or between two, is over. */
+void http_on_timeout(struct conn *c);
+
+#endif

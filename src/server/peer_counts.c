@@ -1,0 +1,77 @@
+/* See peer_counts.h. */
+#define HASH_NONFATAL_OOM 1
+#include "server/peer_counts.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/check.h"
+
+struct peer_count {
+    UT_hash_handle hh;
+    uint32_t count;
+    uint8_t ip[SOCKET_IP_BYTES];
+};
+
+struct peer_counts {
+    pthread_mutex_t lock;
+    struct peer_count *table;
+};
+
+struct peer_counts *peer_counts_new(void)
+{
+    struct peer_counts *pc = calloc(1, sizeof *pc);
+    if (pc) pthread_mutex_init(&pc->lock, NULL);
+    return pc;
+}
+
+void peer_counts_free(struct peer_counts *pc)
+{
+    if (!pc) return;
+    CHECK(!pc->table);
+    pthread_mutex_destroy(&pc->lock);
+    free(pc);
+}
+
+static struct peer_count *find_locked(struct peer_counts *pc, const uint8_t *ip)
+{
+    struct peer_count *p;
+    HASH_FIND(hh, pc->table, ip, SOCKET_IP_BYTES, p);
+    return p;
+}
+
+static struct peer_count *insert_locked(struct peer_counts *pc, const uint8_t *ip)
+{
+    struct peer_count *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    memcpy(p->ip, ip, SOCKET_IP_BYTES);
+    HASH_ADD(hh, pc->table, ip, SOCKET_IP_BYTES, p);
+    if (p->hh.tbl) return p;
+    free(p);
+    return NULL;
+}
+
+bool peer_counts_add(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES], uint32_t max)
+{
+    pthread_mutex_lock(&pc->lock);
+    struct peer_count *p = find_locked(pc, ip);
+    if (!p) p = insert_locked(pc, ip);
+    bool counted = p && p->count < max;
+    if (counted) p->count++;
+    pthread_mutex_unlock(&pc->lock);
+    return counted;
+}
+
+void peer_counts_remove(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES])
+{
+    pthread_mutex_lock(&pc->lock);
+    struct peer_count *p = find_locked(pc, ip);
+    CHECK(p && p->count > 0);
+    if (--p->count == 0) {
+        HASH_DELETE(hh, pc->table, p);
+        free(p);
+    }
+    pthread_mutex_unlock(&pc->lock);
+}

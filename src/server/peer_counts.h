@@ -1,0 +1,23 @@
+/* How many connections each address has, for --max-connections-per-ip. Shared by the workers. */
+#ifndef SERVER_PEER_COUNTS_H
+#define SERVER_PEER_COUNTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/socket.h"
+
+struct peer_counts;
+
+/* NULL if memory is short. */
+struct peer_counts *peer_counts_new(void);
+void peer_counts_free(struct peer_counts *pc);
+
+/* Counts one more unless the address has `max` or memory is short; tells whether it did. */
+bool peer_counts_add(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES],
+                     uint32_t max);
+
+/* Takes back one that was counted. */
+void peer_counts_remove(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES]);
+
+#endif

@@ -1,0 +1,164 @@
+/* See server.h. */
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "chat/hub.h"
+#include "net/socket.h"
+#include "ops/log.h"
+#include "server/peer_counts.h"
+#include "server/worker.h"
+
+static void log_memory(const struct server_options *o)
+{
+    LOG(o->log, LOG_ERROR, "start_failed", "not enough memory or descriptors to start",
+        LOG_STR("reason", strerror(errno)));
+}
+
+static void log_listen_failed(const struct server_options *o, const struct server_address *a)
+{
+    const char *text =
+        errno == EADDRINUSE
+            ? "cannot listen: the address is in use; is another server running there?"
+            : "cannot listen on the address";
+    LOG(o->log, LOG_ERROR, "listen_failed", text, LOG_STR("host", a->host),
+        LOG_U64("port", a->port), LOG_STR("reason", strerror(errno)));
+}
+
+/* One socket per worker for the address. Returns 0, or ERR_IO after logging. */
+static int listen_on(struct server *s, const struct server_address *a)
+{
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        int fd = socket_listen(a->host, a->port, i == 0);
+        if (fd < 0) {
+            bool lacking = errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT;
+            if (i == 0 && a->optional && lacking) return 0;
+            log_listen_failed(&s->options, a);
+            return ERR_IO;
+        }
+        if (worker_listen(&s->workers[i], fd) != 0) {
+            close(fd);
+            log_memory(&s->options);
+            return ERR_IO;
+        }
+    }
+    char url[SOCKET_TEXT_MAX * 2];
+    bool v6 = strchr(a->host, ':') != NULL;
+    snprintf(url, sizeof url, v6 ? "http://[%s]:%u/" : "http://%s:%u/", a->host, a->port);
+    LOG(s->options.log, LOG_INFO, "listening", "ready for connections", LOG_STR("url", url),
+        LOG_U64("workers", s->worker_count));
+    return 0;
+}
+
+static int listen_all(struct server *s)
+{
+    for (size_t i = 0; i < s->options.address_count; i++) {
+        int err = listen_on(s, &s->options.addresses[i]);
+        if (err) return err;
+    }
+    if (s->workers[0].listener_count > 0) return 0;
+    LOG(s->options.log, LOG_ERROR, "listen_failed", "none of the addresses exists on this machine");
+    return ERR_IO;
+}
+
+static uint64_t random_bits(void)
+{
+    uint64_t bits = 0;
+    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits) bits = (uint64_t)time(NULL);
+    return bits;
+}
+
+static struct server *server_new(const struct server_options *options)
+{
+    struct server *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->options = *options;
+    s->guest_seed = random_bits();
+    s->hub = hub_new(random_bits());
+    if (options->max_connections_per_ip) s->peers = peer_counts_new();
+    s->workers = aligned_alloc(_Alignof(struct worker), options->workers * sizeof *s->workers);
+    bool whole = s->hub && s->workers && (s->peers || !options->max_connections_per_ip);
+    if (s->workers) memset(s->workers, 0, options->workers * sizeof *s->workers);
+    for (unsigned i = 0; whole && i < options->workers; i++) {
+        s->worker_count++;
+        whole = worker_init(&s->workers[i], s, i) == 0;
+    }
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    s->start_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    if (whole) return s;
+    server_free(s);
+    return NULL;
+}
+
+static bool start_workers(struct server *s)
+{
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        struct worker *w = &s->workers[i];
+        int rc = pthread_create(&w->thread, NULL, worker_run, w);
+        if (rc != 0) {
+            errno = rc;
+            return false;
+        }
+        char name[32]; /* at most 15 are used: the index is below 256 */
+        snprintf(name, sizeof name, "worker-%u", i);
+        pthread_setname_np(w->thread, name);
+        s->started++;
+    }
+    return true;
+}
+
+struct server *server_start(const struct server_options *options)
+{
+    CHECK(options->workers >= 1 && options->workers <= SERVER_WORKERS_MAX);
+    CHECK(options->address_count <= SERVER_ADDRESSES_MAX);
+    struct server *s = server_new(options);
+    if (!s) {
+        log_memory(options);
+        return NULL;
+    }
+    if (listen_all(s) != 0) {
+        server_free(s);
+        return NULL;
+    }
+    if (!start_workers(s)) {
+        log_memory(options);
+        server_drain(s, true);
+        server_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void server_drain(struct server *s, bool now)
+{
+    if (now) atomic_store(&s->stopping, true);
+    atomic_store(&s->draining, true);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        mailbox_wake(&s->workers[i].mailbox);
+}
+
+bool server_ended(const struct server *s)
+{
+    return atomic_load(&s->ended) == s->started;
+}
+
+void server_free(struct server *s)
+{
+    for (unsigned i = 0; i < s->started; i++)
+        pthread_join(s->workers[i].thread, NULL);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_fini(&s->workers[i]);
+    hub_free(s->hub);
+    peer_counts_free(s->peers);
+    free(s->workers);
+    free(s);
+}

@@ -1,0 +1,58 @@
+/* The server: workers, their listeners, and what they share. main fills the options, starts, waits
+ * for a signal, drains. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct log;
+struct server;
+
+enum { SERVER_ADDRESSES_MAX = 16, SERVER_WORKERS_MAX = 256 };
+
+struct server_address {
+    const char *host; /* numeric */
+    uint16_t port;
+    bool optional; /* may be missing where the machine lacks the address family */
+};
+
+/* Borrowed until server_free. Limits: 0 means none. */
+struct server_options {
+    struct log *log;
+    const struct server_address *addresses;
+    size_t address_count;
+    unsigned workers; /* 1..SERVER_WORKERS_MAX */
+    uint32_t max_connections;
+    uint32_t max_connections_per_ip;
+    uint32_t max_frame_bytes;
+    uint32_t max_message_bytes;
+    uint32_t rate; /* messages per 10 s and connection */
+    uint64_t lag_max_bytes;
+    uint32_t handshake_timeout_ms;
+    uint32_t keepalive_timeout_ms;
+    uint32_t ping_interval_ms;
+    uint32_t drain_timeout_ms;
+    const char *const *origins; /* lower case */
+    size_t origin_count;        /* 0: any */
+    bool compression;
+    bool echo;
+};
+
+/* Binds every address and starts the worker threads, which inherit the caller's signal mask. NULL
+ * after having logged why not. */
+struct server *server_start(const struct server_options *options);
+
+/* Stops listening and closes every WebSocket with 1012, paced; the workers end when the last is
+ * gone or drain_timeout_ms is over. `now` ends them without waiting. Returns at once. Any thread.
+ */
+void server_drain(struct server *server, bool now);
+
+/* Waits until a drained server's workers have ended, then frees it. */
+void server_free(struct server *server);
+
+/* True once all workers have ended. Any thread. */
+bool server_ended(const struct server *server);
+
+#endif

@@ -1,0 +1,330 @@
+/* See worker.h. */
+#include "server/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "net/socket.h"
+#include "ops/log.h"
+#include "proto/ws_deflate.h"
+#include "server/conn.h"
+#include "server/ws_session.h"
+
+enum { DEFLATE_LEVEL = 6 };
+
+static uint64_t clock_ns(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+}
+
+static int make_tools(struct worker *w)
+{
+    w->input = malloc(WORKER_REST_BYTES + WORKER_READ_BYTES);
+    if (!w->input) return ERR_NOMEM;
+    w->inflater = ws_inflater_new();
+    w->scribe.deflater = ws_deflater_new(DEFLATE_LEVEL);
+    return w->inflater && w->scribe.deflater ? 0 : ERR_NOMEM;
+}
+
+int worker_init(struct worker *w, struct server *server, unsigned index)
+{
+    const struct server_options *o = &server->options;
+    w->server = server;
+    w->index = index;
+    w->loop.epoll_fd = -1;
+    w->mailbox.event_fd = -1;
+    w->dirty_end = &w->dirty_first;
+    w->delivery = (struct delivery){
+        .send = conn_deliver, .on_lag = conn_on_lag, .lag_max_bytes = o->lag_max_bytes};
+    timer_queue_init(&w->timeouts[TIMEOUT_HANDSHAKE], o->handshake_timeout_ms);
+    timer_queue_init(&w->timeouts[TIMEOUT_KEEPALIVE], o->keepalive_timeout_ms);
+    timer_queue_init(&w->timeouts[TIMEOUT_PING], o->ping_interval_ms);
+    timer_queue_init(&w->timeouts[TIMEOUT_CLOSE], CONN_CLOSE_TIMEOUT_MS);
+    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    int err = make_tools(w);
+    if (!err) err = loop_init(&w->loop);
+    if (!err) err = mailbox_init(&w->mailbox);
+    uint32_t slot;
+    if (!err) err = loop_add(&w->loop, w->mailbox.event_fd, EPOLLIN, &w->mailbox, &slot);
+    return err;
+}
+
+int worker_listen(struct worker *w, int fd)
+{
+    size_t i = w->listener_count;
+    CHECK(i < SERVER_ADDRESSES_MAX);
+    w->listeners[i] = fd;
+    int err = loop_add(&w->loop, fd, EPOLLIN, &w->listeners[i], &w->listener_slots[i]);
+    if (!err) w->listener_count++;
+    return err;
+}
+
+static void stop_listening(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        loop_remove(&w->loop, w->listener_slots[i]);
+        close(w->listeners[i]);
+    }
+    w->listener_count = 0;
+}
+
+/* No descriptor is left: turn one connection away, so that it is not reported again at once. */
+static void turn_away(struct worker *w, int listener)
+{
+    LOG(w->server->options.log, LOG_ERROR, "out_of_files",
+        "no file descriptor left for a new connection; raise the open-file limit",
+        LOG_U64("connections", w->conn_count));
+    if (w->spare_fd < 0) return;
+    close(w->spare_fd);
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0) close(fd);
+    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accept_some(struct worker *w, int listener)
+{
+    for (int i = 0; i < WORKER_ACCEPTS_MAX; i++) {
+        struct sockaddr_storage from;
+        socklen_t from_len = sizeof from;
+        int fd =
+            accept4(listener, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE) turn_away(w, listener);
+            return;
+        }
+        uint8_t ip[SOCKET_IP_BYTES];
+        socket_ip(&from, ip);
+        (void)conn_accept(w, fd, ip);
+    }
+}
+
+static void add_dirty(struct worker *w, struct slink *link)
+{
+    link->next = NULL;
+    *w->dirty_end = link;
+    w->dirty_end = &link->next;
+}
+
+void worker_post_dirty(struct worker *w, struct slink *woken)
+{
+    while (woken) {
+        struct slink *next = woken->next;
+        const struct reader *r = container_of(woken, struct reader, dirty_link);
+        if (r->worker == w->index) {
+            add_dirty(w, woken);
+        } else {
+            mailbox_post(&w->server->workers[r->worker].mailbox, woken);
+        }
+        woken = next;
+    }
+}
+
+/* Phase: timers. */
+static void run_timeouts(struct worker *w)
+{
+    for (int i = 0; i < TIMEOUT_COUNT; i++) {
+        struct timer *t;
+        while ((t = timer_queue_expired(&w->timeouts[i], w->now_ms)))
+            conn_on_timeout(container_of(t, struct conn, timer));
+    }
+}
+
+static bool is_listener(const struct worker *w, const void *owner)
+{
+    return (const int *)owner >= w->listeners &&
+           (const int *)owner < w->listeners + SERVER_ADDRESSES_MAX;
+}
+
+/* Phase: socket events. An event whose owner was dropped in this turn finds none. */
+static void run_events(struct worker *w, const struct epoll_event *events, int n)
+{
+    for (int i = 0; i < n; i++) {
+        void *owner = loop_owner(&w->loop, &events[i]);
+        if (!owner) continue;
+        if (owner == &w->mailbox) {
+            mailbox_on_event(&w->mailbox);
+            metrics_add(&w->metrics, METRIC_WAKEUPS, 1);
+        } else if (is_listener(w, owner)) {
+            accept_some(w, *(int *)owner);
+        } else {
+            conn_on_events(owner, events[i].events);
+        }
+    }
+}
+
+/* Phase: mailbox. */
+static void run_mailbox(struct worker *w)
+{
+    struct slink *link = mailbox_take(&w->mailbox);
+    while (link) {
+        struct slink *next = link->next;
+        add_dirty(w, link);
+        link = next;
+    }
+}
+
+/* Phase: room flush. What has more than one turn's worth, or got new messages meanwhile, waits for
+ * the next turn, so that one busy room does not keep the others waiting. */
+static void run_flush(struct worker *w)
+{
+    struct slink *link = w->dirty_first;
+    if (!link) return;
+    w->dirty_first = NULL;
+    w->dirty_end = &w->dirty_first;
+    while (link) {
+        struct slink *next = link->next;
+        struct reader *r = container_of(link, struct reader, dirty_link);
+        bool more = reader_flush(r, &w->delivery);
+        if ((more && !r->detached) || !room_settle(r)) add_dirty(w, link);
+        link = next;
+    }
+    metrics_add(&w->metrics, METRIC_DELIVERIES, w->delivery.frames);
+    metrics_add(&w->metrics, METRIC_SENDS, w->delivery_sends);
+    metrics_add(&w->metrics, METRIC_SENT_BYTES, w->delivery_bytes);
+    w->delivery.frames = 0;
+    w->delivery_sends = 0;
+    w->delivery_bytes = 0;
+}
+
+/* Phase: reap. */
+static void run_reap(struct worker *w)
+{
+    while (w->reap) {
+        struct conn *c = w->reap;
+        w->reap = c->next_reap;
+        conn_free(c);
+    }
+}
+
+static struct conn *conn_at(struct worker *w, uint32_t slot)
+{
+    void *owner = loop_owner_at(&w->loop, slot);
+    return owner && owner != &w->mailbox && !is_listener(w, owner) ? owner : NULL;
+}
+
+static void start_draining(struct worker *w)
+{
+    uint32_t timeout_ms = w->server->options.drain_timeout_ms;
+    w->draining = true;
+    w->drain_deadline_ms = w->now_ms + timeout_ms;
+    w->drain_tick_ms = w->now_ms;
+    stop_listening(w);
+    /* All are told within half the time, so that the last one can still answer. */
+    uint32_t ticks = timeout_ms / 2 / WORKER_DRAIN_TICK_MS + 1;
+    w->drain_per_tick = w->conn_count / ticks + WORKER_DRAIN_MIN_PER_TICK;
+}
+
+static void drop_all(struct worker *w)
+{
+    for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
+        struct conn *c = conn_at(w, slot);
+        if (c) conn_drop(c);
+    }
+}
+
+/* Tells the next few. Returns true if every WebSocket was told. */
+static bool drain_some(struct worker *w)
+{
+    uint32_t left = w->drain_per_tick;
+    while (left > 0 && w->drain_slot < w->loop.slot_count) {
+        struct conn *c = conn_at(w, w->drain_slot++);
+        if (!c || c->state != CONN_OPEN) continue;
+        ws_session_close(c, err_info(ERR_DRAINING)->close_code, err_info(ERR_DRAINING)->text);
+        left--;
+    }
+    return w->drain_slot >= w->loop.slot_count;
+}
+
+static bool only_http_left(struct worker *w)
+{
+    for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
+        const struct conn *c = conn_at(w, slot);
+        if (c && c->state != CONN_HTTP) return false;
+    }
+    return true;
+}
+
+static void run_drain(struct worker *w)
+{
+    if (!w->draining) start_draining(w);
+    bool told = false;
+    if (w->now_ms >= w->drain_tick_ms) {
+        w->drain_tick_ms = w->now_ms + WORKER_DRAIN_TICK_MS;
+        told = drain_some(w);
+    }
+    bool late = w->now_ms >= w->drain_deadline_ms || atomic_load(&w->server->stopping);
+    if (late || (told && only_http_left(w))) drop_all(w);
+}
+
+static int wait_ms(const struct worker *w)
+{
+    if (w->dirty_first) return 0;
+    uint64_t next = UINT64_MAX;
+    for (int i = 0; i < TIMEOUT_COUNT; i++) {
+        uint64_t deadline = timer_queue_deadline(&w->timeouts[i]);
+        if (deadline < next) next = deadline;
+    }
+    if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
+    if (next == UINT64_MAX) return -1;
+    if (next <= w->now_ms) return 0;
+    uint64_t ms = next - w->now_ms;
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static void turn(struct worker *w)
+{
+    struct epoll_event events[WORKER_EVENTS_MAX];
+    int timeout_ms = mailbox_sleep(&w->mailbox) ? wait_ms(w) : 0;
+    int n = loop_wait(&w->loop, timeout_ms, events, WORKER_EVENTS_MAX);
+    mailbox_awake(&w->mailbox);
+    uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+    w->now_ms = start_ns / 1000000;
+    w->wall_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+
+    run_timeouts(w);
+    run_events(w, events, n);
+    run_mailbox(w);
+    run_flush(w);
+    if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);
+    run_reap(w);
+    metrics_turn(&w->metrics, clock_ns(CLOCK_MONOTONIC) - start_ns);
+}
+
+void worker_fini(struct worker *w)
+{
+    CHECK(w->conn_count == 0);
+    /* A reader whose last member left may have been posted after the thread ended. */
+    run_mailbox(w);
+    run_flush(w);
+    for (size_t i = 0; i < w->listener_count; i++)
+        close(w->listeners[i]);
+    if (w->spare_fd >= 0) close(w->spare_fd);
+    mailbox_fini(&w->mailbox);
+    loop_fini(&w->loop);
+    ws_inflater_free(w->inflater);
+    scribe_fini(&w->scribe);
+    buf_fini(&w->inflated);
+    buf_fini(&w->text);
+    buf_fini(&w->reply);
+    free(w->input);
+}
+
+void *worker_run(void *arg)
+{
+    struct worker *w = arg;
+    w->now_ms = clock_ns(CLOCK_MONOTONIC) / 1000000;
+    while (!w->draining || w->conn_count > 0 || w->dirty_first)
+        turn(w);
+    atomic_fetch_add(&w->server->ended, 1);
+    return NULL;
+}

@@ -1,0 +1,106 @@
+/* A worker: one thread, one loop, its own listeners, its own connections. Everything here belongs
+ * to that thread, except what is marked shared.
+ *
+ * A turn: timers, socket events, mailbox, room flush, reap. Time is read once a turn. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chat/reader.h"
+#include "chat/room.h"
+#include "net/loop.h"
+#include "net/mailbox.h"
+#include "net/timer.h"
+#include "ops/metrics.h"
+#include "server/server.h"
+
+struct conn;
+struct hub;
+struct peer_counts;
+struct ws_inflater;
+
+enum {
+    WORKER_EVENTS_MAX = 512,        /* socket events handled in a turn */
+    WORKER_ACCEPTS_MAX = 64,        /* connections accepted per listener and turn */
+    WORKER_READ_BYTES = 64 * 1024,  /* read from one connection in a turn */
+    WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
+    WORKER_DRAIN_TICK_MS = 10,
+    WORKER_DRAIN_MIN_PER_TICK = 16,
+};
+
+enum timeout { TIMEOUT_HANDSHAKE, TIMEOUT_KEEPALIVE, TIMEOUT_PING, TIMEOUT_CLOSE, TIMEOUT_COUNT };
+
+struct worker {
+    struct server *server;
+    unsigned index;
+    pthread_t thread;
+    struct loop loop;
+    struct mailbox mailbox; /* shared */
+    int listeners[SERVER_ADDRESSES_MAX];
+    uint32_t listener_slots[SERVER_ADDRESSES_MAX];
+    size_t listener_count;
+    int spare_fd; /* given up for a moment to turn connections away when descriptors run out */
+
+    struct timer_queue timeouts[TIMEOUT_COUNT];
+    uint64_t now_ms; /* monotonic, of this turn */
+    int64_t wall_ms; /* since 1970, of this turn */
+
+    struct slink *dirty_first; /* readers to flush in this turn */
+    struct slink **dirty_end;
+    struct conn *reap; /* closed in this turn, freed at its end */
+    uint32_t conn_count;
+
+    uint8_t *input; /* WORKER_REST_BYTES + WORKER_READ_BYTES */
+    struct ws_inflater *inflater;
+    struct buf inflated;
+    struct buf text; /* scratch for decoded text */
+    struct buf reply;
+    struct scribe scribe;
+    struct delivery delivery;
+    uint64_t delivery_sends;
+    uint64_t delivery_bytes;
+
+    bool draining;
+    uint64_t drain_deadline_ms;
+    uint64_t drain_tick_ms;
+    uint32_t drain_slot;
+    uint32_t drain_per_tick;
+
+    struct metrics metrics; /* written here, read by all */
+};
+
+/* What the workers of a server share. */
+struct server {
+    struct server_options options;
+    struct hub *hub;
+    struct peer_counts *peers; /* NULL unless there is a limit per address */
+    struct worker *workers;
+    unsigned worker_count;
+    unsigned started;
+    uint64_t start_ms;
+    atomic_uint connections;
+    atomic_uint ended;
+    atomic_bool draining;
+    atomic_bool stopping;
+    uint64_t guest_seed;
+    atomic_uint guests;
+};
+
+/* Allocates what the worker owns. ERR_NOMEM or ERR_IO; worker_fini cleans up in any case. */
+int worker_init(struct worker *w, struct server *server, unsigned index);
+void worker_fini(struct worker *w);
+
+/* Adds a listening socket; owns fd on success. */
+int worker_listen(struct worker *w, int fd);
+
+/* The thread's main function; arg is the worker. */
+void *worker_run(void *arg);
+
+/* Hands readers that turned dirty to their workers. Worker's own thread. */
+void worker_post_dirty(struct worker *w, struct slink *woken);
+
+#endif

@@ -1,0 +1,150 @@
+/* See ws_session.h. */
+#include "server/ws_session.h"
+
+#include "base/err.h"
+#include "proto/ws_deflate.h"
+#include "proto/ws_frame.h"
+#include "server/chat_session.h"
+#include "server/conn.h"
+#include "server/worker.h"
+
+enum {
+    ECHO_MESSAGE_MAX_BYTES = 16 * 1024 * 1024,
+    SCRATCH_KEEP_BYTES = 1024 * 1024, /* a worker's scratch above this is given back */
+};
+
+void ws_session_start(struct conn *c)
+{
+    conn_set_state(c, CONN_OPEN);
+    conn_set_timeout(c, TIMEOUT_PING);
+    metrics_add(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
+}
+
+static void count_end(struct conn *c, unsigned code)
+{
+    metrics_sub(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
+    metrics_close(&c->worker->metrics, code);
+}
+
+void ws_session_on_lost(struct conn *c)
+{
+    count_end(c, 1006);
+}
+
+static void send_frame(struct conn *c, enum ws_opcode op, bool rsv1, struct slice payload)
+{
+    struct buf *reply = &c->worker->reply;
+    reply->len = 0;
+    if (ws_frame_append(reply, op, rsv1, payload, CONN_OUT_MAX_BYTES) != 0) {
+        conn_drop(c);
+        return;
+    }
+    conn_send(c, reply->data, reply->len);
+    if (reply->cap > SCRATCH_KEEP_BYTES) buf_fini(reply);
+}
+
+void ws_session_send_text(struct conn *c, const uint8_t *text, size_t len)
+{
+    send_frame(c, WS_TEXT, false, (struct slice){(const char *)text, len});
+}
+
+/* Sends the close frame and ends the session; code 0 sends an empty one. */
+static void finish(struct conn *c, unsigned code, const char *reason)
+{
+    struct buf *reply = &c->worker->reply;
+    reply->len = 0;
+    if (ws_frame_append_close(reply, (uint16_t)code, reason, CONN_OUT_MAX_BYTES) == 0)
+        conn_send(c, reply->data, reply->len);
+    if (c->state != CONN_OPEN) return;
+    count_end(c, code ? code : 1005);
+    conn_finish(c);
+}
+
+void ws_session_close(struct conn *c, unsigned code, const char *reason)
+{
+    if (c->state == CONN_OPEN) finish(c, code, reason);
+}
+
+/* permessage-deflate where it was negotiated and saves bytes. */
+static void echo(struct conn *c, const struct ws_event *ev)
+{
+    struct worker *w = c->worker;
+    struct slice payload = {(const char *)ev->data, ev->len};
+    struct buf *deflated = &w->scribe.deflated[0];
+    bool rsv1 = false;
+    if (c->window_bits) {
+        deflated->len = 0;
+        if (ws_deflater_run(w->scribe.deflater, c->window_bits, ev->data, ev->len, deflated,
+                            CONN_OUT_MAX_BYTES) != 0) {
+            conn_drop(c);
+            return;
+        }
+        if (deflated->len < ev->len) {
+            payload = (struct slice){(const char *)deflated->data, deflated->len};
+            rsv1 = true;
+        }
+    }
+    send_frame(c, ev->opcode, rsv1, payload);
+    if (deflated->cap > SCRATCH_KEEP_BYTES) buf_fini(deflated);
+    if (w->inflated.cap > SCRATCH_KEEP_BYTES) buf_fini(&w->inflated);
+}
+
+static void on_event(struct conn *c, const struct ws_event *ev)
+{
+    struct slice payload = {(const char *)ev->data, ev->len};
+    switch (ev->type) {
+    case WS_EVENT_MESSAGE:
+        if (c->echo) {
+            echo(c, ev);
+        } else {
+            chat_session_on_message(c, payload);
+        }
+        break;
+    case WS_EVENT_PING:
+        send_frame(c, WS_PONG, false, payload);
+        break;
+    case WS_EVENT_CLOSE:
+        finish(c, ev->close_code, "");
+        break;
+    case WS_EVENT_PONG:
+    case WS_EVENT_NONE:
+        break;
+    }
+}
+
+size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
+{
+    struct worker *w = c->worker;
+    const struct ws_reader_options options = {
+        .max_message_bytes = c->echo ? ECHO_MESSAGE_MAX_BYTES : w->server->options.max_frame_bytes,
+        .deflate = c->window_bits != 0,
+        .text_only = !c->echo,
+        .inflater = w->inflater,
+        .inflated = &w->inflated,
+    };
+    struct ws_input in = {data, len};
+    while (c->state == CONN_OPEN && !c->paused) {
+        struct ws_event ev;
+        int err = ws_reader_next(&c->reader, &options, &in, &ev);
+        if (err) {
+            ws_session_close(c, err_info(err)->close_code, err_info(err)->text);
+            break;
+        }
+        if (ev.type == WS_EVENT_NONE) return len - in.len;
+        on_event(c, &ev);
+    }
+    return c->state == CONN_OPEN ? len - in.len : len;
+}
+
+void ws_session_on_timeout(struct conn *c)
+{
+    struct worker *w = c->worker;
+    uint64_t period_ms = w->server->options.ping_interval_ms;
+    if (w->now_ms - c->last_seen_ms >= 2 * period_ms) {
+        const struct err_info *info = err_info(ERR_NO_PONG);
+        ws_session_close(c, info->close_code, info->text);
+        return;
+    }
+    conn_set_timeout(c, TIMEOUT_PING);
+    send_frame(c, WS_PING, false, (struct slice){"", 0});
+}

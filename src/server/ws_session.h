@@ -1,0 +1,29 @@
+/* The WebSocket life of a connection: frames in, control frames answered, messages handed to the
+ * chat or echoed, closing with a code and a reason. Worker's thread. */
+#ifndef SERVER_WS_SESSION_H
+#define SERVER_WS_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+
+/* The 101 response is sent: the connection is a WebSocket from here on. */
+void ws_session_start(struct conn *c);
+
+/* Consumes input, see conn.h. */
+size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len);
+
+/* A ping period is over. */
+void ws_session_on_timeout(struct conn *c);
+
+/* The connection broke without a close frame. */
+void ws_session_on_lost(struct conn *c);
+
+/* Sends a text frame of the server's own. */
+void ws_session_send_text(struct conn *c, const uint8_t *text, size_t len);
+
+/* Closes with a code and a reason of at most 123 bytes (RFC 6455 section 7.1.2). */
+void ws_session_close(struct conn *c, unsigned code, const char *reason);
+
+#endif
