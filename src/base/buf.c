@@ -12,7 +12,7 @@ enum { BUF_MIN_CAP = 64 };
 int slice_is(struct slice a, const char *b)
 {
     size_t n = strlen(b);
-    return a.len == n && memcmp(a.ptr, b, n) == 0;
+    return a.len == n && (n == 0 || memcmp(a.ptr, b, n) == 0);
 }
 
 void buf_fini(struct buf *b)
@@ -29,6 +29,7 @@ int buf_reserve(struct buf *b, size_t more, size_t max_bytes)
     if (need <= b->cap) return 0;
 
     size_t cap = b->cap < BUF_MIN_CAP / 2 ? BUF_MIN_CAP : b->cap * 2;
+    if (cap > max_bytes) cap = max_bytes;
     if (cap < need) cap = need;
     uint8_t *data = realloc(b->data, cap);
     if (!data) return ERR_NOMEM;

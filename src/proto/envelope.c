@@ -37,7 +37,8 @@ static int take_field(struct json *j, struct buf *scratch, struct field *f)
 {
     f->present = true;
     f->is_string = j->at < j->end && *j->at == '"';
-    return f->is_string ? json_string(j, scratch, &f->value) : json_value(j, 1, &f->value);
+    return f->is_string ? json_scan_string(j, scratch, &f->value)
+                        : json_scan_value(j, 1, &f->value);
 }
 
 /* Reads `"key": value`. */
@@ -45,32 +46,32 @@ static int take_member(struct json *j, struct buf *scratch, struct fields *f)
 {
     struct slice key;
     struct slice ignored;
-    int err = json_string(j, scratch, &key);
+    int err = json_scan_string(j, scratch, &key);
     if (err) return err;
-    json_space(j);
-    if (!json_take(j, ':')) return ERR_BAD_JSON;
-    json_space(j);
+    json_scan_space(j);
+    if (!json_scan_take(j, ':')) return ERR_BAD_JSON;
+    json_scan_space(j);
     if (slice_is(key, "message")) return take_field(j, scratch, &f->message);
     if (slice_is(key, "username")) return take_field(j, scratch, &f->username);
-    if (slice_is(key, "data")) return json_value(j, 1, &f->data);
-    return json_value(j, 1, &ignored);
+    if (slice_is(key, "data")) return json_scan_value(j, 1, &f->data);
+    return json_scan_value(j, 1, &ignored);
 }
 
 static int take_object(struct json *j, struct buf *scratch, struct fields *f)
 {
-    json_space(j);
-    if (!json_take(j, '{')) return ERR_BAD_JSON;
-    json_space(j);
-    if (!json_take(j, '}')) {
+    json_scan_space(j);
+    if (!json_scan_take(j, '{')) return ERR_BAD_JSON;
+    json_scan_space(j);
+    if (!json_scan_take(j, '}')) {
         do {
-            json_space(j);
+            json_scan_space(j);
             int err = take_member(j, scratch, f);
             if (err) return err;
-            json_space(j);
-        } while (json_take(j, ','));
-        if (!json_take(j, '}')) return ERR_BAD_JSON;
+            json_scan_space(j);
+        } while (json_scan_take(j, ','));
+        if (!json_scan_take(j, '}')) return ERR_BAD_JSON;
     }
-    json_space(j);
+    json_scan_space(j);
     return j->at == j->end ? 0 : ERR_BAD_JSON;
 }
 

@@ -204,7 +204,6 @@ static bool headers_are_sound(struct http_request *r)
 
 int http_request_parse(const char *head, size_t len, struct http_request *out)
 {
-    out->header_count = 0;
     memset(out, 0, offsetof(struct http_request, headers));
     if (!bytes_are_clean(head, len)) return ERR_BAD_REQUEST;
 

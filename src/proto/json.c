@@ -61,13 +61,13 @@ static size_t left(const struct json *j)
     return (size_t)(j->end - j->at);
 }
 
-void json_space(struct json *j)
+void json_scan_space(struct json *j)
 {
     while (j->at < j->end && (*j->at == ' ' || *j->at == '\n' || *j->at == '\r' || *j->at == '\t'))
         j->at++;
 }
 
-int json_take(struct json *j, char c)
+int json_scan_take(struct json *j, char c)
 {
     if (j->at == j->end || *j->at != c) return 0;
     j->at++;
@@ -138,7 +138,7 @@ static int take_escape(struct json *j, uint32_t *code)
     if (err || *code < 0xD800 || *code > 0xDFFF) return err;
     struct json ahead = *j;
     uint32_t low;
-    if (*code <= 0xDBFF && json_take(&ahead, '\\') && json_take(&ahead, 'u') &&
+    if (*code <= 0xDBFF && json_scan_take(&ahead, '\\') && json_scan_take(&ahead, 'u') &&
         take_hex4(&ahead, &low) == 0 && low >= 0xDC00 && low <= 0xDFFF) {
         *j = ahead;
         *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
@@ -178,13 +178,13 @@ static int take_run(struct json *j, struct slice *run)
 {
     *run = (struct slice){j->at, plain_run(j->at, left(j))};
     j->at += run->len;
-    if (json_take(j, '"')) return 0;
-    return json_take(j, '\\') ? 1 : ERR_BAD_JSON;
+    if (json_scan_take(j, '"')) return 0;
+    return json_scan_take(j, '\\') ? 1 : ERR_BAD_JSON;
 }
 
 static int skip_string(struct json *j)
 {
-    if (!json_take(j, '"')) return ERR_BAD_JSON;
+    if (!json_scan_take(j, '"')) return ERR_BAD_JSON;
     for (;;) {
         struct slice run;
         uint32_t code;
@@ -195,10 +195,10 @@ static int skip_string(struct json *j)
     }
 }
 
-int json_string(struct json *j, struct buf *scratch, struct slice *out)
+int json_scan_string(struct json *j, struct buf *scratch, struct slice *out)
 {
     struct slice run;
-    if (!json_take(j, '"')) return ERR_BAD_JSON;
+    if (!json_scan_take(j, '"')) return ERR_BAD_JSON;
     int more = take_run(j, &run);
     if (more < 0) return more;
     if (more == 0) {
@@ -206,6 +206,7 @@ int json_string(struct json *j, struct buf *scratch, struct slice *out)
         return 0;
     }
 
+    if (j->at == j->end) return ERR_BAD_JSON; /* or nothing might be reserved */
     int err = buf_reserve(scratch, run.len + left(j), SIZE_MAX);
     if (err) return err;
     size_t start = scratch->len;
@@ -241,11 +242,11 @@ static int skip_digits(struct json *j)
 /* RFC 8259 section 6. */
 static int skip_number(struct json *j)
 {
-    json_take(j, '-');
-    if (!json_take(j, '0') && skip_digits(j)) return ERR_BAD_JSON;
-    if (json_take(j, '.') && skip_digits(j)) return ERR_BAD_JSON;
-    if (json_take(j, 'e') || json_take(j, 'E')) {
-        if (!json_take(j, '+')) json_take(j, '-');
+    json_scan_take(j, '-');
+    if (!json_scan_take(j, '0') && skip_digits(j)) return ERR_BAD_JSON;
+    if (json_scan_take(j, '.') && skip_digits(j)) return ERR_BAD_JSON;
+    if (json_scan_take(j, 'e') || json_scan_take(j, 'E')) {
+        if (!json_scan_take(j, '+')) json_scan_take(j, '-');
         return skip_digits(j);
     }
     return 0;
@@ -285,9 +286,9 @@ static int skip_key(struct json *j)
 {
     int err = skip_string(j);
     if (err) return err;
-    json_space(j);
-    if (!json_take(j, ':')) return ERR_BAD_JSON;
-    json_space(j);
+    json_scan_space(j);
+    if (!json_scan_take(j, ':')) return ERR_BAD_JSON;
+    json_scan_space(j);
     return 0;
 }
 
@@ -296,13 +297,13 @@ static int skip_key(struct json *j)
 static int next_value(struct json *j, struct nest *n)
 {
     while (n->open > 0) {
-        json_space(j);
-        if (json_take(j, ',')) {
-            json_space(j);
+        json_scan_space(j);
+        if (json_scan_take(j, ',')) {
+            json_scan_space(j);
             int err = nest_in_object(n) ? skip_key(j) : 0;
             return err ? err : 1;
         }
-        if (!json_take(j, nest_in_object(n) ? '}' : ']')) return ERR_BAD_JSON;
+        if (!json_scan_take(j, nest_in_object(n) ? '}' : ']')) return ERR_BAD_JSON;
         n->objects >>= 1;
         n->open--;
     }
@@ -313,12 +314,12 @@ static int next_value(struct json *j, struct nest *n)
  * whole value lies behind (an empty bracket closes in next_value). */
 static int enter_value(struct json *j, struct nest *n, unsigned depth)
 {
-    bool object = json_take(j, '{');
-    if (!object && !json_take(j, '[')) return skip_scalar(j);
+    bool object = json_scan_take(j, '{');
+    if (!object && !json_scan_take(j, '[')) return skip_scalar(j);
     if (depth + n->open >= JSON_DEPTH_MAX) return ERR_BAD_JSON;
     n->objects = n->objects << 1 | object;
     n->open++;
-    json_space(j);
+    json_scan_space(j);
     if (j->at < j->end && *j->at == (object ? '}' : ']')) {
         j->at++;
         n->objects >>= 1;
@@ -329,7 +330,7 @@ static int enter_value(struct json *j, struct nest *n, unsigned depth)
     return err ? err : 1;
 }
 
-int json_value(struct json *j, unsigned depth, struct slice *raw)
+int json_scan_value(struct json *j, unsigned depth, struct slice *raw)
 {
     const char *start = j->at;
     struct nest nest = {0};
@@ -365,13 +366,14 @@ static char short_escape(char c)
     }
 }
 
-/* Bytes that escaping adds to text from its first special byte on. */
+/* Bytes that escaping adds to a text that starts with a special byte, or is empty. */
 static size_t escape_growth(const char *p, size_t n)
 {
     size_t extra = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!byte_is_special(p[i])) continue;
+    for (size_t i = 0; i < n;) {
         extra += short_escape(p[i]) ? 1 : ESCAPED_CONTROL_BYTES - 1;
+        i++;
+        i += plain_run(p + i, n - i);
     }
     return extra;
 }

@@ -1,6 +1,7 @@
 /* A small strict JSON scanner (RFC 8259) for the hot path, where a message is read once and never
  * becomes a tree: values can be skipped and handed on as the bytes they were. Why not a library:
- * docs/decisions/0002-json-by-hand.md. Everything off the hot path uses jansson.
+ * docs/decisions/0002-json-by-hand.md. Everything off the hot path uses jansson, which has taken
+ * the plain names: a json_string here would be called by that library in place of its own.
  *
  * The bytes have to be valid UTF-8 already; the WebSocket layer has seen to that. Invalid bytes do
  * no harm here, they are passed through. Pure; any thread. */
@@ -20,22 +21,22 @@ struct json {
 };
 
 /* Moves over white space. */
-void json_space(struct json *j);
+void json_scan_space(struct json *j);
 
 /* Moves over one byte if it is c: 1, else 0. */
-int json_take(struct json *j, char c);
+int json_scan_take(struct json *j, char c);
 
 /* Moves over one value of any kind, without white space around it; *raw is its bytes. depth: how
  * many arrays and objects are open around it. ERR_BAD_JSON if there is no valid value or it lies
  * deeper than JSON_DEPTH_MAX; the position is then of no use. */
-int json_value(struct json *j, unsigned depth, struct slice *raw);
+int json_scan_value(struct json *j, unsigned depth, struct slice *raw);
 
 /* Moves over one string and decodes it. Without escapes *out is a view of the input; with escapes
  * it is appended to scratch, which has to have room for the rest of the input behind its len
  * already, or is given it (decoding never makes a string longer, so one reservation at the first
  * escape serves a whole document and earlier slices into scratch stay good). \u0000 becomes a NUL
  * byte, a surrogate without its partner U+FFFD. ERR_BAD_JSON, ERR_NOMEM. */
-int json_string(struct json *j, struct buf *scratch, struct slice *out);
+int json_scan_string(struct json *j, struct buf *scratch, struct slice *out);
 
 /* Appends text as a quoted JSON string. Only '"', '\' and bytes below 0x20 are escaped. Errors as
  * buf_reserve, with out as it was. */

@@ -5,8 +5,11 @@
  *    its window less 262 bytes, so the stream for 9 has distances of at most 250 and serves 8.
  *  - Memory goes through calloc of this program, not of the library, so that the tests can make
  *    each allocation of zlib fail.
- *  - MEM_LEVEL is below the default of 8: every message resets its stream, and a reset clears the
- *    hash table, 64 KiB at level 8, which would be most of the cost of a small message. */
+ *  - MEM_LEVEL is below the default of 8. Every message resets its stream, and a reset clears the
+ *    hash table: 64 KiB at level 8, 16 here. Measured on chat text of 64 bytes to 60 KB: a sixth
+ *    less time for the small ones, output larger by at most a thousandth, and a stream for 15 bits
+ *    takes 160 KiB instead of 256.
+ */
 #include "proto/ws_deflate.h"
 
 #include <stdbool.h>
@@ -38,6 +41,7 @@ struct ws_deflater {
 
 struct ws_inflater {
     z_stream stream;
+    bool fresh; /* nothing was read since the last reset */
 };
 
 static void *zlib_alloc(void *opaque, unsigned items, unsigned size)
@@ -124,6 +128,9 @@ static int deflate_all(z_stream *z, const uint8_t *in, size_t len, struct buf *o
     return 0;
 }
 
+/* One parameter over the usual five: it mirrors ws_inflater_run, and a struct for a window size
+ * would be used here alone. */
+// NOLINTNEXTLINE(readability-function-size)
 int ws_deflater_run(struct ws_deflater *d, unsigned window_bits, const uint8_t *in, size_t len,
                     struct buf *out, size_t max_bytes)
 {
@@ -176,7 +183,7 @@ static int inflate_step(z_stream *z, struct buf *out, size_t max_bytes, int *ret
     }
     size_t end = out->cap < max_bytes ? out->cap : max_bytes;
     bool full = out->len == end;
-    uint8_t probe;
+    uint8_t probe = 0;
     z->next_out = full ? &probe : out->data + out->len;
     z->avail_out = full ? 1 : portion(end - out->len);
     unsigned given = z->avail_out;
@@ -186,11 +193,17 @@ static int inflate_step(z_stream *z, struct buf *out, size_t max_bytes, int *ret
     return 0;
 }
 
-/* Inflates n bytes, going on with a new stream behind every final block. *fresh: nothing was read
- * since the last reset. */
-static int inflate_part(z_stream *z, const uint8_t *in, size_t n, struct buf *out, size_t max_bytes,
-                        bool *fresh)
+static void inflate_restart(struct ws_inflater *i)
 {
+    CHECK(inflateReset(&i->stream) == Z_OK);
+    i->fresh = true;
+}
+
+/* Inflates n bytes, going on with a new stream behind every final block. */
+static int inflate_part(struct ws_inflater *i, const uint8_t *in, size_t n, struct buf *out,
+                        size_t max_bytes)
+{
+    z_stream *z = &i->stream;
     bool more = n > 0;
     while (more) {
         unsigned fed = portion(n);
@@ -201,15 +214,14 @@ static int inflate_part(z_stream *z, const uint8_t *in, size_t n, struct buf *ou
         if (err) return err;
         in = z->next_in;
         n -= fed - z->avail_in;
-        *fresh = false;
+        i->fresh = false;
         more = n > 0 || z->avail_out == 0;
         switch (ret) {
         case Z_OK:
         case Z_BUF_ERROR: /* no progress without more input: not an error */
             break;
         case Z_STREAM_END:
-            CHECK(inflateReset(z) == Z_OK);
-            *fresh = true;
+            inflate_restart(i);
             more = n > 0;
             break;
         case Z_MEM_ERROR:
@@ -236,16 +248,14 @@ int ws_inflater_run(struct ws_inflater *i, const uint8_t *in, size_t len, struct
 {
     size_t start = out->len;
     if (start > max_bytes) return ERR_WS_TOO_BIG;
-    z_stream *z = &i->stream;
-    CHECK(inflateReset(z) == Z_OK);
+    inflate_restart(i);
 
     /* Nothing at all, or nothing behind a final block, needs no tail to be complete. Section
      * 7.2.3.4 would have a 00 byte there, but what a sender without it means is clear. */
-    bool fresh = true;
-    int err = inflate_part(z, in, len, out, max_bytes, &fresh);
-    if (!err && !fresh) {
-        err = inflate_part(z, tail, TAIL_BYTES, out, max_bytes, &fresh);
-        if (!err && (fresh || !at_block_end(z))) err = ERR_WS_DATA;
+    int err = inflate_part(i, in, len, out, max_bytes);
+    if (!err && !i->fresh) {
+        err = inflate_part(i, tail, TAIL_BYTES, out, max_bytes);
+        if (!err && (i->fresh || !at_block_end(&i->stream))) err = ERR_WS_DATA;
     }
     if (err) out->len = start;
     return err;

@@ -20,9 +20,9 @@ enum {
 struct ws_handshake {
     char accept[WS_HANDSHAKE_ACCEPT_LEN + 1]; /* Sec-WebSocket-Accept, NUL-terminated */
     bool deflate;
-    uint8_t server_window_bits; /* 8..15: what we promised to compress with */
-    char
-        extensions[WS_HANDSHAKE_EXTENSIONS_MAX]; /* Sec-WebSocket-Extensions of the answer, or "" */
+    uint8_t server_window_bits; /* 8..15: what we promised to compress with; zlib's raw deflate
+                                 * starts at 9, so for 8 the caller sends uncompressed */
+    char extensions[WS_HANDSHAKE_EXTENSIONS_MAX]; /* the header of the answer, or "" */
     struct slice protocols; /* the first Sec-WebSocket-Protocol as offered, or empty */
 };
 

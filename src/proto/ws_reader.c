@@ -8,7 +8,8 @@
  * Invariants, between calls:
  *  1. left > 0 only while a data frame is open, and then opcode says that a message is.
  *  2. opcode == WS_CONTINUATION: no message is open. What is still in `message` was lent to the
- *     caller by the last call, and the next one frees it.
+ *     caller by the last call, or inflated for it, and the next one frees it. No code point is
+ *     open in utf8.
  *  3. message.len + left never passes max_message_bytes: the head was refused otherwise.
  *  4. Everything in the input was looked at: an error that a peer's bytes can show so far was
  *     raised. Checks follow the order of the bytes, so where the input is split decides nothing.
@@ -161,7 +162,6 @@ static void open_frame(struct ws_reader *r, const struct head *h, struct ws_inpu
         DCHECK(!r->message.data);
         r->opcode = h->opcode;
         r->compressed = h->compressed;
-        r->utf8 = (struct utf8){0};
     }
     memcpy(r->mask, in->data + h->bytes - WS_MASK_BYTES, WS_MASK_BYTES);
     r->phase = 0;
@@ -194,7 +194,6 @@ static int finish_message(struct ws_reader *r, const struct ws_reader_options *o
     if (r->compressed) {
         o->inflated->len = 0;
         int err = ws_inflater_run(o->inflater, data, len, o->inflated, size_limit(o));
-        buf_fini(&r->message);
         if (err) return err;
         data = o->inflated->data;
         len = o->inflated->len;

@@ -46,12 +46,14 @@ struct ws_event {
 };
 
 struct ws_reader_options {
-    size_t
-        max_message_bytes; /* of a frame, of the sum of fragments, of what inflates; 0: no limit */
-    bool deflate;          /* permessage-deflate was negotiated */
-    bool text_only;        /* a binary data frame is ERR_WS_BINARY at its head */
+    size_t max_message_bytes;     /* a frame, the sum of fragments, what inflates; 0: no limit */
+    bool deflate;                 /* permessage-deflate was negotiated */
+    bool text_only;               /* a binary data frame is ERR_WS_BINARY at its head */
     struct ws_inflater *inflater; /* borrowed; may be NULL iff !deflate */
-    struct buf *inflated;         /* borrowed scratch for inflated messages; NULL iff !deflate */
+
+    /* Borrowed scratch for inflated messages; may be NULL iff !deflate. It keeps its capacity,
+     * which the owner may take away with buf_fini between calls. */
+    struct buf *inflated;
 };
 
 /* Bytes from the client that were not consumed yet. */

@@ -52,8 +52,8 @@ struct conn {
     struct worker *worker;
     int fd;
     uint32_t slot;
+    struct member member; /* beside fd: a delivery touches these and nothing else */
     struct timer timer;
-    struct member member;
     struct ws_reader reader;
     struct buf in;  /* received, not consumed */
     struct buf out; /* to send, not taken by the socket; the first out_sent bytes are sent */
