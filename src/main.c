@@ -13,6 +13,7 @@
 #include "server/server.h"
 
 enum { EXIT_OK = 0, EXIT_START_FAILED = 1, EXIT_USAGE = 2 };
+enum { DRAIN_POLL_MS = 10 };
 
 extern char **environ;
 
@@ -64,19 +65,26 @@ static struct server *start(const struct config *cf, struct log *log,
     return server_start(&options);
 }
 
+/* Waits at most ms for one of the signals, and lets the log say what it held back. */
+static int wait_signal(const sigset_t *signals, long ms, struct log *log)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    int got = sigtimedwait(signals, NULL, &time);
+    log_tick(log);
+    return got > 0 ? got : 0;
+}
+
 /* Waits for the signal to stop, drains, and lets a second signal end the waiting. */
 static void run(struct server *server, struct log *log, const sigset_t *signals)
 {
     int got = 0;
-    sigwait(signals, &got);
+    while (!got)
+        got = wait_signal(signals, LOG_WINDOW_MS, log);
     LOG(log, LOG_INFO, "draining", "closing all connections; the same signal again stops at once",
         LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
     server_drain(server, false);
-    while (!server_ended(server)) {
-        const struct timespec tick = {.tv_nsec = 10 * 1000 * 1000};
-        if (sigtimedwait(signals, NULL, &tick) > 0) server_drain(server, true);
-        log_tick(log);
-    }
+    while (!server_ended(server))
+        if (wait_signal(signals, DRAIN_POLL_MS, log)) server_drain(server, true);
     server_free(server);
     LOG(log, LOG_INFO, "stopped", "all connections are closed");
 }

@@ -51,7 +51,7 @@ struct loader {
 static const char *shown(const char *text, char out[SHOWN_MAX + 4])
 {
     size_t n = 0;
-    for (; text[n] && n < SHOWN_MAX; n++) {
+    for (; n < SHOWN_MAX && text[n]; n++) {
         unsigned char c = (unsigned char)text[n];
         out[n] = c < 0x20 || c >= 0x7f ? '?' : (char)c;
     }
@@ -149,11 +149,17 @@ static int apply_defaults(struct loader *l)
 
 /* --- command line --- */
 
-/* Splits the argument at argv[*i] into option and value, and moves *i past what it used. */
-static int read_argument(struct loader *l, int argc, char **argv, int *i,
-                         const struct config_option **o, const char **value)
+/* The command line, being read. */
+struct arguments {
+    char **next;                   /* NULL-terminated */
+    const struct config_option *o; /* the option just read */
+    const char *value;
+};
+
+/* Splits the next argument into option and value, and moves past what it used. */
+static int read_argument(struct loader *l, struct arguments *a)
 {
-    const char *arg = argv[(*i)++];
+    const char *arg = *a->next++;
     char safe[SHOWN_MAX + 4];
     if (strcmp(arg, "-h") == 0) arg = "--help";
     if (arg[0] != '-' || arg[1] == '\0' || strcmp(arg, "--") == 0)
@@ -165,48 +171,50 @@ static int read_argument(struct loader *l, int argc, char **argv, int *i,
     size_t len = equals ? (size_t)(equals - start) : strlen(start);
     char key[CONFIG_KEY_MAX];
     snprintf(key, sizeof key, "%.*s", (int)(len < sizeof key ? len : sizeof key - 1), start);
-    *o = len < sizeof key && start - arg == 2 ? config_option_find(key) : NULL;
-    if (!*o) return fail_unknown(l, arg, key);
+    const struct config_option *o =
+        len < sizeof key && start - arg == 2 ? config_option_find(key) : NULL;
+    if (!o) return fail_unknown(l, arg, key);
 
-    *value = equals ? equals + 1 : NULL;
-    bool alone = (*o)->kind == CONFIG_KIND_ACTION || (*o)->kind == CONFIG_KIND_FLAG;
-    if ((*o)->kind == CONFIG_KIND_ACTION && equals)
-        return fail(l, ERR_CONFIG, "--%s: takes no value", (*o)->key);
-    if (alone && !equals) *value = "on";
-    if (*value) return 0;
-    if (*i < argc && strncmp(argv[*i], "--", 2) != 0) {
-        *value = argv[(*i)++];
+    a->o = o;
+    a->value = equals ? equals + 1 : NULL;
+    bool alone = o->kind == CONFIG_KIND_ACTION || o->kind == CONFIG_KIND_FLAG;
+    if (o->kind == CONFIG_KIND_ACTION && equals)
+        return fail(l, ERR_CONFIG, "--%s: takes no value", o->key);
+    if (alone && !equals) a->value = "on";
+    if (a->value) return 0;
+    if (*a->next && strncmp(*a->next, "--", 2) != 0) {
+        a->value = *a->next++;
         return 0;
     }
     char allowed[CONFIG_ALLOWED_MAX];
-    config_value_allowed(*o, allowed);
-    return fail(l, ERR_CONFIG, "--%s: a value is missing; expected %s", (*o)->key, allowed);
+    config_value_allowed(o, allowed);
+    return fail(l, ERR_CONFIG, "--%s: a value is missing; expected %s", o->key, allowed);
 }
 
 /* Finds the action and the name of the file; stops at --help and --version. */
-static int survey_arguments(struct loader *l, int argc, char **argv)
+static int survey_arguments(struct loader *l, char **argv)
 {
     l->source = SOURCE_ARGUMENTS;
-    for (int i = 1; i < argc;) {
-        const struct config_option *o;
-        const char *value;
-        if (read_argument(l, argc, argv, &i, &o, &value)) return l->err;
-        if (o->kind == CONFIG_KIND_FILE) l->path = value;
-        if (o->kind != CONFIG_KIND_ACTION) continue;
-        l->config->action = (enum config_action)o->max;
-        if (o->max == CONFIG_HELP || o->max == CONFIG_VERSION) return 0;
+    struct arguments a = {.next = argv};
+    while (*a.next) {
+        if (read_argument(l, &a)) return l->err;
+        CHECK(a.o);
+        if (a.o->kind == CONFIG_KIND_FILE) l->path = a.value;
+        if (a.o->kind != CONFIG_KIND_ACTION) continue;
+        l->config->action = (enum config_action)a.o->max;
+        if (a.o->max == CONFIG_HELP || a.o->max == CONFIG_VERSION) return 0;
     }
     return 0;
 }
 
-static int apply_arguments(struct loader *l, int argc, char **argv)
+static int apply_arguments(struct loader *l, char **argv)
 {
     l->source = SOURCE_ARGUMENTS;
-    for (int i = 1; i < argc && !l->err;) {
-        const struct config_option *o;
-        const char *value;
-        if (read_argument(l, argc, argv, &i, &o, &value)) return l->err;
-        if (o->kind != CONFIG_KIND_ACTION) apply(l, o, value);
+    struct arguments a = {.next = argv};
+    while (*a.next && !l->err) {
+        if (read_argument(l, &a)) return l->err;
+        CHECK(a.o);
+        if (a.o->kind != CONFIG_KIND_ACTION) apply(l, a.o, a.value);
     }
     return l->err;
 }
@@ -364,16 +372,19 @@ static int check_together(struct loader *l)
     return 0;
 }
 
+/* argc and argv are one thing, as are errbuf and errlen. */
+/* NOLINTNEXTLINE(readability-function-size) */
 int config_load(int argc, char **argv, char **env, struct config *out, char *errbuf, size_t errlen)
 {
     CHECK(errlen > 0);
     *out = (struct config){0};
     errbuf[0] = '\0';
     struct loader l = {.config = out, .errbuf = errbuf, .errlen = errlen};
-    if (survey_arguments(&l, argc, argv) || apply_defaults(&l)) goto out;
+    char **arguments = argc > 0 ? argv + 1 : argv; /* both are NULL-terminated */
+    if (survey_arguments(&l, arguments) || apply_defaults(&l)) goto out;
     if (out->action == CONFIG_HELP || out->action == CONFIG_VERSION) goto out;
     survey_environment(&l, env);
-    if (apply_file(&l) || apply_environment(&l, env) || apply_arguments(&l, argc, argv)) goto out;
+    if (apply_file(&l) || apply_environment(&l, env) || apply_arguments(&l, arguments)) goto out;
     check_together(&l);
 out:
     if (l.err) config_fini(out);

@@ -213,9 +213,10 @@ static int set_origin(struct config *c, const char *text)
         if (strcmp(c->origins[i], origin) == 0) return 0;
     }
     if (c->origin_count == CONFIG_ORIGINS_MAX) return ERR_TOO_LONG;
-    char *copy = malloc(strlen(origin) + 1);
+    size_t size = strlen(origin) + 1;
+    char *copy = malloc(size);
     if (!copy) return ERR_NOMEM;
-    strcpy(copy, origin);
+    memcpy(copy, origin, size);
     c->origins[c->origin_count++] = copy;
     return 0;
 }

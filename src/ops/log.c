@@ -44,9 +44,8 @@ struct repeat {
 };
 
 struct log {
-    enum log_format format;
+    struct log_style style;
     enum log_level level;
-    bool colour;
     enum sink sink;
     int fd;
     int own_fd; /* the descriptor to close at the end, or -1 */
@@ -126,10 +125,10 @@ struct log *log_new(enum log_format format, enum log_level level, int fd)
 {
     struct log *log = calloc(1, sizeof *log);
     if (!log) return NULL;
-    log->format = format;
+    log->style.format = format;
     log->level = level;
     const char *no_color = getenv("NO_COLOR");
-    log->colour = format == LOG_TEXT && isatty(fd) && !(no_color && *no_color);
+    log->style.colour = format == LOG_TEXT && isatty(fd) && !(no_color && *no_color);
     log->clock = system_clock;
     pthread_mutex_init(&log->lock, NULL);
     open_sink(log, fd);
@@ -183,10 +182,10 @@ static bool write_line(struct log *log, const struct log_line *line)
     return false;
 }
 
-static bool emit(struct log *log, const struct log_line_event *e)
+static bool emit(struct log *log, uint64_t wall_ms, const struct log_event *e)
 {
     struct log_line line;
-    log_line_format(&line, log->format, log->colour, e);
+    log_line_format(&line, log->style, wall_ms, e);
     return write_line(log, &line);
 }
 
@@ -198,22 +197,21 @@ static bool tell_lost(struct log *log, uint64_t wall_ms)
     uint64_t n = atomic_exchange_explicit(&log->lost_untold, 0, memory_order_relaxed);
     if (n == 0) return true;
     const struct log_field fields[] = {LOG_U64("lines", n)};
-    const struct log_line_event e = {
-        .wall_ms = wall_ms,
+    const struct log_event e = {
         .level = LOG_WARN,
         .event = "log_lost",
         .text = "log lines were lost because nobody took them",
         .fields = fields,
         .n = 1,
     };
-    if (emit(log, &e)) return true;
+    if (emit(log, wall_ms, &e)) return true;
     atomic_fetch_add_explicit(&log->lost_untold, n, memory_order_relaxed);
     return false;
 }
 
-static void write_event(struct log *log, const struct log_line_event *e)
+static void write_event(struct log *log, uint64_t wall_ms, const struct log_event *e)
 {
-    if (tell_lost(log, e->wall_ms) && emit(log, e)) return;
+    if (tell_lost(log, wall_ms) && emit(log, wall_ms, e)) return;
     atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&log->lost_untold, 1, memory_order_relaxed);
 }
@@ -287,37 +285,26 @@ static void flush_repeats(struct log *log, uint64_t wall_ms, uint64_t mono_ms, b
         char text[64];
         snprintf(text, sizeof text, "%" PRIu64 " more like this suppressed", r.suppressed);
         const struct log_field fields[] = {LOG_U64("suppressed", r.suppressed)};
-        const struct log_line_event e = {
-            .wall_ms = wall_ms,
+        const struct log_event e = {
             .level = r.level,
             .event = r.event,
             .text = text,
             .fields = fields,
             .n = 1,
         };
-        write_event(log, &e);
+        write_event(log, wall_ms, &e);
     }
 }
 
-void log_event(struct log *log, enum log_level level, const char *event, const char *text,
-               const struct log_field *fields, size_t n)
+void log_event(struct log *log, const struct log_event *e)
 {
-    CHECK(n <= LOG_FIELDS_MAX);
-    if (!log_enabled(log, level)) return;
+    CHECK(e->n <= LOG_FIELDS_MAX);
+    if (!log_enabled(log, e->level)) return;
     uint64_t wall_ms;
     uint64_t mono_ms;
     log->clock(log->clock_arg, &wall_ms, &mono_ms);
     flush_repeats(log, wall_ms, mono_ms, false);
-    if (!admit(log, level, event, mono_ms)) return;
-    const struct log_line_event e = {
-        .wall_ms = wall_ms,
-        .level = level,
-        .event = event,
-        .text = text,
-        .fields = fields,
-        .n = n,
-    };
-    write_event(log, &e);
+    if (admit(log, e->level, e->event, mono_ms)) write_event(log, wall_ms, e);
 }
 
 void log_tick(struct log *log)

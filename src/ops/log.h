@@ -63,11 +63,19 @@ void log_free(struct log *log);
 /* True iff a line of this level would be written. Any thread. */
 bool log_enabled(const struct log *log, enum log_level level);
 
-/* Writes one event, see the promises above. event and text are NUL-terminated constants of the
- * program (event: [a-z0-9_]+; it is kept by reference); field values may hold any bytes and are
- * borrowed for the call. Never fails visibly, never blocks on the reader of the log. Any thread. */
-void log_event(struct log *log, enum log_level level, const char *event, const char *text,
-               const struct log_field *fields, size_t n);
+/* event and text are NUL-terminated. event is a constant of the program, [a-z0-9_]+, and kept by
+ * reference to count repeats; the rest is borrowed for the call. */
+struct log_event {
+    enum log_level level;
+    const char *event;
+    const char *text;
+    const struct log_field *fields;
+    size_t n; /* fields, at most LOG_FIELDS_MAX */
+};
+
+/* Writes one event, see the promises above; mostly called through LOG. Text and field values may
+ * hold any bytes. Never fails visibly, never blocks on the reader of the log. Any thread. */
+void log_event(struct log *log, const struct log_event *e);
 
 /* Writes the "N more like this suppressed" lines whose second is over. Any log_event does this
  * too, so calling it from a timer (once a second is plenty) only matters when the log is quiet. Any
@@ -111,8 +119,8 @@ struct slice log_slice(const char *text);
     do {                                                                                           \
         if (log_enabled((log), (level))) {                                                         \
             const struct log_field log_fields_[] = {{.key = NULL}, ##__VA_ARGS__};                 \
-            log_event((log), (level), (event), (text), log_fields_ + 1,                            \
-                      sizeof log_fields_ / sizeof log_fields_[0] - 1);                             \
+            log_event((log), &(struct log_event){(level), (event), (text), log_fields_ + 1,        \
+                                                 sizeof log_fields_ / sizeof log_fields_[0] - 1}); \
         }                                                                                          \
     } while (0)
 

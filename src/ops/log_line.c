@@ -1,9 +1,9 @@
 /* See log_line.h.
  *
  * One escaper serves both formats. It lets printable UTF-8 through and turns the rest into what
- * JSON can say as well: \n, \t, \r, \uXXXX for C0, DEL and C1 controls, for the line separators and
- * for the bidirectional overrides (which make a terminal show text in another order than it is),
- * and U+FFFD for each byte that is not part of valid UTF-8. */
+ * JSON can say as well: \n, \t, \r, \u and four digits for C0, DEL and C1 controls, for the line
+ * separators and for the bidirectional overrides (which make a terminal show text in another order
+ * than it is), and U+FFFD for each byte that is not part of valid UTF-8. */
 #include "ops/log_line.h"
 
 #include "base/check.h"
@@ -148,8 +148,7 @@ static void put_value(struct log_line *line, enum log_format format, const struc
     put_text(line, number);
 }
 
-static void put_fields(struct log_line *line, enum log_format format,
-                       const struct log_line_event *e)
+static void put_fields(struct log_line *line, enum log_format format, const struct log_event *e)
 {
     for (size_t i = 0; i < e->n; i++) {
         const struct log_field *f = &e->fields[i];
@@ -191,10 +190,11 @@ static const char *level_colour(enum log_level level)
     return "";
 }
 
-static void format_text(struct log_line *line, bool colour, const struct log_line_event *e)
+static void format_text(struct log_line *line, bool colour, uint64_t wall_ms,
+                        const struct log_event *e)
 {
     if (colour) put_text(line, DIM);
-    put_time(line, e->wall_ms);
+    put_time(line, wall_ms);
     put_text(line, colour ? RESET " " : " ");
 
     char level[8];
@@ -209,10 +209,10 @@ static void format_text(struct log_line *line, bool colour, const struct log_lin
     put_text(line, line->cut ? " cut=true\n" : "\n");
 }
 
-static void format_json(struct log_line *line, const struct log_line_event *e)
+static void format_json(struct log_line *line, uint64_t wall_ms, const struct log_event *e)
 {
     put_text(line, "{\"time\":\"");
-    put_time(line, e->wall_ms);
+    put_time(line, wall_ms);
     put_text(line, "\",\"level\":\"");
     put_text(line, log_level_name(e->level));
     put_text(line, "\",\"event\":");
@@ -223,14 +223,14 @@ static void format_json(struct log_line *line, const struct log_line_event *e)
     put_text(line, line->cut ? ",\"cut\":true}\n" : "}\n");
 }
 
-void log_line_format(struct log_line *line, enum log_format format, bool colour,
-                     const struct log_line_event *e)
+void log_line_format(struct log_line *line, struct log_style style, uint64_t wall_ms,
+                     const struct log_event *e)
 {
     line->len = 0;
     line->cut = false;
     put_text(line, "\n");
-    if (format == LOG_JSON)
-        format_json(line, e);
+    if (style.format == LOG_JSON)
+        format_json(line, wall_ms, e);
     else
-        format_text(line, colour, e);
+        format_text(line, style.colour, wall_ms, e);
 }

@@ -16,13 +16,9 @@ enum {
     LOG_VALUE_MAX = 1024, /* bytes of one escaped value or text */
 };
 
-struct log_line_event {
-    uint64_t wall_ms;
-    enum log_level level;
-    const char *event;
-    const char *text;
-    const struct log_field *fields;
-    size_t n;
+struct log_style {
+    enum log_format format;
+    bool colour; /* text only */
 };
 
 struct log_line {
@@ -31,9 +27,9 @@ struct log_line {
     char data[LOG_LINE_MAX]; /* data[0] is a newline, see log_line_format */
 };
 
-/* Lays out e in line. data[1..len) is the line with its newline at the end; data[0] is an extra
- * newline for the writer whose previous line was torn. colour applies to text only. Any thread. */
-void log_line_format(struct log_line *line, enum log_format format, bool colour,
-                     const struct log_line_event *e);
+/* Lays out e, which happened at wall_ms, in line. data[1..len) is the line with its newline at the
+ * end; data[0] is an extra newline for the writer whose previous line was torn. Any thread. */
+void log_line_format(struct log_line *line, struct log_style style, uint64_t wall_ms,
+                     const struct log_event *e);
 
 #endif

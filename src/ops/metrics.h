@@ -45,32 +45,27 @@
     X(open_fds, "process_open_fds", "File descriptors open now.")                                  \
     X(max_fds, "process_max_fds", "File descriptors the process may open.")
 
+/* clang-format cannot settle on a layout for these lists. */
+/* clang-format off */
+
 /* X(code): close codes that have a label of their own; any other counts as "other". */
 #define METRICS_CLOSE_CODES(X)                                                                     \
-    X(1000)                                                                                        \
-    X(1001)                                                                                        \
-    X(1002)                                                                                        \
-    X(1003)                                                                                        \
-    X(1005) X(1006) X(1007) X(1008) X(1009) X(1010) X(1011) X(1012) X(1013) X(4001) X(4003)        \
-        X(4006) X(4007) X(4009) X(4100) X(4101) X(4102) X(4103) X(4201) X(4202) X(4203) X(4204)
+    X(1000) X(1001) X(1002) X(1003) X(1005) X(1006) X(1007) X(1008) X(1009) X(1010) X(1011)        \
+    X(1012) X(1013) X(4001) X(4003) X(4006) X(4007) X(4009) X(4100) X(4101) X(4102) X(4103)        \
+    X(4201) X(4202) X(4203) X(4204)
 
 /* X(status): HTTP statuses that have a label of their own; any other counts as "other". */
 #define METRICS_HTTP_STATUSES(X)                                                                   \
-    X(101)                                                                                         \
-    X(200)                                                                                         \
-    X(204)                                                                                         \
-    X(206)                                                                                         \
-    X(301) X(304) X(308) X(400) X(401) X(403) X(404) X(405) X(408) X(413) X(414) X(421) X(426)     \
-        X(429) X(431) X(500) X(501) X(503) X(505)
+    X(101) X(200) X(204) X(206) X(301) X(304) X(308) X(400) X(401) X(403) X(404) X(405) X(408)     \
+    X(413) X(414) X(421) X(426) X(429) X(431) X(500) X(501) X(503) X(505)
 
 /* X(upper bound in nanoseconds, the same in seconds as Prometheus prints it). */
 #define METRICS_TURN_BUCKETS(X)                                                                    \
-    X(10000, "1e-05")                                                                              \
-    X(25000, "2.5e-05")                                                                            \
-    X(50000, "5e-05")                                                                              \
-    X(100000, "0.0001")                                                                            \
+    X(10000, "1e-05") X(25000, "2.5e-05") X(50000, "5e-05") X(100000, "0.0001")                    \
     X(250000, "0.00025") X(500000, "0.0005") X(1000000, "0.001") X(5000000, "0.005")               \
-        X(10000000, "0.01") X(50000000, "0.05") X(100000000, "0.1") X(1000000000, "1")
+    X(10000000, "0.01") X(50000000, "0.05") X(100000000, "0.1") X(1000000000, "1")
+
+/* clang-format on */
 
 enum metric {
 #define X(symbol, name, type, help) symbol,

@@ -36,8 +36,10 @@ static void log_listen_failed(const struct server_options *o, const struct serve
 /* One socket per worker for the address. Returns 0, or ERR_IO after logging. */
 static int listen_on(struct server *s, const struct server_address *a)
 {
+    uint16_t port = a->port;
     for (unsigned i = 0; i < s->worker_count; i++) {
-        int fd = socket_listen(a->host, a->port, i == 0);
+        int fd = socket_listen(a->host, port, i == 0);
+        if (fd >= 0 && port == 0) port = socket_port(fd); /* the others join the one we got */
         if (fd < 0) {
             bool lacking = errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT;
             if (i == 0 && a->optional && lacking) return 0;
@@ -52,7 +54,7 @@ static int listen_on(struct server *s, const struct server_address *a)
     }
     char url[SOCKET_TEXT_MAX * 2];
     bool v6 = strchr(a->host, ':') != NULL;
-    snprintf(url, sizeof url, v6 ? "http://[%s]:%u/" : "http://%s:%u/", a->host, a->port);
+    snprintf(url, sizeof url, v6 ? "http://[%s]:%u/" : "http://%s:%u/", a->host, port);
     LOG(s->options.log, LOG_INFO, "listening", "ready for connections", LOG_STR("url", url),
         LOG_U64("workers", s->worker_count));
     return 0;

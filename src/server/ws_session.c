@@ -2,6 +2,7 @@
 #include "server/ws_session.h"
 
 #include "base/err.h"
+#include "ops/log.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
 #include "server/chat_session.h"
@@ -24,6 +25,12 @@ static void count_end(struct conn *c, unsigned code)
 {
     metrics_sub(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
     metrics_close(&c->worker->metrics, code);
+    struct log *log = c->worker->server->options.log;
+    if (!log_enabled(log, LOG_DEBUG)) return;
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->ip, peer);
+    LOG(log, LOG_DEBUG, "websocket_closed", "a WebSocket ended", LOG_STR("peer", peer),
+        LOG_U64("code", code));
 }
 
 void ws_session_on_lost(struct conn *c)

@@ -1,0 +1,208 @@
+/* The loop's promises: timers expire in order, a stale event finds nobody, the mailbox keeps order
+ * and never loses a wake-up, and an address that is taken is not shared. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "fail_alloc.h"
+#include "net/loop.h"
+#include "net/mailbox.h"
+#include "net/socket.h"
+#include "net/timer.h"
+
+static void test_timers(void **state)
+{
+    (void)state;
+    struct timer_queue q;
+    struct timer_queue never;
+    struct timer t[3];
+    timer_queue_init(&q, 100);
+    timer_queue_init(&never, 0);
+    for (int i = 0; i < 3; i++)
+        timer_init(&t[i]);
+    assert_int_equal(timer_queue_deadline(&q), UINT64_MAX);
+    timer_start(&q, &t[0], 10);
+    timer_start(&q, &t[1], 20);
+    timer_start(&q, &t[2], 30);
+    timer_start(&q, &t[0], 40); /* restarted: last now */
+    timer_stop(&t[1]);
+    timer_stop(&t[1]);
+    assert_int_equal(timer_queue_deadline(&q), 130);
+    assert_null(timer_queue_expired(&q, 129));
+    assert_ptr_equal(timer_queue_expired(&q, 140), &t[2]);
+    assert_ptr_equal(timer_queue_expired(&q, 140), &t[0]);
+    assert_null(timer_queue_expired(&q, 1000));
+    timer_start(&q, &t[1], 50);
+    timer_start(&never, &t[1], 50); /* moved: no timeout means none */
+    assert_int_equal(timer_queue_deadline(&q), UINT64_MAX);
+    assert_int_equal(timer_queue_deadline(&never), UINT64_MAX);
+}
+
+static void test_stale_events(void **state)
+{
+    (void)state;
+    struct loop loop;
+    int a[2];
+    int b[2];
+    int owner_a = 0;
+    int owner_b = 0;
+    uint32_t slot_a;
+    uint32_t slot_b;
+    struct epoll_event ev[4];
+    assert_int_equal(loop_init(&loop), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
+    assert_int_equal(loop_add(&loop, a[0], EPOLLIN, &owner_a, &slot_a), 0);
+    assert_int_equal(write(a[1], "x", 1), 1);
+    assert_int_equal(loop_wait(&loop, 1000, ev, 4), 1);
+    assert_ptr_equal(loop_owner(&loop, &ev[0]), &owner_a);
+    /* The event is in hand when its owner goes and another one takes the slot. */
+    loop_remove(&loop, slot_a);
+    close(a[0]);
+    assert_null(loop_owner(&loop, &ev[0]));
+    assert_int_equal(loop_add(&loop, b[0], EPOLLIN, &owner_b, &slot_b), 0);
+    assert_int_equal(slot_b, slot_a);
+    assert_null(loop_owner(&loop, &ev[0]));
+    assert_ptr_equal(loop_owner_at(&loop, slot_b), &owner_b);
+    loop_set(&loop, slot_b, b[0], EPOLLOUT);
+    assert_int_equal(loop_wait(&loop, 1000, ev, 4), 1);
+    assert_ptr_equal(loop_owner(&loop, &ev[0]), &owner_b);
+    loop_remove(&loop, slot_b);
+    assert_int_equal(loop_add(&loop, -1, EPOLLIN, &owner_b, &slot_b), ERR_IO);
+    assert_int_equal(loop.slot_count, 1);
+    close(a[1]);
+    close(b[0]);
+    close(b[1]);
+    loop_fini(&loop);
+}
+
+static void test_loop_out_of_memory(void **state)
+{
+    (void)state;
+    struct loop loop;
+    uint32_t slot;
+    int p[2];
+    assert_int_equal(loop_init(&loop), 0);
+    assert_int_equal(pipe(p), 0);
+    fail_alloc_after(0);
+    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &loop, &slot), ERR_NOMEM);
+    fail_alloc_off();
+    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &loop, &slot), 0);
+    close(p[0]);
+    close(p[1]);
+    loop_fini(&loop);
+}
+
+enum { POSTERS = 3, POSTS = 20000 };
+
+struct letter {
+    struct slink link;
+    unsigned from;
+    unsigned number;
+};
+
+static struct mailbox box;
+static struct letter letters[POSTERS][POSTS];
+
+static void *post_all(void *arg)
+{
+    struct letter *mine = arg;
+    for (unsigned i = 0; i < POSTS; i++)
+        mailbox_post(&box, &mine[i].link);
+    return NULL;
+}
+
+/* The owner sleeps with a time limit that only a lost wake-up would reach. */
+static void test_mailbox(void **state)
+{
+    (void)state;
+    pthread_t threads[POSTERS];
+    unsigned next[POSTERS] = {0};
+    unsigned taken = 0;
+    assert_int_equal(mailbox_init(&box), 0);
+    for (unsigned t = 0; t < POSTERS; t++) {
+        for (unsigned i = 0; i < POSTS; i++)
+            letters[t][i] = (struct letter){.from = t, .number = i};
+        assert_int_equal(pthread_create(&threads[t], NULL, post_all, letters[t]), 0);
+    }
+    while (taken < POSTERS * POSTS) {
+        if (mailbox_sleep(&box)) {
+            struct pollfd p = {.fd = box.event_fd, .events = POLLIN};
+            assert_int_equal(poll(&p, 1, 20000), 1);
+            mailbox_on_event(&box);
+        }
+        mailbox_awake(&box);
+        for (struct slink *l = mailbox_take(&box); l; taken++) {
+            const struct letter *letter = container_of(l, struct letter, link);
+            assert_int_equal(letter->number, next[letter->from]);
+            next[letter->from]++;
+            l = l->next;
+        }
+    }
+    for (unsigned t = 0; t < POSTERS; t++)
+        pthread_join(threads[t], NULL);
+    mailbox_fini(&box);
+}
+
+static void test_listen_is_exclusive(void **state)
+{
+    (void)state;
+    int first = socket_listen("127.0.0.1", 0, true);
+    assert_true(first >= 0);
+    uint16_t port = socket_port(first);
+    int second = socket_listen("127.0.0.1", port, false);
+    assert_true(second >= 0);
+    assert_int_equal(socket_listen("127.0.0.1", port, true), ERR_IO); /* another server */
+    assert_int_equal(errno, EADDRINUSE);
+    assert_int_equal(socket_listen("localhost", port, true), ERR_BAD_REQUEST); /* not numeric */
+    close(first);
+    close(second);
+}
+
+static void test_addresses(void **state)
+{
+    (void)state;
+    uint8_t ip[SOCKET_IP_BYTES];
+    char text[SOCKET_TEXT_MAX];
+    int v6 = socket_listen("::1", 0, true);
+    if (v6 >= 0) {
+        struct sockaddr_storage ss = {0};
+        socklen_t len = sizeof ss;
+        assert_int_equal(getsockname(v6, (struct sockaddr *)&ss, &len), 0);
+        socket_ip(&ss, ip);
+        socket_ip_text(ip, text);
+        assert_string_equal(text, "::1");
+        close(v6);
+    }
+    int v4 = socket_listen("127.0.0.1", 0, true);
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof ss;
+    assert_int_equal(getsockname(v4, (struct sockaddr *)&ss, &len), 0);
+    socket_ip(&ss, ip);
+    socket_ip_text(ip, text);
+    assert_string_equal(text, "127.0.0.1");
+    close(v4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_stale_events),
+        cmocka_unit_test(test_loop_out_of_memory),
+        cmocka_unit_test(test_mailbox),
+        cmocka_unit_test(test_listen_is_exclusive),
+        cmocka_unit_test(test_addresses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
