@@ -45,6 +45,7 @@ ld_flags := -pie -pthread -Wl,-z,relro,-z,now $(mode_flags) $(LDFLAGS)
 
 libs := $(shell pkg-config --libs libcrypto zlib inih 2>/dev/null || echo -lcrypto -lz -linih) \
         -lhttp_parser
+oracles := -ljansson # what tests compare Parlor's own parsers with
 
 # ---- the server and its library ----
 
@@ -112,7 +113,7 @@ unit-bins: $(unit_tests)
 $(B)/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ld_flags) $(wrap_alloc) -o $@ $^ $(libs) -lcmocka
+	$(Q)$(CC) $(ld_flags) $(wrap_alloc) -o $@ $^ $(libs) $(oracles) -lcmocka
 
 $(B)/tests/%.o: private cc_flags += -I. -Itests/unit
 
@@ -124,14 +125,11 @@ fuzz_targets := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuz
 fuzz-bins: $(fuzz_targets)
 build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libparlor.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ld_flags) -fsanitize=fuzzer -o $@ $^ $(libs)
+	$(Q)$(CC) $(ld_flags) -fsanitize=fuzzer -o $@ $^ $(libs) $(oracles)
 
-# ---- the rest ----
-
-# Everything that can be compiled, linked into nothing: for lint, with both compilers.
+# Everything that can be compiled, without linking: for lint, with both compilers.
 .PHONY: objects
 objects: $(objects) $(patsubst %.c,$(B)/%.o,$(wildcard src/main.c tests/unit/*.c tests/fuzz/*.c))
-
 
 include tools/check.mk
 -include bench/bench.mk

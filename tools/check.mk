@@ -1,0 +1,69 @@
+# The targets people type: run, test and its pieces, fuzz, lint. Included by the Makefile.
+# They call make again for each mode, so that what they build can be built in parallel while the
+# pieces themselves keep their order.
+
+T ?= 60
+submake = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+run_unit = $(submake) MODE=$(1) unit-bins && tools/run-unit $(1)
+run_e2e = $(submake) MODE=$(1) build && tools/run-e2e $(1)
+
+.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e fuzz lint format
+run:
+	@tools/install-deps build
+	@$(submake) MODE=release build
+	@exec build/parlor $(ARGS)
+
+test:
+	@tools/install-deps build test
+	@rm -rf build/results
+	@$(MAKE) test-unit
+	@$(MAKE) test-asan
+	@$(MAKE) test-tsan
+	@$(MAKE) test-fuzz
+	@$(MAKE) test-e2e
+	@tools/test-summary
+
+test-unit:
+	@$(call run_unit,debug)
+
+test-asan:
+	@$(call run_unit,asan)
+	@$(call run_e2e,asan)
+
+test-tsan:
+	@$(call run_unit,tsan)
+	@$(call run_e2e,tsan)
+
+test-e2e:
+	@$(call run_e2e,release)
+
+test-fuzz:
+	@$(submake) MODE=fuzz CC=clang fuzz-bins
+	@tools/run-fuzz replay
+
+fuzz:
+	@tools/install-deps build test
+	@$(submake) MODE=fuzz CC=clang fuzz-bins
+	@tools/run-fuzz search $(T)
+
+format:
+	@find src tests bench tools -name node_modules -prune -o -name '*.[ch]' -print | xargs -r clang-format -i
+
+lint:
+	@tools/install-deps build lint
+	@tools/lint
+
+help:
+	@echo 'make run          install what is missing, build, serve on port 8000 (ARGS="--help" passes options)'
+	@echo 'make test         install what is missing, then every test below'
+	@echo '  test-unit       unit tests'
+	@echo '  test-asan       unit and end-to-end tests under AddressSanitizer and UBSan'
+	@echo '  test-tsan       unit and end-to-end tests under ThreadSanitizer'
+	@echo '  test-fuzz       replay of the fuzz corpora'
+	@echo '  test-e2e        end-to-end tests against the release build'
+	@echo 'make build        build/parlor; MODE=debug, asan or tsan: build/<mode>/parlor'
+	@echo 'make fuzz T=60    search with every fuzz target, T seconds each'
+	@echo 'make lint         format, static analysis, architecture, limits; both compilers'
+	@echo 'make format       clang-format in place'
+	@echo 'make bench        measure against other servers'
+	@echo 'make clean        remove build/'

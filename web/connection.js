@@ -1,0 +1,162 @@
+// The socket, and the manners of coming back.
+//
+// A chat page outlives its connections: laptops sleep, trains enter tunnels, servers restart. This
+// module keeps one WebSocket alive at a time and tells, in one word and a few facts, where it stands.
+//
+// Invariants
+//   1. At most one socket and at most one timer exist. Events of a socket that was given up are ignored.
+//   2. Every reconnect is delayed by chance ("full jitter", a uniform pick from a window that doubles),
+//      or ten thousand pages would return in the same instant after a restart and fell the server again.
+//   3. No path reconnects without a floor. "Come back now" (42xx) is obeyed once at a time: a connection
+//      that did not live long enough counts as a failed attempt, whatever its close code says.
+//   4. 40xx means the server will not have us as we are: nothing is retried until a person asks.
+//   5. A person, a returning network or a tab brought to the front may shorten a wait.
+//
+// A browser does not tell why a handshake failed, nor does it show protocol pings; a silent dead peer
+// is found by the caller, who misses the echo of a message and calls suspect().
+
+const CONNECT_TIMEOUT_MS = 15000;
+const STABLE_AFTER_MS = 10000;
+const NUDGE_FLOOR_MS = 300;
+
+// Windows of the random delay by family of close code: it is picked from [floorMs, window], where the
+// window starts at firstMs and doubles with every attempt up to capMs.
+const BACKOFF = { floorMs: 250, firstMs: 1000, capMs: 30000 }; // a lost line
+const BUSY = { floorMs: 2000, firstMs: 8000, capMs: 60000 }; // 41xx, 1013, 1008: full, limited
+const RESUME = { floorMs: 100, firstMs: 400, capMs: 30000 }; // 42xx: too slow, no pong
+const RESTART = { floorMs: 250, firstMs: 5000, capMs: 30000 }; // 1012: it needs a moment, and all return
+
+function familyOf(code) {
+  if (code === 1012) return RESTART;
+  if (code === 1008 || code === 1013 || (code >= 4100 && code < 4200)) return BUSY;
+  if (code >= 4200 && code < 4300) return RESUME;
+  return BACKOFF;
+}
+
+export const isFinal = (code) => code >= 4000 && code < 4100;
+
+// attempt counts from 0: the connections in a row that failed or did not last.
+export function retryDelayMs(code, attempt, random = Math.random) {
+  const { floorMs, firstMs, capMs } = familyOf(code);
+  const windowMs = Math.min(capMs, firstMs * 2 ** Math.min(attempt, 20));
+  return Math.round(floorMs + random() * (windowMs - floorMs));
+}
+
+export class Connection {
+  #url;
+  #onState;
+  #onText;
+  #socket = null;
+  #timer = 0;
+  #attempt = 0;
+  #openedAtMs = 0;
+  #stopped = true;
+  #listeners = null;
+
+  // onState({name, ...}): connecting | connected | waiting {untilMs, code, reason, offline} |
+  // refused {code, reason} | closed. onText(string): one text frame.
+  constructor(url, { onState, onText }) {
+    this.#url = url;
+    this.#onState = onState;
+    this.#onText = onText;
+  }
+
+  start() {
+    this.#stopped = false;
+    this.#attempt = 0;
+    this.#listen();
+    this.#open();
+  }
+
+  stop() {
+    this.#end();
+    this.#onState({ name: 'closed' });
+  }
+
+  // Returns whether the text was handed to an open socket; that it arrives is not promised.
+  send(text) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(text);
+    return true;
+  }
+
+  // Asked for by a person: at once, and with a fresh count.
+  retryNow() {
+    this.#attempt = 0;
+    if (this.#stopped) this.start();
+    else if (!this.#socket) this.#open();
+  }
+
+  // The caller has reason to think the peer is gone although no close has come.
+  suspect(reason) {
+    if (this.#socket) this.#lost(1006, reason);
+  }
+
+  #listen() {
+    this.#listeners?.abort();
+    this.#listeners = new AbortController();
+    const { signal } = this.#listeners;
+    addEventListener('online', () => this.#nudge(), { signal });
+    // A socket does not notice a pulled cable for minutes. The retry that follows finds out at
+    // once where the server is reachable all the same, as on this machine.
+    addEventListener('offline', () => this.suspect('the network is gone'), { signal });
+    addEventListener('pageshow', (event) => event.persisted && this.#nudge(), { signal });
+    document.addEventListener('visibilitychange', () => document.hidden || this.#nudge(), { signal });
+  }
+
+  // Whatever kept us waiting may be over: try soon, spread by chance.
+  #nudge() {
+    if (this.#socket || this.#stopped) return;
+    this.#wait(NUDGE_FLOOR_MS * (1 + Math.random()), { code: 1006, reason: '' });
+  }
+
+  #open() {
+    clearTimeout(this.#timer);
+    this.#onState({ name: 'connecting' });
+    const socket = new WebSocket(this.#url);
+    this.#socket = socket;
+    this.#openedAtMs = 0;
+    const current = (handler) => (event) => socket === this.#socket && handler(event);
+    socket.onopen = current(() => {
+      clearTimeout(this.#timer);
+      this.#openedAtMs = performance.now();
+      this.#onState({ name: 'connected' });
+    });
+    socket.onmessage = current((event) => typeof event.data === 'string' && this.#onText(event.data));
+    socket.onclose = current((event) => this.#lost(event.code, event.reason));
+    this.#timer = setTimeout(() => this.suspect('no answer'), CONNECT_TIMEOUT_MS);
+  }
+
+  #drop() {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  #end() {
+    this.#stopped = true;
+    this.#listeners?.abort();
+    this.#drop();
+  }
+
+  #lost(code, reason) {
+    const lasted = this.#openedAtMs > 0 && performance.now() - this.#openedAtMs >= STABLE_AFTER_MS;
+    if (isFinal(code)) {
+      this.#end();
+      this.#onState({ name: 'refused', code, reason });
+      return;
+    }
+    this.#drop();
+    if (lasted) this.#attempt = 0;
+    this.#wait(retryDelayMs(code, this.#attempt), { code, reason });
+    this.#attempt += 1;
+  }
+
+  #wait(delayMs, { code, reason }) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#open(), delayMs);
+    const untilMs = performance.now() + delayMs;
+    this.#onState({ name: 'waiting', untilMs, code, reason, offline: !navigator.onLine });
+  }
+}
