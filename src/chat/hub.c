@@ -65,7 +65,7 @@ static void room_free(struct room *room)
 {
     for (int i = 0; i < ENCODING_COUNT; i++) {
         CHECK(list_empty(&room->logs[i].readers) && room->logs[i].dirty_count == 0);
-        log_release(&room->logs[i].log);
+        frame_log_release(&room->logs[i].log);
     }
     pthread_mutex_destroy(&room->lock);
     free(room);
@@ -170,10 +170,10 @@ int hub_join(struct hub *hub, struct slice name, unsigned worker, enum encoding 
     pthread_mutex_lock(&room->lock);
     struct reader *r = reader_get_locked(room, worker, encoding, &room_ref);
     if (r) {
-        const struct log *log = &room->logs[encoding].log;
+        const struct frame_log *log = &room->logs[encoding].log;
         struct cursor at = {NULL, log->end};
         /* The worker has yet to send older messages: these are not for a member that joins now. */
-        if (log->end != r->cursor.offset) log_seek_tail(log, &at, log->end);
+        if (log->end != r->cursor.offset) frame_log_seek_tail(log, &at, log->end);
         err = reader_add(r, m, &at);
         if (err) cursor_rest(&at);
         drop = r->member_count == 0 && reader_detach_locked(r);

@@ -23,7 +23,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
-#include "chat/log.h"
+#include "chat/frame_log.h"
 
 struct room;
 struct member;

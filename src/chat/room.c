@@ -90,20 +90,20 @@ static size_t draft_bytes(const struct draft *d)
 /* Appends the frame and turns the log's clean readers dirty. */
 static void commit(struct draft *d, struct slink **woken)
 {
-    struct log *log = &d->to->log;
+    struct frame_log *log = &d->to->log;
     uint64_t start = log->end;
     uint8_t head[WS_HEAD_MAX];
     size_t head_len = ws_frame_head(head, WS_TEXT, d->rsv1, d->payload.len);
     memcpy(d->at, head, head_len);
     memcpy(d->at + head_len, d->payload.ptr, d->payload.len);
-    log_commit(log, head_len + d->payload.len);
+    frame_log_commit(log, head_len + d->payload.len);
 
     for (struct list *l = d->to->readers.next; l != &d->to->readers; l = l->next) {
         struct reader *r = container_of(l, struct reader, link);
         if (r->dirty) continue;
         r->dirty = true;
         d->to->dirty_count++;
-        log_seek_tail(log, &r->start, start);
+        frame_log_seek_tail(log, &r->start, start);
         r->dirty_link.next = *woken;
         *woken = &r->dirty_link;
     }
@@ -118,7 +118,7 @@ int room_publish(struct room *room, struct scribe *s, const struct post *post, s
     if (!err) err = draft_kind(room, s, post, true, &drafts[2]);
     for (int i = 0; !err && i < ENCODING_COUNT; i++) {
         if (!drafts[i].to) continue;
-        drafts[i].at = log_reserve(&drafts[i].to->log, draft_bytes(&drafts[i]));
+        drafts[i].at = frame_log_reserve(&drafts[i].to->log, draft_bytes(&drafts[i]));
         if (!drafts[i].at) err = ERR_NOMEM;
     }
     if (!err) {
@@ -141,7 +141,7 @@ bool room_settle(struct reader *r)
         r->dirty = false;
         cursor_rest(&r->cursor);
         cursor_rest(&r->start); /* detached before its worker looked at it */
-        if (--rl->dirty_count == 0) log_release(&rl->log);
+        if (--rl->dirty_count == 0) frame_log_release(&rl->log);
     }
     pthread_mutex_unlock(&room->lock);
     if (detached) hub_reader_free(r);

@@ -41,7 +41,7 @@ enum {
 };
 
 struct room_log {
-    struct log log;
+    struct frame_log log;
     struct list readers;
     unsigned dirty_count;
 };

@@ -3,7 +3,8 @@
 #ifndef TESTS_FAIL_ALLOC_H
 #define TESTS_FAIL_ALLOC_H
 
-/* The n-th allocation from now (0: the next) and every later one returns NULL, until fail_alloc_off. */
+/* The n-th allocation from now (0: the next) and every later one returns NULL, until
+ * fail_alloc_off. */
 void fail_alloc_after(long n);
 void fail_alloc_off(void);
 

@@ -13,10 +13,10 @@
  *  4. Offsets count the bytes of the log since it was made and never go back: chunk->base is the
  *     offset of data[0].
  *
- * Threads: log_* calls need the lock of the room that owns the log; cursor_* calls belong to the
- * cursor's owner and take no lock. */
-#ifndef CHAT_LOG_H
-#define CHAT_LOG_H
+ * Threads: frame_log_* calls need the lock of the room that owns the log; cursor_* calls belong to
+ * the cursor's owner and take no lock. */
+#ifndef CHAT_FRAME_LOG_H
+#define CHAT_FRAME_LOG_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@
 
 struct chunk;
 
-struct log {
+struct frame_log {
     struct chunk *tail;  /* NULL while nobody has anything to read */
     struct chunk *spare; /* reserved, not yet part of the chain */
     uint64_t end;        /* offset behind the newest byte */
@@ -39,22 +39,22 @@ struct cursor {
 };
 
 enum {
-    LOG_CHUNK_MIN_BYTES = 4096,  /* whole allocation; doubles while the chain lives, up to: */
-    LOG_CHUNK_MAX_BYTES = 65536, /* a larger frame gets a chunk of its own size */
+    FRAME_LOG_CHUNK_MIN_BYTES = 4096,  /* whole allocation; doubles while the chain lives, up to: */
+    FRAME_LOG_CHUNK_MAX_BYTES = 65536, /* a larger frame gets a chunk of its own size */
 };
 
 /* Room for one frame of n bytes (n > 0); NULL if memory is short (the log is unchanged). Valid
- * until the next log_ call. */
-uint8_t *log_reserve(struct log *log, size_t n);
+ * until the next frame_log_ call. */
+uint8_t *frame_log_reserve(struct frame_log *log, size_t n);
 
-/* Publishes the n bytes written at the pointer that log_reserve(log, n) returned last. */
-void log_commit(struct log *log, size_t n);
+/* Publishes the n bytes written at the pointer that frame_log_reserve(log, n) returned last. */
+void frame_log_commit(struct frame_log *log, size_t n);
 
 /* Forgets the chunks; cursors that hold some keep theirs. Offsets go on from where they were. */
-void log_release(struct log *log);
+void frame_log_release(struct frame_log *log);
 
 /* Sets *c, which is at rest, to the given offset within the tail chunk, which has to exist. */
-void log_seek_tail(const struct log *log, struct cursor *c, uint64_t offset);
+void frame_log_seek_tail(const struct frame_log *log, struct cursor *c, uint64_t offset);
 
 /* Sets *to, which is at rest, to the place of *from. */
 void cursor_copy(struct cursor *to, const struct cursor *from);

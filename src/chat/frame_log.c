@@ -1,5 +1,5 @@
-/* See log.h. */
-#include "chat/log.h"
+/* See frame_log.h. */
+#include "chat/frame_log.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -54,16 +54,16 @@ static struct chunk *chunk_next(const struct chunk *ch)
     return atomic_load_explicit(&ch->next, memory_order_acquire);
 }
 
-static size_t next_chunk_bytes(const struct log *log, size_t frame_bytes)
+static size_t next_chunk_bytes(const struct frame_log *log, size_t frame_bytes)
 {
-    size_t bytes = LOG_CHUNK_MIN_BYTES;
+    size_t bytes = FRAME_LOG_CHUNK_MIN_BYTES;
     if (log->tail) bytes = (log->tail->cap + sizeof(struct chunk)) * 2;
-    if (bytes > LOG_CHUNK_MAX_BYTES) bytes = LOG_CHUNK_MAX_BYTES;
+    if (bytes > FRAME_LOG_CHUNK_MAX_BYTES) bytes = FRAME_LOG_CHUNK_MAX_BYTES;
     bytes -= sizeof(struct chunk);
     return frame_bytes > bytes ? frame_bytes : bytes;
 }
 
-uint8_t *log_reserve(struct log *log, size_t n)
+uint8_t *frame_log_reserve(struct frame_log *log, size_t n)
 {
     CHECK(n > 0 && n < UINT32_MAX / 2);
     struct chunk *tail = log->tail;
@@ -79,7 +79,7 @@ uint8_t *log_reserve(struct log *log, size_t n)
     return log->spare ? log->spare->data : NULL;
 }
 
-void log_commit(struct log *log, size_t n)
+void frame_log_commit(struct frame_log *log, size_t n)
 {
     struct chunk *tail = log->tail;
     uint32_t len = tail ? atomic_load_explicit(&tail->len, memory_order_relaxed) : 0;
@@ -101,7 +101,7 @@ void log_commit(struct log *log, size_t n)
     log->end += n;
 }
 
-void log_release(struct log *log)
+void frame_log_release(struct frame_log *log)
 {
     chunk_unref(log->tail);
     free(log->spare);
@@ -109,7 +109,7 @@ void log_release(struct log *log)
     log->spare = NULL;
 }
 
-void log_seek_tail(const struct log *log, struct cursor *c, uint64_t offset)
+void frame_log_seek_tail(const struct frame_log *log, struct cursor *c, uint64_t offset)
 {
     CHECK(!c->chunk && log->tail && offset >= log->tail->base && offset <= log->end);
     c->chunk = chunk_ref(log->tail);
