@@ -78,24 +78,33 @@ static uint64_t random_bits(void)
     return bits;
 }
 
+/* What the workers share, and memory for them; false if memory is short. */
+static bool make_parts(struct server *s)
+{
+    size_t bytes = s->options.workers * sizeof *s->workers;
+    s->guest_seed = random_bits();
+    s->hub = hub_new(random_bits());
+    s->workers = aligned_alloc(_Alignof(struct worker), bytes);
+    if (!s->hub || !s->workers) return false;
+    memset(s->workers, 0, bytes);
+    if (!s->options.max_connections_per_ip) return true;
+    s->peers = peer_counts_new();
+    return s->peers;
+}
+
 static struct server *server_new(const struct server_options *options)
 {
     struct server *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->options = *options;
-    s->guest_seed = random_bits();
-    s->hub = hub_new(random_bits());
-    if (options->max_connections_per_ip) s->peers = peer_counts_new();
-    s->workers = aligned_alloc(_Alignof(struct worker), options->workers * sizeof *s->workers);
-    bool whole = s->hub && s->workers && (s->peers || !options->max_connections_per_ip);
-    if (s->workers) memset(s->workers, 0, options->workers * sizeof *s->workers);
-    for (unsigned i = 0; whole && i < options->workers; i++) {
-        s->worker_count++;
-        whole = worker_init(&s->workers[i], s, i) == 0;
-    }
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     s->start_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    bool whole = make_parts(s);
+    while (whole && s->worker_count < options->workers) {
+        unsigned i = s->worker_count++;
+        whole = worker_init(&s->workers[i], s, i) == 0;
+    }
     if (whole) return s;
     server_free(s);
     return NULL;
@@ -161,6 +170,6 @@ void server_free(struct server *s)
         worker_fini(&s->workers[i]);
     hub_free(s->hub);
     peer_counts_free(s->peers);
-    free(s->workers);
+    free(s->workers); /* NULL only if none was started */
     free(s);
 }

@@ -188,7 +188,7 @@ static void test_round_trips(void **state)
 static void test_window_test_can_fail(void **state)
 {
     struct codec *codec = *state;
-    uint8_t text[900];
+    uint8_t text[900] = {0};
     for (size_t i = 0; i < sizeof(text); i++)
         text[i] = i < 450 ? (uint8_t)(i * i >> 3 ^ i * 7) : text[i - 450];
     struct buf deflated = {0};
