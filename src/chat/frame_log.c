@@ -101,8 +101,10 @@ void frame_log_commit(struct frame_log *log, size_t n)
     log->end += n;
 }
 
-void frame_log_release(struct frame_log *log)
+void frame_log_relax(struct frame_log *log)
 {
+    /* A cursor anywhere in the chain holds, by invariant 3, the tail too. */
+    if (log->tail && atomic_load_explicit(&log->tail->refs, memory_order_acquire) > 1) return;
     chunk_unref(log->tail);
     free(log->spare);
     log->tail = NULL;

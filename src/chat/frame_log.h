@@ -50,8 +50,9 @@ uint8_t *frame_log_reserve(struct frame_log *log, size_t n);
 /* Publishes the n bytes written at the pointer that frame_log_reserve(log, n) returned last. */
 void frame_log_commit(struct frame_log *log, size_t n);
 
-/* Forgets the chunks; cursors that hold some keep theirs. Offsets go on from where they were. */
-void frame_log_release(struct frame_log *log);
+/* Gives the chunks back unless a cursor holds some: it has to find the next frames behind them.
+ * Once the last such cursor rests, its owner calls this. Offsets go on from where they were. */
+void frame_log_relax(struct frame_log *log);
 
 /* Sets *c, which is at rest, to the given offset within the tail chunk, which has to exist. */
 void frame_log_seek_tail(const struct frame_log *log, struct cursor *c, uint64_t offset);

@@ -65,7 +65,8 @@ static void room_free(struct room *room)
 {
     for (int i = 0; i < ENCODING_COUNT; i++) {
         CHECK(list_empty(&room->logs[i].readers) && room->logs[i].dirty_count == 0);
-        frame_log_release(&room->logs[i].log);
+        frame_log_relax(&room->logs[i].log);
+        CHECK(!room->logs[i].log.tail);
     }
     pthread_mutex_destroy(&room->lock);
     free(room);
@@ -189,7 +190,9 @@ void hub_leave(struct member *m)
     struct reader *r = m->reader;
     if (!r) return;
     struct room *room = r->room;
+    bool lagged = m->cursor.chunk;
     reader_remove(m);
+    if (lagged) room_relax(room, r->encoding);
     if (r->member_count > 0) return;
 
     pthread_mutex_lock(&room->lock);

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "chat/room.h"
 
 enum { MEMBERS_MIN = 2 };
 
@@ -80,6 +81,7 @@ static bool pull(struct member *m, uint64_t limit, struct delivery *d)
         struct iovec iov[READER_SPAN_MAX];
         size_t bytes = 0;
         int n = cursor_span(&m->cursor, limit, iov, READER_SPAN_MAX, &bytes);
+        CHECK(bytes > 0); /* invariant 4: the chain leads to the limit */
         ssize_t sent = d->send(m, iov, n, bytes);
         if (sent < 0) return false;
         d->frames += cursor_frames(&m->cursor, m->cursor.offset + (uint64_t)sent);
@@ -161,8 +163,12 @@ bool reader_flush(struct reader *r, struct delivery *d)
 void reader_resume(struct member *m, struct delivery *d)
 {
     if (is_current(m)) return;
+    struct reader *r = m->reader;
+    bool lagged = m->cursor.chunk;
     m->blocked = false;
-    if (pull(m, m->reader->cursor.offset, d)) settle_member(m);
+    if (!pull(m, r->cursor.offset, d)) return;
+    settle_member(m);
+    if (lagged && is_current(m)) room_relax(r->room, r->encoding);
 }
 
 void reader_block(struct member *m)

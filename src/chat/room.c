@@ -130,6 +130,14 @@ int room_publish(struct room *room, struct scribe *s, const struct post *post, s
     return err;
 }
 
+void room_relax(struct room *room, enum encoding encoding)
+{
+    struct room_log *rl = &room->logs[encoding];
+    pthread_mutex_lock(&room->lock);
+    if (rl->dirty_count == 0) frame_log_relax(&rl->log);
+    pthread_mutex_unlock(&room->lock);
+}
+
 bool room_settle(struct reader *r)
 {
     struct room *room = r->room;
@@ -141,7 +149,7 @@ bool room_settle(struct reader *r)
         r->dirty = false;
         cursor_rest(&r->cursor);
         cursor_rest(&r->start); /* detached before its worker looked at it */
-        if (--rl->dirty_count == 0) frame_log_release(&rl->log);
+        if (--rl->dirty_count == 0) frame_log_relax(&rl->log);
     }
     pthread_mutex_unlock(&room->lock);
     if (detached) hub_reader_free(r);

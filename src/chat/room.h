@@ -5,7 +5,8 @@
  * step, so what has a larger seq arrives and nothing arrives twice.
  *
  * Invariants (under the lock)
- *  1. A log has chunks iff one of its readers is dirty; an idle room owns none.
+ *  1. A log has chunks iff one of its readers is dirty or one of its members lags; a room in which
+ *     everybody has everything owns none.
  *  2. dirty_count of a log is the number of its readers, attached or detached, with dirty set.
  *  3. seq counts up by one per published message; epoch is another one in every life of a room, so
  *     an id never comes back.
@@ -80,6 +81,9 @@ void scribe_fini(struct scribe *s);
  * caller hands each to its worker. Returns 0, ERR_NOMEM or ERR_TOO_LONG. Any thread. */
 int room_publish(struct room *room, struct scribe *s, const struct post *post,
                  struct slink **woken);
+
+/* A member of this log that had a cursor of its own needs it no more. */
+void room_relax(struct room *room, enum encoding encoding);
 
 /* After reader_flush: true if the reader has read everything (it is clean now), or is detached (it
  * is freed, together with the room if it was the last). False: it stays dirty, flush it again. */

@@ -72,6 +72,7 @@ static struct sock *sock_of(struct member *m)
 static ssize_t fake_send(struct member *m, const struct iovec *iov, int n, size_t bytes)
 {
     struct sock *s = sock_of(m);
+    assert_true(bytes > 0);
     if (rnd(400) == 0) {
         hub_leave(m);
         s->joined = false;
@@ -264,6 +265,8 @@ static void finish(void)
         assert_int_equal(s->next, sim->published[s->room] + 1);
         assert_int_equal(s->got.len, 0);
         assert_null(s->member.cursor.chunk);
+        const struct reader *r = s->member.reader;
+        assert_null(r->room->logs[r->encoding].log.tail);
         hub_leave(&s->member);
     }
     for (unsigned w = 0; w < WORKERS; w++)
