@@ -1,0 +1,319 @@
+// Runs the benchmark: starts each server in turn on one core, the load generator on the other, and
+// writes the report (report.mjs). `node bench/run.mjs --help` tells the options.
+//
+// Repetitions are interleaved: a repetition runs every case, and in it every server, before the next
+// begins, so that a slow minute of the machine hits all servers alike; odd repetitions run the
+// servers in reverse order.
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { cpus, release, tmpdir, totalmem } from "node:os";
+import { isAbsolute, join, relative, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { bars, summarize } from "./figures.mjs";
+import { barsText, markdown, plot } from "./report.mjs";
+import { allServers, rootDir } from "./servers.mjs";
+
+const CASES = ["one", "ten", "pairs", "idle", "storm"];
+const MORE_CASES = ["chatter"];
+const CASE_ARGS = { idle: ["--warm-ms", "1000"], storm: ["--warm-ms", "300", "--rounds", "3"] };
+const QUICK_ARGS = {
+  one: ["--measure-ms", "700"],
+  ten: ["--measure-ms", "700"],
+  pairs: ["--measure-ms", "700"],
+  chatter: ["--measure-ms", "700"],
+  idle: ["--clients", "5000"],
+  storm: ["--clients", "2000", "--rounds", "1"],
+};
+const LOAD_CORE = "0";
+const SERVER_CORE = "1";
+const BOTH_CORES = "0,1";
+const START_LIMIT_MS = 15000;
+const STOP_LIMIT_MS = 3000;
+const RUN_LIMIT_MS = 90000;
+const FIRST_PORT = 21000;
+const LAST_PORT = 29000;
+
+const HELP = `node bench/run.mjs [options]
+  --servers a,b    only these: parlor bare uws bun nchan ws channels shared1 shared2
+  --cases a,b      only these: ${CASES.join(" ")}; more, when named: ${MORE_CASES.join(" ")}
+  --reps N         repetitions (default 3, and 2 more for Parlor and the bare server)
+  --quick          one short repetition: shows that all works, the figures are rough
+  --spin           the generator never sleeps while it waits
+  --check          exit 1 if a bar is missed
+  --render         measure nothing: report (and check) the last whole run again
+  --parlor PATH    server binary (default build/parlor)
+  --tools DIR      where load and bare are (default build/bench)
+  --out DIR        where results.json goes (default build/bench)
+  --docs DIR       where the report goes (default docs)
+A run of all servers and cases that is not --quick also writes the report: benchmarks.md in the docs
+folder, its plot in images/ there.`;
+
+function readOptions() {
+  const text = { type: "string" };
+  const flag = { type: "boolean", default: false };
+  const { values } = parseArgs({
+    options: {
+      servers: text, cases: text, reps: text, parlor: text, tools: text, out: text, docs: text,
+      quick: flag, spin: flag, check: flag, render: flag, help: flag,
+    },
+  });
+  const reps = Number(values.reps ?? (values.quick ? 1 : 3));
+  if (!Number.isInteger(reps) || reps < 1 || reps > 20) throw new Error("--reps takes 1 to 20");
+  return {
+    ...values,
+    reps,
+    extraReps: values.quick || values.reps ? 0 : 2,
+    parlor: resolve(values.parlor ?? join(rootDir, "build/parlor")),
+    tools: resolve(values.tools ?? join(rootDir, "build/bench")),
+    out: resolve(values.out ?? join(rootDir, "build/bench")),
+    docs: resolve(values.docs ?? join(rootDir, "docs")),
+    servers: values.servers?.split(","),
+    cases: values.cases?.split(","),
+  };
+}
+
+function check(known, wanted, what) {
+  for (const name of wanted ?? [])
+    if (!known.includes(name)) throw new Error(`no ${what} is called "${name}"`);
+}
+
+function portIsFree(port) {
+  return new Promise((done) => {
+    const probe = createServer();
+    probe.once("error", () => done(false));
+    probe.listen({ port, host: "127.0.0.1" }, () => probe.close(() => done(true)));
+  });
+}
+
+let lastPort = FIRST_PORT;
+// Below the range that outgoing connections take their ports from.
+async function freePort() {
+  for (let tries = 0; tries < 100; tries++) {
+    lastPort = lastPort >= LAST_PORT ? FIRST_PORT : lastPort + 1;
+    if (await portIsFree(lastPort)) return lastPort;
+  }
+  throw new Error("no free port");
+}
+
+function accepts(port) {
+  return new Promise((done) => {
+    const socket = connect({ port, host: "127.0.0.1" });
+    socket.once("connect", () => {
+      socket.resetAndDestroy();
+      done(true);
+    });
+    socket.once("error", () => done(false));
+  });
+}
+
+// A process with its own group, so that its children end with it. exit resolves to its exit code.
+function launch(core, [program, ...args], options) {
+  const child = spawn("taskset", ["-c", core, program, ...args], {
+    ...options,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const run = { child, out: "", err: "", code: undefined };
+  child.stdout.on("data", (data) => (run.out = (run.out + data).slice(-20000)));
+  child.stderr.on("data", (data) => (run.err = (run.err + data).slice(-20000)));
+  run.exit = new Promise((done) => {
+    child.once("error", (error) => done((run.code = error.message)));
+    child.once("close", (code, signal) => done((run.code = code ?? signal)));
+  });
+  return run;
+}
+
+function signalGroup(run, signal) {
+  try {
+    process.kill(-run.child.pid, signal);
+  } catch {
+    // it has ended by itself
+  }
+}
+
+const running = new Set();
+
+async function stop(run) {
+  signalGroup(run, "SIGTERM");
+  const late = setTimeout(() => signalGroup(run, "SIGKILL"), STOP_LIMIT_MS);
+  await run.exit;
+  clearTimeout(late);
+  signalGroup(run, "SIGKILL");
+  running.delete(run);
+}
+
+function lastLine(text) {
+  const lines = text.trim().split("\n");
+  return lines[lines.length - 1].slice(0, 200).replaceAll("|", "/");
+}
+
+async function start(server, port, scratch) {
+  const command = server.command(port, scratch);
+  if (isAbsolute(command[0]) && !existsSync(command[0]))
+    throw new Error(`${relative(rootDir, command[0])} does not exist`);
+  const begun = performance.now();
+  const run = launch(server.shared ? BOTH_CORES : SERVER_CORE, command, {
+    cwd: server.cwd ?? rootDir,
+    env: { ...process.env, ...server.env },
+  });
+  running.add(run);
+  while (run.code === undefined && performance.now() - begun < START_LIMIT_MS) {
+    if (await accepts(port)) return { run, startMs: performance.now() - begun };
+    await sleep(2);
+  }
+  const why = run.code === undefined ? "it does not listen" : lastLine(run.err) || `exit ${run.code}`;
+  await stop(run);
+  throw new Error(`not started: ${why}`);
+}
+
+async function load(server, name, port, pid, options) {
+  const args = [
+    "--case", name, "--port", String(port), "--pid", String(pid),
+    ...(CASE_ARGS[name] ?? []),
+    ...(server.everyCase ?? []),
+    ...(options.quick ? QUICK_ARGS[name] : []),
+    ...(server.lighter?.[name] ?? []),
+    ...(options.spin ? ["--spin"] : []),
+  ];
+  const core = server.shared ? BOTH_CORES : LOAD_CORE;
+  const run = launch(core, [join(options.tools, "load"), ...args], {});
+  running.add(run);
+  const late = setTimeout(() => signalGroup(run, "SIGKILL"), RUN_LIMIT_MS);
+  await run.exit;
+  clearTimeout(late);
+  running.delete(run);
+  if (run.err.trim()) process.stdout.write(`    load: ${lastLine(run.err)}\n`);
+  try {
+    return JSON.parse(run.out);
+  } catch {
+    throw new Error(`no result from the generator (${lastLine(run.err) || run.code})`);
+  }
+}
+
+async function measure(server, name, options) {
+  const scratch = mkdtempSync(join(tmpdir(), "parlor-bench-"));
+  let begun;
+  try {
+    const port = await freePort();
+    begun = await start(server, port, scratch);
+    const figures = await load(server, name, port, begun.run.child.pid, options);
+    return { ...figures, startMs: begun.startMs };
+  } catch (error) {
+    return { case: name, failed: error.message };
+  } finally {
+    if (begun) await stop(begun.run);
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function progress(server, result) {
+  const mainFigure = {
+    idle: `${result.bytes_per_connection} bytes/connection`,
+    storm: `${result.cpu_us_per_handshake} us/handshake`,
+  };
+  const bad = ["lost", "duplicated", "out_of_order", "misrouted", "foreign", "dead"];
+  const faults = bad.filter((key) => result[key]).map((key) => `${key} ${result[key]}`);
+  return result.failed
+    ? `failed: ${result.failed}`
+    : [mainFigure[result.case] ?? `${result.cpu_us_per_delivery} us/delivery`, ...faults].join(", ");
+}
+
+// Who takes part in which case of which repetition: memory is steady, so peers show it once.
+function takesPart(server, name, rep, options) {
+  if (server.shared) return rep < options.reps && (name === "ten" || name === "pairs");
+  if (server.ours) return true;
+  return rep < (name === "idle" ? 1 : options.reps);
+}
+
+async function measureAll(servers, cases, options) {
+  const jobs = [];
+  for (let rep = 0; rep < options.reps + options.extraReps; rep++)
+    for (const name of cases)
+      for (const server of rep % 2 ? [...servers].reverse() : servers)
+        if (takesPart(server, name, rep, options)) jobs.push({ rep, name, server });
+  const results = [];
+  for (const [index, { rep, name, server }] of jobs.entries()) {
+    process.stdout.write(`[${index + 1}/${jobs.length}] ${name} ${server.id} `);
+    const result = await measure(server, name, options);
+    results.push({ server: server.id, rep, ...result, case: name });
+    process.stdout.write(`${progress(server, result)}\n`);
+  }
+  return results;
+}
+
+function describeMachine() {
+  const model = readFileSync("/proc/cpuinfo", "utf8").match(/^model name\s*:\s*(.*)$/m);
+  const distribution = readFileSync("/etc/os-release", "utf8").match(/^PRETTY_NAME="(.*)"$/m);
+  return {
+    cpu: `${cpus().length} x ${model?.[1] ?? "unknown CPU"}`,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    distribution: distribution?.[1] ?? "Linux",
+  };
+}
+
+async function newRun(options) {
+  const all = allServers(options);
+  check(all.map((s) => s.id), options.servers, "server");
+  check([...CASES, ...MORE_CASES], options.cases, "case");
+  const servers = all.filter((s) => !options.servers || options.servers.includes(s.id));
+  const cases = options.cases ?? CASES;
+  const begun = Date.now();
+  const results = await measureAll(servers, cases, options);
+  const whole = !options.servers && !options.cases && !options.quick;
+  const data = {
+    date: new Date().toISOString().slice(0, 10),
+    command: ["node bench/run.mjs", ...process.argv.slice(2)].join(" "),
+    minutes: (Date.now() - begun) / 60000,
+    whole,
+    machine: describeMachine(),
+    servers: servers.map(({ id, label, ours, shared, lighterText, version }) => ({
+      id, label, ours, shared, lighterText, version: version(),
+    })),
+    results,
+  };
+  mkdirSync(options.out, { recursive: true });
+  const file = join(options.out, whole ? "results.json" : "partial.json");
+  writeFileSync(file, JSON.stringify(data, null, 1));
+  return data;
+}
+
+function writeReport(data, summary, docs) {
+  mkdirSync(join(docs, "images"), { recursive: true });
+  writeFileSync(join(docs, "benchmarks.md"), markdown(data, summary));
+  writeFileSync(join(docs, "images/benchmarks.svg"), plot(data, summary));
+  console.log(`\nwritten: ${docs}/benchmarks.md, ${docs}/images/benchmarks.svg`);
+}
+
+async function main() {
+  const options = readOptions();
+  if (options.help) {
+    console.log(HELP);
+    return 0;
+  }
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.once(signal, () => {
+      for (const run of running) signalGroup(run, "SIGKILL");
+      process.exit(1);
+    });
+  }
+  const data = options.render
+    ? JSON.parse(readFileSync(join(options.out, "results.json"), "utf8"))
+    : await newRun(options);
+  const summary = summarize(data);
+  console.log(`\n${markdown(data, summary).split("<!-- figures -->")[1].trim()}`);
+  if (data.whole) writeReport(data, summary, options.docs);
+  const verdicts = bars(data, summary);
+  console.log(`\n${barsText(verdicts)}`);
+  return options.check && verdicts.some((bar) => !bar.met) ? 1 : 0;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error) => {
+    console.error(`bench: ${error.message}`);
+    process.exit(2);
+  },
+);
