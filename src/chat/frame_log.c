@@ -56,8 +56,9 @@ static struct chunk *chunk_next(const struct chunk *ch)
 
 static size_t next_chunk_bytes(const struct frame_log *log, size_t frame_bytes)
 {
-    size_t bytes = FRAME_LOG_CHUNK_MIN_BYTES;
-    if (log->tail) bytes = (log->tail->cap + sizeof(struct chunk)) * 2;
+    size_t bytes = sizeof(struct chunk) + log->last_bytes;
+    if (log->tail) bytes = (sizeof(struct chunk) + log->tail->cap) * 2;
+    if (bytes < FRAME_LOG_CHUNK_MIN_BYTES) bytes = FRAME_LOG_CHUNK_MIN_BYTES;
     if (bytes > FRAME_LOG_CHUNK_MAX_BYTES) bytes = FRAME_LOG_CHUNK_MAX_BYTES;
     bytes -= sizeof(struct chunk);
     return frame_bytes > bytes ? frame_bytes : bytes;
@@ -109,6 +110,10 @@ void frame_log_relax(struct frame_log *log)
     free(log->spare);
     log->tail = NULL;
     log->spare = NULL;
+    uint64_t bytes = log->end - log->start;
+    log->last_bytes =
+        bytes < FRAME_LOG_CHUNK_MAX_BYTES ? (uint32_t)bytes : FRAME_LOG_CHUNK_MAX_BYTES;
+    log->start = log->end;
 }
 
 void frame_log_seek_tail(const struct frame_log *log, struct cursor *c, uint64_t offset)

@@ -30,6 +30,8 @@ struct frame_log {
     struct chunk *tail;  /* NULL while nobody has anything to read */
     struct chunk *spare; /* reserved, not yet part of the chain */
     uint64_t end;        /* offset behind the newest byte */
+    uint64_t start;      /* offset at which the present chain began */
+    uint32_t last_bytes; /* length of the chain before it: how large a burst to expect */
 };
 
 /* A place in a log. chunk is NULL at rest: everything up to offset has been read. */
@@ -39,8 +41,9 @@ struct cursor {
 };
 
 enum {
-    FRAME_LOG_CHUNK_MIN_BYTES = 4096,  /* whole allocation; doubles while the chain lives, up to: */
-    FRAME_LOG_CHUNK_MAX_BYTES = 65536, /* a larger frame gets a chunk of its own size */
+    FRAME_LOG_CHUNK_MIN_BYTES = 512, /* whole allocation; the first chunk fits the last burst */
+    FRAME_LOG_CHUNK_MAX_BYTES =
+        65536, /* later ones double up to this; a larger frame gets its own */
 };
 
 /* Room for one frame of n bytes (n > 0); NULL if memory is short (the log is unchanged). Valid

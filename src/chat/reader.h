@@ -64,7 +64,7 @@ struct delivery {
     uint64_t frames;        /* counted up: frames completely handed over */
 };
 
-enum { READER_SPAN_MAX = 16 }; /* chunks per send: at least 64 KiB; the rest goes next turn */
+enum { READER_SPAN_MAX = 16 }; /* chunks per send: the rest of a long backlog goes next turn */
 
 /* Adds a member that is up to date (at->chunk NULL and the offset of the reader) or has a place of
  * its own; takes over the reference in *at. ERR_NOMEM: nothing changed, *at still the caller's. */
