@@ -20,7 +20,7 @@
 #include "server/ws_session.h"
 
 #define CHAT_PREFIX "/ws/chat/"
-#define ECHO_PATH "/ws/echo/"
+#define ECHO_PATH "/ws/echo"
 #define RETRY_AFTER "Retry-After: 5\r\n"
 
 enum {
@@ -263,7 +263,8 @@ static const struct web_asset *find_asset(struct slice path)
 static route_fn find_route(const struct conn *c, struct slice path)
 {
     if (has_prefix(path, CHAT_PREFIX)) return route_chat;
-    if (c->worker->server->options.echo && slice_is(path, ECHO_PATH)) return route_echo;
+    bool echo = slice_is(path, ECHO_PATH) || slice_is(path, ECHO_PATH "/");
+    if (echo && c->worker->server->options.echo) return route_echo;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
         if (slice_is(path, routes[i].path)) return routes[i].answer;
     return NULL;
