@@ -132,26 +132,24 @@ static bool origin_allowed(const struct worker *w, const struct http_request *r)
     return false;
 }
 
-/* Sends the 101 and turns the connection into a WebSocket. False: it was answered or is dead. */
-static bool upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h)
+/* Sends the 101 and turns the connection into a WebSocket. A refused origin is told by a close
+ * code: a browser would hide the status of a refused handshake from its page. */
+static void upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h)
 {
     struct worker *w = c->worker;
     struct buf *reply = &w->reply;
     reply->len = 0;
     if (ws_handshake_response(h, (struct slice){NULL, 0}, reply, UPGRADE_MAX_BYTES) != 0) {
+        hub_leave(&c->member);
         http_answer_error(c, r, ERR_NOMEM, NULL);
-        return false;
+        return;
     }
     metrics_http(&w->metrics, 101);
     conn_send(c, reply->data, reply->len);
-    if (c->state != CONN_HTTP) return false;
-    c->window_bits = h->deflate ? h->server_window_bits : 0;
+    if (c->state != CONN_HTTP) return;
     ws_session_start(c);
-    if (!origin_allowed(w, r)) {
+    if (!origin_allowed(w, r))
         ws_session_close(c, err_info(ERR_ORIGIN)->close_code, err_info(ERR_ORIGIN)->text);
-        return false;
-    }
-    return true;
 }
 
 static bool read_handshake(struct conn *c, const struct http_request *r, struct ws_handshake *h)
@@ -172,7 +170,8 @@ static void route_echo(struct conn *c, const struct http_request *r)
     struct ws_handshake h;
     if (!read_handshake(c, r, &h)) return;
     c->echo = true;
-    (void)upgrade(c, r, &h);
+    c->window_bits = h.deflate ? h.server_window_bits : 0;
+    upgrade(c, r, &h);
 }
 
 /* ?username=: kept if it is a name, refused if it cannot be one. */
@@ -227,13 +226,15 @@ static void route_chat(struct conn *c, const struct http_request *r)
     struct ws_handshake h;
     if (!read_handshake(c, r, &h)) return;
     c->guest = (uint32_t)w->server->guest_seed + atomic_fetch_add(&w->server->guests, 1) * 0x9e375U;
-    if (!upgrade(c, r, &h)) return;
-    bool full = asks_for_full(r);
-    if (hub_join(w->server->hub, name, w->index, choose_encoding(c, full), &c->member) != 0) {
-        ws_session_close(c, err_info(ERR_NOMEM)->close_code, err_info(ERR_NOMEM)->text);
+    c->window_bits = h.deflate ? h.server_window_bits : 0;
+    /* Before the 101: whoever has seen it receives everything that is said after it. */
+    enum encoding encoding = choose_encoding(c, asks_for_full(r));
+    if (origin_allowed(w, r) &&
+        hub_join(w->server->hub, name, w->index, encoding, &c->member) != 0) {
+        http_answer_error(c, r, ERR_NOMEM, RETRY_AFTER);
         return;
     }
-    if (c->out.len > c->out_sent) reader_block(&c->member); /* the 101 is not all sent */
+    upgrade(c, r, &h);
 }
 
 static bool has_prefix(struct slice path, const char *prefix)

@@ -1,0 +1,360 @@
+// The page the server itself serves, as people meet it: in a real browser, two of them, with the
+// keyboard, on a phone, in the dark, across a restart of the server.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Member } from './lib/chat.js';
+import { tab, visitor, withBrowser } from './lib/browser.js';
+import { freePort, startServer } from './lib/server.js';
+import { limit, ms, until } from './lib/wait.js';
+
+/** Server and browser for one test. */
+const withPage = (body, args = ['--workers', '2']) => async () => {
+  const port = await freePort();
+  const life = { server: await startServer(args, { port }), port, url: `http://127.0.0.1:${port}/` };
+  try {
+    await withBrowser((browser) => body({ browser, life, ...life }));
+  } finally {
+    await life.server?.stop();
+  }
+};
+
+async function enter(page, url, room, name) {
+  await page.goto(url);
+  await page.fill('#enter input[name=room]', room);
+  await page.fill('#enter input[name=name]', name);
+  await page.locator('#enter button[type=submit]').click();
+  await connected(page);
+}
+
+const connected = (page) =>
+  page.waitForFunction(() => /^connected/i.test(document.querySelector('#status').textContent.trim()), null,
+    { timeout: ms(30000) });
+
+/** A tab in the room under this name, with the promise that nothing goes wrong in it. */
+async function person(browser, url, room, name, options) {
+  const one = await visitor(browser, options);
+  await enter(one.page, url, room, name);
+  return one;
+}
+
+async function say(page, text) {
+  await page.fill('#composer textarea[name=message]', text);
+  await page.click('button#send');
+}
+
+const article = (page, text) => page.locator('#log article[data-id]').filter({ hasText: text });
+const shows = (page, text) => article(page, text).first().waitFor();
+const classesOf = async (page, text) =>
+  (await article(page, text).first().getAttribute('class') ?? '').split(/\s+/);
+
+test('two people chat; each sees whose message is whose', limit(60), withPage(async ({ browser, url }) => {
+  const ann = await person(browser, url, 'lobby', 'Ann');
+  const bob = await person(browser, url, 'lobby', 'Bob');
+  await say(ann.page, 'hello Bob');
+  await shows(bob.page, 'hello Bob');
+  await say(bob.page, 'hello Ann');
+  await shows(ann.page, 'hello Ann');
+  await shows(ann.page, 'hello Bob');
+  assert.match(await article(ann.page, 'hello Ann').innerText(), /Bob/);
+  assert.match(await article(bob.page, 'hello Bob').innerText(), /Ann/);
+  assert.match(await article(bob.page, 'hello Bob').locator('time').innerText(), /\d\d?[:.]\d\d/);
+  assert.ok((await classesOf(ann.page, 'hello Bob')).includes('own'));
+  assert.ok(!(await classesOf(ann.page, 'hello Ann')).includes('own'));
+  assert.ok(!(await classesOf(bob.page, 'hello Bob')).includes('own'));
+  for (const { page, problems } of [ann, bob]) {
+    assert.equal(await page.locator('#log article[data-id]').count(), 2);
+    assert.equal(await page.locator('#log article.pending, #log article.failed').count(), 0);
+    assert.deepEqual(problems, []);
+  }
+}));
+
+test('someone else with the same name is not me', limit(60), withPage(async ({ browser, url, server }) => {
+  const ann = await person(browser, url, 'lobby', 'Ann');
+  const other = await Member.join(server, 'lobby', { query: '?username=Ann' });
+  other.say('I am Ann too');
+  await shows(ann.page, 'I am Ann too');
+  assert.ok(!(await classesOf(ann.page, 'I am Ann too')).includes('own'));
+  await other.leave();
+}));
+
+test('text is only ever text', limit(60), withPage(async ({ browser, url, server }) => {
+  const ann = await person(browser, url, 'lobby', 'Ann');
+  const hostile = [
+    '<img src=x onerror="window.owned=1">', '<script>window.owned=1</script>', '"><svg onload=window.owned=1>',
+    'javascript:window.owned=1', '&lt;b&gt;kept as typed&lt;/b&gt;', '<a href="javascript:window.owned=1">click</a>',
+  ];
+  const mallory = await Member.join(server, 'lobby');
+  for (const text of hostile) {
+    await say(ann.page, text);
+    await shows(ann.page, text);
+    mallory.say(`from outside ${text}`, { username: '<img src=x onerror=window.owned=2>' });
+    await shows(ann.page, `from outside ${text}`);
+  }
+  assert.equal(await ann.page.evaluate(() => window.owned), undefined);
+  const made = await ann.page.locator('#log').evaluate((log) =>
+    [...log.querySelectorAll('img, script, svg, a[href^="javascript:"]')].filter((n) => n.closest('article')).length);
+  assert.equal(made, 0, 'markup out of a message became elements');
+  assert.match(await article(ann.page, 'from outside').first().innerText(), /<img src=x onerror=window.owned=2>/);
+  // The room's name and one's own name are input as well.
+  const odd = await person(browser, url, '<b onclick=window.owned=3>room', '<i>me</i>');
+  await say(odd.page, 'fine');
+  await shows(odd.page, 'fine');
+  assert.equal(await odd.page.locator('b[onclick], #log i').count(), 0);
+  await mallory.leave();
+  assert.deepEqual([...ann.problems, ...odd.problems], []);
+}));
+
+test('the room is in the URL, the name is remembered', limit(60), withPage(async ({ browser, url }) => {
+  const ann = await person(browser, url, 'tea & cake-é', 'Ann');
+  const link = ann.page.url();
+  assert.match(decodeURIComponent(link), /tea & cake-é/);
+  assert.equal(await ann.page.evaluate(() => Object.values(localStorage).includes('Ann')), true);
+  // The same person, a second tab: straight in.
+  const second = await tab(ann.context);
+  await second.page.goto(link);
+  await connected(second.page);
+  await say(second.page, 'from the second tab');
+  await shows(ann.page, 'from the second tab');
+  // Another person gets the room filled in and is asked for a name.
+  const bob = await visitor(browser);
+  await bob.page.goto(link);
+  assert.equal(await bob.page.inputValue('#enter input[name=room]'), 'tea & cake-é');
+  await bob.page.fill('#enter input[name=name]', 'Bob');
+  await bob.page.keyboard.press('Enter');
+  await connected(bob.page);
+  await say(bob.page, 'Bob by link');
+  await shows(ann.page, 'Bob by link');
+  // Leaving and coming back by the browser's own button.
+  await bob.page.click('#leave');
+  await bob.page.locator('#enter').waitFor();
+  await bob.page.goBack();
+  await connected(bob.page);
+  await say(ann.page, 'welcome back');
+  await shows(bob.page, 'welcome back');
+  assert.deepEqual([...ann.problems, ...second.problems, ...bob.problems], []);
+}));
+
+test('the door says what is wrong with a room or a name', limit(60), withPage(async ({ browser, url }) => {
+  const { page } = await visitor(browser);
+  const cases = [['', 'Ann'], ['lobby', ''], ['lobby', 'system'], ['x'.repeat(129), 'Ann'], ['lobby', 'é'.repeat(33)],
+    ['..', 'Ann']];
+  await page.goto(url);
+  for (const [room, name] of cases) {
+    await page.fill('#enter input[name=room]', room);
+    await page.fill('#enter input[name=name]', name);
+    await page.locator('#enter button[type=submit]').click();
+    await page.locator('#enter [aria-invalid=true]').first().waitFor();
+    assert.ok(await page.locator('#enter').isVisible());
+    const words = await page.locator('#enter [role=alert]').allInnerTexts();
+    assert.ok(words.join('').trim().length > 5, `${room} / ${name}: a reason`);
+  }
+}));
+
+test('the keyboard is enough', limit(60), withPage(async ({ browser, url }) => {
+  const { page, problems } = await visitor(browser);
+  await page.goto(url);
+  await page.locator('#enter input[name=room]').focus();
+  await page.keyboard.type('lobby');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('Ann');
+  await page.keyboard.press('Enter');
+  await connected(page);
+  const focused = () => page.evaluate(() => document.activeElement.getAttribute('name') || document.activeElement.id);
+  assert.equal(await focused(), 'message', 'one can type at once');
+  await page.keyboard.type('first line');
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.type('second line');
+  assert.equal(await page.inputValue('#composer textarea'), 'first line\nsecond line');
+  await page.keyboard.press('Enter');
+  await shows(page, 'first line');
+  assert.equal(await page.inputValue('#composer textarea'), '');
+  assert.match(await article(page, 'first line').innerText(), /first line\s*\n\s*second line/);
+  await page.keyboard.press('Enter'); // nothing to send
+  await page.keyboard.type('   ');
+  await page.keyboard.press('Enter');
+  await page.fill('#composer textarea', '');
+  await say(page, 'marker');
+  await shows(page, 'marker');
+  assert.equal(await page.locator('#log article[data-id]').count(), 2);
+  // Everything that can be pressed can be reached, and shows that it has the focus.
+  const reached = new Set();
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press('Tab');
+    reached.add(await focused());
+    const visible = await page.evaluate(() => {
+      const el = document.activeElement;
+      if (el === document.body) return true;
+      const style = getComputedStyle(el);
+      return style.outlineStyle !== 'none' || style.boxShadow !== 'none' || el.matches('textarea');
+    });
+    assert.ok(visible, `no focus to be seen on ${await focused()}`);
+  }
+  for (const id of ['leave', 'send', 'message']) assert.ok(reached.has(id), `${id} cannot be reached with Tab`);
+  assert.deepEqual(problems, []);
+}));
+
+test('a screen reader is told: a live log, names for controls, a status', limit(60),
+  withPage(async ({ browser, url }) => {
+    const { page } = await person(browser, url, 'lobby', 'Ann');
+    const log = page.locator('#log');
+    assert.ok((await log.getAttribute('role')) === 'log' || (await log.getAttribute('aria-live')) === 'polite');
+    assert.equal(await page.getByRole('textbox', { name: /message/i }).count(), 1);
+    assert.equal(await page.getByRole('button', { name: /send/i }).count(), 1);
+    assert.equal(await page.getByRole('button', { name: /leave/i }).count() > 0, true);
+    assert.ok(await page.evaluate(() => document.documentElement.lang));
+    assert.ok((await page.getByRole('heading', { level: 1 }).allInnerTexts()).join('').includes('lobby'));
+  }));
+
+test('after a restart of the server it comes back by itself, and what was written meanwhile arrives once', limit(90),
+  withPage(async ({ browser, url, port, life }) => {
+    const ann = await person(browser, url, 'lobby', 'Ann');
+    const bob = await person(browser, url, 'lobby', 'Bob');
+    await say(ann.page, 'before');
+    await shows(bob.page, 'before');
+    await life.server.stop();
+    life.server = null;
+    await ann.page.waitForFunction(() => !/^connected/i.test(document.querySelector('#status').textContent.trim()));
+    await say(ann.page, 'written while away');
+    await ann.page.locator('#log article.pending').filter({ hasText: 'written while away' }).waitFor();
+    life.server = await startServer(['--workers', '2'], { port });
+    // Bob first, or he may miss what Ann's page sends the moment it is back: no history yet.
+    for (const { page } of [bob, ann]) {
+      await page.locator('#retry').click({ timeout: 1000 }).catch(() => {}); // may have come back already
+      if (page === bob.page) await connected(page);
+    }
+    await connected(ann.page);
+    await shows(ann.page, 'written while away');
+    assert.equal(await article(ann.page, 'written while away').count(), 1);
+    assert.equal(await ann.page.locator('#log article.pending').count(), 0);
+    await connected(bob.page);
+    await say(bob.page, 'after');
+    await shows(ann.page, 'after');
+    await shows(ann.page, 'before');
+    assert.deepEqual([...ann.problems, ...bob.problems].filter((p) => !/WebSocket connection to/.test(p)), []);
+  }));
+
+test('it comes back without a click, too', limit(90), withPage(async ({ browser, url, port, life }) => {
+  const ann = await person(browser, url, 'lobby', 'Ann');
+  await life.server.stop();
+  life.server = null;
+  await ann.page.waitForFunction(() => !/^connected/i.test(document.querySelector('#status').textContent.trim()));
+  life.server = await startServer(['--workers', '1'], { port });
+  await connected(ann.page);
+  await say(ann.page, 'here again');
+  await shows(ann.page, 'here again');
+}));
+
+test('unread messages count in the title while nobody looks', limit(60), withPage(async ({ browser, url, server }) => {
+  const one = await visitor(browser);
+  await one.page.addInitScript(() => {
+    let hidden = false;
+    Object.defineProperty(Document.prototype, 'hidden', { get: () => hidden });
+    Object.defineProperty(Document.prototype, 'visibilityState', { get: () => (hidden ? 'hidden' : 'visible') });
+    window.look = (yes) => {
+      hidden = !yes;
+      document.dispatchEvent(new Event('visibilitychange'));
+    };
+  });
+  await enter(one.page, url, 'lobby', 'Ann');
+  const title = await one.page.title();
+  const bob = await Member.join(server, 'lobby', { query: '?username=Bob' });
+  bob.say('seen');
+  await shows(one.page, 'seen');
+  assert.equal(await one.page.title(), title);
+  await one.page.evaluate(() => window.look(false));
+  for (let i = 1; i <= 3; i++) {
+    bob.say(`unseen ${i}`);
+    await shows(one.page, `unseen ${i}`);
+    await until(ms(5000), async () => (await one.page.title()).includes(`${i}`), `${i} in the title`);
+  }
+  assert.ok((await one.page.title()).includes(title), 'the title still says where one is');
+  await one.page.evaluate(() => window.look(true));
+  assert.equal(await one.page.title(), title);
+  await bob.leave();
+  assert.deepEqual(one.problems, []);
+}));
+
+test('a refused message is shown as such, its text not lost', limit(60), withPage(async ({ browser, url, server }) => {
+  const ann = await person(browser, url, 'lobby', 'Ann');
+  const bob = await Member.join(server, 'lobby');
+  for (let i = 0; i < 2; i++) {
+    await say(ann.page, `number ${i}`);
+    assert.equal((await bob.next()).message, `number ${i}`);
+  }
+  await say(ann.page, 'one too many');
+  const all = () => ann.page.evaluate(() => document.body.innerText + document.querySelector('textarea').value);
+  await until(ms(10000), async () => /Not sent/i.test(await all()), 'a word about the refusal');
+  assert.match(await all(), /one too many/);
+  assert.equal(await article(ann.page, 'one too many').count(), 0, 'it stands among the sent ones');
+  await bob.leave();
+  assert.deepEqual(ann.problems, []);
+}, ['--workers', '1', '--rate', '2']));
+
+test('on a phone nothing is wider than the screen, whatever is said', limit(60),
+  withPage(async ({ browser, url, server }) => {
+    const phone = { viewport: { width: 320, height: 568 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+    const { page, problems } = await visitor(browser, phone);
+    const fits = async (where) => {
+      const [scroll, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+      assert.ok(scroll <= inner && inner <= 320, `${where}: ${scroll} of ${inner} pixels`);
+    };
+    await page.goto(url);
+    await fits('door');
+    await enter(page, url, 'r'.repeat(128), 'n'.repeat(64));
+    await fits('empty room');
+    const bob = await Member.join(server, 'r'.repeat(128), { query: `?username=${'b'.repeat(64)}` });
+    const link = `https://example.org/${'p'.repeat(300)}`;
+    for (const text of ['w'.repeat(500), link, 'a b '.repeat(100), '\u{1f600}'.repeat(99)]) {
+      bob.say(text);
+      await shows(page, text.slice(0, 60).trim());
+      await fits(text.slice(0, 12));
+      const wide = await page.locator('#log').evaluate((log) => log.scrollWidth - log.clientWidth);
+      assert.ok(wide <= 0, `the log scrolls sideways by ${wide}`);
+    }
+    await say(page, 'a line\n'.repeat(12));
+    await page.fill('#composer textarea', 'many lines\n'.repeat(60));
+    await fits('long draft');
+    const visible = await page.locator('#send').evaluate((el) => {
+      const box = el.getBoundingClientRect();
+      return box.bottom <= window.innerHeight + 1 && box.top >= 0 && box.width >= 40 && box.height >= 40;
+    });
+    assert.ok(visible, 'the send button is on the screen, and large enough for a finger');
+    await bob.leave();
+    assert.deepEqual(problems, []);
+  }));
+
+test('light and dark, readable in both', limit(60), withPage(async ({ browser, url }) => {
+  const seen = [];
+  for (const colorScheme of ['light', 'dark']) {
+    const { page } = await person(browser, url, 'lobby', 'Ann', { colorScheme });
+    await say(page, 'contrast');
+    await shows(page, 'contrast');
+    seen.push(await article(page, 'contrast').evaluate((el) => {
+      const rgb = (text) => (text.match(/[\d.]+/g) ?? []).map(Number);
+      const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+      const resolve = (color) => { // whatever notation the browser gives back
+        paint.clearRect(0, 0, 1, 1);
+        paint.fillStyle = color;
+        paint.fillRect(0, 0, 1, 1);
+        return [...paint.getImageData(0, 0, 1, 1).data];
+      };
+      const light = ([r, g, b]) => {
+        const lin = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * lin[0] + 0.7152 * lin[1] + 0.0722 * lin[2];
+      };
+      const walker = document.createTreeWalker(el, NodeFilter.SHOW_TEXT);
+      let node = walker.nextNode();
+      while (node && !node.data.includes('contrast')) node = walker.nextNode();
+      let behind = node.parentElement;
+      while (behind && rgb(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
+      const text = resolve(getComputedStyle(node.parentElement).color);
+      const ground = resolve(getComputedStyle(behind ?? document.documentElement).backgroundColor);
+      const [a, b] = [light(text), light(ground)].sort((x, y) => y - x);
+      const page = resolve(getComputedStyle(document.body).backgroundColor);
+      return { ratio: (a + 0.05) / (b + 0.05), page: light(page) };
+    }));
+  }
+  const [day, night] = seen;
+  assert.ok(day.page > 0.5 && night.page < 0.2, `page: ${day.page} by day, ${night.page} by night`);
+  for (const { ratio } of seen) assert.ok(ratio >= 4.5, `contrast ${ratio} (WCAG 1.4.3)`);
+}));

@@ -1,0 +1,412 @@
+// What hostile, slow and dead peers do to the others: nothing. Slow readers, floods, half-open
+// peers, slow handshakes, many connections, churn, limits.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { test } from 'node:test';
+import { Member } from './lib/chat.js';
+import { HttpConnection } from './lib/http.js';
+import { CLOSE, PING, PONG, Raw, TEXT, closeOf, ping, pong, text } from './lib/raw.js';
+import { startServer, withServer } from './lib/server.js';
+import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
+
+const TWO = ['--workers', '2', '--rate', '0'];
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/**
+ * More than the kernel takes for a peer that does not read: the sender's buffer at its largest, and
+ * a receiver's that does not grow, because only reading makes it grow.
+ */
+const KERNEL_HOLDS = 2 * MIB +
+  Number(readFileSync('/proc/sys/net/ipv4/tcp_wmem', 'utf8').trim().split(/\s+/)[2]);
+
+const padded = (i, size = 16000) => JSON.stringify({ message: `${i}:`.padEnd(size, 'x'), username: 'talker' });
+const numberOf = (json) => Number.parseInt(JSON.parse(json).message, 10);
+
+/** Talks n big messages, never further ahead of its listeners than `ahead`; they lose nothing. */
+async function talkTo(listeners, talker, n, ahead = 16) {
+  for (let from = 0; from < n; from += ahead) {
+    const to = Math.min(n, from + ahead);
+    for (let i = from; i < to; i++) talker.sendText(padded(i));
+    for (const listener of listeners)
+      for (let i = from; i < to; i++) assert.equal(numberOf(await listener.nextText(ms(20000))), i);
+  }
+}
+
+test('a slow reader is closed with 4202 and told in order up to there; the others lose nothing', limit(60),
+  withServer([...TWO, '--lag-max-bytes', String(512 * KIB)], async (server) => {
+    const listeners = await Promise.all(Array.from({ length: 4 }, () => Member.join(server)));
+    const slow = await Promise.all([1, 2, 3].map(() => Raw.open(server.port, '/ws/chat/lobby/')));
+    for (const one of slow) one.socket.pause();
+    const n = Math.ceil((KERNEL_HOLDS + 4 * MIB) / 16000);
+    await talkTo(listeners, listeners[0], n);
+    await until(ms(10000), async () => (await server.metric(/^parlor_lag_closes_total$/)) === 3, 'three lag closes');
+    for (const one of slow) {
+      one.socket.resume();
+      let next = 0;
+      for (;;) {
+        const got = await one.next(ms(20000));
+        if (got.opcode === CLOSE) {
+          const said = closeOf(got.payload);
+          assert.equal(said.code, 4202, said.reason);
+          assert.notEqual(said.reason, '');
+          break;
+        }
+        assert.equal(got.opcode, TEXT);
+        assert.equal(numberOf(got.payload.toString()), next++, 'a hole before the close');
+      }
+      assert.ok(next > 0 && next < n, `${next} of ${n}`);
+      one.socket.end();
+      await one.expectEnd();
+    }
+    // A closed one can come back at once.
+    const back = await Member.join(server);
+    back.say('back', { username: 'slow' });
+    for (const member of [...listeners, back]) await member.expectBare('slow', 'back');
+    await Promise.all([...listeners, back].map((m) => m.leave()));
+  }));
+
+test('a slow reader that never reads again is gone all the same, and costs no memory', limit(60),
+  withServer([...TWO, '--lag-max-bytes', String(256 * KIB)], async (server) => {
+    const listener = await Member.join(server);
+    await talkTo([listener], listener, 100);
+    const before = server.residentBytes();
+    const slow = await Promise.all(Array.from({ length: 10 }, () => Raw.open(server.port, '/ws/chat/lobby/')));
+    for (const one of slow) one.socket.pause();
+    await talkTo([listener], listener, Math.ceil((KERNEL_HOLDS + 4 * MIB) / 16000));
+    await until(ms(30000), async () => (await server.metric(/^parlor_websockets$/)) === 1, 'slow readers gone');
+    const grown = server.residentBytes() - before;
+    if (!SANITIZED) assert.ok(grown < 16 * MIB, `memory grew by ${grown}`);
+    for (const one of slow) one.destroy();
+    await listener.leave();
+  }));
+
+test('a member that reads in fits and starts gets everything', limit(60),
+  withServer([...TWO, '--lag-max-bytes', String(64 * MIB)], async (server) => {
+    const listener = await Member.join(server);
+    const moody = await Raw.open(server.port, '/ws/chat/lobby/');
+    const n = Math.ceil((KERNEL_HOLDS + 8 * MIB) / 16000);
+    moody.socket.pause();
+    await talkTo([listener], listener, n);
+    for (let i = 0; i < n; i++) {
+      if (i % 100 === 0) {
+        moody.socket.pause();
+        setImmediate(() => moody.socket.resume());
+      }
+      const got = await moody.next(ms(20000));
+      assert.equal(got.opcode, TEXT);
+      assert.equal(numberOf(got.payload.toString()), i);
+    }
+    await moody.closeClean();
+    await listener.leave();
+  }));
+
+test('a pong does not wait behind the backlog, and never lands inside a frame', limit(60),
+  withServer([...TWO, '--lag-max-bytes', String(64 * MIB)], async (server) => {
+    const listener = await Member.join(server);
+    const late = await Raw.open(server.port, '/ws/chat/lobby/');
+    const n = Math.ceil((KERNEL_HOLDS + 8 * MIB) / 16000);
+    late.socket.pause();
+    await talkTo([listener], listener, n);
+    for (let i = 0; i < 5; i++) await late.send(ping(`ping ${i}`));
+    late.socket.resume();
+    let seen = 0;
+    const pongs = [];
+    while (seen < n || pongs.length < 5) {
+      const got = await late.next(ms(20000)); // the reader checks the form of every frame
+      if (got.opcode === PONG) pongs.push({ payload: got.payload.toString(), at: seen });
+      else assert.equal(numberOf(got.payload.toString()), seen++);
+    }
+    assert.deepEqual(pongs.map((p) => p.payload), [0, 1, 2, 3, 4].map((i) => `ping ${i}`));
+    assert.ok(pongs[0].at < n, 'the pong came behind the whole backlog');
+    await late.closeClean();
+    await listener.leave();
+  }));
+
+test('a talker that reads nothing itself is cut, and the server\'s memory stays', limit(60),
+  withServer(TWO, async (server) => {
+    const witness = await Member.join(server, 'elsewhere');
+    const talker = await Raw.open(server.port, '/ws/chat/flood/');
+    talker.socket.pause();
+    const before = server.residentBytes();
+    const batch = Buffer.concat(Array.from({ length: 16 }, (_, i) => text(padded(i))));
+    const bytes = KERNEL_HOLDS + 32 * MIB;
+    let ended = false;
+    talker.over.then(() => (ended = true));
+    for (let sent = 0; sent < bytes && !ended; sent += batch.length) {
+      await Promise.race([talker.send(batch), talker.over, until(ms(20000), gone, 'the talker cut')]);
+    }
+    async function gone() {
+      return (await server.metric(/^parlor_lag_closes_total$/)) > 0;
+    }
+    await until(ms(20000), gone, 'the talker cut');
+    const grown = server.residentBytes() - before;
+    if (!SANITIZED) assert.ok(grown < 24 * MIB, `memory grew by ${grown}`);
+    talker.destroy();
+    await witness.expectNothing('all well');
+    await witness.leave();
+  }));
+
+test('an echo that nobody reads stops the reading, not the server', limit(60),
+  withServer(['--echo', ...TWO], async (server) => {
+    const raw = await Raw.open(server.port);
+    raw.socket.pause();
+    const before = server.residentBytes();
+    const one = text('e'.repeat(MIB));
+    let stuck = false;
+    for (let i = 0; i < 200 && !stuck; i++) {
+      const sent = raw.send(one).then(() => 'sent');
+      stuck = (await Promise.race([sent, pause(ms(1500)).then(() => 'stuck'), raw.over])) !== 'sent';
+    }
+    assert.ok(stuck, 'the server took 200 MiB that nobody fetched');
+    const grown = server.residentBytes() - before;
+    if (!SANITIZED) assert.ok(grown < 64 * MIB, `memory grew by ${grown}`);
+    const other = await Raw.open(server.port);
+    await other.send(text('quick'));
+    await other.expectMessage(TEXT, 'quick');
+    await other.closeClean();
+    raw.destroy();
+  }));
+
+test('a peer that answers no ping is cut with 4201 after two periods, one that does stays', limit(30),
+  withServer([...TWO, '--ping-interval', '500ms'], async (server) => {
+    const chat = '/ws/chat/lobby/';
+    const began = performance.now();
+    const dead = await Raw.open(server.port, chat, { answerPings: false });
+    const alive = await Raw.open(server.port, chat);
+    const busy = await Raw.open(server.port, chat, { answerPings: false });
+    const talking = setInterval(() => busy.send(pong()), 150); // no answer to a ping, but a sign of life
+    let pings = 0;
+    for (;;) {
+      const got = await dead.next();
+      if (got.opcode === PING) {
+        pings++;
+        continue;
+      }
+      assert.equal(got.opcode, CLOSE);
+      const said = closeOf(got.payload);
+      assert.equal(said.code, 4201);
+      assert.notEqual(said.reason, '');
+      break;
+    }
+    assert.ok(pings >= 1, 'it was asked before it was cut');
+    assert.ok(performance.now() - began >= 900, 'cut before two periods were over');
+    await dead.expectEnd();
+    await until(ms(10000), () => alive.pings.length >= 5, 'five pings to a living peer');
+    clearInterval(talking);
+    const frames = busy.frames();
+    assert.ok(frames.every((f) => f.opcode === PING), 'a peer that talks was cut');
+    await alive.send(text('{"message":"alive","username":"u"}'));
+    await alive.expectMessage(TEXT, '{"message":"alive","username":"u"}');
+    await alive.closeClean();
+    busy.destroy();
+  }));
+
+test('peers that vanish without a word are cleared away', limit(30),
+  withServer([...TWO, '--ping-interval', '300ms'], async (server) => {
+    const gone = await Promise.all(Array.from({ length: 50 }, () =>
+      Raw.open(server.port, '/ws/chat/lobby/', { answerPings: false })));
+    for (const one of gone) one.socket.pause();
+    assert.equal(await server.metric(/^parlor_websockets$/), 50);
+    await until(ms(15000), async () => (await server.metric(/^parlor_websockets$/)) === 0, 'no peers');
+    assert.equal(await server.metric(/^parlor_closes_total\{code="4201"\}$/), 50);
+    for (const one of gone) one.destroy();
+    await until(ms(10000), async () => (await server.metric(/^parlor_connections$/)) <= 1, 'no connections');
+  }));
+
+test('a peer that never answers a close is cut', limit(40), withServer(TWO, async (server) => {
+  const raw = await Raw.open(server.port, '/ws/chat/lobby/');
+  await raw.send(text(Buffer.from([0xff])));
+  await raw.expectClose(1007);
+  await raw.expectEnd(ms(20000)); // nothing was sent by us
+}));
+
+test('three hundred slow handshakes are cut, and nobody waits for them', limit(30),
+  withServer([...TWO, '--handshake-timeout', '700ms'], async (server) => {
+    const slow = await Promise.all(Array.from({ length: 300 }, async (_, i) => {
+      const connection = await HttpConnection.open(server.port);
+      if (i % 3) connection.write('GET /ws/chat/lobby/ HTTP/1.1\r\nHost: x\r\nUpgrade: webso'.slice(0, i));
+      return connection;
+    }));
+    const one = await Member.join(server);
+    for (let i = 0; i < 50; i++) await one.expectNothing(`${i}`);
+    await within(ms(10000), Promise.all(slow.map((s) => s.closed)), 'cut of all slow handshakes');
+    await one.expectNothing('after');
+    await one.leave();
+  }));
+
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+const HANDSHAKE = Buffer.from('GET /ws/chat/all/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n' +
+  `Connection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`);
+
+/** A member of which nothing is kept but the bytes that came: for tests with thousands. */
+function lightMember(port) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    const member = { socket, bytes: '', ready: null, closed: false };
+    let open = false;
+    socket.setEncoding('latin1');
+    socket.on('connect', () => socket.write(HANDSHAKE));
+    socket.on('error', reject);
+    socket.on('close', () => {
+      member.closed = true;
+      reject(new Error('closed before the handshake'));
+    });
+    socket.on('data', (chunk) => {
+      member.bytes += chunk;
+      if (open) return member.ready?.();
+      const end = member.bytes.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      if (!member.bytes.startsWith('HTTP/1.1 101 ')) return reject(new Error(member.bytes.slice(0, 80)));
+      open = true;
+      member.bytes = member.bytes.slice(end + 4);
+      resolve(member);
+    });
+  });
+}
+
+async function lightMembers(port, n) {
+  const members = [];
+  while (members.length < n) {
+    const some = Math.min(250, n - members.length);
+    members.push(...(await Promise.all(Array.from({ length: some }, () => lightMember(port)))));
+  }
+  return members;
+}
+
+test('ten thousand connections all receive a message', limit(60), async (t) => {
+  const n = count(10000, 2000);
+  const ours = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))[1]);
+  const server = await startServer(['--workers', '2', '--rate', '0']);
+  let members = [];
+  try {
+    const theirs = server.openFileLimit();
+    if (Math.min(ours, theirs) < n + 200) {
+      t.skip(`open-file limits are ${ours} here and ${theirs} in the server: too few for ${n} connections`);
+      return;
+    }
+    members = await lightMembers(server.port, n);
+    assert.equal(await server.metric(/^parlor_websockets$/), n);
+    const json = '{"message":"to all of you","username":"one"}';
+    const frameText = String.fromCharCode(0x81, json.length) + json;
+    for (let round = 1; round <= 3; round++) {
+      const want = frameText.repeat(round);
+      const all = members.map((m) => new Promise((resolve) => {
+        m.ready = () => m.bytes.length >= want.length && resolve();
+        m.ready();
+      }));
+      members[round * 7].socket.write(text(json));
+      await within(ms(30000), Promise.all(all), `message ${round} at everybody`);
+      assert.ok(members.every((m) => m.bytes === want && !m.closed));
+    }
+    for (const m of members) m.socket.destroy();
+    await until(ms(20000), async () => (await server.metric(/^parlor_websockets$/)) === 0, 'everybody gone');
+  } finally {
+    for (const m of members) m.socket.destroy();
+    await server.stop();
+  }
+});
+
+test('churn: gauges return to zero, memory does not grow', limit(60), withServer(TWO, async (server) => {
+  const gauges = async () => {
+    const all = await server.metrics();
+    return [all.get('parlor_websockets'), all.get('parlor_rooms'), all.get('parlor_connections')];
+  };
+  const round = async (n) => {
+    for (let at = 0; at < n; at += 100) {
+      const some = await Promise.all(Array.from({ length: 100 }, (_, i) =>
+        Raw.open(server.port, `/ws/chat/room-${(at + i) % 50}/`, {
+          extensions: i % 2 ? 'permessage-deflate' : undefined,
+        })));
+      some.forEach((raw, i) => {
+        raw.send(text(`{"message":"hello ${i}"}`));
+        if (i % 4 === 0) raw.reset();
+        else if (i % 4 === 1) raw.send(text('half a frame').subarray(0, 5)).then(() => raw.destroy());
+        else if (i % 4 === 2) raw.socket.end();
+      });
+      await Promise.all(some.filter((_, i) => i % 4 === 3).map(async (raw) => {
+        await raw.next();
+        raw.socket.end(); // and what else comes is not read: the reset is the server's to bear
+        raw.destroy();
+      }));
+      await Promise.all(some.filter((_, i) => i % 4 === 2).map((raw) => within(ms(10000), raw.over, 'end')));
+      for (const raw of some) raw.destroy();
+    }
+    await until(ms(15000), async () => {
+      const [sockets, rooms, connections] = await gauges();
+      return sockets === 0 && rooms === 0 && connections <= 1; // the one that asks
+    }, 'gauges at zero');
+  };
+  await round(count(2000, 300));
+  const before = server.residentBytes();
+  for (let i = 0; i < 3; i++) await round(count(2000, 200));
+  const grown = server.residentBytes() - before;
+  if (!SANITIZED) assert.ok(grown < 2 * MIB, `memory grew by ${grown} bytes`);
+}));
+
+test('--max-connections: the next one gets 503, and a place once it is free', limit(20),
+  withServer(['--workers', '2', '--max-connections', '5'], async (server) => {
+    const members = await Promise.all([1, 2, 3, 4, 5].map(() => Raw.open(server.port, '/ws/chat/lobby/')));
+    const sixth = await Raw.connect(server.port);
+    const { rest, headers } = await sixth.upgrade('/ws/chat/lobby/', { expect: 503 });
+    assert.equal(JSON.parse(rest.toString()).error.code, 'server_full');
+    assert.match(headers['content-type'], /^application\/json/);
+    await within(ms(5000), sixth.over, 'end of the refused one');
+    sixth.destroy();
+    await members.pop().closeClean();
+    await until(ms(5000), async () => {
+      const again = await Raw.connect(server.port).then(async (raw) => {
+        await raw.upgrade('/ws/chat/lobby/');
+        return raw;
+      }).catch(() => null);
+      if (again) members.push(again);
+      return again;
+    }, 'a free place');
+    for (const member of members) member.destroy();
+  }));
+
+test('--max-connections-per-ip: counted per address', limit(20),
+  withServer(['--workers', '2', '--max-connections-per-ip', '3'], async (server) => {
+    const from = (localAddress) => Member.join(server, 'lobby', { localAddress });
+    const members = await Promise.all([1, 2, 3].map(() => from('127.0.0.1')));
+    await assert.rejects(from('127.0.0.1'), /503/);
+    members.push(...(await Promise.all([1, 2, 3].map(() => from('127.0.0.2')))));
+    await assert.rejects(from('127.0.0.2'), /503/);
+    members[3].say('room for all');
+    for (const member of members) assert.equal((await member.next()).message, 'room for all');
+    await members.shift().leave();
+    await until(ms(5000), async () => {
+      const again = await from('127.0.0.1').catch(() => null);
+      if (again) members.push(again);
+      return again;
+    }, 'a free place');
+    await Promise.all(members.map((m) => m.leave()));
+  }));
+
+test('noise of every kind hurts nobody', limit(60), withServer(['--echo', ...TWO], async (server) => {
+  const witness = await Member.join(server);
+  let state = 12345;
+  const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 8;
+  for (let i = 0; i < count(400, 100); i++) {
+    const noise = Buffer.from(Array.from({ length: 1 + (random() % 400) }, () => random() & 255));
+    const kind = i % 4;
+    if (kind === 0) {
+      const connection = await HttpConnection.open(server.port);
+      connection.write(noise);
+      connection.socket.end();
+      connection.answer().catch(() => {});
+      await within(ms(10000), connection.closed, 'end');
+      continue;
+    }
+    const path = kind === 1 ? '/ws/echo/' : '/ws/chat/lobby-of-noise/';
+    const raw = await Raw.open(server.port, path, { extensions: 'permessage-deflate' });
+    if (kind === 3) await raw.send(text(noise.toString('latin1')), text(noise, { rsv: 4 }));
+    else await raw.send(noise);
+    raw.socket.end();
+    await within(ms(10000), raw.over, 'end');
+    raw.destroy();
+  }
+  await witness.expectNothing('unhurt');
+  await witness.leave();
+}));
