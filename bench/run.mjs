@@ -26,6 +26,7 @@ const QUICK_ARGS = {
   idle: ["--clients", "5000"],
   storm: ["--clients", "2000", "--rounds", "1"],
 };
+const CLOSE_REPS = 9;
 const LOAD_CORE = "0";
 const SERVER_CORE = "1";
 const BOTH_CORES = "0,1";
@@ -38,7 +39,7 @@ const LAST_PORT = 29000;
 const HELP = `node bench/run.mjs [options]
   --servers a,b    only these: parlor bare uws bun nchan ws channels shared1 shared2
   --cases a,b      only these: ${CASES.join(" ")}; more, when named: ${MORE_CASES.join(" ")}
-  --reps N         repetitions (default 3, and 2 more for Parlor and the bare server)
+  --reps N         repetitions (default 3; 5 for Parlor and the bare server, 9 in one and pairs)
   --quick          one short repetition: shows that all works, the figures are rough
   --spin           the generator never sleeps while it waits
   --check          exit 1 if a bar is missed
@@ -65,6 +66,7 @@ function readOptions() {
     ...values,
     reps,
     extraReps: values.quick || values.reps ? 0 : 2,
+    closeReps: values.quick || values.reps ? 0 : CLOSE_REPS,
     parlor: resolve(values.parlor ?? join(rootDir, "build/parlor")),
     tools: resolve(values.tools ?? join(rootDir, "build/bench")),
     out: resolve(values.out ?? join(rootDir, "build/bench")),
@@ -220,19 +222,24 @@ function progress(server, result) {
     : [mainFigure[result.case] ?? `${result.cpu_us_per_delivery} us/delivery`, ...faults].join(", ");
 }
 
-// Who takes part in which case of which repetition: memory is steady, so peers show it once.
-function takesPart(server, name, rep, options) {
-  if (server.shared) return rep < options.reps && (name === "ten" || name === "pairs");
-  if (server.ours) return true;
-  return rep < (name === "idle" ? 1 : options.reps);
+// How often a server repeats a case. Memory is steady, so peers show it once. In one and pairs nearly
+// all of the time is the kernel's and the servers are close together: only many repetitions tell
+// them apart.
+function repetitions(server, name, options) {
+  if (server.shared) return name === "ten" || name === "pairs" ? options.reps : 0;
+  const close = name === "one" || name === "pairs";
+  if (close && options.closeReps && !server.lighter) return options.closeReps;
+  if (server.ours) return options.reps + options.extraReps;
+  return name === "idle" ? 1 : options.reps;
 }
 
 async function measureAll(servers, cases, options) {
   const jobs = [];
-  for (let rep = 0; rep < options.reps + options.extraReps; rep++)
+  const most = Math.max(options.reps + options.extraReps, options.closeReps);
+  for (let rep = 0; rep < most; rep++)
     for (const name of cases)
       for (const server of rep % 2 ? [...servers].reverse() : servers)
-        if (takesPart(server, name, rep, options)) jobs.push({ rep, name, server });
+        if (rep < repetitions(server, name, options)) jobs.push({ rep, name, server });
   const results = [];
   for (const [index, { rep, name, server }] of jobs.entries()) {
     process.stdout.write(`[${index + 1}/${jobs.length}] ${name} ${server.id} `);

@@ -137,6 +137,7 @@ static struct reader *reader_get_locked(struct room *room, unsigned worker, enum
     r->encoding = (uint8_t)encoding;
     r->cursor.offset = room->logs[encoding].log.end;
     list_push(readers, &r->link);
+    room->encodings |= (uint8_t)(1 << encoding);
     *room_ref = NULL;
     return r;
 }
@@ -145,7 +146,10 @@ static struct reader *reader_get_locked(struct room *room, unsigned worker, enum
  * one is freed by room_settle. */
 static bool reader_detach_locked(struct reader *r)
 {
+    struct room *room = r->room;
     list_remove(&r->link);
+    if (list_empty(&room->logs[r->encoding].readers))
+        room->encodings &= (uint8_t) ~(1 << r->encoding);
     r->detached = true;
     return !r->dirty;
 }

@@ -65,18 +65,20 @@ static int encode(const struct room *room, const struct post *post, bool full, s
 static int draft_kind(struct room *room, struct scribe *s, const struct post *post, bool full,
                       struct draft *drafts)
 {
-    struct room_log *plain = &room->logs[full ? ENCODING_FULL : ENCODING_BARE];
-    struct room_log *deflated = &room->logs[full ? ENCODING_FULL_DEFLATE : ENCODING_BARE_DEFLATE];
-    if (list_empty(&plain->readers) && list_empty(&deflated->readers)) return 0;
+    enum encoding plain = full ? ENCODING_FULL : ENCODING_BARE;
+    enum encoding deflated = full ? ENCODING_FULL_DEFLATE : ENCODING_BARE_DEFLATE;
+    bool has_plain = room->encodings & 1 << plain;
+    bool has_deflated = room->encodings & 1 << deflated;
+    if (!has_plain && !has_deflated) return 0;
 
     s->json[full].len = 0;
     int err = encode(room, post, full, &s->json[full]);
-    if (!err && !list_empty(&plain->readers)) {
-        drafts[0].to = plain;
+    if (!err && has_plain) {
+        drafts[0].to = &room->logs[plain];
         err = draft_payload(s, &drafts[0], full, false);
     }
-    if (!err && !list_empty(&deflated->readers)) {
-        drafts[1].to = deflated;
+    if (!err && has_deflated) {
+        drafts[1].to = &room->logs[deflated];
         err = draft_payload(s, &drafts[1], full, true);
     }
     return err;

@@ -48,15 +48,16 @@ struct room_log {
 };
 
 struct room {
-    struct hub *hub;
-    UT_hash_handle hh; /* in the hub's table, by name */
-    unsigned refs;     /* readers, and callers of join; under the hub's lock */
     pthread_mutex_t lock;
     uint64_t seq;
-    struct room_log logs[ENCODING_COUNT];
     char epoch[ROOM_EPOCH_LEN];
+    uint8_t encodings; /* bit e: logs[e] has a reader; spares publishing a look at the others */
     uint8_t name_len;
-    char name[]; /* not terminated */
+    unsigned refs; /* readers, and callers of join; under the hub's lock */
+    struct room_log logs[ENCODING_COUNT];
+    struct hub *hub;
+    UT_hash_handle hh; /* in the hub's table, by name */
+    char name[];       /* not terminated */
 };
 
 /* What somebody says; borrowed for the call. */

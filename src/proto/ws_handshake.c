@@ -61,7 +61,7 @@ struct seen {
 };
 
 /* A reading position in a header's value. */
-struct reader {
+struct scan {
     const char *at;
     const char *end;
 };
@@ -72,20 +72,20 @@ static bool is_token_char(char c)
     return c != '\0' && strchr("!#$%&'*+-.^_`|~", c);
 }
 
-static void skip_blanks(struct reader *r)
+static void skip_blanks(struct scan *r)
 {
     while (r->at < r->end && (*r->at == ' ' || *r->at == '\t'))
         r->at++;
 }
 
-static bool take(struct reader *r, char c)
+static bool take(struct scan *r, char c)
 {
     if (r->at == r->end || *r->at != c) return false;
     r->at++;
     return true;
 }
 
-static bool take_token(struct reader *r, struct slice *token)
+static bool take_token(struct scan *r, struct slice *token)
 {
     const char *start = r->at;
     while (r->at < r->end && is_token_char(*r->at))
@@ -101,7 +101,7 @@ static void value_push(struct param *p, char c)
 }
 
 /* RFC 6455 section 9.1: a quoted value has to be a token once it is unquoted. */
-static bool take_quoted(struct reader *r, struct param *p)
+static bool take_quoted(struct scan *r, struct param *p)
 {
     while (r->at < r->end && *r->at != '"') {
         if (*r->at == '\\') r->at++;
@@ -111,7 +111,7 @@ static bool take_quoted(struct reader *r, struct param *p)
     return take(r, '"') && p->value_len > 0;
 }
 
-static bool take_param(struct reader *r, struct param *p)
+static bool take_param(struct scan *r, struct param *p)
 {
     struct slice token;
     *p = (struct param){0};
@@ -172,7 +172,7 @@ static bool offer_add(struct offer *o, const struct param *p)
 }
 
 /* Reads one extension with its parameters. False if it breaks the grammar. */
-static bool take_offer(struct reader *r, struct offer *o)
+static bool take_offer(struct scan *r, struct offer *o)
 {
     struct slice name;
     *o = (struct offer){0};
@@ -203,7 +203,7 @@ static void accept_offer(struct ws_handshake *h, const struct offer *o)
  * handshake; empty list elements do not (RFC 9110 section 5.6.1.2). */
 static int read_extensions(struct slice value, bool allow_deflate, struct ws_handshake *h)
 {
-    struct reader r = {value.ptr, value.ptr + value.len};
+    struct scan r = {value.ptr, value.ptr + value.len};
     for (;;) {
         struct offer o;
         skip_blanks(&r);
