@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "chat/room.h"
 
-enum { MEMBERS_MIN = 2 };
+enum { MEMBERS_MIN = 2, PREFETCH_AHEAD = 4 };
 
 static bool is_current(const struct member *m)
 {
@@ -117,10 +117,12 @@ static void flush_own(struct reader *r, struct delivery *d)
 static void flush_current(struct reader *r, struct delivery *d, struct iovec *iov, int n,
                           size_t bytes)
 {
+    for (uint32_t i = 0; i < PREFETCH_AHEAD && i < r->current_count; i++)
+        __builtin_prefetch(r->members[r->current_count - 1 - i]);
     uint64_t frames = cursor_frames(&r->cursor, r->cursor.offset + bytes);
     for (uint32_t i = r->current_count; i-- > 0;) {
         struct member *m = r->members[i];
-        if (i >= 4) __builtin_prefetch(r->members[i - 4], 1);
+        if (i >= PREFETCH_AHEAD) __builtin_prefetch(r->members[i - PREFETCH_AHEAD]);
         ssize_t sent = d->send(m, iov, n, bytes);
         if (sent == (ssize_t)bytes) {
             d->frames += frames;

@@ -184,6 +184,7 @@ static void run_flush(struct worker *w)
     while (link) {
         struct slink *next = link->next;
         struct reader *r = container_of(link, struct reader, dirty_link);
+        if (next) __builtin_prefetch(container_of(next, struct reader, dirty_link));
         bool more = reader_flush(r, &w->delivery);
         if ((more && !r->detached) || !room_settle(r)) add_dirty(w, link);
         link = next;
