@@ -311,7 +311,10 @@ static void test_terminal(void **state)
     (void)state;
     int master;
     int slave;
-    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    if (openpty(&master, &slave, NULL, NULL, NULL) != 0) {
+        print_message("skipped: there is no terminal device to be had here (/dev/pts)\n");
+        skip();
+    }
     unsetenv("NO_COLOR");
     struct log *log = log_new(LOG_TEXT, LOG_INFO, slave);
     LOG(log, LOG_ERROR, "red", "x", LOG_STR("evil", "\x1b[2J"));

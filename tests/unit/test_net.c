@@ -169,29 +169,27 @@ static void test_listen_is_exclusive(void **state)
     close(second);
 }
 
+/* The text of the address a socket listens on is the text it was made from. */
+static void check_address(const char *host)
+{
+    uint8_t ip[SOCKET_IP_BYTES];
+    char text[SOCKET_TEXT_MAX];
+    int fd = socket_listen(host, 0, true);
+    assert_true(fd >= 0);
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof ss;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
+    socket_ip(&ss, ip);
+    socket_ip_text(ip, text);
+    assert_string_equal(text, host);
+    close(fd);
+}
+
 static void test_addresses(void **state)
 {
     (void)state;
-    uint8_t ip[SOCKET_IP_BYTES];
-    char text[SOCKET_TEXT_MAX];
-    int v6 = socket_listen("::1", 0, true);
-    if (v6 >= 0) {
-        struct sockaddr_storage ss = {0};
-        socklen_t len = sizeof ss;
-        assert_int_equal(getsockname(v6, (struct sockaddr *)&ss, &len), 0);
-        socket_ip(&ss, ip);
-        socket_ip_text(ip, text);
-        assert_string_equal(text, "::1");
-        close(v6);
-    }
-    int v4 = socket_listen("127.0.0.1", 0, true);
-    struct sockaddr_storage ss = {0};
-    socklen_t len = sizeof ss;
-    assert_int_equal(getsockname(v4, (struct sockaddr *)&ss, &len), 0);
-    socket_ip(&ss, ip);
-    socket_ip_text(ip, text);
-    assert_string_equal(text, "127.0.0.1");
-    close(v4);
+    check_address("127.0.0.1");
+    check_address("::1");
 }
 
 int main(void)
