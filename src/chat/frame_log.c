@@ -106,6 +106,7 @@ void frame_log_relax(struct frame_log *log)
 {
     /* A cursor anywhere in the chain holds, by invariant 3, the tail too. */
     if (log->tail && atomic_load_explicit(&log->tail->refs, memory_order_acquire) > 1) return;
+    if (!log->tail && !log->spare) return;
     chunk_unref(log->tail);
     free(log->spare);
     log->tail = NULL;

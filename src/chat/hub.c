@@ -1,7 +1,7 @@
 /* See hub.h. */
-#define HASH_NONFATAL_OOM                                                                          \
-    1 /* uthash would exit; a room that cannot be made is an error instead                         \
-       */
+
+/* uthash would exit; a room that cannot be made is an error instead. */
+#define HASH_NONFATAL_OOM 1
 #include "chat/hub.h"
 
 #include <pthread.h>

@@ -1,8 +1,9 @@
 /* A room: a name, a sequence, and one log per encoding that has a member.
  *
  * Why: a message is numbered and turned into its final frame once per encoding, under the room's
- * own short lock, and from then on only read. Members join at the head of the log in one atomic
- * step, so what has a larger seq arrives and nothing arrives twice.
+ * own lock (about a microsecond; 150 where it deflates 16 KiB), and from then on only read. Members
+ * join at the head of the log in one atomic step, so what has a larger seq arrives and nothing
+ * arrives twice.
  *
  * Invariants (under the lock)
  *  1. A log has chunks iff one of its readers is dirty or one of its members lags; a room in which

@@ -38,7 +38,10 @@ int socket_listen(const char *host, uint16_t port, bool first)
         .ai_socktype = SOCK_STREAM,
     };
     struct addrinfo *ai = NULL;
-    if (getaddrinfo(host, service, &hints, &ai) != 0) return ERR_BAD_REQUEST;
+    if (getaddrinfo(host, service, &hints, &ai) != 0) {
+        errno = EINVAL;
+        return ERR_BAD_REQUEST;
+    }
 
     int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && !listen_on(fd, ai, first)) {

@@ -281,6 +281,13 @@ static int compute_accept(struct slice key, char out[static WS_HANDSHAKE_ACCEPT_
     return 0;
 }
 
+int ws_handshake_init(void)
+{
+    static const char key[] = "AAAAAAAAAAAAAAAAAAAAAA==";
+    char accept[WS_HANDSHAKE_ACCEPT_LEN + 1];
+    return compute_accept((struct slice){key, KEY_LEN}, accept);
+}
+
 int ws_handshake_parse(const struct http_request *r, bool allow_deflate, struct ws_handshake *out)
 {
     struct seen seen = {0};

@@ -17,11 +17,14 @@ enum {
     WS_HANDSHAKE_EXTENSIONS_MAX = 136 /* the longest answer, with its NUL, is 129 */
 };
 
+/* Makes OpenSSL ready, once, before other threads start: its lazy initialisation, if memory is
+ * short just then, would fail for good. 0 or ERR_NOMEM. */
+int ws_handshake_init(void);
+
 struct ws_handshake {
     char accept[WS_HANDSHAKE_ACCEPT_LEN + 1]; /* Sec-WebSocket-Accept, NUL-terminated */
     bool deflate;
-    uint8_t server_window_bits; /* 8..15: what we promised to compress with; zlib's raw deflate
-                                 * starts at 9, so for 8 the caller sends uncompressed */
+    uint8_t server_window_bits;                   /* 8..15: what we promised to compress with */
     char extensions[WS_HANDSHAKE_EXTENSIONS_MAX]; /* the header of the answer, or "" */
     struct slice protocols; /* the first Sec-WebSocket-Protocol as offered, or empty */
 };

@@ -57,6 +57,16 @@ static void watch_out(struct conn *c, bool on)
     watch(c);
 }
 
+/* What is turned away takes no place: else one address could fill the server for all. */
+static void count_connection(struct conn *c)
+{
+    struct server *s = c->worker->server;
+    uint32_t max = s->options.max_connections;
+    c->counted = atomic_fetch_add(&s->connections, 1) < max || max == 0;
+    c->over_limit = !c->counted;
+    if (!c->counted) atomic_fetch_sub(&s->connections, 1);
+}
+
 bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES])
 {
     struct conn *c = calloc(1, sizeof *c);
@@ -76,13 +86,11 @@ bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYT
     w->conn_count++;
     metrics_add(&w->metrics, METRIC_CONNECTIONS, 1);
     metrics_add(&w->metrics, METRIC_CONNECTIONS_ACCEPTED, 1);
-    uint32_t max = s->options.max_connections;
-    uint32_t count = atomic_fetch_add(&s->connections, 1) + 1;
-    c->over_limit = max && count > max;
     if (s->peers) {
         c->counted_ip = peer_counts_add(s->peers, ip, s->options.max_connections_per_ip);
-        if (!c->counted_ip) c->over_limit = true;
+        c->over_limit = !c->counted_ip;
     }
+    if (!c->over_limit) count_connection(c);
     return true;
 }
 
@@ -100,7 +108,7 @@ void conn_drop(struct conn *c)
     w->reap = c;
     w->conn_count--;
     metrics_sub(&w->metrics, METRIC_CONNECTIONS, 1);
-    atomic_fetch_sub(&w->server->connections, 1);
+    if (c->counted) atomic_fetch_sub(&w->server->connections, 1);
     if (c->counted_ip) peer_counts_remove(w->server->peers, c->ip);
 }
 
@@ -188,6 +196,7 @@ void conn_send(struct conn *c, const void *data, size_t len)
 void conn_finish(struct conn *c)
 {
     if (c->state == CONN_DEAD) return;
+    conn_set_state(c, CONN_CLOSING); /* first: what fails below must not end a session again */
     if (c->member.reader) {
         /* What the room still has for this member is not for it any more, but for a frame begun. */
         if (reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES) != 0) {
@@ -196,7 +205,6 @@ void conn_finish(struct conn *c)
         }
         hub_leave(&c->member);
     }
-    conn_set_state(c, CONN_CLOSING);
     conn_set_timeout(c, TIMEOUT_CLOSE);
     if (c->paused) {
         c->paused = false;
@@ -309,6 +317,7 @@ static void on_writable(struct conn *c)
         shut(c);
         return;
     }
+    if (c->kept_alive) conn_set_timeout(c, TIMEOUT_KEEPALIVE); /* from the answer's last byte */
     if (c->member.reader) reader_resume(&c->member, &c->worker->delivery);
     if (c->state == CONN_DEAD) return;
     watch_out(c, unsent(c) > 0 || c->member.blocked);

@@ -43,9 +43,10 @@ enum conn_state {
 
 enum {
     CONN_OUT_PAUSE_BYTES = 64 * 1024,      /* unsent: stop reading from this peer */
-    CONN_OUT_MAX_BYTES = 48 * 1024 * 1024, /* unsent: cut; only reachable by one huge echo */
+    CONN_OUT_MAX_BYTES = 48 * 1024 * 1024, /* unsent: cut */
     CONN_CLOSE_TIMEOUT_MS = 10000,         /* for the last bytes and the peer's end */
     CONN_REFUSALS_MAX = 100,               /* in a row, then 1008 */
+    CONN_PINGS_MAX = 100,                  /* from a member in one ping interval, then 1008 */
 };
 
 struct conn {
@@ -68,12 +69,14 @@ struct conn {
     uint8_t window_bits;   /* of our deflate; 0: not negotiated */
     uint8_t username_len;
     bool echo;
-    bool kept_alive; /* between two HTTP requests */
-    bool paused;     /* not reading: out is too long */
-    bool watch_out;  /* EPOLLOUT is on */
-    bool peer_ended; /* read end of file */
-    bool over_limit; /* to be turned away */
-    bool counted_ip;
+    bool kept_alive;       /* between two HTTP requests */
+    bool paused;           /* not reading: out is too long */
+    bool watch_out;        /* EPOLLOUT is on */
+    bool peer_ended;       /* read end of file */
+    bool over_limit;       /* to be turned away */
+    bool counted;          /* in the server's connections */
+    bool counted_ip;       /* in the server's counts per address */
+    uint16_t pings;        /* since our last one */
     uint32_t head_scanned; /* of `in`, while reading a request head */
     uint8_t ip[SOCKET_IP_BYTES];
 };

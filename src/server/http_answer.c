@@ -64,7 +64,7 @@ static void format_date(int64_t wall_ms, char out[static 32])
 void http_answer(struct conn *c, const struct http_request *r, const struct http_answer *a)
 {
     struct worker *w = c->worker;
-    bool keep = r && r->keep_alive && !r->has_body && !a->close && !w->draining;
+    bool keep = r && r->keep_alive && !r->has_body && !c->over_limit && !w->draining;
     bool has_body = !(r && r->is_head) && a->status != 304;
     char date[32];
     char head[HEAD_MAX_BYTES];

@@ -9,7 +9,7 @@
 struct conn;
 struct http_request;
 
-/* Security headers of everything that is answered; the page's policy allows its own files only. */
+/* The page's policy: its own files, its own server, nothing else. */
 #define HTTP_PAGE_POLICY                                                                           \
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "       \
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -20,7 +20,6 @@ struct http_answer {
     const char *cache_control; /* NULL: no-store */
     const char *headers;       /* further lines, each with CRLF; NULL: none */
     struct slice body;
-    bool close; /* no further request on this connection */
 };
 
 /* Sends the answer to a request (NULL: it could not be read; the connection is closed then). A HEAD

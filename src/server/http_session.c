@@ -1,12 +1,14 @@
 /* See http_session.h. One function per route; the table of routes is at the end of them. */
 #include "server/http_session.h"
 
-#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 
 #include "base/err.h"
+#include "base/utf8.h"
 #include "chat/hub.h"
 #include "ops/metrics.h"
 #include "proto/http.h"
@@ -21,6 +23,7 @@
 
 #define CHAT_PREFIX "/ws/chat/"
 #define ECHO_PATH "/ws/echo"
+#define UPGRADE_TO "Upgrade: websocket\r\nConnection: Upgrade\r\n" /* RFC 9110 section 7.8 */
 #define RETRY_AFTER "Retry-After: 5\r\n"
 
 enum {
@@ -53,17 +56,6 @@ static void route_readyz(struct conn *c, const struct http_request *r)
     answer_text(c, r, ready ? 200 : 503, ready ? "ready\n" : "draining\n");
 }
 
-static uint64_t count_open_fds(void)
-{
-    uint64_t n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    if (!dir) return 0;
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
-}
-
 static void route_metrics(struct conn *c, const struct http_request *r)
 {
     struct worker *w = c->worker;
@@ -71,12 +63,16 @@ static void route_metrics(struct conn *c, const struct http_request *r)
     const struct metrics *all[SERVER_WORKERS_MAX];
     for (unsigned i = 0; i < s->worker_count; i++)
         all[i] = &s->workers[i].metrics;
+    uint64_t connections = 0;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        connections +=
+            atomic_load_explicit(&all[i]->value[METRIC_CONNECTIONS], memory_order_relaxed);
     struct rlimit files = {0};
     getrlimit(RLIMIT_NOFILE, &files);
     const struct metrics_gauges gauges = {
         .rooms = hub_room_count(s->hub),
         .workers = s->worker_count,
-        .open_fds = count_open_fds(),
+        .open_fds = s->own_fds + connections,
         .max_fds = files.rlim_cur,
         .uptime_ms = w->now_ms - s->start_ms,
     };
@@ -134,7 +130,8 @@ static bool origin_allowed(const struct worker *w, const struct http_request *r)
 
 /* Sends the 101 and turns the connection into a WebSocket. A refused origin is told by a close
  * code: a browser would hide the status of a refused handshake from its page. */
-static void upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h)
+static void upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
+                    bool allowed)
 {
     struct worker *w = c->worker;
     struct buf *reply = &w->reply;
@@ -148,8 +145,7 @@ static void upgrade(struct conn *c, const struct http_request *r, const struct w
     conn_send(c, reply->data, reply->len);
     if (c->state != CONN_HTTP) return;
     ws_session_start(c);
-    if (!origin_allowed(w, r))
-        ws_session_close(c, err_info(ERR_ORIGIN)->close_code, err_info(ERR_ORIGIN)->text);
+    if (!allowed) ws_session_close(c, err_info(ERR_ORIGIN)->close_code, err_info(ERR_ORIGIN)->text);
 }
 
 static bool read_handshake(struct conn *c, const struct http_request *r, struct ws_handshake *h)
@@ -158,8 +154,8 @@ static bool read_handshake(struct conn *c, const struct http_request *r, struct 
     if (!err && atomic_load(&c->worker->server->draining)) err = ERR_DRAINING;
     if (!err) return true;
     const char *headers = NULL;
-    if (err == ERR_UPGRADE_REQUIRED) headers = "Upgrade: websocket\r\n";
-    if (err == ERR_BAD_VERSION) headers = "Sec-WebSocket-Version: 13\r\n";
+    if (err == ERR_UPGRADE_REQUIRED) headers = UPGRADE_TO;
+    if (err == ERR_BAD_VERSION) headers = UPGRADE_TO "Sec-WebSocket-Version: 13\r\n";
     if (err == ERR_DRAINING) headers = RETRY_AFTER;
     http_answer_error(c, r, err, headers);
     return false;
@@ -171,7 +167,7 @@ static void route_echo(struct conn *c, const struct http_request *r)
     if (!read_handshake(c, r, &h)) return;
     c->echo = true;
     c->window_bits = h.deflate ? h.server_window_bits : 0;
-    upgrade(c, r, &h);
+    upgrade(c, r, &h, origin_allowed(c->worker, r));
 }
 
 /* ?username=: kept if it is a name, refused if it cannot be one. */
@@ -180,11 +176,12 @@ static int read_url_name(struct conn *c, const struct http_request *r)
     struct slice raw;
     char decoded[URL_NAME_MAX_BYTES];
     struct slice name = {decoded, 0};
+    free(c->username); /* of an earlier request on this connection that was refused */
+    c->username = NULL;
     if (!http_query_get(r->query, "username", &raw)) return 0;
     if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
         !utf8_valid(decoded, name.len) || name_user_trim(name, &name) != 0)
         return ERR_BAD_USERNAME;
-    free(c->username);
     c->username = malloc(name.len);
     if (!c->username) return ERR_NOMEM;
     memcpy(c->username, name.ptr, name.len);
@@ -225,16 +222,17 @@ static void route_chat(struct conn *c, const struct http_request *r)
     }
     struct ws_handshake h;
     if (!read_handshake(c, r, &h)) return;
+    c->echo = false;
     c->guest = (uint32_t)w->server->guest_seed + atomic_fetch_add(&w->server->guests, 1) * 0x9e375U;
     c->window_bits = h.deflate ? h.server_window_bits : 0;
     /* Before the 101: whoever has seen it receives everything that is said after it. */
     enum encoding encoding = choose_encoding(c, asks_for_full(r));
-    if (origin_allowed(w, r) &&
-        hub_join(w->server->hub, name, w->index, encoding, &c->member) != 0) {
+    bool allowed = origin_allowed(w, r);
+    if (allowed && hub_join(w->server->hub, name, w->index, encoding, &c->member) != 0) {
         http_answer_error(c, r, ERR_NOMEM, RETRY_AFTER);
         return;
     }
-    upgrade(c, r, &h);
+    upgrade(c, r, &h, allowed);
 }
 
 static bool has_prefix(struct slice path, const char *prefix)
@@ -275,12 +273,14 @@ static void on_request(struct conn *c, const struct http_request *r)
 {
     route_fn route = find_route(c, r->path);
     const struct web_asset *asset = route ? NULL : find_asset(r->path);
-    if (c->over_limit) {
-        http_answer_error(c, NULL, ERR_FULL, RETRY_AFTER);
+    bool websocket = route == route_chat || route == route_echo;
+    if (c->over_limit && (asset || websocket)) { /* whoever watches the server still may */
+        http_answer_error(c, r, ERR_FULL, RETRY_AFTER);
     } else if (!route && !asset) {
         http_answer_error(c, r, ERR_NOT_FOUND, NULL);
-    } else if (!r->is_get && !(r->is_head && route != route_chat && route != route_echo)) {
-        http_answer_error(c, r, ERR_BAD_METHOD, "Allow: GET, HEAD\r\n");
+    } else if (!r->is_get && (websocket || !r->is_head)) {
+        const char *allow = websocket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n";
+        http_answer_error(c, r, ERR_BAD_METHOD, allow);
     } else if (r->has_body) {
         http_answer_error(c, r, ERR_BODY_REFUSED, NULL);
     } else if (asset) {

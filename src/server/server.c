@@ -1,6 +1,7 @@
 /* See server.h. */
 #include "server/server.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "chat/hub.h"
 #include "net/socket.h"
 #include "ops/log.h"
+#include "proto/ws_handshake.h"
 #include "server/peer_counts.h"
 #include "server/worker.h"
 
@@ -92,6 +94,18 @@ static bool make_parts(struct server *s)
     return s->peers;
 }
 
+/* Counted once, before there are many: a look at /proc takes as long as there are descriptors. */
+static uint64_t count_open_fds(void)
+{
+    uint64_t n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    if (!dir) return 0;
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
+}
+
 static struct server *server_new(const struct server_options *options)
 {
     struct server *s = calloc(1, sizeof *s);
@@ -131,7 +145,7 @@ struct server *server_start(const struct server_options *options)
 {
     CHECK(options->workers >= 1 && options->workers <= SERVER_WORKERS_MAX);
     CHECK(options->address_count <= SERVER_ADDRESSES_MAX);
-    struct server *s = server_new(options);
+    struct server *s = ws_handshake_init() == 0 ? server_new(options) : NULL;
     if (!s) {
         log_memory(options);
         return NULL;
@@ -140,6 +154,7 @@ struct server *server_start(const struct server_options *options)
         server_free(s);
         return NULL;
     }
+    s->own_fds = count_open_fds();
     if (!start_workers(s)) {
         log_memory(options);
         server_drain(s, true);

@@ -35,6 +35,11 @@ static int make_tools(struct worker *w)
     return w->inflater && w->scribe.deflater ? 0 : ERR_NOMEM;
 }
 
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 int worker_init(struct worker *w, struct server *server, unsigned index)
 {
     const struct server_options *o = &server->options;
@@ -49,7 +54,7 @@ int worker_init(struct worker *w, struct server *server, unsigned index)
     timer_queue_init(&w->timeouts[TIMEOUT_KEEPALIVE], o->keepalive_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_PING], o->ping_interval_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_CLOSE], CONN_CLOSE_TIMEOUT_MS);
-    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    w->spare_fd = open_spare();
 
     int err = make_tools(w);
     if (!err) err = loop_init(&w->loop);
@@ -76,6 +81,15 @@ static void stop_listening(struct worker *w)
         close(w->listeners[i]);
     }
     w->listener_count = 0;
+    w->accept_again_ms = 0;
+}
+
+/* Paused listeners are watched again after a while: they would be reported in every turn. */
+static void watch_listeners(struct worker *w, bool on)
+{
+    for (size_t i = 0; i < w->listener_count; i++)
+        loop_set(&w->loop, w->listener_slots[i], w->listeners[i], on ? EPOLLIN : 0U);
+    w->accept_again_ms = on ? 0 : w->now_ms + WORKER_ACCEPT_PAUSE_MS;
 }
 
 /* No descriptor is left: turn one connection away, so that it is not reported again at once. */
@@ -84,11 +98,13 @@ static void turn_away(struct worker *w, int listener)
     LOG(w->server->options.log, LOG_ERROR, "out_of_files",
         "no file descriptor left for a new connection; raise the open-file limit",
         LOG_U64("connections", w->conn_count));
-    if (w->spare_fd < 0) return;
-    close(w->spare_fd);
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (fd >= 0) close(fd);
-    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (w->spare_fd >= 0) {
+        close(w->spare_fd);
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0) close(fd);
+    }
+    w->spare_fd = open_spare();
+    if (w->spare_fd < 0) watch_listeners(w, false); /* another thread was faster */
 }
 
 static void accept_some(struct worker *w, int listener)
@@ -100,6 +116,7 @@ static void accept_some(struct worker *w, int listener)
             accept4(listener, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE) turn_away(w, listener);
+            if (errno == ENOBUFS || errno == ENOMEM) watch_listeners(w, false);
             return;
         }
         uint8_t ip[SOCKET_IP_BYTES];
@@ -137,6 +154,14 @@ static void run_timeouts(struct worker *w)
         while ((t = timer_queue_expired(&w->timeouts[i], w->now_ms)))
             conn_on_timeout(container_of(t, struct conn, timer));
     }
+}
+
+/* Phase: timers, of the worker itself. */
+static void run_accept_again(struct worker *w)
+{
+    if (!w->accept_again_ms || w->now_ms < w->accept_again_ms) return;
+    if (w->spare_fd < 0) w->spare_fd = open_spare();
+    watch_listeners(w, true);
 }
 
 static bool is_listener(const struct worker *w, const void *owner)
@@ -189,6 +214,12 @@ static void run_flush(struct worker *w)
         if ((more && !r->detached) || !room_settle(r)) add_dirty(w, link);
         link = next;
     }
+}
+
+/* Deliveries are counted here once a turn: a counter of metrics costs more than they can spare. */
+static void count_deliveries(struct worker *w)
+{
+    if (w->delivery_sends == 0) return;
     metrics_add(&w->metrics, METRIC_DELIVERIES, w->delivery.frames);
     metrics_add(&w->metrics, METRIC_SENDS, w->delivery_sends);
     metrics_add(&w->metrics, METRIC_SENT_BYTES, w->delivery_bytes);
@@ -250,7 +281,7 @@ static bool only_http_left(struct worker *w)
 {
     for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
         const struct conn *c = conn_at(w, slot);
-        if (c && c->state != CONN_HTTP) return false;
+        if (c && (c->state != CONN_HTTP || c->out.len > 0)) return false;
     }
     return true;
 }
@@ -276,6 +307,7 @@ static int wait_ms(const struct worker *w)
         if (deadline < next) next = deadline;
     }
     if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
+    if (w->accept_again_ms && w->accept_again_ms < next) next = w->accept_again_ms;
     if (next == UINT64_MAX) return -1;
     if (next <= w->now_ms) return 0;
     uint64_t ms = next - w->now_ms;
@@ -293,11 +325,13 @@ static void turn(struct worker *w)
     w->wall_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 
     run_timeouts(w);
+    run_accept_again(w);
     run_events(w, events, n);
     run_mailbox(w);
     run_flush(w);
     if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);
     run_reap(w);
+    count_deliveries(w);
     metrics_turn(&w->metrics, clock_ns(CLOCK_MONOTONIC) - start_ns);
 }
 

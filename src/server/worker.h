@@ -28,6 +28,7 @@ enum {
     WORKER_ACCEPTS_MAX = 64,        /* connections accepted per listener and turn */
     WORKER_READ_BYTES = 64 * 1024,  /* read from one connection in a turn */
     WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
+    WORKER_ACCEPT_PAUSE_MS = 100,   /* when descriptors or memory for sockets ran out */
     WORKER_DRAIN_TICK_MS = 10,
     WORKER_DRAIN_MIN_PER_TICK = 16,
 };
@@ -44,6 +45,7 @@ struct worker {
     uint32_t listener_slots[SERVER_ADDRESSES_MAX];
     size_t listener_count;
     int spare_fd; /* given up for a moment to turn connections away when descriptors run out */
+    uint64_t accept_again_ms; /* 0, or when the paused listeners are watched again */
 
     struct timer_queue timeouts[TIMEOUT_COUNT];
     uint64_t now_ms; /* monotonic, of this turn */
@@ -82,6 +84,7 @@ struct server {
     unsigned worker_count;
     unsigned started;
     uint64_t start_ms;
+    uint64_t own_fds; /* open before the first connection */
     atomic_uint connections;
     atomic_uint ended;
     atomic_bool draining;

@@ -10,8 +10,8 @@
 #include "server/worker.h"
 
 enum {
-    ECHO_MESSAGE_MAX_BYTES = 16 * 1024 * 1024,
-    SCRATCH_KEEP_BYTES = 1024 * 1024, /* a worker's scratch above this is given back */
+    MESSAGE_MAX_BYTES = 16 * 1024 * 1024, /* of the echo route, and where there is no other limit */
+    SCRATCH_KEEP_BYTES = 1024 * 1024,     /* a worker's scratch above this is given back */
 };
 
 void ws_session_start(struct conn *c)
@@ -92,8 +92,33 @@ static void echo(struct conn *c, const struct ws_event *ev)
         }
     }
     send_frame(c, ev->opcode, rsv1, payload);
-    if (deflated->cap > SCRATCH_KEEP_BYTES) buf_fini(deflated);
-    if (w->inflated.cap > SCRATCH_KEEP_BYTES) buf_fini(&w->inflated);
+}
+
+/* Without a limit of the operator's, memory still has one. */
+static size_t message_limit(const struct conn *c)
+{
+    size_t limit = c->worker->server->options.max_frame_bytes;
+    return c->echo || limit == 0 ? MESSAGE_MAX_BYTES : limit;
+}
+
+/* Every ping costs a send; a member that asks for more of them than anybody needs is cut. */
+static void on_ping(struct conn *c, struct slice payload)
+{
+    if (!c->echo && ++c->pings > CONN_PINGS_MAX) {
+        ws_session_close(c, err_info(ERR_ABUSE)->close_code, err_info(ERR_ABUSE)->text);
+        return;
+    }
+    send_frame(c, WS_PONG, false, payload);
+}
+
+/* Scratch keeps its size from message to message, but not that of a rare huge one. */
+static void trim_scratch(struct worker *w)
+{
+    struct buf *scratch[] = {&w->inflated,           &w->text,
+                             &w->scribe.json[0],     &w->scribe.json[1],
+                             &w->scribe.deflated[0], &w->scribe.deflated[1]};
+    for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
+        if (scratch[i]->cap > SCRATCH_KEEP_BYTES) buf_fini(scratch[i]);
 }
 
 static void on_event(struct conn *c, const struct ws_event *ev)
@@ -108,7 +133,7 @@ static void on_event(struct conn *c, const struct ws_event *ev)
         }
         break;
     case WS_EVENT_PING:
-        send_frame(c, WS_PONG, false, payload);
+        on_ping(c, payload);
         break;
     case WS_EVENT_CLOSE:
         finish(c, ev->close_code, "");
@@ -123,7 +148,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
 {
     struct worker *w = c->worker;
     const struct ws_reader_options options = {
-        .max_message_bytes = c->echo ? ECHO_MESSAGE_MAX_BYTES : w->server->options.max_frame_bytes,
+        .max_message_bytes = message_limit(c),
         .deflate = c->window_bits != 0,
         .text_only = !c->echo,
         .inflater = w->inflater,
@@ -137,9 +162,10 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
             ws_session_close(c, err_info(err)->close_code, err_info(err)->text);
             break;
         }
-        if (ev.type == WS_EVENT_NONE) return len - in.len;
+        if (ev.type == WS_EVENT_NONE) break;
         on_event(c, &ev);
     }
+    trim_scratch(w);
     return c->state == CONN_OPEN ? len - in.len : len;
 }
 
@@ -153,5 +179,6 @@ void ws_session_on_timeout(struct conn *c)
         return;
     }
     conn_set_timeout(c, TIMEOUT_PING);
+    c->pings = 0;
     send_frame(c, WS_PING, false, (struct slice){"", 0});
 }

@@ -1,11 +1,12 @@
 // What hostile, slow and dead peers do to the others: nothing. Slow readers, floods, half-open
 // peers, slow handshakes, many connections, churn, limits.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
 import { Member } from './lib/chat.js';
-import { HttpConnection } from './lib/http.js';
+import { HttpConnection, request } from './lib/http.js';
 import { CLOSE, PING, PONG, Raw, TEXT, closeOf, ping, pong, text } from './lib/raw.js';
 import { startServer, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
@@ -409,4 +410,63 @@ test('noise of every kind hurts nobody', limit(60), withServer(['--echo', ...TWO
   }
   await witness.expectNothing('unhurt');
   await witness.leave();
+}));
+
+const cpuSeconds = (pid) => {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+};
+
+test('out of descriptors: newcomers are turned away, no worker spins, and it recovers', limit(60),
+  withServer(['--workers', '4'], async (server) => {
+    const { pid } = server.child;
+    execFileSync('prlimit', ['--pid', String(pid), '--nofile=80:80']);
+    const sockets = Array.from({ length: 300 }, () => net.connect({ port: server.port, host: '127.0.0.1' }));
+    for (const socket of sockets) socket.on('error', () => {});
+    await until(ms(10000), async () => server.stderr.includes('out_of_files'), 'the event out_of_files');
+    await pause(300);
+    const before = cpuSeconds(pid);
+    await pause(1000);
+    assert.ok(cpuSeconds(pid) - before < 0.5, 'a worker spins');
+    for (const socket of sockets) socket.destroy();
+    const member = await until(ms(10000), () => Member.join(server).catch(() => null), 'a place');
+    member.say('still here');
+    assert.equal((await member.next()).message, 'still here');
+    await member.leave();
+  }));
+
+test('those turned away take no place, and whoever watches a full server still may', limit(20),
+  withServer(['--max-connections', '3', '--max-connections-per-ip', '2'], async (server) => {
+    const member = await Member.join(server, 'lobby', { localAddress: '127.0.0.3' });
+    const silent = Array.from({ length: 20 }, () => net.connect({ port: server.port, host: '127.0.0.1' }));
+    await Promise.all(silent.map((socket) => new Promise((done) => socket.once('connect', done))));
+    assert.equal((await request(server.port, 'GET', '/healthz')).status, 200);
+    assert.equal((await request(server.port, 'GET', '/')).status, 503);
+    for (const socket of silent) socket.destroy();
+    await until(ms(5000), () => Member.join(server).then((m) => m.leave().then(() => true), () => false), 'a place');
+    await member.leave();
+  }));
+
+test('a name in a refused request does not stay for the next one', limit(20), withServer(TWO, async (server) => {
+  const http = await HttpConnection.open(server.port);
+  assert.equal((await http.ask('GET', '/ws/chat/lobby/?username=admin')).status, 426);
+  http.socket.removeAllListeners('data');
+  const raw = new Raw(http.socket, true);
+  await raw.upgrade('/ws/chat/lobby/');
+  await raw.send(text('{"message":"who am I"}'));
+  assert.match(JSON.parse((await raw.next(ms(5000))).payload.toString()).username, /^guest-/);
+  await raw.closeClean();
+}));
+
+test('a flood of pings is cut with 1008', limit(20), withServer(TWO, async (server) => {
+  const raw = await Raw.open(server.port, '/ws/chat/lobby/');
+  raw.send(Buffer.concat(Array.from({ length: 150 }, () => ping('')))).catch(() => {});
+  for (;;) {
+    const got = await raw.next(ms(5000));
+    if (got.opcode === PONG) continue;
+    assert.equal(got.opcode, CLOSE);
+    assert.equal(closeOf(got.payload).code, 1008);
+    break;
+  }
+  raw.destroy();
 }));
