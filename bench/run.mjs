@@ -226,7 +226,7 @@ function progress(server, result) {
 // all of the time is the kernel's and the servers are close together: only many repetitions tell
 // them apart.
 function repetitions(server, name, options) {
-  if (server.shared) return name === "ten" || name === "pairs" ? options.reps : 0;
+  if (server.shared) return name === "ten" || name === "pairs" ? options.closeReps || options.reps : 0;
   const close = name === "one" || name === "pairs";
   if (close && options.closeReps && !server.lighter) return options.closeReps;
   if (server.ours) return options.reps + options.extraReps;

@@ -140,7 +140,8 @@ void worker_post_dirty(struct worker *w, struct slink *woken)
         if (r->worker == w->index) {
             add_dirty(w, woken);
         } else {
-            mailbox_post(&w->server->workers[r->worker].mailbox, woken);
+            woken->next = w->outgoing;
+            w->outgoing = woken;
         }
         woken = next;
     }
@@ -184,6 +185,18 @@ static void run_events(struct worker *w, const struct epoll_event *events, int n
         } else {
             conn_on_events(owner, events[i].events);
         }
+    }
+}
+
+/* Phase: post. Only now, after all events: a worker woken by the first message of a burst would
+ * send it alone, and the rest again. */
+static void run_post(struct worker *w)
+{
+    while (w->outgoing) {
+        struct slink *link = w->outgoing;
+        w->outgoing = link->next;
+        const struct reader *r = container_of(link, struct reader, dirty_link);
+        mailbox_post(&w->server->workers[r->worker].mailbox, link);
     }
 }
 
@@ -327,6 +340,7 @@ static void turn(struct worker *w)
     run_timeouts(w);
     run_accept_again(w);
     run_events(w, events, n);
+    run_post(w);
     run_mailbox(w);
     run_flush(w);
     if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);

@@ -1,7 +1,7 @@
 /* A worker: one thread, one loop, its own listeners, its own connections. Everything here belongs
  * to that thread, except what is marked shared.
  *
- * A turn: timers, socket events, mailbox, room flush, reap. Time is read once a turn. */
+ * A turn: timers, socket events, post, mailbox, room flush, reap. Time is read once a turn. */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
@@ -53,7 +53,8 @@ struct worker {
 
     struct slink *dirty_first; /* readers to flush in this turn */
     struct slink **dirty_end;
-    struct conn *reap; /* closed in this turn, freed at its end */
+    struct slink *outgoing; /* readers of other workers that turned dirty in this turn */
+    struct conn *reap;      /* closed in this turn, freed at its end */
     uint32_t conn_count;
 
     uint8_t *input; /* WORKER_REST_BYTES + WORKER_READ_BYTES */
