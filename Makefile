@@ -41,9 +41,10 @@ warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wco
             $(if $(WERROR),-Werror)
 cc_flags := -std=gnu17 -D_GNU_SOURCE -Isrc $(warnings) -fPIE -fstack-protector-strong -pthread \
             $(mode_flags) $(CFLAGS)
-ld_flags := -pie -pthread -Wl,-z,relro,-z,now $(mode_flags) $(LDFLAGS)
+ld_flags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(mode_flags) $(LDFLAGS)
 
-libs := $(shell pkg-config --libs libcrypto zlib inih 2>/dev/null || echo -lcrypto -lz -linih) \
+libs := $(shell pkg-config --libs libcrypto zlib inih sqlite3 2>/dev/null || \
+          echo -lcrypto -lz -linih -lsqlite3) \
         -lhttp_parser
 oracles := -ljansson # what tests compare Parlor's own parsers with
 

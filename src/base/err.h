@@ -39,7 +39,9 @@
     X(ERR_ABUSE, "abuse", 429, 1008, "refused input over and over")                                \
     X(ERR_NO_PONG, "no_pong", 408, 4201, "no sign of life, come back")                             \
     X(ERR_TOO_SLOW, "too_slow", 408, 4202, "too slow, come back and resume")                       \
-    X(ERR_CONFIG, "bad_config", 500, 1011, "the configuration is not valid")
+    X(ERR_CONFIG, "bad_config", 500, 1011, "the configuration is not valid")                       \
+    X(ERR_STORE, "unavailable", 503, 1013, "messages cannot be stored right now, try again soon")  \
+    X(ERR_STORE_ORDER, "conflict", 409, 1011, "the room's log does not continue like this")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -1,0 +1,104 @@
+/* The schema of the SQLite store and its versions. PRAGMA user_version is the number of migrations
+ * a file has seen; each runs once, in order, all that are missing in one transaction.
+ *
+ * events is a plain table with an index rather than WITHOUT ROWID: messages of all rooms are then
+ * written at one end of the file, so a batch for a thousand rooms dirties a few pages, not a
+ * thousand. rooms.outages is the meta.outages of the room's last commit; see store_next_seq. */
+#include "base/err.h"
+#include "store/sqlite_db.h"
+
+#include <stdio.h>
+
+enum { APPLICATION_ID = 0x5061726c }; /* "Parl" */
+
+static const char *const migrations[] = {
+    "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), clean INTEGER NOT NULL,"
+    "  outages INTEGER NOT NULL);"
+    "INSERT INTO meta VALUES(1, 1, 0);"
+    "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL,"
+    "  last_seq INTEGER NOT NULL, trimmed_seq INTEGER NOT NULL, outages INTEGER NOT NULL,"
+    "  count INTEGER NOT NULL, bytes INTEGER NOT NULL);"
+    "CREATE TABLE events(id INTEGER PRIMARY KEY, room INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "  ts_ms INTEGER NOT NULL, kind INTEGER NOT NULL, target INTEGER NOT NULL,"
+    "  reply_to INTEGER NOT NULL, username TEXT, user TEXT, message TEXT, data TEXT, nonce TEXT,"
+    "  bytes INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX events_seq ON events(room, seq);",
+};
+
+enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };
+
+/* The number that a PRAGMA or SELECT returns. An SQLITE_ code. */
+static int number(sqlite3 *db, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    if (rc) return rc;
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
+    int end = sqlite3_finalize(stmt);
+    return rc == SQLITE_ROW ? SQLITE_OK : end;
+}
+
+int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size)
+{
+    const char *why = sqlite3_errmsg(db);
+    switch (rc & 0xff) {
+    case SQLITE_NOTADB:
+        why = "it is not an SQLite database";
+        break;
+    case SQLITE_CORRUPT:
+        why = "the database is corrupt";
+        break;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        why = "the database is locked by another process";
+        break;
+    case SQLITE_FULL:
+        why = "the disk is full";
+        break;
+    default:
+        break;
+    }
+    snprintf(text, size, "%s", why);
+    return ERR_STORE;
+}
+
+static int migrate(sqlite3 *db, int64_t version)
+{
+    char sql[96];
+    int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    for (int64_t v = version; !rc && v < SCHEMA_VERSION; v++)
+        rc = sqlite3_exec(db, migrations[v], NULL, NULL, NULL);
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+             APPLICATION_ID, SCHEMA_VERSION);
+    if (!rc) rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    return rc;
+}
+
+int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size)
+{
+    int64_t id = 0;
+    int64_t version = 0;
+    int64_t tables = 0;
+    int rc = number(db, "PRAGMA application_id", &id);
+    if (!rc) rc = number(db, "PRAGMA user_version", &version);
+    if (!rc) rc = number(db, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (rc) return sqlite_schema_explain(db, rc, text, text_size);
+    if (id != APPLICATION_ID && (id || version || tables)) {
+        snprintf(text, text_size, "it is a database of another program");
+        return ERR_STORE;
+    }
+    if (version > SCHEMA_VERSION) {
+        snprintf(text, text_size,
+                 "it was written by a newer Parlor (schema %lld, this one knows %d)",
+                 (long long)version, SCHEMA_VERSION);
+        return ERR_STORE;
+    }
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    rc = sqlite3_exec(db,
+                      "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=4000;"
+                      "PRAGMA journal_size_limit=67108864",
+                      NULL, NULL, NULL);
+    if (!rc && version < SCHEMA_VERSION) rc = migrate(db, version);
+    return rc ? sqlite_schema_explain(db, rc, text, text_size) : 0;
+}

@@ -1,0 +1,309 @@
+/* The writing half of the SQLite store; the writer thread's.
+ *
+ * The row of a room is read once and then kept in a cache, and written back once per batch however
+ * many events it got. The cache holds what is committed only between batches: a rollback empties
+ * it.
+ *
+ * A COMMIT whose fsync fails leaves complete frames, commit mark included, in the WAL, which a
+ * later recovery could take for committed although their senders were told that they failed.
+ * Rollback therefore writes over them at once: the next transaction starts at the same place in the
+ * WAL, and its first frame breaks the chain of checksums. */
+#define HASH_NONFATAL_OOM 1 /* as in store_memory.c */
+#include "store/sqlite_db.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/err.h"
+
+enum {
+    ROOM_CACHE_MAX = 8192,
+    SYNC_NORMAL = 1,
+    SYNC_FULL = 2,
+    UNSYNCED_MAX = STORE_IN_FLIGHT_MAX / 2, /* the other half is in flight, see store_sqlite.c */
+};
+
+struct sqlite_room {
+    UT_hash_handle hh;
+    struct sqlite_room *next_touched;
+    bool touched;
+    bool found; /* the row and its epoch are known */
+    char epoch[STORE_EPOCH_LEN];
+    int64_t id;
+    int64_t last_seq;
+    int64_t count;
+    int64_t bytes; /* added by this batch, as is count */
+    size_t name_len;
+    char name[];
+};
+
+static const char *const sql[WRITE_STMT_COUNT] = {
+    [WRITE_BEGIN] = "BEGIN IMMEDIATE",
+    [WRITE_COMMIT] = "COMMIT",
+    [WRITE_ROLLBACK] = "ROLLBACK",
+    [WRITE_FIND_ROOM] = "SELECT id, epoch, last_seq FROM rooms WHERE name = ?1",
+    [WRITE_ADD_ROOM] =
+        "INSERT INTO rooms(name, epoch, last_seq, trimmed_seq, outages, count, bytes)"
+        " VALUES(?1, ?2, 0, 0, 0, 0, 0)",
+    [WRITE_SET_ROOM] = "UPDATE rooms SET last_seq = ?2, outages = ?3, count = count + ?4,"
+                       " bytes = bytes + ?5 WHERE id = ?1",
+    [WRITE_ADD_EVENT] =
+        "INSERT INTO events(room, seq, ts_ms, kind, target, reply_to, username, user,"
+        " message, data, nonce, bytes) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+    [WRITE_COUNT_OUTAGE] = "UPDATE meta SET outages = outages + ?1, clean = ?2 RETURNING outages",
+    [WRITE_SWEEP] = "SELECT id, count, bytes FROM rooms WHERE id >= ?1 ORDER BY id LIMIT 64",
+    [WRITE_OLDEST] = "SELECT seq, ts_ms, bytes FROM events WHERE room = ?1 ORDER BY seq LIMIT ?2",
+    [WRITE_DELETE] = "DELETE FROM events WHERE room = ?1 AND seq <= ?2",
+    [WRITE_TRIMMED] = "UPDATE rooms SET trimmed_seq = ?2, count = count - ?3, bytes = bytes - ?4"
+                      " WHERE id = ?1",
+};
+
+static struct sqlite_store *store_of(struct store_backend *b)
+{
+    return (struct sqlite_store *)b;
+}
+
+int sqlite_writer_fail(struct sqlite_store *s, int rc)
+{
+    snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", sqlite3_errmsg(s->db),
+             sqlite3_extended_errcode(s->db));
+    return rc == SQLITE_NOMEM ? ERR_NOMEM : ERR_STORE;
+}
+
+int sqlite_writer_sync(struct sqlite_store *s, bool sync)
+{
+    int mode = sync ? SYNC_FULL : SYNC_NORMAL;
+    if (s->sync_now == mode) return SQLITE_OK;
+    int rc = sqlite3_exec(s->db, sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+                          NULL, NULL, NULL);
+    if (!rc) s->sync_now = mode;
+    return rc;
+}
+
+void sqlite_writer_forget(struct sqlite_store *s)
+{
+    struct sqlite_room *room = s->rooms;
+    s->touched = NULL;
+    HASH_CLEAR(hh, s->rooms);
+    while (room) {
+        struct sqlite_room *next = room->hh.next;
+        free(room);
+        room = next;
+    }
+}
+
+int sqlite_writer_begin(struct store_backend *b)
+{
+    struct sqlite_store *s = store_of(b);
+    if (HASH_COUNT(s->rooms) > ROOM_CACHE_MAX) sqlite_writer_forget(s);
+    s->in_batch = 0;
+    bool sync = !s->relaxed || s->unsynced + STORE_BATCH_MAX > UNSYNCED_MAX;
+    int rc = sqlite_writer_sync(s, sync);
+    if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
+    return rc ? sqlite_writer_fail(s, rc) : 0;
+}
+
+static int find_row(struct sqlite_store *s, struct sqlite_room *room)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_FIND_ROOM];
+    sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 1) == STORE_EPOCH_LEN) {
+        room->id = sqlite3_column_int64(stmt, 0);
+        memcpy(room->epoch, sqlite3_column_text(stmt, 1), STORE_EPOCH_LEN);
+        room->last_seq = sqlite3_column_int64(stmt, 2);
+        room->found = true;
+        rc = SQLITE_DONE;
+    }
+    int end = sqlite3_reset(stmt);
+    if (rc == SQLITE_DONE) return SQLITE_OK;
+    return end ? end : SQLITE_CORRUPT;
+}
+
+static int add_row(struct sqlite_store *s, struct sqlite_room *room, const char *epoch)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_ADD_ROOM];
+    sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
+    int rc = sqlite_run(stmt);
+    if (rc) return rc;
+    room->id = sqlite3_last_insert_rowid(s->db);
+    memcpy(room->epoch, epoch, STORE_EPOCH_LEN);
+    room->found = true;
+    return SQLITE_OK;
+}
+
+static int no_memory(struct sqlite_store *s)
+{
+    snprintf(s->reason, sizeof s->reason, "the server is out of memory");
+    return ERR_NOMEM;
+}
+
+/* The cached room, with its row read or made. 0, ERR_STORE or ERR_NOMEM. */
+static int get_room(struct sqlite_store *s, const struct store_record *r, struct sqlite_room **out)
+{
+    struct sqlite_room *room;
+    HASH_FIND(hh, s->rooms, r->room.ptr, r->room.len, room);
+    if (!room) {
+        room = calloc(1, sizeof *room + r->room.len);
+        if (!room) return no_memory(s);
+        memcpy(room->name, r->room.ptr, r->room.len);
+        room->name_len = r->room.len;
+        HASH_ADD_KEYPTR(hh, s->rooms, room->name, room->name_len, room);
+        if (!room->hh.tbl) {
+            free(room);
+            return no_memory(s);
+        }
+    }
+    *out = room;
+    int rc = SQLITE_OK;
+    if (!room->found) rc = find_row(s, room);
+    if (!rc && !room->found) rc = add_row(s, room, r->epoch);
+    return rc ? sqlite_writer_fail(s, rc) : 0;
+}
+
+static void bind_text(sqlite3_stmt *stmt, int at, struct slice text)
+{
+    if (text.ptr)
+        sqlite3_bind_text(stmt, at, text.ptr, (int)text.len, SQLITE_STATIC);
+    else
+        sqlite3_bind_null(stmt, at);
+}
+
+static int add_event(struct sqlite_store *s, int64_t room, const struct store_record *r)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_ADD_EVENT];
+    const struct store_event *e = &r->event;
+    const int64_t numbers[] = {room,         (int64_t)e->seq,    e->ts_ms,
+                               (int)e->kind, (int64_t)e->target, (int64_t)e->reply_to};
+    const struct slice texts[] = {e->username, e->user, e->message, e->data, e->nonce};
+    for (int i = 0; i < 6; i++)
+        sqlite3_bind_int64(stmt, 1 + i, numbers[i]);
+    for (int i = 0; i < 5; i++)
+        bind_text(stmt, 7 + i, texts[i]);
+    sqlite3_bind_int64(stmt, 12, (int64_t)r->bytes);
+    return sqlite_run(stmt);
+}
+
+int sqlite_writer_put(struct store_backend *b, struct store_record *r)
+{
+    struct sqlite_store *s = store_of(b);
+    struct sqlite_room *room = NULL;
+    int err = get_room(s, r, &room);
+    if (err) return err;
+    if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 ||
+        (int64_t)r->event.seq <= room->last_seq)
+        return ERR_STORE_ORDER;
+    int rc = add_event(s, room->id, r);
+    if (rc) return sqlite_writer_fail(s, rc);
+    room->last_seq = (int64_t)r->event.seq;
+    room->count++;
+    room->bytes += (int64_t)r->bytes;
+    s->in_batch++;
+    if (!room->touched) {
+        room->touched = true;
+        room->next_touched = s->touched;
+        s->touched = room;
+    }
+    return 0;
+}
+
+static int write_rooms(struct sqlite_store *s)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_SET_ROOM];
+    int rc = SQLITE_OK;
+    for (struct sqlite_room *room = s->touched; room && !rc; room = room->next_touched) {
+        const int64_t values[] = {room->id, room->last_seq, s->outages, room->count, room->bytes};
+        for (int i = 0; i < 5; i++)
+            sqlite3_bind_int64(stmt, 1 + i, values[i]);
+        rc = sqlite_run(stmt);
+    }
+    return rc;
+}
+
+int sqlite_writer_commit(struct store_backend *b)
+{
+    struct sqlite_store *s = store_of(b);
+    int rc = write_rooms(s);
+    if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
+    if (rc) return sqlite_writer_fail(s, rc);
+    s->unsynced = s->sync_now == SYNC_FULL ? 0 : s->unsynced + s->in_batch;
+    while (s->touched) {
+        struct sqlite_room *room = s->touched;
+        s->touched = room->next_touched;
+        room->touched = false;
+        room->count = 0;
+        room->bytes = 0;
+    }
+    return 0;
+}
+
+/* In a transaction of its own. An SQLITE_ code. */
+static int count_outage(struct sqlite_store *s, int add, bool clean)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_COUNT_OUTAGE];
+    int64_t outages = s->outages;
+    sqlite3_bind_int(stmt, 1, add);
+    sqlite3_bind_int(stmt, 2, clean);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        outages = sqlite3_column_int64(stmt, 0);
+        rc = sqlite3_step(stmt);
+    }
+    int end = sqlite3_reset(stmt);
+    if (rc != SQLITE_DONE) return end ? end : SQLITE_CORRUPT;
+    s->outages = outages;
+    return end;
+}
+
+void sqlite_writer_rollback(struct store_backend *b)
+{
+    struct sqlite_store *s = store_of(b);
+    bool io = (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
+    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    sqlite_writer_forget(s);
+    if (io) count_outage(s, 1, false); /* see the top of this file; if it fails, recover tries on */
+}
+
+int sqlite_writer_recover(struct store_backend *b)
+{
+    struct sqlite_store *s = store_of(b);
+    /* With a full disk the WAL cannot grow, but once all of it is in the database it starts again
+     * from its beginning. */
+    sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int rc = sqlite_writer_sync(s, true);
+    if (!rc) rc = count_outage(s, 1, false);
+    if (rc) return sqlite_writer_fail(s, rc);
+    s->unsynced = 0;
+    return 0;
+}
+
+int sqlite_writer_open(struct sqlite_store *s)
+{
+    int rc = SQLITE_OK;
+    for (int i = 0; i < WRITE_STMT_COUNT && !rc; i++)
+        rc = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL);
+    if (!rc) rc = sqlite_writer_sync(s, true);
+    if (rc) return rc;
+
+    sqlite3_stmt *stmt;
+    rc = sqlite3_prepare_v2(s->db, "SELECT clean FROM meta", -1, &stmt, NULL);
+    if (rc) return rc;
+    rc = sqlite3_step(stmt);
+    bool clean = rc == SQLITE_ROW && sqlite3_column_int(stmt, 0);
+    int end = sqlite3_finalize(stmt);
+    if (rc != SQLITE_ROW) return end ? end : SQLITE_CORRUPT;
+    return count_outage(s, clean ? 0 : 1, false);
+}
+
+void sqlite_writer_close(struct sqlite_store *s, bool clean)
+{
+    if (clean && s->stmt[WRITE_COUNT_OUTAGE] && !sqlite_writer_sync(s, true))
+        count_outage(s, 0, true); /* if it fails, the next start counts an outage */
+    sqlite_writer_forget(s);
+    for (int i = 0; i < WRITE_STMT_COUNT; i++)
+        sqlite3_finalize(s->stmt[i]);
+    sqlite3_close(s->db);
+}

@@ -1,0 +1,184 @@
+/* The store: what a room has said, kept beyond its members and beyond the process.
+ *
+ * Why it is made like this: a worker must never wait for a disk. So every call here only puts a
+ * request into a bounded queue; one writer thread commits all that is queued in one transaction
+ * (group commit: the more is waiting, the cheaper each message), a few reader threads answer
+ * questions, and answers come through callbacks on those threads. Queues, threads, caps and the
+ * behaviour when a disk fails are in store.c, once; an implementation is a struct of blocking
+ * functions (store_backend.h), opened by store_memory.h or store_sqlite.h, which main alone names.
+ *
+ * Promises
+ *  1. An append is completed exactly once, appends of one room in the order they were queued.
+ *  2. Completed with 0: it is as durable as the implementation was opened for, and every later read
+ *     has it. Completed with an error: no read ever returns it, in this life or a later one.
+ *  3. A read sees every append that was queued before it: it waits for that batch.
+ *  4. next_seq of store_room is larger than every seq that was ever accepted for the room, kept or
+ *     not, also after kill -9. For this at most STORE_IN_FLIGHT_MAX appends are ever uncommitted,
+ *     and a room has to number them without a gap from next_seq on.
+ *  5. After a failure the store is unhealthy: appends and loads are refused with ERR_STORE at once,
+ *     pages are still read. It tries a small write in the background until one succeeds.
+ *
+ * Callbacks must not block, and must not call store_close. They may call the other functions. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum {
+    STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
+    STORE_IN_FLIGHT_MAX_BYTES = 64 << 20,
+    STORE_BATCH_MAX = 4096, /* appends in one transaction: bounds how long a commit takes */
+    STORE_READS_MAX = 4096, /* requests waiting for a reader */
+    STORE_READERS_MAX = 8,
+    STORE_PAGE_MAX = 1000, /* events in a page */
+    STORE_PAGE_MAX_BYTES = 4 << 20,
+    STORE_TRIM_MAX =
+        256, /* events removed by one step of retention, then appends have their turn */
+    STORE_EPOCH_LEN = 8,
+    STORE_NAME_MAX_BYTES = 255,
+    STORE_TEXT_MAX_BYTES = 1 << 24, /* each text of an event */
+};
+
+#define STORE_SEQ_MAX ((UINT64_C(1) << 53) - 1) /* protocol.md section 4 */
+
+enum store_kind {
+    STORE_MESSAGE,
+    STORE_EDIT,
+    STORE_DELETE,
+    STORE_REACT,
+    STORE_UNREACT,
+    STORE_KIND_COUNT,
+};
+
+/* One entry of a room's log. Texts are UTF-8 and may hold U+0000; a NULL ptr is "does not exist",
+ * which is not the same as an empty text. The store does not look into them. */
+struct store_event {
+    uint64_t seq; /* 1..STORE_SEQ_MAX */
+    int64_t ts_ms;
+    enum store_kind kind;
+    uint64_t target;   /* seq of the message that this changes; 0: none */
+    uint64_t reply_to; /* seq; 0: none */
+    struct slice username;
+    struct slice user; /* stable id of who is signed in */
+    struct slice message;
+    struct slice data; /* raw JSON */
+    struct slice nonce;
+};
+
+/* What is known of a room. */
+struct store_room {
+    char epoch[STORE_EPOCH_LEN];
+    uint64_t first_seq;   /* oldest event that is kept; 0: none */
+    uint64_t last_seq;    /* newest event ever committed */
+    uint64_t trimmed_seq; /* everything up to here may have been removed by retention */
+    uint64_t next_seq;    /* the room has to go on here, or higher */
+};
+
+/* Events to keep per room; 0: no limit. The newest are kept. */
+struct store_keep {
+    uint64_t max_age_ms;
+    uint64_t max_events;
+    uint64_t max_bytes; /* of the texts, plus a constant for each event */
+};
+
+struct store_done {
+    void *tag; /* as given to store_append */
+    uint64_t seq;
+    int err; /* 0, ERR_STORE, or ERR_STORE_ORDER: another epoch, or seq not above the last one */
+};
+
+/* Once per batch, in the order of the appends. done is borrowed for the call. Writer thread. */
+typedef void store_done_fn(void *ctx, const struct store_done *done, size_t count);
+
+/* Health has changed; text says why, for the log. Writer thread. */
+typedef void store_health_fn(void *ctx, bool healthy, const char *text);
+
+/* Wall clock in ms since 1970, for retention by age. Writer thread. */
+typedef int64_t store_clock_fn(void);
+
+struct store_options {
+    store_done_fn *on_done;
+    store_health_fn *on_health; /* or NULL */
+    store_clock_fn *now_ms;     /* NULL: the system's */
+    void *ctx;                  /* of on_done and on_health */
+    struct store_keep keep;
+    unsigned readers;        /* threads, 1..STORE_READERS_MAX; 0: 2 */
+    unsigned in_flight_max;  /* 0: STORE_IN_FLIGHT_MAX, which is also the most */
+    unsigned trim_pause_ms;  /* between two sweeps over all rooms; 0: 1000 */
+    unsigned retry_first_ms; /* first wait after a failure, doubled up to 5 s; 0: 100 */
+};
+
+enum store_direction {
+    STORE_AFTER,  /* seq > position, from there on */
+    STORE_BEFORE, /* seq < position, up to there; STORE_SEQ_MAX + 1: the newest page */
+    STORE_AROUND, /* half before position, the rest from position on */
+};
+
+struct store_query {
+    struct slice room;
+    enum store_direction direction;
+    uint64_t position;
+    unsigned limit; /* 1..STORE_PAGE_MAX */
+};
+
+/* A page, oldest first; shorter than asked for if it would pass STORE_PAGE_MAX_BYTES. Read in one
+ * transaction together with room. */
+struct store_page {
+    struct store_room room;
+    const struct store_event *const *events;
+    size_t count;
+    bool more_before; /* of BEFORE and AROUND */
+    bool more_after;  /* of AFTER and AROUND */
+};
+
+/* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE; the struct, borrowed for the call, is set iff 0.
+ * A reader thread. */
+typedef void store_room_fn(void *ctx, int err, const struct store_room *room);
+typedef void store_page_fn(void *ctx, int err, const struct store_page *page);
+
+struct store_stats {
+    uint64_t committed; /* events */
+    uint64_t failed;    /* events completed with an error */
+    uint64_t batches;   /* transactions tried with events in them */
+    uint64_t trimmed;   /* events */
+    uint64_t reads;
+    uint64_t in_flight;
+    uint64_t in_flight_bytes;
+};
+
+struct store;
+
+/* Queues a copy of the event. The room is created with this epoch by its first event. Appends of
+ * one room have to be called in the order of their seqs (under the room's lock). tag comes back in
+ * store_done. Returns 0, and on_done will follow; or, and nothing follows: ERR_STORE (unhealthy, or
+ * the queue is full), ERR_NOMEM, ERR_TOO_LONG (a text). Never blocks. Any thread. */
+struct store_append {
+    struct slice room; /* 1..STORE_NAME_MAX_BYTES */
+    const char *epoch; /* STORE_EPOCH_LEN bytes */
+    const struct store_event *event;
+    void *tag;
+};
+int store_append(struct store *s, const struct store_append *a);
+
+/* Asks for a room. fn gets ERR_STORE while the store is unhealthy: next_seq is not known then.
+ * Returns 0, and fn will be called; ERR_STORE (too many requests) or ERR_NOMEM, and it will not.
+ * Any thread. */
+int store_load_room(struct store *s, struct slice room, store_room_fn *fn, void *ctx);
+
+/* Asks for a page. As store_load_room, but also answered while unhealthy. Any thread. */
+int store_read_page(struct store *s, const struct store_query *q, store_page_fn *fn, void *ctx);
+
+/* False from a failure until a write has succeeded again. Any thread. */
+bool store_healthy(const struct store *s);
+
+void store_stats(struct store *s, struct store_stats *out);
+
+/* Completes everything that is queued, stops the threads, frees s. No other call may be running or
+ * follow. NULL is ignored. Not from a callback. */
+void store_close(struct store *s);
+
+#endif

@@ -1,0 +1,74 @@
+/* What an implementation of the store provides: blocking functions, called by store.c on the
+ * threads named here. No queue, no thread and no retry of its own.
+ *
+ * The writer's calls come as begin, put..., commit or rollback, never nested; a put that returns
+ * ERR_STORE_ORDER has changed nothing and the batch goes on; any other error of begin, put or
+ * commit is followed by rollback and then by recover, until that succeeds. Readers run beside the
+ * writer and see committed batches only. */
+#ifndef STORE_STORE_BACKEND_H
+#define STORE_STORE_BACKEND_H
+
+#include "store/store.h"
+#include "store/store_record.h"
+
+struct store_backend;
+
+/* A page being collected by a reader. */
+struct store_answer {
+    struct store_room room;
+    struct store_record *records[STORE_PAGE_MAX];
+    size_t count;
+    bool more_before;
+    bool more_after;
+};
+
+struct store_backend_ops {
+    /* Writer thread. 0, ERR_STORE or ERR_NOMEM. */
+    int (*begin)(struct store_backend *b);
+    int (*put)(struct store_backend *b, struct store_record *r); /* may take: sets r->taken */
+    int (*commit)(struct store_backend *b);
+    void (*rollback)(struct store_backend *b);
+
+    /* After a failure: makes sure that nothing of the failed batch can come back, and counts the
+     * outage, so that next_seq of every room passes what was accepted and lost. */
+    int (*recover)(struct store_backend *b);
+
+    /* One step of retention: looks at some rooms, removes at most STORE_TRIM_MAX events in a
+     * transaction of its own. *trimmed is set to their number, *more to false at the end of a sweep
+     * over all rooms. */
+    int (*trim)(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
+                uint64_t *trimmed, bool *more);
+
+    /* Reader thread number `reader`. 0, ERR_NOT_FOUND, ERR_STORE or ERR_NOMEM. page leaves what it
+     * has collected in out->records, also on error; the caller frees them. */
+    int (*load)(struct store_backend *b, unsigned reader, struct slice room,
+                struct store_room *out);
+    int (*page)(struct store_backend *b, unsigned reader, const struct store_query *q,
+                struct store_answer *out);
+
+    /* Why the last call of the writer failed. Static, or valid until its next call. Writer thread.
+     */
+    const char *(*reason)(struct store_backend *b);
+
+    /* After all threads have ended. clean: every append that was accepted is committed. Frees b. */
+    void (*close)(struct store_backend *b, bool clean);
+};
+
+/* First member of an implementation's own struct. */
+struct store_backend {
+    const struct store_backend_ops *ops;
+};
+
+/* Starts the threads. Takes the backend, also on error (then it is closed as clean). NULL if memory
+ * or threads are short. */
+struct store *store_start(struct store_backend *b, const struct store_options *options);
+
+/* Readers that store_start will run for these options. */
+unsigned store_reader_count(const struct store_options *options);
+
+/* next_seq from what is kept of a room: last is its newest committed seq, outages the number of
+ * unclean stops and failures since that commit. Each may have lost STORE_IN_FLIGHT_MAX accepted
+ * events at most, so this is beyond all of them. */
+uint64_t store_next_seq(uint64_t last, uint64_t outages);
+
+#endif

@@ -1,0 +1,28 @@
+/* An event that owns its texts, in one block: what waits in the store's queue, what the memory
+ * store keeps, and what a page is made of. */
+#ifndef STORE_STORE_RECORD_H
+#define STORE_STORE_RECORD_H
+
+#include "base/list.h"
+#include "store/store.h"
+
+enum { STORE_RECORD_COST = 64 }; /* what an event weighs beside its texts, for keep.max_bytes */
+
+struct store_record {
+    struct slink link;
+    void *tag;
+    struct slice room; /* in this block; empty in a page */
+    char epoch[STORE_EPOCH_LEN];
+    int err;                  /* the outcome of this one */
+    bool taken;               /* the implementation keeps it */
+    struct store_event event; /* its texts are in this block */
+    size_t bytes;             /* weight: texts plus STORE_RECORD_COST */
+};
+
+/* A copy; room may be empty. NULL if memory is short. The caller owns it. Any thread. */
+struct store_record *store_record_new(struct slice room, const struct store_event *event);
+
+/* NULL is ignored. */
+void store_record_free(struct store_record *r);
+
+#endif

@@ -1,0 +1,141 @@
+/* Opening and closing the SQLite store: everything that can be wrong with a file is found here,
+ * before anything in it is changed.
+ *
+ * A second Parlor on the same file is kept out by flock on the file itself. SQLite's own locks are
+ * of the fcntl kind, which a process loses when it closes any descriptor of the file, so ours is
+ * closed after the last connection. */
+#include "store/store_sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "store/sqlite_db.h"
+
+enum { BUSY_MS = 2000, FILE_MODE = 0600 };
+
+static const char *backend_reason(struct store_backend *b)
+{
+    return ((struct sqlite_store *)b)->reason;
+}
+
+static void backend_close(struct store_backend *b, bool clean)
+{
+    struct sqlite_store *s = (struct sqlite_store *)b;
+    for (unsigned i = 0; i < s->reader_count; i++)
+        sqlite_reader_close(&s->readers[i]);
+    sqlite_writer_close(s, clean);
+    if (s->lock_fd >= 0) close(s->lock_fd);
+    free(s);
+}
+
+static const struct store_backend_ops ops = {
+    .begin = sqlite_writer_begin,
+    .put = sqlite_writer_put,
+    .commit = sqlite_writer_commit,
+    .rollback = sqlite_writer_rollback,
+    .recover = sqlite_writer_recover,
+    .trim = sqlite_trim_step,
+    .load = sqlite_reader_load,
+    .page = sqlite_reader_page,
+    .reason = backend_reason,
+    .close = backend_close,
+};
+
+static const char *open_problem(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return "its directory does not exist";
+    case EACCES:
+    case EPERM:
+        return "no permission to read and write it";
+    case EROFS:
+        return "it is on a read-only file system";
+    case EISDIR:
+        return "it is a directory";
+    case ENOSPC:
+        return "the disk is full";
+    default:
+        return strerror(error);
+    }
+}
+
+/* SQLite puts the WAL beside the file. */
+static bool directory_writable(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return access(".", W_OK | X_OK) == 0;
+    size_t len = slash == path ? 1 : (size_t)(slash - path);
+    char *dir = malloc(len + 1);
+    if (dir) memcpy(dir, path, len);
+    if (dir) dir[len] = 0;
+    bool ok = dir && access(dir, W_OK | X_OK) == 0;
+    free(dir);
+    return ok;
+}
+
+/* Says what is wrong, or NULL. */
+static const char *lock_file(struct sqlite_store *s, const char *path)
+{
+    struct stat st;
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, FILE_MODE);
+    if (s->lock_fd < 0) return open_problem(errno);
+    if (fstat(s->lock_fd, &st) || !S_ISREG(st.st_mode)) return "it is not a regular file";
+    if (!directory_writable(path)) return "no permission to write to its directory";
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) return NULL;
+    return errno == EWOULDBLOCK ? "it is in use by another Parlor" : strerror(errno);
+}
+
+static int open_connections(struct sqlite_store *s, const char *path, char *why, size_t size)
+{
+    int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (!rc) rc = sqlite3_busy_timeout(s->db, s->busy_ms);
+    if (!rc) rc = sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (!rc && sqlite_schema_prepare(s->db, why, size)) return ERR_STORE;
+    if (!rc) rc = sqlite_writer_open(s);
+    if (rc) return sqlite_schema_explain(s->db, rc, why, size);
+    while (s->reader_count < s->readers_wanted) {
+        struct sqlite_reader *r = &s->readers[s->reader_count++];
+        rc = sqlite_reader_open(s, r, path);
+        if (rc) return sqlite_schema_explain(r->db, rc, why, size);
+    }
+    return 0;
+}
+
+struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
+                                const struct store_options *options, char *text)
+{
+    char why[STORE_SQLITE_TEXT_MAX / 2] = "the server is out of memory";
+    struct store_options mine = *options;
+    struct store *store = NULL;
+    struct sqlite_store *s = calloc(1, sizeof *s);
+    if (s) {
+        s->base.ops = &ops;
+        s->lock_fd = -1;
+        s->relaxed = sqlite->relaxed;
+        s->busy_ms = sqlite->busy_ms ? sqlite->busy_ms : BUSY_MS;
+        s->readers_wanted = store_reader_count(options);
+        /* Without an fsync per commit a power cut takes committed events too; together with those
+         * in flight they must not be more than next_seq allows for. */
+        if (s->relaxed && (!mine.in_flight_max || mine.in_flight_max > STORE_IN_FLIGHT_MAX / 2))
+            mine.in_flight_max = STORE_IN_FLIGHT_MAX / 2;
+        const char *problem = lock_file(s, sqlite->path);
+        if (problem)
+            snprintf(why, sizeof why, "%s", problem);
+        else if (open_connections(s, sqlite->path, why, sizeof why) == 0)
+            store = store_start(&s->base, &mine);
+        else
+            problem = why;
+        if (problem) backend_close(&s->base, false);
+    }
+    if (!store) snprintf(text, STORE_SQLITE_TEXT_MAX, "cannot open %.100s: %s", sqlite->path, why);
+    return store;
+}

@@ -1,0 +1,22 @@
+/* The store in an SQLite file (WAL): the embedded default. docs/decisions/0003-store.md says what
+ * an ack promises and how ids survive kill -9. */
+#ifndef STORE_STORE_SQLITE_H
+#define STORE_STORE_SQLITE_H
+
+#include "store/store.h"
+
+enum { STORE_SQLITE_TEXT_MAX = 256 };
+
+struct store_sqlite_options {
+    const char *path; /* made if it does not exist; its directory has to */
+    bool relaxed;     /* commit without fsync: kill -9 loses nothing acked, a power cut may */
+    int busy_ms;      /* how long to wait for another process's lock; 0: 2000 */
+};
+
+/* Opens the file, brings its schema up to date and starts the threads. NULL on error, with text
+ * (of STORE_SQLITE_TEXT_MAX bytes) saying what is wrong; a file that is in use, newer, or not
+ * Parlor's is not changed. Close with store_close. */
+struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
+                                const struct store_options *options, char *text);
+
+#endif

@@ -1,0 +1,462 @@
+/* What only the SQLite file of the store has: lives after an orderly end and after kill -9, a full
+ * disk, locks, strange files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "store/store_sqlite.h"
+#include "store_world.h"
+
+/* In a child process, where cmocka's assertions do not work. */
+#define NEED(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #cond);                                     \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static void expect_child_ok(pid_t child)
+{
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void reopen(struct world *w)
+{
+    store_close(w->store);
+    assert_non_null(world_open(w, (struct store_options){0}));
+}
+
+static void test_reopen(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    for (uint64_t life = 0; life < 3; life++) {
+        reopen(w);
+        assert_int_equal(world_load(w, "r", &a), life ? 0 : ERR_NOT_FOUND);
+        if (life) assert_int_equal(a.room.next_seq, life * 10 + 1); /* no hole after a clean end */
+        world_fill(w, "r", life * 10 + 1, life * 10 + 10);
+    }
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 100, &a), 0);
+    assert_int_equal(a.count, 30);
+    assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+}
+
+enum { CRASH_THREADS = 3, CRASH_ROUNDS = 20 };
+
+/* What the crashing child tells: 'h' handed out (accepted), 'a' acked. */
+struct report {
+    char what;
+    uint8_t room;
+    uint64_t seq;
+};
+
+static int report_fd;
+
+static void report(char what, uint8_t room, uint64_t seq)
+{
+    struct report r = {.what = what, .room = room, .seq = seq};
+    ssize_t n = write(report_fd, &r, sizeof r);
+    if (n != sizeof r) _exit(1);
+}
+
+static void on_crash_done(void *ctx, const struct store_done *done, size_t count)
+{
+    (void)ctx;
+    for (size_t i = 0; i < count; i++)
+        report(done[i].err ? 'e' : 'a', (uint8_t)(uintptr_t)done[i].tag, done[i].seq);
+}
+
+struct crasher {
+    struct store *store;
+    uint8_t room;
+    uint64_t next_seq;
+    pthread_t thread;
+};
+
+static void *crash_produce(void *arg)
+{
+    struct crasher *c = arg;
+    char room[8];
+    snprintf(room, sizeof room, "c%d", c->room);
+    for (uint64_t seq = c->next_seq; seq < STORE_SEQ_MAX; seq++) {
+        struct store_event e = {.seq = seq, .message = SLICE_LIT("about to die")};
+        struct store_append a = {{room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)c->room};
+        report('h', c->room, seq);
+        while (store_append(c->store, &a) != 0)
+            world_nap();
+    }
+    return NULL;
+}
+
+static void crash_child(const char *path, const uint64_t *next_seq)
+{
+    struct crasher c[CRASH_THREADS];
+    char text[STORE_SQLITE_TEXT_MAX];
+    struct store_sqlite_options sqlite = {.path = path};
+    struct store_options o = {.on_done = on_crash_done};
+    struct store *s = store_sqlite_open(&sqlite, &o, text);
+    NEED(s);
+    for (unsigned i = 0; i < CRASH_THREADS; i++) {
+        c[i] = (struct crasher){.store = s, .room = (uint8_t)i, .next_seq = next_seq[i]};
+        NEED(pthread_create(&c[i].thread, NULL, crash_produce, &c[i]) == 0);
+    }
+    for (;;)
+        pause();
+}
+
+struct crash_log {
+    uint64_t handed[CRASH_THREADS];
+    uint64_t acked[CRASH_THREADS]; /* highest */
+    uint64_t acks[CRASH_THREADS];
+    uint64_t total[CRASH_THREADS]; /* of all rounds */
+};
+
+/* Runs one child, kills it and reads all it had reported. */
+static void crash_round(struct world *w, const uint64_t *next_seq, struct crash_log *log, long ns)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(fds[0]);
+        report_fd = fds[1];
+        crash_child(w->path, next_seq);
+    }
+    assert_true(child > 0);
+    close(fds[1]);
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    int64_t end_ns = end.tv_sec * INT64_C(1000000000) + end.tv_nsec + ns;
+    struct report r;
+    bool killed = false;
+    bool seen = false; /* the delay counts from the first ack, so that every round has one */
+    while (read(fds[0], &r, sizeof r) == sizeof r) {
+        assert_true(r.room < CRASH_THREADS);
+        assert_true(r.what != 'e');
+        if (r.what == 'h') log->handed[r.room] = r.seq;
+        if (r.what == 'a') {
+            log->acked[r.room] = r.seq;
+            log->acks[r.room]++;
+        }
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        int64_t now_ns = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+        if (!seen && r.what == 'a') end_ns = now_ns + ns;
+        seen = seen || r.what == 'a';
+        if (seen && !killed && now_ns > end_ns) killed = kill(child, SIGKILL) == 0;
+    }
+    close(fds[0]);
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(killed);
+    assert_true(WIFSIGNALED(status));
+}
+
+/* All that was acked is there; what is there was handed out; the next id is beyond all of it. */
+static void check_after_crash(struct world *w, struct crash_log *log, uint64_t *next_seq)
+{
+    assert_non_null(world_open(w, (struct store_options){0}));
+    for (unsigned i = 0; i < CRASH_THREADS; i++) {
+        char room[8];
+        struct answer a;
+        snprintf(room, sizeof room, "c%u", i);
+        int err = world_load(w, room, &a);
+        if (err == ERR_NOT_FOUND && log->total[i] == 0 && log->acks[i] == 0) {
+            next_seq[i] =
+                log->handed[i] + 1; /* not one commit: its next life has another world_epoch */
+            continue;
+        }
+        assert_int_equal(err, 0);
+        assert_true(a.room.last_seq >= log->acked[i]);
+        assert_true(a.room.last_seq <= log->handed[i]);
+        assert_true(a.room.next_seq > log->handed[i]);
+        uint64_t count = 0;
+        for (uint64_t at = next_seq[i] - 1;; at = a.seqs[a.count - 1]) {
+            assert_int_equal(world_page(w, room, STORE_AFTER, at, STORE_PAGE_MAX, &a), 0);
+            for (size_t k = 0; k < a.count; k++) /* without a hole */
+                assert_int_equal(a.seqs[k], next_seq[i] + count + k);
+            count += a.count;
+            if (!a.more_after) break;
+        }
+        assert_true(count >= log->acks[i]);
+        log->total[i] += count;
+        assert_int_equal(world_load(w, room, &a), 0);
+        next_seq[i] = a.room.next_seq;
+        log->acks[i] = 0;
+    }
+    store_close(w->store);
+    w->store = NULL;
+}
+
+static void test_kill(void **state)
+{
+    struct world *w = *state;
+    struct crash_log log = {0};
+    uint64_t next_seq[CRASH_THREADS] = {1, 1, 1};
+    unsigned seed = 1;
+    for (int round = 0; round < CRASH_ROUNDS; round++) {
+        crash_round(w, next_seq, &log, (long)rand_r(&seed) % 40000000);
+        check_after_crash(w, &log, next_seq);
+    }
+    print_message("%d rounds, %llu events survived in the first room\n", CRASH_ROUNDS,
+                  (unsigned long long)log.total[0]);
+}
+
+static void set_file_limit(rlim_t bytes)
+{
+    struct rlimit limit;
+    NEED(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = bytes;
+    NEED(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+/* Writes really fail: no file may grow beyond a limit. */
+static void full_child(struct world *w)
+{
+    struct answer a;
+    struct seen *seen = &w->seen;
+    char text[3000];
+    uint64_t acked = 0;
+    uint64_t seq = 0;
+    memset(text, 'x', sizeof text);
+    signal(SIGXFSZ, SIG_IGN);
+    NEED(world_open(w, (struct store_options){0}));
+    set_file_limit(300000);
+    while (store_healthy(w->store) && seq < 10000) {
+        size_t have = world_count(seen, &seen->count);
+        if (world_add(w, "r", ++seq, (struct slice){text, sizeof text}) != 0) break;
+        while (world_count(seen, &seen->count) == have)
+            world_nap();
+    }
+    NEED(world_wait_health(w->store, false));
+    NEED(world_count(seen, &seen->failed) > 0);
+    NEED(world_add(w, "r", seq + 1, SLICE_LIT("refused")) == ERR_STORE);
+    NEED(world_load(w, "r", &a) == ERR_STORE);
+    NEED(world_page(w, "r", STORE_BEFORE, STORE_SEQ_MAX, 1, &a) == 0); /* reading goes on */
+    set_file_limit(RLIM_INFINITY);
+    NEED(world_wait_health(w->store, true));
+    while (world_count(seen, &seen->turns) < 2)
+        world_nap();
+    NEED(world_load(w, "r", &a) == 0);
+    NEED(a.room.next_seq > seq); /* beyond what was accepted and lost */
+    NEED(world_add(w, "r", a.room.next_seq, SLICE_LIT("again")) == 0);
+    store_close(w->store);
+    NEED(world_open(w, (struct store_options){0}));
+    for (size_t i = 0; i < w->seen.count; i++)
+        acked += w->seen.done[i].err == 0;
+    uint64_t found = 0;
+    uint64_t at = 0;
+    do {
+        NEED(world_page(w, "r", STORE_AFTER, at, 100, &a) == 0);
+        found += a.count;
+        if (a.count) at = a.seqs[a.count - 1];
+    } while (a.more_after);
+    NEED(found == acked && acked > 1);
+    store_close(w->store);
+    w->store = NULL;
+}
+
+static void test_disk_full(void **state)
+{
+    struct world *w = *state;
+    pid_t child = fork();
+    if (child == 0) {
+        full_child(w);
+        _exit(0);
+    }
+    expect_child_ok(child);
+}
+
+/* Locks the database in another process until the pipe is closed. */
+static pid_t lock_in_child(const char *path, int *fd)
+{
+    int go[2];
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(go), 0);
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        sqlite3 *db;
+        close(go[1]);
+        NEED(sqlite3_open(path, &db) == SQLITE_OK);
+        NEED(sqlite3_busy_timeout(db, 5000) == SQLITE_OK);
+        NEED(sqlite3_exec(db, "BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS x(y);", NULL, NULL,
+                          NULL) == SQLITE_OK);
+        NEED(write(ready[1], "r", 1) == 1);
+        NEED(read(go[0], &byte, 1) == 0);
+        NEED(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL) == SQLITE_OK);
+        sqlite3_close(db);
+        _exit(0);
+    }
+    close(go[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    *fd = go[1];
+    return child;
+}
+
+static void test_locked(void **state)
+{
+    struct world *w = *state;
+    reopen(w);
+    world_fill(w, "r", 1, 3);
+    int fd;
+    pid_t child = lock_in_child(w->path, &fd);
+    assert_int_equal(world_add(w, "r", 4, SLICE_LIT("m")), 0);
+    world_wait_done(&w->seen, 4);
+    assert_int_equal(w->seen.done[3].err, ERR_STORE);
+    assert_false(store_healthy(w->store));
+    assert_int_equal(world_add(w, "r", 5, SLICE_LIT("m")), ERR_STORE);
+    close(fd);
+    expect_child_ok(child);
+    assert_true(world_wait_health(w->store, true));
+    assert_int_equal(world_add(w, "r", 6, SLICE_LIT("m")), 0);
+    world_wait_done(&w->seen, 5);
+    assert_int_equal(w->seen.done[4].err, 0);
+    struct answer a;
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
+    assert_int_equal(a.count, 4);
+    assert_int_equal(a.seqs[3], 6);
+}
+
+static void expect_no_open(const char *path, const char *why)
+{
+    char text[STORE_SQLITE_TEXT_MAX] = "";
+    struct store_sqlite_options sqlite = {.path = path, .busy_ms = 50};
+    struct store_options o = {0};
+    struct store *s = store_sqlite_open(&sqlite, &o, text);
+    assert_null(s);
+    if (!strstr(text, why)) print_message("got: %s\n", text);
+    assert_non_null(strstr(text, why));
+    assert_non_null(strstr(text, path));
+}
+
+static size_t read_all(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, out, size);
+    close(fd);
+    assert_true(n > 0);
+    return (size_t)n;
+}
+
+/* Opening fails with this text and leaves every byte of the file as it was. */
+static void expect_refused(const char *path, const char *why)
+{
+    enum { SIZE = 1 << 17 };
+    char *before = calloc(2, SIZE);
+    assert_non_null(before);
+    size_t n = read_all(path, before, SIZE);
+    expect_no_open(path, why);
+    assert_int_equal(read_all(path, before + SIZE, SIZE), n);
+    assert_memory_equal(before, before + SIZE, n);
+    free(before);
+}
+
+static void exec_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 100; i++)
+        fputs(text, f);
+    fclose(f);
+}
+
+static void test_strange_files(void **state)
+{
+    struct world *w = *state;
+    expect_no_open("/nonexistent/x.db", "directory does not exist");
+    expect_no_open("/tmp", "is a directory");
+    expect_no_open("/dev/null", "not a regular file");
+    write_file(w->path, "this is a diary, not a database\n");
+    expect_refused(w->path, "not an SQLite database");
+    unlink(w->path);
+    exec_sql(w->path, "CREATE TABLE somebody(elses); INSERT INTO somebody VALUES(1)");
+    expect_refused(w->path, "another program");
+    unlink(w->path);
+
+    reopen(w);
+    expect_no_open(w->path, "in use by another Parlor");
+    world_fill(w, "r", 1, 2);
+    store_close(w->store);
+    w->store = NULL;
+    exec_sql(w->path, "PRAGMA user_version=1000");
+    expect_refused(w->path, "newer Parlor (schema 1000");
+    exec_sql(w->path, "PRAGMA user_version=1");
+    int fd;
+    pid_t child = lock_in_child(w->path, &fd);
+    expect_no_open(w->path, "locked by another process");
+    close(fd);
+    expect_child_ok(child);
+    reopen(w);
+}
+
+static void test_no_permission(void **state)
+{
+    struct world *w = *state;
+    if (geteuid() != 0) skip();
+    write_file(w->path, "x");
+    assert_int_equal(chmod(w->path, 0600), 0);
+    assert_int_equal(chmod(w->dir, 0755), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char text[STORE_SQLITE_TEXT_MAX] = "";
+        char path[128];
+        struct store_sqlite_options sqlite = {.path = w->path};
+        struct store_options o = {0};
+        NEED(seteuid(65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+        NEED(!store_sqlite_open(&sqlite, &o, text));
+        NEED(strstr(text, "no permission to read and write it"));
+        snprintf(path, sizeof path, "%s/new.db", w->dir);
+        sqlite.path = path;
+        NEED(!store_sqlite_open(&sqlite, &o, text));
+        NEED(strstr(text, "no permission"));
+        NEED(access(path, F_OK) != 0);
+        _exit(0);
+    }
+    expect_child_ok(child);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_kill),          TEST(test_disk_full), TEST(test_strange_files),
+        TEST(test_no_permission), TEST(test_locked),    TEST(test_reopen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
