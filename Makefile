@@ -53,7 +53,7 @@ oracles := -ljansson # what tests compare Parlor's own parsers with
 B ?= build/$(MODE)
 sources := $(filter-out src/main.c,$(wildcard src/*.c src/*/*.c src/*/*/*.c))
 objects := $(sources:%.c=$(B)/%.o) $(B)/web_assets.o
-assets := $(filter-out %.test.js %.md,$(wildcard web/*.*))
+assets := $(filter-out %.test.js %.md,$(wildcard web/*.* web/api/v1/*.json))
 library := $(B)/libparlor.a
 server := $(B)/parlor
 

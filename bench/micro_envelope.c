@@ -3,9 +3,9 @@
  *
  * Build and run from the root of the project:
  *   gcc -std=gnu17 -D_GNU_SOURCE -Isrc -O2 bench/micro_envelope.c src/proto/envelope.c \
- *       src/proto/json.c src/proto/name.c src/proto/http.c src/base/buf.c src/base/err.c \
- *       src/base/check.c src/base/utf8.c -lhttp_parser -ljansson -o micro_envelope
- *   taskset -c 1 ./micro_envelope
+ *       src/proto/json.c src/proto/json_out.c src/proto/id.c src/proto/name.c src/proto/http.c \
+ *       src/base/buf.c src/base/err.c src/base/check.c src/base/utf8.c -lhttp_parser -ljansson -o
+ * micro_envelope taskset -c 1 ./micro_envelope
  *
  * Both sides read a client's frame, take `message` and `username` out of it, and write the frame
  * that goes to bare members. jansson is spared what it cannot do: lone surrogates, `data` as it was

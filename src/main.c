@@ -1,8 +1,11 @@
 /* Options in, parts wired together, signals. The only place that sees everything. */
+#include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -10,10 +13,13 @@
 #include "ops/config.h"
 #include "ops/log.h"
 #include "ops/version.h"
+#include "server/api_import.h"
 #include "server/server.h"
+#include "store/store_memory.h"
+#include "store/store_sqlite.h"
 
 enum { EXIT_OK = 0, EXIT_START_FAILED = 1, EXIT_USAGE = 2 };
-enum { DRAIN_POLL_MS = 10 };
+enum { DRAIN_POLL_MS = 10, DATA_PATH_MAX = 4096 };
 
 extern char **environ;
 
@@ -44,6 +50,37 @@ static unsigned core_count(void)
     return n > SERVER_WORKERS_MAX ? SERVER_WORKERS_MAX : (unsigned)n;
 }
 
+/* A plain name belongs into the directory that systemd made for the service, if it did. */
+static void data_path(const struct config *cf, char path[static DATA_PATH_MAX])
+{
+    const char *dir = getenv("STATE_DIRECTORY");
+    if (dir && dir[0] && !strchr(cf->data, '/'))
+        snprintf(path, DATA_PATH_MAX, "%s/%s", dir, cf->data);
+    else
+        snprintf(path, DATA_PATH_MAX, "%s", cf->data);
+}
+
+/* NULL after having logged why not. */
+static struct store *open_store(const struct config *cf, struct log *log,
+                                const struct store_options *options)
+{
+    char path[DATA_PATH_MAX];
+    char why[STORE_SQLITE_TEXT_MAX] = "not enough memory to start";
+    struct store *store;
+    data_path(cf, path);
+    if (strcmp(cf->data, CONFIG_DATA_MEMORY) == 0) {
+        store = store_memory_open(options);
+    } else {
+        const struct store_sqlite_options sqlite = {.path = path,
+                                                    .relaxed = cf->durability == CONFIG_RELAXED};
+        store = store_sqlite_open(&sqlite, options, why);
+        if (store) LOG(log, LOG_INFO, "store_opened", "history is kept", LOG_STR("file", path));
+    }
+    if (!store) LOG(log, LOG_ERROR, "store_failed", why, LOG_STR("file", path));
+    return store;
+}
+
+/* NULL after having logged why not. */
 static struct server *start(const struct config *cf, struct log *log,
                             struct server_address addresses[CONFIG_LISTEN_MAX])
 {
@@ -69,8 +106,21 @@ static struct server *start(const struct config *cf, struct log *log,
         .origin_count = cf->origin_count,
         .compression = cf->compression,
         .echo = cf->echo,
+        .api_key = cf->api_key[0] ? cf->api_key : NULL,
+        .strict = cf->durability == CONFIG_STRICT,
+        .memory_budget_bytes = cf->memory_budget_bytes,
+        .keep_events = cf->keep_messages,
+        .keep_age_ms = (uint64_t)cf->keep_age_s * 1000,
     };
-    return server_start(&options);
+    struct server *server = server_new(&options);
+    if (!server) return NULL;
+    struct store_options store_options = {
+        .keep = {(uint64_t)cf->keep_age_s * 1000, cf->keep_messages, cf->keep_bytes}};
+    server_store_options(server, &store_options);
+    struct store *store = open_store(cf, log, &store_options);
+    if (store && server_start(server, store) == 0) return server;
+    server_free(server);
+    return NULL;
 }
 
 /* Waits at most ms for one of the signals, and lets the log say what it held back. */
@@ -121,6 +171,52 @@ static int serve(const struct config *cf)
     return server ? EXIT_OK : EXIT_START_FAILED;
 }
 
+/* Prints what happened; false if it did not work. */
+static bool import_from(struct api_import *import, struct store *store, FILE *in)
+{
+    char why[API_IMPORT_TEXT_MAX];
+    struct api_import_sum sum;
+    if (api_import_run(import, store, in, &sum, why) != 0) {
+        fprintf(stderr, "parlor: import: %s\n", why);
+        return false;
+    }
+    printf("parlor: imported; rooms: %" PRIu64 ", events: %" PRIu64 "\n", sum.rooms, sum.events);
+    return true;
+}
+
+static int import(const struct config *cf)
+{
+    bool done = false;
+    struct store_options options = {.keep = {0, 0, 0}}; /* a server that starts on it will trim */
+    struct store *store = NULL;
+    struct api_import *import = NULL;
+    struct log *log = NULL;
+    bool standard_input = strcmp(cf->import_file, "-") == 0;
+    FILE *in = standard_input ? stdin : fopen(cf->import_file, "re");
+    if (!in) {
+        fprintf(stderr, "parlor: import: %s: %s\n", cf->import_file, strerror(errno));
+        return EXIT_START_FAILED;
+    }
+    if (strcmp(cf->data, CONFIG_DATA_MEMORY) == 0) {
+        fprintf(stderr, "parlor: import: --data " CONFIG_DATA_MEMORY " would keep nothing\n");
+        goto out;
+    }
+    log = log_new(cf->log_format, LOG_WARN, STDERR_FILENO);
+    import = api_import_new(&options);
+    if (!log || !import) {
+        fprintf(stderr, "parlor: not enough memory to start\n");
+        goto out;
+    }
+    store = open_store(cf, log, &options);
+    if (store) done = import_from(import, store, in);
+out:
+    store_close(store);
+    api_import_free(import);
+    if (log) log_free(log);
+    if (!standard_input) fclose(in);
+    return done ? EXIT_OK : EXIT_START_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     struct config cf;
@@ -129,6 +225,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "parlor: %s\n", error);
         return EXIT_USAGE;
     }
+    config_hide_secrets(argv);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is a full disk, not an end */
     int status = EXIT_OK;
     switch (cf.action) {
     case CONFIG_HELP:
@@ -142,6 +240,9 @@ int main(int argc, char **argv)
         break;
     case CONFIG_PRINT:
         config_print(&cf, stdout);
+        break;
+    case CONFIG_IMPORT:
+        status = import(&cf);
         break;
     case CONFIG_RUN:
         status = serve(&cf);

@@ -7,7 +7,7 @@ submake = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 run_unit = $(submake) MODE=$(1) unit-bins && tools/run-unit $(1)
 run_e2e = $(submake) MODE=$(1) build && tools/run-e2e $(1)
 
-.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e fuzz lint format
+.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash fuzz lint format
 run:
 	@tools/install-deps build
 	@$(submake) MODE=release build
@@ -37,6 +37,14 @@ test-tsan:
 test-e2e:
 	@$(call run_e2e,release)
 
+# The crash test alone, with more kills than `make test` has time for.
+test-crash: export CRASH_ROUNDS ?= 100
+test-crash:
+	@tools/install-deps build test
+	@$(submake) MODE=release build
+	@tools/run-e2e release crash.test.js
+	@grep -ho 'crash total: .*' build/results/e2e-release.log
+
 test-fuzz:
 	@$(submake) MODE=fuzz CC=clang fuzz-bins
 	@tools/run-fuzz replay
@@ -61,6 +69,7 @@ help:
 	@echo '  test-tsan       unit and end-to-end tests under ThreadSanitizer'
 	@echo '  test-fuzz       replay of the fuzz corpora'
 	@echo '  test-e2e        end-to-end tests against the release build'
+	@echo 'make test-crash   kill -9 under load 100 times (CRASH_ROUNDS), then count what was lost: nothing'
 	@echo 'make build        build/parlor; MODE=debug, asan or tsan: build/<mode>/parlor'
 	@echo 'make fuzz T=60    search with every fuzz target, T seconds each'
 	@echo 'make lint         format, static analysis, architecture, limits; both compilers'

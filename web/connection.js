@@ -13,7 +13,7 @@
 //   5. A person, a returning network or a tab brought to the front may shorten a wait.
 //
 // A browser does not tell why a handshake failed, nor does it show protocol pings; a silent dead peer
-// is found by the caller, who misses the echo of a message and calls suspect().
+// is found by the caller, who misses the answer to a request and calls suspect().
 
 const CONNECT_TIMEOUT_MS = 15000;
 const STABLE_AFTER_MS = 10000;
@@ -44,19 +44,22 @@ export function retryDelayMs(code, attempt, random = Math.random) {
 
 export class Connection {
   #url;
+  #protocol;
   #onState;
   #onText;
   #socket = null;
   #timer = 0;
   #attempt = 0;
   #openedAtMs = 0;
+  #pacedMs = 0;
   #stopped = true;
   #listeners = null;
 
-  // onState({name, ...}): connecting | connected | waiting {untilMs, code, reason, offline} |
-  // refused {code, reason} | closed. onText(string): one text frame.
-  constructor(url, { onState, onText }) {
+  // url(): the address, asked for before every attempt. onState({name, ...}): connecting | connected |
+  // waiting {untilMs, code, reason, offline} | refused {code, reason} | closed. onText(string): a frame.
+  constructor({ url, protocol, onState, onText }) {
     this.#url = url;
+    this.#protocol = protocol;
     this.#onState = onState;
     this.#onText = onText;
   }
@@ -87,6 +90,11 @@ export class Connection {
     else if (!this.#socket) this.#open();
   }
 
+  // The server says how long to stay away after the close that follows: it spreads its clients itself.
+  paceNext(delayMs) {
+    this.#pacedMs = Math.min(delayMs, BUSY.capMs);
+  }
+
   // The caller has reason to think the peer is gone although no close has come.
   suspect(reason) {
     if (this.#socket) this.#lost(1006, reason);
@@ -113,9 +121,10 @@ export class Connection {
   #open() {
     clearTimeout(this.#timer);
     this.#onState({ name: 'connecting' });
-    const socket = new WebSocket(this.#url);
+    const socket = new WebSocket(this.#url(), this.#protocol);
     this.#socket = socket;
     this.#openedAtMs = 0;
+    this.#pacedMs = 0;
     const current = (handler) => (event) => socket === this.#socket && handler(event);
     socket.onopen = current(() => {
       clearTimeout(this.#timer);
@@ -149,7 +158,7 @@ export class Connection {
     }
     this.#drop();
     if (lasted) this.#attempt = 0;
-    this.#wait(retryDelayMs(code, this.#attempt), { code, reason });
+    this.#wait(this.#pacedMs * (1 + 0.1 * Math.random()) || retryDelayMs(code, this.#attempt), { code, reason });
     this.#attempt += 1;
   }
 

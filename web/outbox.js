@@ -1,102 +1,91 @@
-// What this tab has said and has not seen come back.
+// What this tab has said and the server has not acknowledged. Pure.
 //
-// The server confirms a message by delivering it to its sender like to everyone else, and refuses it
-// with a frame that does not name the message. So which one was refused has to be worked out, from two
-// facts: the server handles the frames of a connection in order, and it answers each with exactly one
-// of the two.
-//   1. As many open refusals as messages in flight: all of those were refused.
-//   2. An echo of n: what was sent before n and is still in flight was refused, oldest refusal first.
-// Nothing is guessed beyond that. What stays undecided when the connection ends is `failed` with an
-// unknown fate, and only the person can tell whether to send it again.
+// Every entry has a nonce, which the server remembers for five minutes, so an entry whose fate is
+// unknown is simply sent again: if it had arrived, the first ack comes back. Beyond those minutes two
+// things are still certain: what came back to us did arrive, and what is missing after a resume without
+// a hole did not. Only where neither is known does a person have to decide.
 //
-// States of an entry: waiting (never left the page) -> sent (in flight) -> gone, or failed.
-// An entry is only ever removed by its echo or by the caller.
+// States of an entry: waiting (for a connection) -> sent (no answer yet) -> gone with its ack, or failed.
+// `echoId`: it came back as this message of the room, and stands there; its ack is still to come.
+
+const NONCE_SAFE_MS = 4 * 60 * 1000;
+const UNKNOWN = 'The connection was lost, and it may or may not have arrived.';
+
+function newNonce() {
+  const words = globalThis.crypto.getRandomValues(new Uint32Array(4)); // randomUUID() needs https
+  return Array.from(words, (word) => word.toString(36)).join('-');
+}
 
 export class Outbox {
-  #entries = new Map(); // n -> entry; insertion order is the order of sending
-  #refusals = [];
-  #lastN = 0;
-
-  add(text) {
-    const entry = { n: ++this.#lastN, text, state: 'waiting', sentAtMs: 0 };
-    this.#entries.set(entry.n, entry);
-    return entry;
-  }
+  #entries = new Map(); // nonce -> entry; insertion order is the order of saying
 
   get size() {
     return this.#entries.size;
   }
 
-  texts() {
-    return Array.from(this.#entries.values(), (entry) => entry.text);
+  all() {
+    return [...this.#entries.values()];
   }
 
-  #inState(state) {
-    return [...this.#entries.values()].filter((entry) => entry.state === state);
+  get(nonce) {
+    return this.#entries.get(nonce);
   }
 
-  waiting() {
-    return this.#inState('waiting');
+  add({ text, replyTo = null, nowMs }) {
+    const entry = {
+      nonce: newNonce(), text, replyTo, ts: nowMs, state: 'waiting', sentAtMs: 0, echoId: null, reason: '',
+    };
+    this.#entries.set(entry.nonce, entry);
+    return entry;
   }
 
-  inFlight() {
-    return this.#inState('sent');
+  remove(nonce) {
+    this.#entries.delete(nonce);
   }
 
   markSent(entry, nowMs) {
     entry.state = 'sent';
-    entry.sentAtMs = nowMs;
+    entry.sentAtMs ||= nowMs; // the first time counts: from then on the server may know the nonce
   }
 
-  remove(n) {
-    this.#entries.delete(n);
-  }
-
-  // An echo. The text must match as well: our client id is known to the whole room, and a stranger
-  // who replays it must not be able to speak in our place.
-  // Returns {entry, refused}, or null where the message is not one of ours.
-  confirm(n, text) {
-    const entry = this.#entries.get(n);
-    if (!entry || entry.state === 'waiting' || entry.text !== text) return null;
-    this.#entries.delete(n);
-    const refused = [];
-    if (entry.state === 'sent') {
-      for (const older of this.inFlight()) {
-        if (older.n > n || this.#refusals.length === 0) break;
-        refused.push(this.#fail(older, this.#refusals.shift()));
-      }
-    }
-    return { entry, refused: refused.concat(this.#settle()) };
-  }
-
-  // A refusal. Returns the entries now known to be refused, each with its `reason`.
-  refuse(reason) {
-    if (this.inFlight().length > this.#refusals.length) this.#refusals.push(reason);
-    return this.#settle();
-  }
-
-  // The connection ended: what was in flight may or may not have arrived.
-  connectionLost() {
-    this.#refusals = [];
-    return this.inFlight().map((entry) => this.#fail(entry, ''));
-  }
-
-  // There will be no connection: what was waiting for one has failed as well.
-  giveUp() {
-    return this.waiting().map((entry) => this.#fail(entry, 'Not sent: there is no connection'));
-  }
-
-  #fail(entry, reason) {
-    entry.state = 'failed';
-    entry.reason = reason;
+  // A message of the room: returns the entry that it is, or null. The text must match as well, since
+  // a nonce is public once its message is.
+  echo(message) {
+    const entry = message.nonce === null ? null : this.#entries.get(message.nonce);
+    if (!entry || entry.state === 'waiting' || entry.text !== message.text) return null;
+    entry.echoId = message.id;
+    if (entry.state === 'failed') this.remove(entry.nonce); // given up too early
     return entry;
   }
 
-  #settle() {
-    const open = this.inFlight();
-    if (open.length === 0 || open.length !== this.#refusals.length) return [];
-    const reasons = this.#refusals;
-    this.#refusals = [];
-    return open.map((entry, i) => this.#fail(entry, reasons[i]));
+  fail(entry, reason) {
+    entry.state = 'failed';
+    entry.reason = reason;
+  }
+
+  retry(entry) {
+    entry.state = 'waiting';
+    entry.reason = '';
+  }
+
+  // We are back, and have seen what was missed; whole: without a hole. Returns what is to be sent now.
+  resume({ nowMs, whole }) {
+    for (const entry of this.all()) {
+      if (entry.state !== 'sent') continue;
+      const safe = nowMs - entry.sentAtMs < NONCE_SAFE_MS || (whole && entry.echoId === null);
+      if (safe) entry.state = 'waiting';
+      else if (entry.echoId !== null) this.remove(entry.nonce);
+      else this.fail(entry, UNKNOWN);
+    }
+    return this.all().filter((entry) => entry.state === 'waiting');
+  }
+
+  // There will be no connection.
+  giveUp() {
+    for (const entry of this.all()) {
+      if (entry.echoId !== null) this.remove(entry.nonce);
+      else if (entry.state === 'sent') this.fail(entry, UNKNOWN);
+      else if (entry.state === 'waiting') this.fail(entry, 'There is no connection.');
+    }
   }
 }

@@ -1,297 +1,280 @@
-// The log of messages as people see it. The only module that builds the conversation's DOM.
+// The log on the screen. It is given rows (rows.js) and makes the document agree with them.
 //
 // Invariants
-//   1. Order: what the server confirmed stands in the server's order; what is still in flight stands
-//      after it and takes its place when its echo comes. A failed message stays where it failed.
-//   2. The document is bounded: past LOG_MAX rows the oldest go, and a note says so. Messages that
-//      have not arrived are never dropped this way.
-//   3. The reader's position is theirs: the log follows new messages only while its end is in view.
-//   4. No layout is read while messages arrive. Whether the end is in view is kept by the scroll
-//      event, and one scroll per frame follows, so a room of hundreds of messages a second stays usable.
+//   1. A row keeps its node. A node is created, patched or moved only where its row demands it, since
+//      a screen reader announces what is inserted, and focus and selection live in nodes.
+//   2. The reader's place is theirs: at the end the log follows; anywhere else the message that is first
+//      in view stays where it is, whatever is added or taken away above it. The browser's own scroll
+//      anchoring is off (app.css): Safari has none, and two of them would fight.
+//   3. What arrives in bulk (history) is not announced.
 //
-// For screen readers the log is a live region that announces additions only. Each article begins with
-// who says it; where a group of messages shows the name once, it is still there unseen.
+// Clicks on anything with data-act go to onAction(act, row, element).
 
-import { dayKey, dayLabel, fullTimeOf, initialOf, linkedText, timeOf, toneOf } from './text.js';
+import { buildArticle, patchArticle } from './article.js';
+import { button, element } from './dom.js';
+import { dayLabel } from './text.js';
 
-const LOG_MAX = 500;
-const GROUP_MS = 5 * 60 * 1000;
 const END_SLACK_PX = 40;
-const LONG_CHARS = 1800;
-const LONG_LINES = 20;
+const TOP_SLACK_PX = 600; // older messages are fetched before the reader hits the top
+const HUSH_MS = 800;
+const FLASH_MS = 2000;
 
-function element(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
+const line = (className, ...children) => element('p', className, ...children);
+const number = new Intl.NumberFormat();
+
+const makers = {
+  message: buildArticle,
+  day: (row) => line('separator', element('span', '', dayLabel(row.ts))),
+  unread: () => line('separator unread', element('span', '', 'New messages')),
+  gap: (row) => gapLine(row),
+  top: (row) => topLine(row),
+};
+
+function gapLine({ from, to, loading }) {
+  const count = to - from + 1;
+  const words = count === 1 ? '1 message is not loaded' : `Up to ${number.format(count)} messages are not loaded`;
+  if (loading) return line('notice gap', element('span', '', `${words}. Loading…`));
+  return line('notice gap', element('span', '', words), ' ', button('load-gap', 'small', 'Load'));
 }
 
-function button(label, onClick) {
-  const node = element('button', 'small', label);
-  node.type = 'button';
-  node.addEventListener('click', onClick);
-  return node;
+function topLine({ older }) {
+  switch (older) {
+    case 'start': return line('notice', element('span', '', 'The conversation begins here.'));
+    case 'loading': return line('notice', element('span', '', 'Loading older messages…'));
+    case 'full': return line('notice', element('span', '', 'This is as far back as the page can show at once.'));
+    case 'failed':
+      return line('notice', element('span', '', 'Older messages could not be loaded.'), ' ',
+        button('load-older', 'small', 'Try again'));
+    default: return line('notice', button('load-older', 'small', 'Load older messages'));
+  }
 }
 
-const isMessage = (node) => node?.tagName === 'ARTICLE';
+function sameRow(a, b) {
+  for (const key in b) if (a[key] !== b[key]) return false;
+  return true;
+}
 
 export class LogView {
   #log;
   #empty;
   #jump;
-  #facts = new WeakMap(); // article -> {username, ts, own}
-  #inFlight = new Map(); // n -> own article not yet confirmed or given up
-  #ids = new Set(); // ids shown, to drop what comes twice
-  #lastDay = '';
+  #handlers;
+  #shown = new Map(); // key -> {node, row}
+  #rowOf = new WeakMap(); // node -> row
   #atEnd = true;
   #top = 0;
   #height = 0;
-  #scrollPlanned = false;
-  #below = 0;
-  #unreadLine = null;
+  #hushTimer = 0;
 
-  constructor({ log, empty, jump }) {
+  // handlers: onAction(act, row, element), onNearTop(), onEnd(): the reader came to the end.
+  constructor({ log, empty, jump, handlers }) {
     this.#log = log;
     this.#empty = empty;
     this.#jump = jump;
+    this.#handlers = handlers;
     log.addEventListener('scroll', () => this.#onScroll(), { passive: true });
+    log.addEventListener('click', (event) => this.#onClick(event));
+    log.addEventListener('keydown', (event) => this.#onKey(event));
     jump.addEventListener('click', () => this.scrollToEnd());
     // The keyboard of a phone, a growing composer: the end stays in view where it was.
     new ResizeObserver(() => {
       this.#height = log.clientHeight;
-      this.#follow();
+      if (this.#atEnd) this.#toEnd();
     }).observe(log);
   }
 
-  clear() {
-    this.#log.replaceChildren(this.#empty);
-    this.#empty.hidden = false;
-    this.#inFlight.clear();
-    this.#ids.clear();
-    this.#lastDay = '';
-    this.#unreadLine = null;
-    this.scrollToEnd();
+  get atEnd() {
+    return this.#atEnd;
   }
 
-  // A message of the room. Returns false where it was shown before.
-  addMessage(message) {
-    if (!this.#remember(message.id)) return false;
-    const article = this.#article({ ...message, own: false });
-    article.dataset.id = message.id ?? '';
-    this.#place(article, message.ts);
-    if (!this.#atEnd) {
-      this.#below += 1;
-      this.#showJump();
-    }
-    return true;
+  // Whether the reader is, or is about to be, at the top.
+  get nearTop() {
+    return this.#log.scrollTop < TOP_SLACK_PX;
   }
 
-  // A message of ours, shown before the server has confirmed it.
-  addPending({ n, text, username, ts }) {
-    const article = this.#article({ text, username, ts, own: true });
-    article.classList.add('pending');
-    this.#inFlight.set(n, article);
-    this.#insert(article, null);
-    this.scrollToEnd();
+  rowOf(node) {
+    return this.#rowOf.get(node) ?? null;
   }
 
-  // The echo of n: the server's facts replace ours.
-  confirm(n, message) {
-    const article = this.#inFlight.get(n);
-    if (!article) return;
-    if (!this.#remember(message.id)) return this.discard(n);
-    this.#inFlight.delete(n);
-    article.classList.remove('pending', 'failed');
-    article.querySelector('.delivery')?.remove();
-    article.dataset.id = message.id ?? '';
-    this.#facts.set(article, { username: message.username, ts: message.ts, own: true });
-    this.#sign(article, message.username, message.ts);
-    this.#place(article, message.ts);
+  articleOf(id) {
+    return this.#log.querySelector(`article[data-id="${CSS.escape(id)}"]`);
   }
 
-  // n did not arrive, or nobody knows. actions: [[label, onClick]].
-  fail(n, reason, actions) {
-    const article = this.#inFlight.get(n);
-    if (!article) return;
-    article.classList.remove('pending');
-    article.classList.add('failed');
-    article.querySelector('.delivery')?.remove();
-    const buttons = actions.map(([label, onClick]) => button(label, onClick));
-    article.append(element('div', 'delivery', element('span', '', reason), ...buttons));
-    this.#follow();
-  }
-
-  discard(n) {
-    const article = this.#inFlight.get(n);
-    this.#inFlight.delete(n);
-    if (!article) return;
-    const next = article.nextElementSibling;
-    article.remove();
-    this.#group(next);
-  }
-
-  // A line of the page itself, not of a person.
-  notice(text, kind = '') {
-    this.#insert(element('p', `notice ${kind}`, element('span', '', text)), this.#firstPending());
-    this.#trim();
-    this.#follow();
-  }
-
-  // What follows came while nobody was looking.
-  markUnread() {
-    this.#unreadLine?.remove();
-    this.#unreadLine = element('p', 'separator unread', element('span', '', 'New'));
-    this.#insert(this.#unreadLine, this.#firstPending());
+  // empty: the words for a log without rows; hush: this is bulk, not news; unread: for the button.
+  render(rows, { hush, unread, empty }) {
+    if (hush) this.#hush();
+    const anchor = this.#atEnd ? null : this.#anchor();
+    this.#reconcile(rows);
+    this.#empty.hidden = rows.length > 0 || !empty;
+    if (anchor) this.#restore(anchor);
+    else this.#toEnd();
+    this.#showJump(unread);
   }
 
   scrollToEnd() {
-    this.#atEnd = true;
-    this.#showJump();
-    this.#follow();
+    this.#setAtEnd(true);
+    this.#toEnd();
   }
 
-  #remember(id) {
-    if (id === null) return true;
-    if (this.#ids.has(id)) return false;
-    this.#ids.add(id);
-    // Sets keep insertion order. Twice what is shown is enough to know a repeat.
-    if (this.#ids.size > 2 * LOG_MAX) this.#ids.delete(this.#ids.values().next().value);
-    return true;
+  // Brings a message into view and shows which one it is.
+  reveal(id) {
+    const article = this.articleOf(id);
+    if (!article) return;
+    this.#setAtEnd(false);
+    article.scrollIntoView({ block: 'center' });
+    this.#top = this.#log.scrollTop;
+    article.focus({ preventScroll: true });
+    article.classList.add('flash');
+    setTimeout(() => article.classList.remove('flash'), FLASH_MS);
   }
 
-  #article({ text, username, ts, own }) {
-    const body = element('div', 'text', linkedText(text));
-    body.dir = 'auto';
-    const article = element(
-      'article', own ? 'own' : '',
-      element('span', 'avatar'),
-      element('p', 'meta', element('b', 'author'), element('time', '')),
-      element('div', 'bubble', body),
-    );
-    article.firstChild.setAttribute('aria-hidden', 'true');
-    if (text.length > LONG_CHARS || text.split('\n', LONG_LINES + 1).length > LONG_LINES) this.#fold(body);
-    this.#facts.set(article, { username, ts, own });
-    this.#sign(article, username, ts);
-    return article;
-  }
-
-  #fold(body) {
-    body.classList.add('folded');
-    const more = button('Show all', () => {
-      body.classList.remove('folded');
-      more.remove();
-    });
-    body.after(more);
-  }
-
-  #sign(article, username, ts) {
-    article.style.setProperty('--tone', toneOf(username));
-    article.querySelector('.avatar').textContent = initialOf(username);
-    const author = element('bdi', '', username);
-    const you = this.#facts.get(article).own ? [element('span', 'you', ' (you)')] : [];
-    article.querySelector('.author').replaceChildren(author, ...you, element('span', 'unseen', ': '));
-    const time = article.querySelector('time');
-    time.dateTime = new Date(ts).toISOString();
-    time.title = fullTimeOf(ts);
-    time.textContent = timeOf(ts);
-  }
-
-  // Puts a confirmed message at the end of the confirmed ones, after a line for its day.
-  #place(article, ts) {
-    const before = this.#firstPending();
-    const next = article.nextElementSibling;
-    const inPlace = article.isConnected && next === before;
-    const day = dayKey(ts);
-    if (day !== this.#lastDay) {
-      this.#lastDay = day;
-      const line = element('p', 'separator', element('span', '', dayLabel(ts)));
-      this.#insert(line, inPlace ? article : before);
-    }
-    // A node is moved only where it must be: moving makes screen readers say it again.
-    if (inPlace) this.#group(article);
-    else this.#insert(article, before);
-    this.#group(next);
-    this.#trim();
-    this.#follow();
-  }
-
-  #firstPending() {
-    for (const article of this.#inFlight.values()) {
-      if (article.classList.contains('pending')) return article;
-    }
-    return null;
-  }
-
-  #insert(node, before) {
-    this.#empty.hidden = this.#empty.hidden || isMessage(node);
-    this.#log.insertBefore(node, before);
-    if (isMessage(node)) this.#group(node);
-    this.#group(node.nextElementSibling);
-  }
-
-  // Messages of one author in quick succession show name and initial once.
-  #group(node) {
-    if (!isMessage(node)) return;
-    const mine = this.#facts.get(node);
-    const above = this.#facts.get(node.previousElementSibling);
-    const joined =
-      above !== undefined && above.username === mine.username && above.own === mine.own &&
-      Math.abs(mine.ts - above.ts) < GROUP_MS;
-    node.classList.toggle('start', !joined);
-  }
-
-  #trim() {
-    let excess = this.#log.childElementCount - LOG_MAX;
-    if (excess <= 0) return;
-    const steady = this.#atEnd || CSS.supports('overflow-anchor', 'auto');
-    const heightBefore = steady ? 0 : this.#log.scrollHeight;
-    let node = this.#log.firstElementChild;
-    while (node && excess > 0) {
-      const next = node.nextElementSibling;
-      if (!node.matches('.empty, .trimmed, .pending, .failed')) {
-        node.remove();
-        excess -= 1;
+  // Marks in the text of all messages; match: see search.js, or null. Only where the browser can do so
+  // without changing the document.
+  highlight(match) {
+    if (!CSS.highlights) return;
+    CSS.highlights.delete('search');
+    if (!match) return;
+    const ranges = [];
+    for (const body of this.#log.querySelectorAll('article[data-id] .text')) {
+      if (!match.test(body.textContent)) continue;
+      const walker = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
+      while (walker.nextNode()) {
+        for (const [from, to] of match.ranges(walker.currentNode.data)) {
+          const range = new Range();
+          range.setStart(walker.currentNode, from);
+          range.setEnd(walker.currentNode, to);
+          ranges.push(range);
+        }
       }
-      node = next;
     }
-    this.#group(node);
-    if (!this.#log.querySelector('.trimmed')) {
-      const words = 'Only the newest messages are kept on this page. Older ones were removed.';
-      this.#log.prepend(element('p', 'notice trimmed', element('span', '', words)));
+    CSS.highlights.set('search', new Highlight(...ranges));
+  }
+
+  #reconcile(rows) {
+    const before = this.#shown;
+    this.#shown = new Map();
+    for (const row of rows) {
+      this.#shown.set(row.key, this.#shownFor(row, before.get(row.key)));
+      before.delete(row.key);
     }
-    if (!steady) this.#log.scrollTop -= heightBefore - this.#log.scrollHeight;
+    for (const { node } of before.values()) node.remove();
+    let next = this.#empty.nextElementSibling;
+    for (const { node } of this.#shown.values()) {
+      if (node === next) next = next.nextElementSibling;
+      else this.#log.insertBefore(node, next);
+    }
+  }
+
+  #shownFor(row, old) {
+    if (old && sameRow(old.row, row)) return old;
+    let node = old?.node;
+    if (node && row.kind === 'message') {
+      patchArticle(node, row, old.row);
+    } else {
+      const made = makers[row.kind](row);
+      node?.replaceWith(made);
+      node = made;
+    }
+    this.#rowOf.set(node, row);
+    return { node, row };
+  }
+
+  #hush() {
+    this.#log.setAttribute('aria-live', 'off');
+    clearTimeout(this.#hushTimer);
+    this.#hushTimer = setTimeout(() => this.#log.setAttribute('aria-live', 'polite'), HUSH_MS);
+  }
+
+  // The first rows in view and where they are. Several, since the first may be taken away.
+  #anchor() {
+    const { children, scrollTop } = this.#log;
+    let low = 0;
+    for (let high = children.length; low < high;) {
+      const middle = (low + high) >> 1;
+      const node = children[middle];
+      if (node.hidden || node.offsetTop + node.offsetHeight <= scrollTop) low = middle + 1;
+      else high = middle;
+    }
+    return Array.from({ length: Math.min(8, children.length - low) }, (_, i) => children[low + i])
+      .filter((node) => node.tagName === 'ARTICLE')
+      .map((node) => ({ node, top: node.offsetTop }));
+  }
+
+  #restore(anchor) {
+    const kept = anchor.find(({ node }) => node.isConnected);
+    if (kept && kept.node.offsetTop !== kept.top) this.#log.scrollTop += kept.node.offsetTop - kept.top;
+    this.#top = this.#log.scrollTop;
+  }
+
+  #toEnd() {
+    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#top = this.#log.scrollTop;
   }
 
   // Only a move upwards leaves the end. Growth alone does not, however far the end has run ahead of
-  // us, nor a log that just became smaller (#height is as of the observer, which follows). While we
-  // follow, the browser is told not to move the content by itself.
+  // us, nor a log that just became smaller (#height is as of the observer, which follows).
   #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
-    const wasAtEnd = this.#atEnd;
-    if (scrollHeight - scrollTop - clientHeight <= END_SLACK_PX) this.#atEnd = true;
-    else if (scrollTop < this.#top && clientHeight === this.#height) this.#atEnd = false;
+    if (scrollHeight - scrollTop - clientHeight <= END_SLACK_PX) this.#setAtEnd(true);
+    else if (scrollTop < this.#top && clientHeight === this.#height) this.#setAtEnd(false);
     this.#top = scrollTop;
-    if (this.#atEnd !== wasAtEnd) this.#showJump();
+    if (this.nearTop) this.#handlers.onNearTop();
   }
 
-  #showJump() {
+  #setAtEnd(yes) {
+    if (yes === this.#atEnd) return;
+    this.#atEnd = yes;
+    this.#showJump(0);
+    if (yes) this.#handlers.onEnd();
+  }
+
+  #showJump(unread) {
     this.#jump.hidden = this.#atEnd;
-    this.#log.style.overflowAnchor = this.#atEnd ? 'none' : '';
-    if (this.#atEnd) this.#below = 0;
-    const words = this.#below === 1 ? '1 new message' : `${this.#below} new messages`;
-    this.#jump.textContent = this.#below > 0 ? words : 'Back to the newest';
-    this.#jump.classList.toggle('fresh', this.#below > 0);
+    const words = unread === 1 ? '1 new message' : `${number.format(unread)} new messages`;
+    this.#jump.textContent = unread > 0 ? words : 'Back to the newest';
+    this.#jump.classList.toggle('fresh', unread > 0);
   }
 
-  #follow() {
-    if (!this.#atEnd || this.#scrollPlanned) return;
-    this.#scrollPlanned = true;
-    requestAnimationFrame(() => {
-      this.#scrollPlanned = false;
-      if (!this.#atEnd) return;
-      this.#log.scrollTop = this.#log.scrollHeight;
-      this.#top = this.#log.scrollTop;
-    });
+  #onClick(event) {
+    const acting = event.target.closest('[data-act]');
+    if (!acting) return;
+    if (acting.dataset.act === 'unfold') {
+      acting.parentElement.querySelector('.folded').classList.remove('folded');
+      acting.remove();
+      return;
+    }
+    let node = acting;
+    while (node.parentElement !== this.#log) node = node.parentElement;
+    this.#handlers.onAction(acting.dataset.act, this.rowOf(node), acting);
+  }
+
+  // Up and Down walk the messages; Enter, and the key for menus, open what can be done with one.
+  #onKey(event) {
+    const { target, key } = event;
+    const article = target.closest('article');
+    if (key === 'ArrowUp' || key === 'ArrowDown') {
+      const to = article ? this.#beside(article, key) : this.#lastInView();
+      if (to) {
+        event.preventDefault();
+        to.focus({ preventScroll: true });
+        to.scrollIntoView({ block: 'nearest' });
+      }
+    } else if (target === article && article && (key === 'Enter' || key === 'ContextMenu')) {
+      event.preventDefault();
+      this.#handlers.onAction('menu', this.rowOf(article), article);
+    }
+  }
+
+  #beside(article, key) {
+    const step = key === 'ArrowUp' ? 'previousElementSibling' : 'nextElementSibling';
+    let node = article[step];
+    while (node && node.tagName !== 'ARTICLE') node = node[step];
+    return node;
+  }
+
+  #lastInView() {
+    const { scrollTop, clientHeight } = this.#log;
+    const articles = [...this.#log.querySelectorAll('article')];
+    return articles.findLast((node) => node.offsetTop + Math.min(node.offsetHeight, 40) <= scrollTop + clientHeight);
   }
 }

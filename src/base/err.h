@@ -39,9 +39,36 @@
     X(ERR_ABUSE, "abuse", 429, 1008, "refused input over and over")                                \
     X(ERR_NO_PONG, "no_pong", 408, 4201, "no sign of life, come back")                             \
     X(ERR_TOO_SLOW, "too_slow", 408, 4202, "too slow, come back and resume")                       \
+    X(ERR_MISSED_MORE, "too_slow", 408, 4202, "you missed more, come back with your newest id")    \
     X(ERR_CONFIG, "bad_config", 500, 1011, "the configuration is not valid")                       \
     X(ERR_STORE, "unavailable", 503, 1013, "messages cannot be stored right now, try again soon")  \
-    X(ERR_STORE_ORDER, "conflict", 409, 1011, "the room's log does not continue like this")
+    X(ERR_STORE_ORDER, "conflict", 409, 1011, "the room's log does not continue like this")        \
+    X(ERR_UNKNOWN_TYPE, "unknown_type", 400, 1008, "no frame of this type is known")               \
+    X(ERR_BAD_REF, "bad_ref", 400, 1008,                                                           \
+      "\"ref\" has to be a string or number of at most 64 bytes")                                  \
+    X(ERR_BAD_ID, "bad_id", 400, 1008, "this is not the id of a message")                          \
+    X(ERR_BAD_FIELD, "bad_field", 400, 1008, "a field is of the wrong kind or size")               \
+    X(ERR_NO_MESSAGE, "no_message", 404, 1008, "there is no such message in the room")             \
+    X(ERR_FORBIDDEN, "forbidden", 403, 4003, "this is not yours to change")                        \
+    X(ERR_NOT_JOINED, "not_joined", 409, 1008, "join the room first")                              \
+    X(ERR_JOINED, "already_joined", 409, 1008, "this connection is in the room already")           \
+    X(ERR_TOO_MANY_ROOMS, "too_many_rooms", 429, 1008, "one connection cannot be in more rooms")   \
+    X(ERR_UNAUTHORIZED, "unauthorized", 401, 4001, "sign in first")                                \
+    X(ERR_AUTH_OFF, "auth_off", 400, 1008, "this server does not check who you are")               \
+    X(ERR_API_OFF, "not_found", 404, 1008,                                                         \
+      "the HTTP API is off; the option --api-key-file FILE switches it on")                        \
+    X(ERR_API_KEY, "unauthorized", 401, 4001, "the API wants its key: Authorization: Bearer KEY")  \
+    X(ERR_NO_ROOM, "not_found", 404, 1008, "nothing was said in this room, and nobody is there")   \
+    X(ERR_LENGTH_REQUIRED, "length_required", 411, 1008,                                           \
+      "a body with Content-Length is needed; chunked ones are not accepted")                       \
+    X(ERR_BODY_TOO_LARGE, "body_too_large", 413, 1009, "the request body is too large")            \
+    X(ERR_MEDIA_TYPE, "bad_media_type", 415, 1008,                                                 \
+      "the body has to be Content-Type: application/json")                                         \
+    X(ERR_BAD_PARAMETER, "bad_parameter", 400, 1008,                                               \
+      "a query parameter is missing, or of the wrong kind or size")                                \
+    X(ERR_BAD_SEARCH, "bad_search", 400, 1008, "\"q\" has to hold a word, and at most 512 bytes")  \
+    X(ERR_BAD_KEY, "bad_idempotency_key", 400, 1008,                                               \
+      "an Idempotency-Key has 1 to 255 visible ASCII characters")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -54,6 +54,16 @@ static struct chunk *chunk_next(const struct chunk *ch)
     return atomic_load_explicit(&ch->next, memory_order_acquire);
 }
 
+static size_t chunk_bytes(const struct chunk *ch)
+{
+    return sizeof *ch + ch->cap;
+}
+
+void frame_log_init(struct frame_log *log, bool keeps)
+{
+    *log = (struct frame_log){.keeps = keeps, .end = FRAME_LOG_ORIGIN, .start = FRAME_LOG_ORIGIN};
+}
+
 static size_t next_chunk_bytes(const struct frame_log *log, size_t frame_bytes)
 {
     size_t bytes = sizeof(struct chunk) + log->last_bytes;
@@ -68,7 +78,7 @@ uint8_t *frame_log_reserve(struct frame_log *log, size_t n)
 {
     CHECK(n > 0 && n < UINT32_MAX / 2);
     struct chunk *tail = log->tail;
-    if (tail) {
+    if (tail && !log->sealed) {
         uint32_t len = atomic_load_explicit(&tail->len, memory_order_relaxed);
         if (tail->cap - len >= n) return tail->data + len;
     }
@@ -84,10 +94,11 @@ void frame_log_commit(struct frame_log *log, size_t n)
 {
     struct chunk *tail = log->tail;
     uint32_t len = tail ? atomic_load_explicit(&tail->len, memory_order_relaxed) : 0;
-    if (!tail || tail->cap - len < n) {
+    if (!tail || log->sealed || tail->cap - len < n) {
         struct chunk *ch = log->spare;
         CHECK(ch && ch->cap >= n);
         log->spare = NULL;
+        log->sealed = false;
         ch->base = log->end;
         atomic_store_explicit(&ch->len, (uint32_t)n, memory_order_release);
         if (tail) {
@@ -96,6 +107,10 @@ void frame_log_commit(struct frame_log *log, size_t n)
             chunk_unref(tail);
         }
         log->tail = ch;
+        if (log->keeps) {
+            if (!log->first) log->first = chunk_ref(ch);
+            log->kept_bytes += chunk_bytes(ch);
+        }
     } else {
         atomic_store_explicit(&tail->len, len + (uint32_t)n, memory_order_release);
     }
@@ -104,6 +119,7 @@ void frame_log_commit(struct frame_log *log, size_t n)
 
 void frame_log_relax(struct frame_log *log)
 {
+    if (log->first) return;
     /* A cursor anywhere in the chain holds, by invariant 3, the tail too. */
     if (log->tail && atomic_load_explicit(&log->tail->refs, memory_order_acquire) > 1) return;
     if (!log->tail && !log->spare) return;
@@ -115,6 +131,65 @@ void frame_log_relax(struct frame_log *log)
     log->last_bytes =
         bytes < FRAME_LOG_CHUNK_MAX_BYTES ? (uint32_t)bytes : FRAME_LOG_CHUNK_MAX_BYTES;
     log->start = log->end;
+}
+
+void frame_log_trim(struct frame_log *log, uint64_t offset)
+{
+    while (log->first && log->first != log->tail) {
+        struct chunk *ch = log->first;
+        struct chunk *next = chunk_next(ch);
+        if (ch->base + chunk_len(ch) > offset || !next) return;
+        log->first = chunk_ref(next);
+        log->kept_bytes -= chunk_bytes(ch);
+        chunk_unref(ch);
+    }
+}
+
+void frame_log_forget(struct frame_log *log)
+{
+    chunk_unref(log->first);
+    log->first = NULL;
+    log->kept_bytes = 0;
+    log->sealed = true;
+    frame_log_relax(log);
+    if (!log->tail) log->sealed = false;
+}
+
+uint64_t frame_log_prepend(struct frame_log *log, struct frame_log *older, uint64_t at)
+{
+    uint64_t delta = at - older->end;
+    struct chunk *last = older->tail;
+    if (!last) return delta;
+    log->joint = at;
+    for (struct chunk *ch = older->first; ch; ch = chunk_next(ch))
+        ch->base += delta;
+    struct chunk *next = log->first ? log->first : log->tail;
+    if (next) {
+        /* A tail that is read but not kept may begin before `at`: cursors go by offsets. */
+        if (!log->first) {
+            chunk_ref(next);
+            log->kept_bytes += chunk_bytes(next); /* it is kept again */
+        }
+        atomic_store_explicit(&last->next, next, memory_order_release);
+        chunk_unref(last);
+    } else {
+        log->tail = last;
+    }
+    log->first = older->first;
+    log->kept_bytes += older->kept_bytes;
+    free(older->spare);
+    frame_log_init(older, true);
+    return delta;
+}
+
+void frame_log_seek(const struct frame_log *log, struct cursor *c, uint64_t offset)
+{
+    struct chunk *ch = log->first;
+    CHECK(!c->chunk && ch && offset >= ch->base && offset <= log->end);
+    for (struct chunk *next; offset >= ch->base + chunk_len(ch) && (next = chunk_next(ch));)
+        ch = next;
+    c->chunk = chunk_ref(ch);
+    c->offset = offset;
 }
 
 void frame_log_seek_tail(const struct frame_log *log, struct cursor *c, uint64_t offset)
@@ -176,14 +251,16 @@ void cursor_advance(struct cursor *c, uint64_t n)
 uint64_t cursor_frames(const struct cursor *c, uint64_t to)
 {
     uint64_t frames = 0;
+    uint64_t from = c->offset; /* a chunk behind a prepended past may begin before its end */
     for (struct chunk *ch = c->chunk; ch; ch = chunk_next(ch)) {
         uint64_t end = ch->base + chunk_len(ch);
         if (end > to) end = to;
         for (uint64_t at = ch->base; at < end;) {
             at += ws_frame_size(ch->data + (at - ch->base));
-            if (at > c->offset && at <= to) frames++;
+            if (at > from && at <= to) frames++;
         }
         if (end == to) break;
+        if (end > from) from = end;
     }
     return frames;
 }

@@ -2,6 +2,7 @@
 
 /* uthash would exit; a room that cannot be made is an error instead. */
 #define HASH_NONFATAL_OOM 1
+#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
 #include "chat/hub.h"
 
 #include <pthread.h>
@@ -11,34 +12,56 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/hash.h"
+
+enum { FORGET_STEPS_MAX = 64 }; /* rooms looked at by one publisher that found the budget passed */
 
 struct hub {
+    struct hub_options options;
+    struct store *store;
+    atomic_uint_fast64_t recent_bytes;
     pthread_mutex_t lock;
     struct room *rooms; /* uthash, by name */
-    uint64_t room_count;
+    struct list warm;   /* rooms with a recent past, the least recently looked at first */
+    uint64_t in_use;
     uint64_t epoch; /* of the next room */
 };
 
-struct hub *hub_new(uint64_t seed)
+struct hub *hub_new(const struct hub_options *options)
 {
     struct hub *hub = calloc(1, sizeof *hub);
     if (!hub) return NULL;
     pthread_mutex_init(&hub->lock, NULL);
-    hub->epoch = seed;
+    list_init(&hub->warm);
+    hub->options = *options;
+    if (options->memory_budget_bytes == 0) hub->options.recent.max_events = 0;
+    hub->epoch = options->seed;
     return hub;
 }
 
-void hub_free(struct hub *hub)
+void hub_set_store(struct hub *hub, struct store *store)
 {
-    if (!hub) return;
-    CHECK(!hub->rooms);
-    pthread_mutex_destroy(&hub->lock);
-    free(hub);
+    hub->store = store;
+}
+
+struct store *hub_store(const struct hub *hub)
+{
+    return hub->store;
+}
+
+bool hub_is_strict(const struct hub *hub)
+{
+    return hub->options.strict;
+}
+
+const struct recent_limits *hub_recent_limits(const struct hub *hub)
+{
+    return &hub->options.recent;
 }
 
 /* Letters and digits that are not mistaken for each other. An odd step walks through all values
  * before one returns, so within a process no epoch comes back. */
-static void take_epoch(struct hub *hub, char out[static ROOM_EPOCH_LEN])
+static void take_epoch_locked(struct hub *hub, char out[static ROOM_EPOCH_LEN])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     hub->epoch += 0x9e3779b97f4a7c15U;
@@ -54,104 +77,261 @@ static struct room *room_new(struct hub *hub, struct slice name)
     room->hub = hub;
     room->name_len = (uint8_t)name.len;
     memcpy(room->name, name.ptr, name.len);
-    take_epoch(hub, room->epoch);
+    take_epoch_locked(hub, room->epoch);
     pthread_mutex_init(&room->lock, NULL);
-    for (int i = 0; i < ENCODING_COUNT; i++)
+    list_init(&room->warm_link);
+    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         list_init(&room->logs[i].readers);
+        frame_log_init(&room->logs[i].log, encoding_keeps(i) && hub->options.recent.max_events);
+    }
     return room;
 }
 
 static void room_free(struct room *room)
 {
-    for (int i = 0; i < ENCODING_COUNT; i++) {
-        CHECK(list_empty(&room->logs[i].readers) && room->logs[i].dirty_count == 0);
-        frame_log_relax(&room->logs[i].log);
-        CHECK(!room->logs[i].log.tail);
+    CHECK(!room->waits);
+    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
+        struct room_log *rl = &room->logs[i];
+        CHECK(list_empty(&rl->readers) && rl->dirty_count == 0);
+        frame_log_forget(&rl->log);
+        recent_fini(&rl->recent);
+        CHECK(!rl->log.tail);
     }
+    nonces_fini(&room->nonces);
+    presence_fini(&room->presence);
     pthread_mutex_destroy(&room->lock);
     free(room);
 }
 
-/* Finds or makes the room; hub locked. NULL if memory is short. */
-static struct room *room_find_locked(struct hub *hub, struct slice name)
+/* Takes it out of the table, for the caller to free. */
+static void take_out_locked(struct hub *hub, struct room *room)
 {
-    struct room *room;
+    HASH_DELETE(hh, hub->rooms, room);
+    list_remove(&room->warm_link);
+    atomic_fetch_sub(&hub->recent_bytes, room->recent_bytes);
+}
+
+void hub_free(struct hub *hub)
+{
+    if (!hub) return;
+    struct room *room = NULL;
+    struct room *next = NULL;
+    HASH_ITER(hh, hub->rooms, room, next)
+    {
+        CHECK(room->refs == 0);
+        take_out_locked(hub, room);
+        room_free(room);
+    }
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
+}
+
+static void ref_locked(struct room *room)
+{
+    if (room->refs++ == 0) room->hub->in_use++;
+}
+
+static struct room *find_locked(struct hub *hub, struct slice name)
+{
+    struct room *room = NULL;
     HASH_FIND(hh, hub->rooms, name.ptr, name.len, room);
-    if (room) return room;
-    room = room_new(hub, name);
+    if (room) ref_locked(room);
+    return room;
+}
+
+static struct room *make_locked(struct hub *hub, struct slice name)
+{
+    struct room *room = room_new(hub, name);
     if (!room) return NULL;
     HASH_ADD_KEYPTR(hh, hub->rooms, room->name, room->name_len, room);
     if (!room->hh.tbl) {
         room_free(room);
         return NULL;
     }
-    hub->room_count++;
+    ref_locked(room);
     return room;
 }
 
-/* Finds or makes the room and takes a reference on it. */
-static struct room *room_get(struct hub *hub, struct slice name)
+void room_ref(struct room *room)
+{
+    pthread_mutex_lock(&room->hub->lock);
+    ref_locked(room);
+    pthread_mutex_unlock(&room->hub->lock);
+}
+
+struct room *hub_find(struct hub *hub, struct slice name)
 {
     pthread_mutex_lock(&hub->lock);
-    struct room *room = room_find_locked(hub, name);
-    if (room) room->refs++;
+    struct room *room = find_locked(hub, name);
     pthread_mutex_unlock(&hub->lock);
     return room;
 }
 
-static void room_unref(struct room *room)
+void room_unref(struct room *room)
 {
     struct hub *hub = room->hub;
     pthread_mutex_lock(&hub->lock);
     bool last = --room->refs == 0;
-    if (last) {
-        HASH_DELETE(hh, hub->rooms, room);
-        hub->room_count--;
-    }
+    if (last) hub->in_use--;
+    /* A room that was never loaded has to be asked for again. */
+    bool drop =
+        last && !room->waited_nonces && (room->recent_bytes == 0 || room->state != ROOM_READY);
+    if (drop) take_out_locked(hub, room);
     pthread_mutex_unlock(&hub->lock);
-    if (last) room_free(room);
+    if (drop) room_free(room);
 }
 
 uint64_t hub_room_count(struct hub *hub)
 {
     pthread_mutex_lock(&hub->lock);
-    uint64_t n = hub->room_count;
+    uint64_t n = hub->in_use;
     pthread_mutex_unlock(&hub->lock);
     return n;
 }
 
-/* Finds or makes the worker's reader of the log; room locked. A new one takes over the caller's
- * reference on the room, and *room_ref is set to NULL. */
-static struct reader *reader_get_locked(struct room *room, unsigned worker, enum encoding encoding,
-                                        struct room **room_ref)
+uint64_t hub_recent_bytes(const struct hub *hub)
 {
-    struct list *readers = &room->logs[encoding].readers;
-    for (struct list *l = readers->next; l != readers; l = l->next) {
-        struct reader *r = container_of(l, struct reader, link);
-        if (r->worker == worker) return r;
-    }
-    struct reader *r = calloc(1, sizeof *r);
-    if (!r) return NULL;
-    r->room = room;
-    r->worker = (uint16_t)worker;
-    r->encoding = (uint8_t)encoding;
-    r->cursor.offset = room->logs[encoding].log.end;
-    list_push(readers, &r->link);
-    room->encodings |= (uint8_t)(1 << encoding);
-    *room_ref = NULL;
-    return r;
+    return atomic_load_explicit(&hub->recent_bytes, memory_order_relaxed);
 }
 
-/* Takes an empty reader out of its log; room locked. True: clean, so the caller frees it. A dirty
- * one is freed by room_settle. */
-static bool reader_detach_locked(struct reader *r)
+/* ---- loading ---- */
+
+void room_wake_all(struct slink *waits, int err)
 {
-    struct room *room = r->room;
-    list_remove(&r->link);
-    if (list_empty(&room->logs[r->encoding].readers))
-        room->encodings &= (uint8_t) ~(1 << r->encoding);
-    r->detached = true;
-    return !r->dirty;
+    while (waits) {
+        struct room_wait *w = container_of(waits, struct room_wait, link);
+        waits = waits->next; /* before: the waiter may be gone after its call */
+        w->err = err;
+        w->wake(w);
+    }
+}
+
+static int note_nonces(struct room *room, const struct store_loaded *loaded)
+{
+    for (size_t i = 0; i < loaded->nonce_count; i++) {
+        const struct store_nonce *from = &loaded->nonces[i];
+        const struct nonce_key key = {from->user, from->nonce};
+        if (nonces_find(&room->nonces, &key)) continue; /* used again after it had expired */
+        struct nonce *n = nonces_add(&room->nonces, &key, from->seq, from->ts_ms, from->ts_ms);
+        if (!n) return ERR_NOMEM;
+        nonces_settle(n);
+    }
+    return 0;
+}
+
+static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
+{
+    struct room *room = ctx;
+    pthread_mutex_lock(&room->lock);
+    if (!err) {
+        memcpy(room->epoch, loaded->room.epoch, ROOM_EPOCH_LEN);
+        room->seq = loaded->room.next_seq - 1;
+        room->trimmed_seq = loaded->room.trimmed_seq;
+        err = note_nonces(room, loaded);
+    }
+    if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: the new epoch stands */
+    room->head = room->seq;
+    for (unsigned i = 0; i < ENCODING_COUNT; i++)
+        room->logs[i].recent.from_seq = room->head;
+    room->state = err ? ROOM_COLD : ROOM_READY;
+    if (err) nonces_fini(&room->nonces);
+    struct slink *waits = room->waits;
+    room->waits = NULL;
+    pthread_mutex_unlock(&room->lock);
+    room_wake_all(waits, err);
+    room_unref(room);
+}
+
+int hub_enter(struct hub *hub, struct slice name, struct room_wait *w)
+{
+    CHECK(name.len > 0 && name.len <= UINT8_MAX);
+    pthread_mutex_lock(&hub->lock);
+    struct room *room = find_locked(hub, name);
+    if (!room) room = make_locked(hub, name);
+    if (room) room->refs++; /* for the load, if there has to be one */
+    pthread_mutex_unlock(&hub->lock);
+    if (!room) return ERR_NOMEM;
+
+    w->room = room;
+    w->err = 0;
+    pthread_mutex_lock(&room->lock);
+    bool ready = room->state == ROOM_READY;
+    bool load = room->state == ROOM_COLD;
+    if (!ready) {
+        w->link.next = room->waits;
+        room->waits = &w->link;
+    }
+    if (load) room->state = ROOM_LOADING;
+    pthread_mutex_unlock(&room->lock);
+    if (!load) room_unref(room);
+    if (ready) return 0;
+    if (load) {
+        int err = store_load_room(hub->store, name, on_loaded, room);
+        if (err) on_loaded(room, err, NULL);
+    }
+    return ERR_AGAIN;
+}
+
+/* ---- memory ---- */
+
+bool hub_account_locked(struct room *room)
+{
+    struct hub *hub = room->hub;
+    uint64_t bytes = 0;
+    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
+        bytes += recent_bytes(&room->logs[i].recent, &room->logs[i].log);
+    if (!atomic_load_explicit(&room->used, memory_order_relaxed)) atomic_store(&room->used, true);
+    if (bytes == room->recent_bytes) return false;
+    atomic_fetch_add(&hub->recent_bytes, bytes - room->recent_bytes);
+    bool grown = bytes > room->recent_bytes;
+    bool cold = room->recent_bytes == 0;
+    room->recent_bytes = bytes;
+    return grown && (cold || hub_recent_bytes(hub) > hub->options.memory_budget_bytes);
+}
+
+void room_forget_locked(struct room *room)
+{
+    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
+        recent_forget(&room->logs[i].recent, &room->logs[i].log, room->head);
+    hub_account_locked(room);
+}
+
+/* Second chance: a room that was used since the last look goes to the end of the list. */
+static void forget_some_locked(struct hub *hub, struct list *freed)
+{
+    uint64_t goal = hub->options.memory_budget_bytes - hub->options.memory_budget_bytes / 8;
+    for (int i = 0; i < FORGET_STEPS_MAX && hub_recent_bytes(hub) > goal; i++) {
+        if (list_empty(&hub->warm)) return;
+        struct room *room = container_of(hub->warm.next, struct room, warm_link);
+        list_remove(&room->warm_link);
+        if (atomic_exchange(&room->used, false)) {
+            list_push(&hub->warm, &room->warm_link);
+            continue;
+        }
+        pthread_mutex_lock(&room->lock);
+        room_forget_locked(room);
+        pthread_mutex_unlock(&room->lock);
+        atomic_store(&room->used, false);
+        if (room->refs > 0 || room->waited_nonces) continue;
+        take_out_locked(hub, room);
+        list_push(freed, &room->warm_link);
+    }
+}
+
+void hub_balance(struct room *room)
+{
+    struct hub *hub = room->hub;
+    struct list freed;
+    list_init(&freed);
+    pthread_mutex_lock(&hub->lock);
+    if (list_empty(&room->warm_link)) list_push(&hub->warm, &room->warm_link);
+    if (hub_recent_bytes(hub) > hub->options.memory_budget_bytes) forget_some_locked(hub, &freed);
+    pthread_mutex_unlock(&hub->lock);
+    while (!list_empty(&freed)) {
+        struct room *gone = container_of(freed.next, struct room, warm_link);
+        list_remove(&gone->warm_link);
+        room_free(gone);
+    }
 }
 
 void hub_reader_free(struct reader *r)
@@ -160,47 +340,4 @@ void hub_reader_free(struct reader *r)
     free(r->members);
     free(r);
     room_unref(room);
-}
-
-int hub_join(struct hub *hub, struct slice name, unsigned worker, enum encoding encoding,
-             struct member *m)
-{
-    CHECK(!m->reader && name.len > 0 && name.len <= UINT8_MAX && encoding < ENCODING_COUNT);
-    struct room *room = room_get(hub, name);
-    if (!room) return ERR_NOMEM;
-
-    struct room *room_ref = room;
-    bool drop = false;
-    int err = ERR_NOMEM;
-    pthread_mutex_lock(&room->lock);
-    struct reader *r = reader_get_locked(room, worker, encoding, &room_ref);
-    if (r) {
-        const struct frame_log *log = &room->logs[encoding].log;
-        struct cursor at = {NULL, log->end};
-        /* The worker has yet to send older messages: these are not for a member that joins now. */
-        if (log->end != r->cursor.offset) frame_log_seek_tail(log, &at, log->end);
-        err = reader_add(r, m, &at);
-        if (err) cursor_rest(&at);
-        drop = r->member_count == 0 && reader_detach_locked(r);
-    }
-    pthread_mutex_unlock(&room->lock);
-    if (drop) hub_reader_free(r);
-    if (room_ref) room_unref(room_ref);
-    return err;
-}
-
-void hub_leave(struct member *m)
-{
-    struct reader *r = m->reader;
-    if (!r) return;
-    struct room *room = r->room;
-    bool lagged = m->cursor.chunk;
-    reader_remove(m);
-    if (lagged) room_relax(room, r->encoding);
-    if (r->member_count > 0) return;
-
-    pthread_mutex_lock(&room->lock);
-    bool drop = reader_detach_locked(r);
-    pthread_mutex_unlock(&room->lock);
-    if (drop) hub_reader_free(r);
 }

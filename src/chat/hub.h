@@ -1,8 +1,14 @@
-/* The hub: finds rooms by name, and lets members in and out. A room exists while it has a reader,
- * so the number of rooms is bounded by the number of connections. */
+/* The hub: finds rooms by name, loads what the store knows of them, and keeps the memory that their
+ * recent past takes within a budget.
+ *
+ * A room exists while somebody refers to it or waits in it for the store's decision, and as long
+ * after that as the memory of its recent past is not needed for others: who comes back to an empty
+ * room is then served from memory too. So the number of rooms is bounded by the connections plus
+ * the budget. */
 #ifndef CHAT_HUB_H
 #define CHAT_HUB_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -10,26 +16,112 @@
 
 struct hub;
 
-/* seed: random bits; makes the epochs of this process differ from those of any other. NULL if
- * memory is short. */
-struct hub *hub_new(uint64_t seed);
+struct hub_options {
+    uint64_t seed; /* random bits: make new epochs differ from those of any other process */
+    uint64_t memory_budget_bytes; /* of the recent past of all rooms */
+    struct recent_limits recent;  /* of one log */
+    bool strict;                  /* deliver only what is committed */
+};
 
-/* Every member has to have left, and every dirty reader to be settled. */
+/* NULL if memory is short. */
+struct hub *hub_new(const struct hub_options *options);
+
+/* Before the first room; borrowed. */
+void hub_set_store(struct hub *hub, struct store *store);
+
+/* Every member has to have left, every dirty reader to be settled, and the store to be closed. */
 void hub_free(struct hub *hub);
 
-/* Lets the zeroed member in, at the head of the room's log: it receives what is published from now
- * on. name: 1..255 bytes, valid by proto/name.h. worker: the index of the calling worker.
- * ERR_NOMEM: no change. Call on the thread that owns the member, as for every reader_ call. */
-int hub_join(struct hub *hub, struct slice name, unsigned worker, enum encoding encoding,
-             struct member *m);
+/* Somebody who waits for a room, embedded in what they are. */
+struct room_wait {
+    struct slink link;
+    struct room *room; /* a reference, to be given back with room_unref */
+    int err;           /* why it did not work */
+    unsigned tries;
+    void (*wake)(struct room_wait *w); /* any thread; must not block */
+};
 
-/* Takes the member out; a member of no room is left alone. */
-void hub_leave(struct member *m);
+/* Finds, makes or loads the room. 0: w->room is READY. ERR_AGAIN: wake will be called, and then
+ * either w->err is set or w->room is READY. In both cases w->room holds a reference. Otherwise an
+ * error, and no reference. Any thread. */
+int hub_enter(struct hub *hub, struct slice name, struct room_wait *w);
 
-/* Rooms that exist now. Any thread. */
+/* The room if it is in memory, with a reference; or NULL. Any thread. */
+struct room *hub_find(struct hub *hub, struct slice name);
+
+void room_ref(struct room *room);
+void room_unref(struct room *room);
+
+/* What a member asks for on joining, and what it gets. */
+struct join {
+    enum encoding encoding;
+    unsigned worker;  /* the calling one */
+    bool resume;      /* it gave a `since` */
+    struct id since;  /* seq 0 and an epoch of zeros: it could not be read */
+    unsigned history; /* else, or if it cannot be resumed: newest messages */
+    struct slice username;
+    uint64_t now_ms; /* monotonic */
+    int64_t wall_ms;
+
+    struct id head;    /* everything with a larger seq will arrive live */
+    bool recovered;    /* everything after `since` will arrive; true if none was given */
+    uint32_t replayed; /* events of the recent past that arrive first */
+    uint64_t members;  /* it included */
+    enum presence_due presence;
+    /* The past is not in memory: the caller reads it from the store, and resumes the member, which
+     * is blocked until then. With recovered: all after `since`; else the `history` newest. */
+    bool from_store;
+};
+
+/* Lets the zeroed member in at the head of the log, or at its place in the recent past: what lies
+ * between is delivered first, once the caller calls reader_resume. The room is READY and the caller
+ * has a reference. ERR_AGAIN: the past is being read into memory; w will be woken, then call again.
+ * ERR_NOMEM, ERR_STORE: no change. Worker's thread, as for every reader_ call. */
+int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w);
+
+/* Takes the member out; a member of no room is left alone (PRESENCE_NOTHING). The room stays valid
+ * for the caller only with a reference of its own. */
+enum presence_due room_leave(struct member *m, struct slice username, uint64_t now_ms);
+
+/* Members now. Any thread. */
+uint32_t room_member_count(struct room *room);
+
+/* A member goes by another name. Any thread. */
+enum presence_due room_rename(struct room *room, struct slice from, struct slice to,
+                              uint64_t now_ms);
+
+/* The calling worker's reader of a log, or NULL. */
+struct reader *room_reader(struct room *room, enum encoding encoding, unsigned worker);
+
+/* Whether a worker has rich members of the room. Any thread. */
+bool room_has_rich(struct room *room, unsigned worker);
+
+/* Rooms in use now. Any thread. */
 uint64_t hub_room_count(struct hub *hub);
 
-/* Frees a detached, clean reader and its reference on the room. For room.c. */
+/* Bytes of recent past in memory. Any thread. */
+uint64_t hub_recent_bytes(const struct hub *hub);
+
+/* For the other files of chat. */
+struct store *hub_store(const struct hub *hub);
+bool hub_is_strict(const struct hub *hub);
+const struct recent_limits *hub_recent_limits(const struct hub *hub);
+
+/* Counts what the recent past of the locked room takes now. True: call hub_balance once it is
+ * unlocked. */
+bool hub_account_locked(struct room *room);
+
+/* Notes that the room has a recent past, and forgets that of some others if it is too much for the
+ * budget. No room is locked; the caller has a reference on the room. */
+void hub_balance(struct room *room);
+
+/* Calls wake of every struct room_wait in the chain. No room is locked. */
+void room_wake_all(struct slink *waits, int err);
+
+/* Forgets the recent past of the locked room. */
+void room_forget_locked(struct room *room);
+
+/* Frees a detached, clean reader and its reference on the room. */
 void hub_reader_free(struct reader *r);
 
 #endif

@@ -137,8 +137,17 @@ static void flush_current(struct reader *r, struct delivery *d, struct iovec *io
     }
 }
 
+/* From the end down: each call takes a member out. */
+static void lose_all(struct reader *r, struct delivery *d)
+{
+    for (uint32_t i = r->member_count; i-- > 0;)
+        if (i < r->member_count) d->on_lag(r->members[i], 0);
+}
+
 bool reader_flush(struct reader *r, struct delivery *d)
 {
+    if (atomic_load_explicit(&r->lost, memory_order_relaxed) && atomic_exchange(&r->lost, false))
+        lose_all(r, d);
     if (r->start.chunk) {
         CHECK(!r->cursor.chunk && r->cursor.offset == r->start.offset);
         r->cursor = r->start;

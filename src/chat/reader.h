@@ -14,10 +14,12 @@
  *
  * Threads: a reader, its members and its cursor belong to one worker. A publisher on another thread
  * touches only `dirty`, `start` and `dirty_link`, while the reader is clean and under the room's
- * lock; the mailbox then hands the reader, and with it these fields, to the worker. */
+ * lock; the mailbox then hands the reader, and with it these fields, to the worker. And `lost`, at
+ * any time. */
 #ifndef CHAT_READER_H
 #define CHAT_READER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,6 +44,9 @@ struct reader {
     uint8_t encoding;
     bool dirty;    /* under the room's lock */
     bool detached; /* left the log while dirty: its worker frees it */
+    /* An event could not be put into the log: the members have to resume. Set with dirty, under the
+     * room's lock; taken by the worker. */
+    atomic_bool lost;
 };
 
 /* One connection in one room; embedded in the connection. Zeroed: in no room. */
@@ -58,7 +63,8 @@ struct delivery {
      * it is blocked until reader_resume. Negative: the member is gone, and the callee has already
      * taken it out of the room. Must not publish or join. */
     ssize_t (*send)(struct member *m, const struct iovec *iov, int n, size_t bytes);
-    /* The member lags by more than lag_max_bytes. The callee takes it out of the room. */
+    /* The member lags by more than lag_max_bytes (0: an event was lost for lack of memory). The
+     * callee takes it out of the room. */
     void (*on_lag)(struct member *m, uint64_t lag_bytes);
     uint64_t lag_max_bytes; /* 0: no limit */
     uint64_t frames;        /* counted up: frames completely handed over */

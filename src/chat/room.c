@@ -5,131 +5,298 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "chat/event_json.h"
 #include "chat/hub.h"
-#include "proto/envelope.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
 
 enum { MESSAGE_WINDOW_BITS = 15 };
+enum { KIND_BARE, KIND_FULL, KIND_COUNT };
 
 void scribe_fini(struct scribe *s)
 {
     ws_deflater_free(s->deflater);
-    for (int full = 0; full < 2; full++) {
-        buf_fini(&s->json[full]);
-        buf_fini(&s->deflated[full]);
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        buf_fini(&s->json[kind]);
+        buf_fini(&s->deflated[kind]);
     }
     *s = (struct scribe){0};
 }
 
 /* Bytes of one frame, ready but for their place in the log. */
-struct draft {
-    struct room_log *to;
-    struct slice payload;
+struct payload {
+    struct slice bytes;
     bool rsv1;
+    bool made;
+};
+
+struct draft {
+    struct payload *payload; /* NULL: nothing for this log */
     uint8_t *at;
 };
 
-static int draft_payload(struct scribe *s, struct draft *d, bool full, bool deflate)
+/* One event on its way into the logs. */
+struct delivery_plan {
+    struct payload payloads[KIND_COUNT][2]; /* plain, deflated */
+    struct draft drafts[ENCODING_COUNT];
+};
+
+static int make_plain(const struct room *room, struct scribe *s, const struct store_event *e,
+                      int kind, struct payload *out)
 {
-    const struct buf *json = &s->json[full];
-    struct buf *small = &s->deflated[full];
-    d->payload = (struct slice){(const char *)json->data, json->len};
-    if (!deflate || !s->deflater || json->len < ROOM_DEFLATE_MIN_BYTES) return 0;
-    small->len = 0;
-    int err = ws_deflater_run(s->deflater, MESSAGE_WINDOW_BITS, json->data, json->len, small,
-                              ROOM_FRAME_MAX_BYTES);
+    struct buf *json = &s->json[kind];
+    const struct event_room er = {{room->name, room->name_len}, room->epoch};
+    enum event_form full = e->kind == STORE_MESSAGE ? EVENT_FULL : EVENT_RICH;
+    json->len = 0;
+    int err = event_encode(&er, e, kind == KIND_BARE ? EVENT_BARE : full, json);
     if (err) return err;
-    if (small->len >= json->len) return 0;
-    d->payload = (struct slice){(const char *)small->data, small->len};
-    d->rsv1 = true;
+    *out = (struct payload){{(const char *)json->data, json->len}, false, true};
     return 0;
 }
 
-static int encode(const struct room *room, const struct post *post, bool full, struct buf *json)
+static int make_deflated(struct scribe *s, int kind, const struct payload *plain,
+                         struct payload *out)
 {
-    struct envelope_message m = {
-        .room = {room->name, room->name_len},
-        .username = post->username,
-        .message = post->message,
-        .data = post->data,
-        .epoch = {room->epoch, ROOM_EPOCH_LEN},
-        .seq = room->seq + 1,
-        .ts_ms = post->ts_ms,
-    };
-    return full ? envelope_encode_full(&m, json, ROOM_FRAME_MAX_BYTES)
-                : envelope_encode_bare(&m, json, ROOM_FRAME_MAX_BYTES);
+    struct buf *small = &s->deflated[kind];
+    *out = *plain;
+    if (!s->deflater || plain->bytes.len < ROOM_DEFLATE_MIN_BYTES) return 0;
+    small->len = 0;
+    int err = ws_deflater_run(s->deflater, MESSAGE_WINDOW_BITS, (const uint8_t *)plain->bytes.ptr,
+                              plain->bytes.len, small, ROOM_FRAME_MAX_BYTES);
+    if (err) return err;
+    if (small->len >= plain->bytes.len) return 0;
+    *out = (struct payload){{(const char *)small->data, small->len}, true, true};
+    return 0;
 }
 
-/* Encodes bare or full once, for the plain and the deflated log as far as they have readers. */
-static int draft_kind(struct room *room, struct scribe *s, const struct post *post, bool full,
-                      struct draft *drafts)
+static size_t frame_bytes(const struct payload *p)
 {
-    enum encoding plain = full ? ENCODING_FULL : ENCODING_BARE;
-    enum encoding deflated = full ? ENCODING_FULL_DEFLATE : ENCODING_BARE_DEFLATE;
-    bool has_plain = room->encodings & 1 << plain;
-    bool has_deflated = room->encodings & 1 << deflated;
-    if (!has_plain && !has_deflated) return 0;
-
-    s->json[full].len = 0;
-    int err = encode(room, post, full, &s->json[full]);
-    if (!err && has_plain) {
-        drafts[0].to = &room->logs[plain];
-        err = draft_payload(s, &drafts[0], full, false);
-    }
-    if (!err && has_deflated) {
-        drafts[1].to = &room->logs[deflated];
-        err = draft_payload(s, &drafts[1], full, true);
-    }
-    return err;
+    return ws_frame_head_size(p->bytes.len) + p->bytes.len;
 }
 
-static size_t draft_bytes(const struct draft *d)
+/* Encodes what the log gets, each payload once however many logs share it. */
+static int make_draft(struct room *room, struct scribe *s, const struct store_event *e,
+                      struct delivery_plan *plan, unsigned encoding)
 {
-    return ws_frame_head_size(d->payload.len) + d->payload.len;
+    if (!encoding_is_rich(encoding) && e->kind != STORE_MESSAGE) return 0;
+    int kind = encoding_keeps(encoding) ? KIND_FULL : KIND_BARE;
+    bool deflate = encoding_is_deflate(encoding);
+    struct payload *plain = &plan->payloads[kind][0];
+    struct payload *deflated = &plan->payloads[kind][1];
+    int err = plain->made ? 0 : make_plain(room, s, e, kind, plain);
+    /* Under strict a message may be deleted already when it is delivered. */
+    if (err || plain->bytes.len == 0) return err;
+    if (deflate && !deflated->made) err = make_deflated(s, kind, plain, deflated);
+    if (err) return err;
+    plan->drafts[encoding].payload = deflate ? deflated : plain;
+    return 0;
+}
+
+/* The logs that get what is said: those with a reader, and those whose past is on its way, so that
+ * it still fits when it arrives. */
+static unsigned wanted_locked(const struct room *room)
+{
+    return room->encodings | room->filling;
+}
+
+/* Everything that can fail, before anything is changed; the room is locked. */
+static int plan_locked(struct room *room, struct scribe *s, const struct store_event *e,
+                       struct delivery_plan *plan)
+{
+    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
+        if (!(wanted_locked(room) & 1 << i)) continue;
+        int err = make_draft(room, s, e, plan, i);
+        if (err) return err;
+    }
+    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
+        struct draft *d = &plan->drafts[i];
+        struct room_log *rl = &room->logs[i];
+        if (!d->payload) continue;
+        d->at = frame_log_reserve(&rl->log, frame_bytes(d->payload));
+        if (!d->at || (rl->log.keeps && recent_reserve(&rl->recent))) return ERR_NOMEM;
+    }
+    return 0;
 }
 
 /* Appends the frame and turns the log's clean readers dirty. */
-static void commit(struct draft *d, struct slink **woken)
+static void append(struct room_log *rl, const struct draft *d, struct slink **woken)
 {
-    struct frame_log *log = &d->to->log;
+    struct frame_log *log = &rl->log;
     uint64_t start = log->end;
     uint8_t head[WS_HEAD_MAX];
-    size_t head_len = ws_frame_head(head, WS_TEXT, d->rsv1, d->payload.len);
+    const struct slice payload = d->payload->bytes;
+    size_t head_len = ws_frame_head(head, WS_TEXT, d->payload->rsv1, payload.len);
     memcpy(d->at, head, head_len);
-    memcpy(d->at + head_len, d->payload.ptr, d->payload.len);
-    frame_log_commit(log, head_len + d->payload.len);
+    memcpy(d->at + head_len, payload.ptr, payload.len);
+    frame_log_commit(log, head_len + payload.len);
 
-    for (struct list *l = d->to->readers.next; l != &d->to->readers; l = l->next) {
+    for (struct list *l = rl->readers.next; l != &rl->readers; l = l->next) {
         struct reader *r = container_of(l, struct reader, link);
         if (r->dirty) continue;
         r->dirty = true;
-        d->to->dirty_count++;
+        rl->dirty_count++;
         frame_log_seek_tail(log, &r->start, start);
         r->dirty_link.next = *woken;
         *woken = &r->dirty_link;
     }
 }
 
-int room_publish(struct room *room, struct scribe *s, const struct post *post, struct slink **woken)
+/* True if the recent past shows, or may be about to show, a message as it was before this event. */
+static bool makes_stale(const struct room *room, const struct store_event *e, unsigned encoding)
 {
-    struct draft drafts[ENCODING_COUNT] = {0};
-    *woken = NULL;
-    pthread_mutex_lock(&room->lock);
-    int err = draft_kind(room, s, post, false, &drafts[0]);
-    if (!err) err = draft_kind(room, s, post, true, &drafts[2]);
-    for (int i = 0; !err && i < ENCODING_COUNT; i++) {
-        if (!drafts[i].to) continue;
-        drafts[i].at = frame_log_reserve(&drafts[i].to->log, draft_bytes(&drafts[i]));
-        if (!drafts[i].at) err = ERR_NOMEM;
+    if (e->kind != STORE_EDIT && e->kind != STORE_DELETE) return false;
+    return room->filling & 1 << encoding || e->target > room->logs[encoding].recent.from_seq;
+}
+
+/* What was planned enters the logs; the room is locked. */
+static void deliver_locked(struct room *room, const struct store_event *e,
+                           const struct delivery_plan *plan, struct slink **woken)
+{
+    const struct recent_limits *limits = hub_recent_limits(room->hub);
+    room->head = e->seq;
+    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
+        struct room_log *rl = &room->logs[i];
+        uint64_t offset = rl->log.end;
+        if (plan->drafts[i].payload) append(rl, &plan->drafts[i], woken);
+        if (!rl->log.keeps) {
+            rl->recent.from_seq = room->head;
+        } else if (!(wanted_locked(room) & 1 << i) || makes_stale(room, e, i)) {
+            recent_forget(&rl->recent, &rl->log, room->head);
+        } else if (plan->drafts[i].payload) {
+            const struct recent_entry entry = {e->seq & STORE_SEQ_MAX, e->kind == STORE_MESSAGE,
+                                               e->ts_ms, offset};
+            recent_note(&rl->recent, &rl->log, &entry, limits);
+        }
     }
+}
+
+/* What was reserved for an event that is refused. */
+static void unplan_locked(struct room *room)
+{
+    for (unsigned i = 0; i < ENCODING_COUNT; i++)
+        if (room->logs[i].dirty_count == 0) frame_log_relax(&room->logs[i].log);
+}
+
+static struct nonce_key key_of(const struct store_event *e)
+{
+    return (struct nonce_key){e->user.len ? e->user : e->username, e->nonce};
+}
+
+/* True if the event was posted before. */
+static bool is_dup_locked(struct room *room, struct publish *p)
+{
+    if (!p->event.nonce.len) return false;
+    const struct nonce_key key = key_of(&p->event);
+    struct nonce *first = nonces_find(&room->nonces, &key);
+    if (!first) return false;
+    p->dup = true;
+    p->event.seq = first->seq;
+    p->event.ts_ms = first->ts_ms;
+    p->waiting = first->pending && p->waiter;
+    if (p->waiting) {
+        p->waiter->next = first->waiters;
+        first->waiters = p->waiter;
+        room->waited_nonces += !p->waiter->next;
+    }
+    return true;
+}
+
+static int store_locked(struct room *room, const struct publish *p)
+{
+    const struct store_append a = {
+        {room->name, room->name_len}, room->epoch, &p->event, p->tag, .kick_follows = true};
+    const struct store_event *e = &p->event;
+    struct nonce *nonce = NULL;
+    if (e->nonce.len) {
+        const struct nonce_key key = key_of(e);
+        nonce = nonces_add(&room->nonces, &key, e->seq, e->ts_ms, e->ts_ms);
+        if (!nonce) return ERR_STORE;
+    }
+    int err = store_append(hub_store(room->hub), &a);
+    if (err && nonce) nonces_remove(&room->nonces, nonce);
+    return err;
+}
+
+int room_publish(struct room *room, struct scribe *s, struct publish *p, struct slink **woken)
+{
+    struct delivery_plan plan = {0};
+    bool strict = hub_is_strict(room->hub);
+    int err = 0;
+    *woken = NULL;
+    p->dup = p->waiting = false;
+    pthread_mutex_lock(&room->lock);
+    CHECK(room->state == ROOM_READY);
+    p->event.seq = room->seq + 1;
+    if (is_dup_locked(room, p)) {
+        pthread_mutex_unlock(&room->lock);
+        return 0;
+    }
+    if (!strict) err = plan_locked(room, s, &p->event, &plan);
+    if (!err) err = store_locked(room, p);
     if (!err) {
         room->seq++;
-        for (int i = 0; i < ENCODING_COUNT; i++)
-            if (drafts[i].to) commit(&drafts[i], woken);
+        if (!strict) deliver_locked(room, &p->event, &plan, woken);
+    } else {
+        unplan_locked(room);
     }
+    bool balance = !err && hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
+    if (balance) hub_balance(room);
     return err;
+}
+
+/* Out of memory for an event that is in the store: whoever is here has to come back for it. */
+static void lose_locked(struct room *room, struct slink **woken)
+{
+    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
+        struct room_log *rl = &room->logs[i];
+        for (struct list *l = rl->readers.next; l != &rl->readers; l = l->next) {
+            struct reader *r = container_of(l, struct reader, link);
+            atomic_store(&r->lost, true);
+            if (r->dirty) continue;
+            r->dirty = true;
+            rl->dirty_count++;
+            r->dirty_link.next = *woken;
+            *woken = &r->dirty_link;
+        }
+    }
+}
+
+void room_on_done(struct room *room, struct scribe *s, const struct store_done *done,
+                  struct slink **woken, struct slink **waiters)
+{
+    const struct store_event *e = done->event;
+    bool deliver = hub_is_strict(room->hub) && !done->err;
+    struct delivery_plan plan = {0};
+    *woken = NULL;
+    *waiters = NULL;
+    pthread_mutex_lock(&room->lock);
+    bool ready = room->state == ROOM_READY; /* else it was loaded anew, with this event in it */
+    if (ready && deliver && e->seq > room->head) {
+        if (plan_locked(room, s, e, &plan) == 0) {
+            deliver_locked(room, e, &plan, woken);
+        } else {
+            room->head = e->seq;
+            room_forget_locked(room);
+            lose_locked(room, woken);
+        }
+    }
+    const struct nonce_key key = key_of(e);
+    struct nonce *nonce = e->nonce.len ? nonces_find(&room->nonces, &key) : NULL;
+    /* It is settled already if the room was left and loaded anew since the event was committed. */
+    if (nonce && nonce->seq == e->seq && nonce->pending) {
+        *waiters = nonce->waiters;
+        nonce->waiters = NULL;
+        room->waited_nonces -= *waiters != NULL;
+        if (done->err)
+            nonces_remove(&room->nonces, nonce);
+        else
+            nonces_settle(nonce);
+    }
+    if (ready && done->err) room_forget_locked(room);
+    bool balance = hub_account_locked(room);
+    pthread_mutex_unlock(&room->lock);
+    if (balance) hub_balance(room);
 }
 
 void room_relax(struct room *room, enum encoding encoding)
@@ -146,7 +313,7 @@ bool room_settle(struct reader *r)
     struct room_log *rl = &room->logs[r->encoding];
     bool detached = r->detached; /* set on this thread only */
     pthread_mutex_lock(&room->lock);
-    bool clean = detached || r->cursor.offset == rl->log.end;
+    bool clean = detached || (r->cursor.offset == rl->log.end && !atomic_load(&r->lost));
     if (clean) {
         r->dirty = false;
         cursor_rest(&r->cursor);

@@ -49,10 +49,14 @@ static int slot_take(struct loop *loop, uint32_t *slot)
     return 0;
 }
 
+uint64_t loop_key(const struct loop *loop, uint32_t slot)
+{
+    return (uint64_t)loop->slots[slot].generation << 32 | slot;
+}
+
 static struct epoll_event event_for(const struct loop *loop, uint32_t slot, uint32_t events)
 {
-    uint64_t generation = loop->slots[slot].generation;
-    return (struct epoll_event){.events = events, .data.u64 = generation << 32 | slot};
+    return (struct epoll_event){.events = events, .data.u64 = loop_key(loop, slot)};
 }
 
 int loop_add(struct loop *loop, int fd, uint32_t events, void *owner, uint32_t *slot)
@@ -90,10 +94,15 @@ int loop_wait(struct loop *loop, int timeout_ms, struct epoll_event *events, int
     return n < 0 ? 0 : n;
 }
 
+void *loop_find(const struct loop *loop, uint64_t key)
+{
+    const struct loop_slot *s = &loop->slots[(uint32_t)key];
+    return s->generation == (uint32_t)(key >> 32) ? s->owner : NULL;
+}
+
 void *loop_owner(const struct loop *loop, const struct epoll_event *event)
 {
-    const struct loop_slot *s = &loop->slots[(uint32_t)event->data.u64];
-    return s->generation == (uint32_t)(event->data.u64 >> 32) ? s->owner : NULL;
+    return loop_find(loop, event->data.u64);
 }
 
 void *loop_owner_at(const struct loop *loop, uint32_t slot)

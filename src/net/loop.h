@@ -41,6 +41,12 @@ int loop_wait(struct loop *loop, int timeout_ms, struct epoll_event *events, int
 /* The owner an event is for; NULL if it is gone since. */
 void *loop_owner(const struct loop *loop, const struct epoll_event *event);
 
+/* A name of the slot's present owner, for loop_find, whoever has it by then. */
+uint64_t loop_key(const struct loop *loop, uint32_t slot);
+
+/* The owner a key was made for; NULL if it is gone. */
+void *loop_find(const struct loop *loop, uint64_t key);
+
 /* The owner of a slot below slot_count, or NULL. */
 void *loop_owner_at(const struct loop *loop, uint32_t slot);
 

@@ -130,6 +130,8 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
     char why[CONFIG_ALLOWED_MAX];
     char safe[SHOWN_MAX + 4];
     int err = config_value_set(l->config, o, value, why);
+    if (err == ERR_CONFIG && o->kind == CONFIG_KIND_SECRET)
+        return fail(l, err, "%s: this is not allowed; expected %s", spelled(l, o->key, name), why);
     if (err == ERR_CONFIG)
         return fail(l, err, "%s: \"%s\" is not allowed; expected %s", spelled(l, o->key, name),
                     shown(value, safe), why);
@@ -173,7 +175,11 @@ static int read_argument(struct loader *l, struct arguments *a)
     snprintf(key, sizeof key, "%.*s", (int)(len < sizeof key ? len : sizeof key - 1), start);
     const struct config_option *o =
         len < sizeof key && start - arg == 2 ? config_option_find(key) : NULL;
-    if (!o) return fail_unknown(l, arg, key);
+    if (!o) { /* without its value, which may be a key */
+        char written[SHOWN_MAX + 4];
+        snprintf(written, sizeof written, "%.*s", (int)(start + len - arg), arg);
+        return fail_unknown(l, written, key);
+    }
 
     a->o = o;
     a->value = equals ? equals + 1 : NULL;
@@ -189,6 +195,20 @@ static int read_argument(struct loader *l, struct arguments *a)
     char allowed[CONFIG_ALLOWED_MAX];
     config_value_allowed(o, allowed);
     return fail(l, ERR_CONFIG, "--%s: a value is missing; expected %s", o->key, allowed);
+}
+
+/* The word before the options, and what belongs to it. Moves past both. */
+static int read_command(struct loader *l, char ***argv)
+{
+    char **at = *argv;
+    if (!*at || strcmp(*at, "import") != 0) return 0;
+    l->source = SOURCE_ARGUMENTS;
+    if (!at[1] || strncmp(at[1], "--", 2) == 0)
+        return fail(l, ERR_CONFIG, "import: a file name is missing; - is standard input");
+    l->config->action = CONFIG_IMPORT;
+    l->config->import_file = at[1];
+    *argv = at + 2;
+    return 0;
 }
 
 /* Finds the action and the name of the file; stops at --help and --version. */
@@ -352,6 +372,38 @@ static int apply_file(struct loader *l)
     return l->err;
 }
 
+/* --- the key's file --- */
+
+/* Reads the first line; key is of CONFIG_SECRET_MAX bytes. A reason, or NULL. */
+static const char *read_first_line(const char *path, char *key)
+{
+    char line[CONFIG_SECRET_MAX + 2] = ""; /* of one that is too long enough to see that it is */
+    FILE *file = fopen(path, "re");
+    if (!file) return strerror(errno);
+    const char *read = fgets(line, sizeof line, file);
+    const char *why = !read && ferror(file) ? strerror(errno) : NULL;
+    fclose(file);
+    line[strcspn(line, "\r\n")] = '\0';
+    bool fits = config_value_is_secret(line);
+    if (fits) memcpy(key, line, strlen(line) + 1);
+    explicit_bzero(line, sizeof line);
+    if (why) return why;
+    return fits ? NULL : "its first line has to be 16 to 255 visible ASCII characters";
+}
+
+static int load_key(struct loader *l)
+{
+    struct config *c = l->config;
+    char safe[SHOWN_MAX + 4];
+    l->source = SOURCE_DEFAULT; /* the messages name the options themselves */
+    if (!c->api_key_file[0]) return 0;
+    if (c->api_key[0])
+        return fail(l, ERR_CONFIG, "api-key and api-key-file are both given; keep one of them");
+    const char *why = read_first_line(c->api_key_file, c->api_key);
+    if (!why) return 0;
+    return fail(l, ERR_CONFIG, "api-key-file \"%s\": %s", shown(c->api_key_file, safe), why);
+}
+
 /* --- together --- */
 
 /* What no single value shows. */
@@ -381,18 +433,34 @@ int config_load(int argc, char **argv, char **env, struct config *out, char *err
     errbuf[0] = '\0';
     struct loader l = {.config = out, .errbuf = errbuf, .errlen = errlen};
     char **arguments = argc > 0 ? argv + 1 : argv; /* both are NULL-terminated */
-    if (survey_arguments(&l, arguments) || apply_defaults(&l)) goto out;
+    if (read_command(&l, &arguments) || survey_arguments(&l, arguments) || apply_defaults(&l))
+        goto out;
     if (out->action == CONFIG_HELP || out->action == CONFIG_VERSION) goto out;
     survey_environment(&l, env);
     if (apply_file(&l) || apply_environment(&l, env) || apply_arguments(&l, arguments)) goto out;
-    check_together(&l);
+    if (check_together(&l) == 0) load_key(&l);
 out:
     if (l.err) config_fini(out);
     return l.err;
 }
 
+void config_hide_secrets(char **argv)
+{
+    for (; *argv; argv++) {
+        if (strncmp(*argv, "--", 2) != 0) continue;
+        char key[CONFIG_KEY_MAX];
+        size_t len = strcspn(*argv + 2, "=");
+        snprintf(key, sizeof key, "%.*s", len < sizeof key ? (int)len : 0, *argv + 2);
+        const struct config_option *o = config_option_find(key);
+        if (!o || o->kind != CONFIG_KIND_SECRET) continue;
+        char *value = (*argv)[2 + len] ? *argv + 2 + len + 1 : argv[1];
+        if (value) memset(value, 'x', strlen(value));
+    }
+}
+
 void config_fini(struct config *config)
 {
+    explicit_bzero(config->api_key, sizeof config->api_key);
     for (size_t i = 0; i < config_option_count; i++)
         config_value_clear(config, &config_options[i]);
 }

@@ -22,6 +22,9 @@ enum {
     CONFIG_LISTEN_MAX = 16,        /* addresses after localhost and * became two each */
     CONFIG_ORIGINS_MAX = 32,       /* origins in the list */
     CONFIG_ORIGIN_BYTES_MAX = 255, /* bytes of one origin */
+    CONFIG_PATH_MAX = 512,         /* bytes of a file name, with its NUL */
+    CONFIG_SECRET_MIN = 16,        /* characters of a key */
+    CONFIG_SECRET_MAX = 256,       /* bytes of a key, with its NUL */
     CONFIG_ERROR_BYTES = 1024,     /* an errbuf of this size never cuts a message */
 };
 
@@ -31,7 +34,13 @@ enum config_action {
     CONFIG_VERSION, /* print PARLOR_VERSION, exit 0 */
     CONFIG_CHECK,   /* everything was understood: say so, exit 0 */
     CONFIG_PRINT,   /* config_print, exit 0 */
+    CONFIG_IMPORT,  /* read import_file into the database, exit */
 };
+
+/* The value of --data that keeps nothing beyond the process. */
+#define CONFIG_DATA_MEMORY ":memory:"
+
+enum config_durability { CONFIG_RELAXED, CONFIG_COMMIT, CONFIG_STRICT };
 
 struct config_address {
     char host[64]; /* numeric, as getaddrinfo(AI_NUMERICHOST) takes it; no brackets; may have %scope
@@ -43,6 +52,7 @@ struct config_address {
 
 struct config {
     enum config_action action;
+    const char *import_file; /* of argv; "-": standard input */
 
     struct config_address listen[CONFIG_LISTEN_MAX];
     size_t listen_count; /* at least 1 */
@@ -56,6 +66,13 @@ struct config {
     uint32_t rate;              /* messages per 10 s and connection, with a burst of as many */
     uint32_t lag_max_bytes;
 
+    char data[CONFIG_PATH_MAX]; /* a file, or CONFIG_DATA_MEMORY */
+    enum config_durability durability;
+    uint32_t keep_age_s; /* these three for each room; 0: no limit */
+    uint32_t keep_messages;
+    uint32_t keep_bytes;
+    uint32_t memory_budget_bytes;
+
     uint32_t handshake_timeout_ms;
     uint32_t keepalive_timeout_ms;
     uint32_t ping_interval_ms;
@@ -66,6 +83,9 @@ struct config {
     bool compression;
     bool echo;
 
+    char api_key[CONFIG_SECRET_MAX]; /* given, or read from api_key_file; "": no API */
+    char api_key_file[CONFIG_PATH_MAX];
+
     enum log_format log_format;
     enum log_level log_level;
 };
@@ -74,14 +94,19 @@ struct config {
  * the command line. Returns 0 and out is owned by the caller, for config_fini; or -1 (ERR_*) with
  * one line without newline in errbuf, and out holds nothing to free. --help and --version win over
  * everything else that was given, mistakes in the environment and file included. Nothing of argv or
- * env is kept. One thread, before others start: inih and getenv are not made for more. */
+ * env is kept but import_file. One thread, before others start: inih and getenv are not made for
+ * more. */
 int config_load(int argc, char **argv, char **env, struct config *out, char *errbuf, size_t errlen);
+
+/* Overwrites the keys on a command line that config_load has read: any user of the machine can look
+ * at it. */
+void config_hide_secrets(char **argv);
 
 /* Frees what config_load gave. Harmless when zeroed or called twice. */
 void config_fini(struct config *config);
 
 /* Prints every option with its value in force as an INI file that config_load reads back to the
- * same configuration. */
+ * same configuration, but for keys, which are not printed. */
 void config_print(const struct config *config, FILE *out);
 
 /* Prints the text of --help, at most 100 columns. */

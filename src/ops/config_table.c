@@ -11,6 +11,7 @@
 #define GIB (UINT64_C(1) << 30)
 #define SECOND UINT64_C(1000)
 #define MINUTE (60 * SECOND)
+#define DAY_S UINT64_C(86400)
 #define FIELD(name) offsetof(struct config, name)
 
 const struct config_option config_options[] = {
@@ -20,6 +21,27 @@ const struct config_option config_options[] = {
      "address of the machine, a port alone is on localhost. Port 0 takes a free one."},
     {"workers", CONFIG_KIND_COUNT, CONFIG_GROUP_ADDRESS, FIELD(workers), 1, 256, "auto", "N",
      "auto", "Worker threads. auto is one for each processor core."},
+
+    {"data", CONFIG_KIND_PATH, CONFIG_GROUP_HISTORY, FIELD(data), 0, 0, NULL, "FILE", "parlor.db",
+     "SQLite file that keeps what was said; it is made if it does not exist. A name without a "
+     "directory is in the working directory, or in systemd's state directory if there is one. "
+     ":memory: keeps nothing beyond the process."},
+    {"durability", CONFIG_KIND_DURABILITY, CONFIG_GROUP_HISTORY, FIELD(durability), 0,
+     CONFIG_STRICT, NULL, "WORD", "commit",
+     "What an ack promises. commit: the message is on the disk; others may have it before that. "
+     "strict: nobody gets it before it is on the disk. relaxed: it is with the system; a power cut "
+     "may take the newest."},
+    {"keep-age", CONFIG_KIND_AGE, CONFIG_GROUP_HISTORY, FIELD(keep_age_s), 1, 36500 * DAY_S, "none",
+     "TIME", "none", "How long a room keeps what was said."},
+    {"keep-messages", CONFIG_KIND_COUNT, CONFIG_GROUP_HISTORY, FIELD(keep_messages), 1, UINT32_MAX,
+     "none", "N", "none",
+     "How many messages a room keeps; edits, deletions and reactions count too."},
+    {"keep-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_HISTORY, FIELD(keep_bytes), KIB, 3 * GIB, "none",
+     "SIZE", "none", "How many bytes of text a room keeps, and 64 for each message."},
+    {"memory-budget", CONFIG_KIND_SIZE, CONFIG_GROUP_HISTORY, FIELD(memory_budget_bytes), 0,
+     3 * GIB, NULL, "SIZE", "64m",
+     "Memory for what was said lately, in all rooms together: who comes back is served from there, "
+     "without a look at the disk."},
 
     {"max-connections", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(max_connections), 1,
      100000000, "none", "N", "none",
@@ -68,6 +90,15 @@ const struct config_option config_options[] = {
      "Serve /ws/echo/, which sends every message back as it came, for conformance suites. Not for "
      "production."},
 
+    {"api-key-file", CONFIG_KIND_PATH, CONFIG_GROUP_API, FIELD(api_key_file), 0, 0, "none", "FILE",
+     "none",
+     "File whose first line is the key of the HTTP API, 16 characters or more. Without a key there "
+     "is no API."},
+    {"api-key", CONFIG_KIND_SECRET, CONFIG_GROUP_API, FIELD(api_key), 0, 0, "none", "KEY", "none",
+     "The key itself. On the command line other users of the machine can see it: prefer the file "
+     "or "
+     "PARLOR_API_KEY."},
+
     {"log-format", CONFIG_KIND_FORMAT, CONFIG_GROUP_LOG, FIELD(log_format), 0, LOG_JSON, NULL,
      "text|json", "text", "Log lines for people or for machines; they go to standard error."},
     {"log-level", CONFIG_KIND_LEVEL, CONFIG_GROUP_LOG, FIELD(log_level), 0, LOG_ERROR, NULL,
@@ -90,9 +121,11 @@ const size_t config_option_count = sizeof config_options / sizeof config_options
 
 static const char *const titles[CONFIG_GROUP_COUNT] = {
     [CONFIG_GROUP_ADDRESS] = "Where and how wide",
+    [CONFIG_GROUP_HISTORY] = "History",
     [CONFIG_GROUP_LIMITS] = "Limits (none or 0 switches one off)",
     [CONFIG_GROUP_TIMEOUTS] = "Times",
     [CONFIG_GROUP_PROTOCOL] = "WebSocket",
+    [CONFIG_GROUP_API] = "HTTP API",
     [CONFIG_GROUP_LOG] = "Log",
     [CONFIG_GROUP_ACTIONS] = "Configuration and information",
 };

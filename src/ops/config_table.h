@@ -15,24 +15,30 @@ enum {
 };
 
 enum config_kind {
-    CONFIG_KIND_COUNT,    /* uint32_t field */
-    CONFIG_KIND_SIZE,     /* uint32_t field, bytes; k, m, g */
-    CONFIG_KIND_DURATION, /* uint32_t field, milliseconds; ms, s, m */
-    CONFIG_KIND_BOOL,     /* bool field; on, off */
-    CONFIG_KIND_FLAG,     /* bool field; on the command line the key alone means on */
-    CONFIG_KIND_FORMAT,   /* enum log_format field */
-    CONFIG_KIND_LEVEL,    /* enum log_level field */
-    CONFIG_KIND_LISTEN,   /* the list of addresses */
-    CONFIG_KIND_ORIGINS,  /* the list of origins */
-    CONFIG_KIND_FILE,     /* --config: not a field */
-    CONFIG_KIND_ACTION,   /* sets action to max; command line only, no value */
+    CONFIG_KIND_COUNT,      /* uint32_t field */
+    CONFIG_KIND_SIZE,       /* uint32_t field, bytes; k, m, g */
+    CONFIG_KIND_DURATION,   /* uint32_t field, milliseconds; ms, s, m */
+    CONFIG_KIND_AGE,        /* uint32_t field, seconds; s, m, h, d */
+    CONFIG_KIND_PATH,       /* char[CONFIG_PATH_MAX] field; "" for the word of zero */
+    CONFIG_KIND_SECRET,     /* char[CONFIG_SECRET_MAX] field; never shown */
+    CONFIG_KIND_DURABILITY, /* enum config_durability field */
+    CONFIG_KIND_BOOL,       /* bool field; on, off */
+    CONFIG_KIND_FLAG,       /* bool field; on the command line the key alone means on */
+    CONFIG_KIND_FORMAT,     /* enum log_format field */
+    CONFIG_KIND_LEVEL,      /* enum log_level field */
+    CONFIG_KIND_LISTEN,     /* the list of addresses */
+    CONFIG_KIND_ORIGINS,    /* the list of origins */
+    CONFIG_KIND_FILE,       /* --config: not a field */
+    CONFIG_KIND_ACTION,     /* sets action to max; command line only, no value */
 };
 
 enum config_group {
     CONFIG_GROUP_ADDRESS,
+    CONFIG_GROUP_HISTORY,
     CONFIG_GROUP_LIMITS,
     CONFIG_GROUP_TIMEOUTS,
     CONFIG_GROUP_PROTOCOL,
+    CONFIG_GROUP_API,
     CONFIG_GROUP_LOG,
     CONFIG_GROUP_ACTIONS,
     CONFIG_GROUP_COUNT

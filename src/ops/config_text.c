@@ -43,6 +43,7 @@ static void help_option(FILE *out, const struct config_option *o)
 void config_help(FILE *out)
 {
     fputs("Usage: parlor [OPTION]...\n"
+          "       parlor import FILE [OPTION]...\n"
           "Parlor, a real-time chat server: rooms over WebSocket, a chat page at /.\n",
           out);
     for (int group = 0; group < CONFIG_GROUP_COUNT; group++) {
@@ -64,7 +65,9 @@ void config_help(FILE *out)
         "  parlor                                     chat on http://localhost:8000/\n"
         "  parlor --listen '*:80' --log-format json   open to the network\n"
         "  parlor --print-config > parlor.ini         a file to start from\n"
-        "  parlor --config parlor.ini --check-config  is it right?\n",
+        "  parlor --config parlor.ini --check-config  is it right?\n"
+        "  parlor import lobby.ndjson --data new.db   read back what the API exported (-: standard "
+        "input)\n",
         out);
 }
 
@@ -85,7 +88,10 @@ void config_print(const struct config *config, FILE *out)
             wrap(out, text, "# ", 0, 20 + (int)strlen(o->fallback) + 2);
 
             size_t n = config_value_count(config, o);
-            if (n == 0) fprintf(out, "%s = *\n", o->key);
+            if (o->kind == CONFIG_KIND_SECRET)
+                fprintf(out, "# %s is not printed.\n", o->key);
+            else if (n == 0)
+                fprintf(out, "%s = *\n", o->key);
             for (size_t k = 0; k < n;) {
                 k += config_value_text(config, o, k, text);
                 fprintf(out, "%s = %s\n", o->key, text);

@@ -21,6 +21,10 @@ struct unit {
 static const struct unit size_units[] = {
     {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20}, {"k", UINT64_C(1) << 10}, {"", 1}};
 static const struct unit duration_units[] = {{"m", 60000}, {"s", 1000}, {"ms", 1}};
+static const struct unit age_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};
+
+static const char *const durabilities[] = {
+    [CONFIG_RELAXED] = "relaxed", [CONFIG_COMMIT] = "commit", [CONFIG_STRICT] = "strict"};
 
 /* A plain number is this many units of its field. */
 enum { PLAIN_SECOND_MS = 1000 };
@@ -74,6 +78,8 @@ static int set_number(struct config *c, const struct config_option *o, const cha
         ok = read_number(text, size_units, COUNT_OF(size_units), 1, &value);
     else if (o->kind == CONFIG_KIND_DURATION)
         ok = read_number(text, duration_units, COUNT_OF(duration_units), PLAIN_SECOND_MS, &value);
+    else if (o->kind == CONFIG_KIND_AGE)
+        ok = read_number(text, age_units, COUNT_OF(age_units), 1, &value);
     else
         ok = read_number(text, NULL, 0, 1, &value);
 
@@ -94,6 +100,44 @@ static int set_bool(struct config *c, const struct config_option *o, const char 
         return 0;
     }
     return ERR_CONFIG;
+}
+
+static int set_durability(struct config *c, const struct config_option *o, const char *text)
+{
+    for (uint64_t i = 0; i <= o->max && i < COUNT_OF(durabilities); i++) {
+        if (strcasecmp(text, durabilities[i]) != 0) continue;
+        *(enum config_durability *)field(c, o) = (enum config_durability)i;
+        return 0;
+    }
+    return ERR_CONFIG;
+}
+
+bool config_value_is_secret(const char *text)
+{
+    size_t len = 0;
+    for (; text[len]; len++)
+        if (text[len] <= ' ' || text[len] > '~') return false;
+    return len >= CONFIG_SECRET_MIN && len < CONFIG_SECRET_MAX;
+}
+
+static int set_secret(struct config *c, const struct config_option *o, const char *text)
+{
+    bool none = strcasecmp(text, o->zero) == 0;
+    if (!none && !config_value_is_secret(text)) return ERR_CONFIG;
+    snprintf(field(c, o), CONFIG_SECRET_MAX, "%s", none ? "" : text);
+    return 0;
+}
+
+static int set_path(struct config *c, const struct config_option *o, const char *text)
+{
+    size_t len = strlen(text);
+    if (o->zero && strcasecmp(text, o->zero) == 0) {
+        *(char *)field(c, o) = '\0';
+        return 0;
+    }
+    if (len == 0 || len >= CONFIG_PATH_MAX) return ERR_CONFIG;
+    memcpy(field(c, o), text, len + 1);
+    return 0;
 }
 
 static int set_word(struct config *c, const struct config_option *o, const char *text)
@@ -251,7 +295,17 @@ int config_value_set(struct config *c, const struct config_option *o, const char
     case CONFIG_KIND_COUNT:
     case CONFIG_KIND_SIZE:
     case CONFIG_KIND_DURATION:
+    case CONFIG_KIND_AGE:
         err = set_number(c, o, text);
+        break;
+    case CONFIG_KIND_PATH:
+        err = set_path(c, o, text);
+        break;
+    case CONFIG_KIND_SECRET:
+        err = set_secret(c, o, text);
+        break;
+    case CONFIG_KIND_DURABILITY:
+        err = set_durability(c, o, text);
         break;
     case CONFIG_KIND_BOOL:
     case CONFIG_KIND_FLAG:
@@ -295,12 +349,15 @@ size_t config_value_count(const struct config *c, const struct config_option *o)
 {
     if (o->kind == CONFIG_KIND_LISTEN) return c->listen_count;
     if (o->kind == CONFIG_KIND_ORIGINS) return c->origin_count;
+    if (o->kind == CONFIG_KIND_SECRET) return 0;
     return 1;
 }
 
 static void number_text(uint32_t value, const struct config_option *o, char *text)
 {
-    const struct unit *units = o->kind == CONFIG_KIND_SIZE ? size_units : duration_units;
+    const struct unit *units = o->kind == CONFIG_KIND_SIZE  ? size_units
+                               : o->kind == CONFIG_KIND_AGE ? age_units
+                                                            : duration_units;
     if (value == 0 && o->zero) {
         snprintf(text, CONFIG_VALUE_MAX, "%s", o->zero);
     } else if (value == 0 || o->kind == CONFIG_KIND_COUNT) {
@@ -338,8 +395,16 @@ size_t config_value_text(const struct config *c, const struct config_option *o, 
     case CONFIG_KIND_COUNT:
     case CONFIG_KIND_SIZE:
     case CONFIG_KIND_DURATION:
+    case CONFIG_KIND_AGE:
         number_text(*(const uint32_t *)const_field(c, o), o, text);
         return 1;
+    case CONFIG_KIND_PATH:
+        word = const_field(c, o);
+        if (!*word && o->zero) word = o->zero;
+        break;
+    case CONFIG_KIND_DURABILITY:
+        word = durabilities[*(const enum config_durability *)const_field(c, o)];
+        break;
     case CONFIG_KIND_LISTEN:
         return listen_text(c, i, text);
     case CONFIG_KIND_BOOL:
@@ -355,6 +420,7 @@ size_t config_value_text(const struct config *c, const struct config_option *o, 
     case CONFIG_KIND_ORIGINS:
         word = c->origins[i];
         break;
+    case CONFIG_KIND_SECRET:
     case CONFIG_KIND_FILE:
     case CONFIG_KIND_ACTION:
         break;
@@ -373,12 +439,14 @@ void config_value_allowed(const struct config_option *o, char *text)
     case CONFIG_KIND_COUNT:
     case CONFIG_KIND_SIZE:
     case CONFIG_KIND_DURATION:
+    case CONFIG_KIND_AGE:
         at.zero = NULL;
         number_text((uint32_t)o->min, &at, low);
         number_text((uint32_t)o->max, &at, high);
         snprintf(text, size, "%s from %.20s to %.20s%s%s%s",
                  o->kind == CONFIG_KIND_SIZE       ? "a size (bytes, or with k, m, g)"
                  : o->kind == CONFIG_KIND_DURATION ? "a time (seconds, or with ms, s, m)"
+                 : o->kind == CONFIG_KIND_AGE      ? "a time (seconds, or with s, m, h, d)"
                                                    : "a whole number",
                  low, high, o->zero ? ", or " : "", o->zero ? o->zero : "", o->zero ? " (0)" : "");
         break;
@@ -402,8 +470,16 @@ void config_value_allowed(const struct config_option *o, char *text)
                  "origins like https://example.org or http://localhost:3000, without a path, or * "
                  "alone");
         break;
+    case CONFIG_KIND_DURABILITY:
+        snprintf(text, size, "relaxed, commit or strict");
+        break;
+    case CONFIG_KIND_SECRET:
+        snprintf(text, size, "%d to %d visible ASCII characters, or none", CONFIG_SECRET_MIN,
+                 CONFIG_SECRET_MAX - 1);
+        break;
+    case CONFIG_KIND_PATH:
     case CONFIG_KIND_FILE:
-        snprintf(text, size, "a file name");
+        snprintf(text, size, "a file name%s%s", o->zero ? ", or " : "", o->zero ? o->zero : "");
         break;
     case CONFIG_KIND_ACTION:
         snprintf(text, size, "no value");

@@ -5,7 +5,11 @@
 
 #include "ops/config_table.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* True if the text can be a key: visible ASCII, which can stand in an HTTP header. */
+bool config_value_is_secret(const char *text);
 
 enum { CONFIG_VALUE_MAX = 512 }; /* bytes of one value as text, with its NUL */
 

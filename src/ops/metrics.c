@@ -203,9 +203,9 @@ static void render_turn(struct render *r)
 
 static void render_gauges(struct render *r, const struct metrics_gauges *g)
 {
-#define X(field, name, help)                                                                       \
+#define X(field, name, type, help)                                                                 \
     if (g->field != 0 || strncmp(name, "process_", 8) != 0) {                                      \
-        head(r, name, "gauge", help);                                                              \
+        head(r, name, type, help);                                                                 \
         line(r, "%s %" PRIu64 "\n", name, g->field);                                               \
     }
     METRICS_GAUGES(X)
@@ -240,7 +240,7 @@ void metrics_document(FILE *out)
     fprintf(out, "| `parlor_http_requests_total{status}` | counter | %s |\n", HELP_OF_HTTP);
     fprintf(out, "| `parlor_refusals_total{code}` | counter | %s |\n", HELP_OF_REFUSALS);
     fprintf(out, "| `parlor_turn_seconds` | histogram | %s |\n", HELP_OF_TURN);
-#define X(field, name, help) fprintf(out, "| `%s` | gauge | %s |\n", name, help);
+#define X(field, name, type, help) fprintf(out, "| `%s` | %s | %s |\n", name, type, help);
     METRICS_GAUGES(X)
 #undef X
     fprintf(out, "| `parlor_uptime_seconds` | gauge | %s |\n", HELP_OF_UPTIME);

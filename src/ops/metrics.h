@@ -35,15 +35,28 @@
       "Bytes received on all sockets.")                                                            \
     X(METRIC_LAG_CLOSES, "parlor_lag_closes_total", "counter",                                     \
       "Members closed with 4202 because they lagged past lag-max-bytes.")                          \
+    X(METRIC_WHISPERS_DROPPED, "parlor_whispers_dropped_total", "counter",                         \
+      "Typing and presence frames not sent to a member whose socket was full.")                    \
     X(METRIC_WAKEUPS, "parlor_wakeups_total", "counter",                                           \
       "Times a worker was woken by the mailbox of another thread.")
 
-/* X(field, name, help): gauges the caller of metrics_render measures itself. */
+/* X(field, name, type, help): numbers the caller of metrics_render measures itself. */
 #define METRICS_GAUGES(X)                                                                          \
-    X(rooms, "parlor_rooms", "Rooms that have a member now.")                                      \
-    X(workers, "parlor_workers", "Worker threads.")                                                \
-    X(open_fds, "process_open_fds", "File descriptors open now.")                                  \
-    X(max_fds, "process_max_fds", "File descriptors the process may open.")
+    X(rooms, "parlor_rooms", "gauge", "Rooms that have a member now.")                             \
+    X(recent_bytes, "parlor_recent_bytes", "gauge",                                                \
+      "Memory with what was said lately, kept for who comes back (memory-budget).")                \
+    X(store_healthy, "parlor_store_healthy", "gauge",                                              \
+      "1 while messages can be stored; 0 from a failure until a write has worked again.")          \
+    X(store_in_flight, "parlor_store_in_flight", "gauge", "Events not committed yet.")             \
+    X(store_committed, "parlor_store_committed_total", "counter", "Events committed.")             \
+    X(store_failed, "parlor_store_failed_total", "counter", "Events refused by the disk.")         \
+    X(store_batches, "parlor_store_batches_total", "counter",                                      \
+      "Transactions; committed events divided by them is the group commit.")                       \
+    X(store_trimmed, "parlor_store_trimmed_total", "counter", "Events removed by retention.")      \
+    X(store_reads, "parlor_store_reads_total", "counter", "Questions answered by the store.")      \
+    X(workers, "parlor_workers", "gauge", "Worker threads.")                                       \
+    X(open_fds, "process_open_fds", "gauge", "File descriptors open now.")                         \
+    X(max_fds, "process_max_fds", "gauge", "File descriptors the process may open.")
 
 /* clang-format cannot settle on a layout for these lists. */
 /* clang-format off */
@@ -56,8 +69,8 @@
 
 /* X(status): HTTP statuses that have a label of their own; any other counts as "other". */
 #define METRICS_HTTP_STATUSES(X)                                                                   \
-    X(101) X(200) X(204) X(206) X(301) X(304) X(308) X(400) X(401) X(403) X(404) X(405) X(408)     \
-    X(413) X(414) X(421) X(426) X(429) X(431) X(500) X(501) X(503) X(505)
+    X(101) X(200) X(201) X(204) X(206) X(301) X(304) X(308) X(400) X(401) X(403) X(404) X(405)     \
+    X(408) X(411) X(413) X(414) X(415) X(421) X(426) X(429) X(431) X(500) X(501) X(503) X(505)
 
 /* X(upper bound in nanoseconds, the same in seconds as Prometheus prints it). */
 #define METRICS_TURN_BUCKETS(X)                                                                    \
@@ -92,7 +105,7 @@ struct metrics {
 };
 
 struct metrics_gauges {
-#define X(field, name, help) uint64_t field;
+#define X(field, name, type, help) uint64_t field;
     METRICS_GAUGES(X)
 #undef X
     uint64_t uptime_ms;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "proto/id.h"
 
 enum { ENVELOPE_DATA_MAX = 4096 }; /* bytes of `data` as it was sent */
 
@@ -28,16 +29,26 @@ struct envelope_input {
 int envelope_parse(struct slice json, size_t max_message_bytes, struct buf *scratch,
                    struct envelope_input *out);
 
-/* Everything a numbered message has. room, username, message and epoch are valid UTF-8, seq below
- * 2^53; data is raw JSON, len 0: absent. */
+struct envelope_reaction {
+    struct slice emoji;
+    uint32_t count;
+};
+
+/* Everything a numbered message has. room, username and message are valid UTF-8; what is optional
+ * is absent when its len (count, number) is 0. */
 struct envelope_message {
     struct slice room;
     struct slice username;
     struct slice message;
-    struct slice data;
-    struct slice epoch;
-    uint64_t seq;
-    int64_t ts_ms; /* since 1970 */
+    struct slice data; /* raw JSON; optional */
+    struct id id;
+    int64_t ts_ms;      /* since 1970 */
+    struct slice user;  /* stable id of who is signed in; optional */
+    struct slice nonce; /* optional */
+    uint64_t reply_to;  /* seq; optional */
+    int64_t edited_ms;  /* of the last edit; optional */
+    const struct envelope_reaction *reactions;
+    size_t reaction_count;
 };
 
 /* The encoders append one JSON object. Errors as buf_reserve, with out as it was. */
@@ -45,7 +56,8 @@ struct envelope_message {
 /* Rung 0: exactly the keys `message` and `username`. */
 int envelope_encode_bare(const struct envelope_message *m, struct buf *out, size_t max_bytes);
 
-/* Section 4: type, room, id (epoch-seq), seq, ts, username, message, and data if there is any. */
+/* Section 4: type, room, id, seq, ts, username, message, and what there is of user, data, reply_to
+ * (an id), nonce, edited (ms) and reactions ({"emoji":count, ...}). */
 int envelope_encode_full(const struct envelope_message *m, struct buf *out, size_t max_bytes);
 
 /* Section 3: what the sender of a refused message is shown. err: one of enum err, below 0. */

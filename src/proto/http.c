@@ -114,7 +114,9 @@ static int on_headers_complete(http_parser *p)
     r->out->minor = p->http_minor;
     r->out->keep_alive = http_should_keep_alive(p);
     r->out->upgrade = p->upgrade;
-    r->out->has_body = (p->flags & F_CONTENTLENGTH) && p->content_length > 0;
+    r->out->has_length = p->flags & F_CONTENTLENGTH;
+    r->out->body_bytes = r->out->has_length ? p->content_length : 0;
+    r->out->has_body = r->out->body_bytes > 0;
     return 0;
 }
 
@@ -199,6 +201,8 @@ static bool headers_are_sound(struct http_request *r)
         }
     }
     if (coding) r->has_body = true;
+    struct slice expect = http_header_get(r, "Expect");
+    r->expects_continue = r->has_body && r->minor > 0 && http_list_has(expect, "100-continue");
     return !(length && coding) && hosts <= 1 && (hosts == 1 || r->minor == 0);
 }
 
@@ -237,25 +241,35 @@ struct slice http_header_get(const struct http_request *r, const char *name)
     return (struct slice){0};
 }
 
+/* Takes the next item off a comma-separated list, without the white space around it. */
+static struct slice take_item(struct slice *list)
+{
+    const char *comma = memchr(list->ptr, ',', list->len);
+    struct slice item = {list->ptr, comma ? (size_t)(comma - list->ptr) : list->len};
+    size_t used = item.len + (comma ? 1 : 0);
+    list->ptr += used;
+    list->len -= used;
+    while (item.len > 0 && is_blank(item.ptr[0])) {
+        item.ptr++;
+        item.len--;
+    }
+    while (item.len > 0 && is_blank(item.ptr[item.len - 1]))
+        item.len--;
+    return item;
+}
+
 bool http_list_has(struct slice list, const char *token)
 {
-    if (list.len == 0) return false;
     size_t token_len = strlen(token);
-    const char *at = list.ptr;
-    const char *end = list.ptr + list.len;
-    while (at < end) {
-        const char *comma = memchr(at, ',', (size_t)(end - at));
-        const char *stop = comma ? comma : end;
-        struct slice item = {at, (size_t)(stop - at)};
-        while (item.len > 0 && is_blank(item.ptr[0])) {
-            item.ptr++;
-            item.len--;
-        }
-        while (item.len > 0 && is_blank(item.ptr[item.len - 1]))
-            item.len--;
-        if (same_name(item, token, token_len)) return true;
-        at = comma ? comma + 1 : end;
-    }
+    while (list.len > 0)
+        if (same_name(take_item(&list), token, token_len)) return true;
+    return false;
+}
+
+bool http_list_has_exactly(struct slice list, const char *token)
+{
+    while (list.len > 0)
+        if (slice_is(take_item(&list), token)) return true;
     return false;
 }
 

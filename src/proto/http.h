@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -32,8 +33,11 @@ struct http_request {
     bool is_head;
     unsigned minor; /* HTTP/1.minor */
     bool keep_alive;
-    bool has_body; /* Content-Length above 0, or Transfer-Encoding */
-    bool upgrade;  /* Connection: upgrade, and Upgrade present */
+    bool has_body;         /* Content-Length above 0, or Transfer-Encoding */
+    bool has_length;       /* Content-Length, and no Transfer-Encoding */
+    uint64_t body_bytes;   /* Content-Length */
+    bool expects_continue; /* RFC 9110 section 10.1.1: the body waits for a 100 (Continue) */
+    bool upgrade;          /* Connection: upgrade, and Upgrade present */
     size_t header_count;
     struct http_header headers[HTTP_HEADERS_MAX];
 };
@@ -59,6 +63,10 @@ struct slice http_header_get(const struct http_request *r, const char *name);
 
 /* True if a comma-separated list holds this token (ASCII case ignored; RFC 9110 section 5.6.1). */
 bool http_list_has(struct slice list, const char *token);
+
+/* The same, but upper and lower case are different: names of subprotocols (RFC 6455 section 4.1:
+ * the client compares what comes back with what it sent). */
+bool http_list_has_exactly(struct slice list, const char *token);
 
 /* Finds the first `key=` (or a bare `key`, whose value is empty) in a query. 1 and the value, still
  * percent-encoded, in *raw; or 0 and *raw untouched. Keys are compared as they were sent. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/err.h"
 
 enum {
@@ -342,6 +343,75 @@ int json_scan_value(struct json *j, unsigned depth, struct slice *raw)
     if (more < 0) return more;
     *raw = (struct slice){start, (size_t)(j->at - start)};
     return 0;
+}
+
+static size_t field_index(struct slice key, const struct json_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].name.len == key.len && memcmp(fields[i].name.ptr, key.ptr, key.len) == 0)
+            return i;
+    return count;
+}
+
+struct object {
+    const struct json_field *fields;
+    size_t count;
+    struct json_value *values;
+};
+
+/* Reads `"key": value` up to the comma or bracket behind it, without which the value may not be
+ * whole (01 is not a 0). */
+static int take_member(struct json *j, struct buf *scratch, const struct object *o)
+{
+    struct slice key;
+    int err = json_scan_string(j, scratch, &key);
+    if (err) return err;
+    json_scan_space(j);
+    if (!json_scan_take(j, ':')) return ERR_BAD_JSON;
+    json_scan_space(j);
+
+    size_t i = field_index(key, o->fields, o->count);
+    struct json_value v = {.kind = JSON_KIND_RAW};
+    if (i < o->count && !o->fields[i].raw && j->at < j->end && *j->at == '"') {
+        v.kind = JSON_KIND_STRING;
+        err = json_scan_string(j, scratch, &v.text);
+    } else {
+        err = json_scan_value(j, 1, &v.text);
+    }
+    if (err) return err;
+    json_scan_space(j);
+    if (j->at == j->end || (*j->at != ',' && *j->at != '}')) return ERR_BAD_JSON;
+    if (i < o->count) o->values[i] = v;
+    return 0;
+}
+
+static int take_members(struct json *j, struct buf *scratch, const struct object *o)
+{
+    if (json_scan_take(j, '}')) return 0;
+    do {
+        json_scan_space(j);
+        int err = take_member(j, scratch, o);
+        if (err) return err;
+    } while (json_scan_take(j, ','));
+    return json_scan_take(j, '}') ? 0 : ERR_BAD_JSON;
+}
+
+int json_scan_fields(struct slice json, struct buf *scratch, const struct json_field *fields,
+                     size_t count, struct json_value *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = (struct json_value){0};
+    if (json.len == 0) return ERR_BAD_JSON;
+    DCHECK(scratch->len == 0);
+    struct json j = {json.ptr, json.ptr + json.len};
+    const struct object object = {fields, count, values};
+    json_scan_space(&j);
+    if (!json_scan_take(&j, '{')) return ERR_BAD_JSON;
+    json_scan_space(&j);
+    int err = take_members(&j, scratch, &object);
+    if (err) return err;
+    json_scan_space(&j);
+    return j.at == j.end ? 0 : ERR_BAD_JSON;
 }
 
 /* The letter of a two-byte escape, or 0 (RFC 8259 section 7). */

@@ -8,6 +8,7 @@
 #ifndef PROTO_JSON_H
 #define PROTO_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -37,6 +38,27 @@ int json_scan_value(struct json *j, unsigned depth, struct slice *raw);
  * escape serves a whole document and earlier slices into scratch stay good). \u0000 becomes a NUL
  * byte, a surrogate without its partner U+FFFD. ERR_BAD_JSON, ERR_NOMEM. */
 int json_scan_string(struct json *j, struct buf *scratch, struct slice *out);
+
+/* A member that a document may have. */
+struct json_field {
+    struct slice name;
+    bool raw; /* strings too are wanted as the bytes they were */
+};
+
+enum json_kind { JSON_KIND_ABSENT, JSON_KIND_STRING, JSON_KIND_RAW };
+
+/* What it was: a string, decoded, or any other value as its bytes. */
+struct json_value {
+    enum json_kind kind;
+    struct slice text;
+};
+
+/* Reads a document that is one object, once from end to end: values[i] is what fields[i] was. Other
+ * members are passed over; of repeated ones the last counts. Slices point into json or scratch,
+ * which has to be empty and is reserved at most once, so what it holds never moves. ERR_BAD_JSON,
+ * ERR_NOMEM; values then hold what was read before. */
+int json_scan_fields(struct slice json, struct buf *scratch, const struct json_field *fields,
+                     size_t count, struct json_value *values);
 
 /* Appends text as a quoted JSON string. Only '"', '\' and bytes below 0x20 are escaped. Errors as
  * buf_reserve, with out as it was. */

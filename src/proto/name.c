@@ -1,7 +1,6 @@
 /* See name.h. */
 #include "proto/name.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -23,14 +22,19 @@ static bool has_control(struct slice s)
     return false;
 }
 
+int name_room_check(struct slice name)
+{
+    if (name.len == 0 || name.len > NAME_ROOM_MAX || memchr(name.ptr, '/', name.len) ||
+        slice_is(name, ".") || slice_is(name, "..") || !utf8_valid(name.ptr, name.len) ||
+        has_control(name))
+        return ERR_BAD_ROOM;
+    return 0;
+}
+
 int name_room_decode(struct slice raw_segment, char out[static NAME_ROOM_MAX], size_t *len)
 {
     if (http_percent_decode(raw_segment, false, out, NAME_ROOM_MAX, len)) return ERR_BAD_ROOM;
-    struct slice name = {out, *len};
-    if (name.len == 0 || memchr(out, '/', name.len) || slice_is(name, ".") ||
-        slice_is(name, "..") || !utf8_valid(out, name.len) || has_control(name))
-        return ERR_BAD_ROOM;
-    return 0;
+    return name_room_check((struct slice){out, *len});
 }
 
 /* The property White_Space of Unicode 15. */
@@ -97,4 +101,16 @@ int name_user_trim(struct slice in, struct slice *out)
         return ERR_BAD_USERNAME;
     *out = name;
     return 0;
+}
+
+bool name_is_word(struct slice text)
+{
+    if (text.len == 0 || has_control(text)) return false;
+    while (text.len > 0) {
+        size_t n = first_size(text);
+        if (is_space(code_of(text.ptr, n))) return false;
+        text.ptr += n;
+        text.len -= n;
+    }
+    return true;
 }

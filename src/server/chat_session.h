@@ -1,13 +1,43 @@
 /* What a chat member's message goes through: parse, name, rate, room; or a refusal that says why.
- */
+ * Bare clients here; rich_session.h has those of parlor.v1, and shares names and rates. */
 #ifndef SERVER_CHAT_SESSION_H
 #define SERVER_CHAT_SESSION_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
+#include "chat/hub.h"
 
 struct conn;
 
-/* A whole text message from a member; borrowed for the call. Worker's thread. */
+enum { CHAT_GUEST_LEN = 10 }; /* "guest-" and four characters */
+
+/* A whole text message from a member; borrowed for the call. Worker's thread, as all of these. */
 void chat_session_on_message(struct conn *c, struct slice json);
+
+/* After the 101: what the member missed is sent, or asked for. */
+void chat_session_start(struct conn *c, const struct join *j);
+
+/* Leaves every room, whichever kind of client. */
+void chat_session_leave(struct conn *c);
+
+/* protocol.md section 3: the given name, the URL's, or a guest name, written to guest. */
+struct slice chat_choose_name(const struct conn *c, struct slice given,
+                              char guest[static CHAT_GUEST_LEN]);
+
+/* The name the connection is known by now: the one it last spoke under. */
+struct slice chat_name(const struct conn *c, char guest[static CHAT_GUEST_LEN]);
+
+/* It speaks under this name now. Tells the rich members of its rooms if it is a new one. */
+void chat_note_name(struct conn *c, struct slice name);
+
+/* The part of it for one room. */
+void chat_rename_in(struct conn *c, struct room *room, struct slice from, struct slice to);
+
+/* Takes a token off the bucket; false if there is none. */
+bool chat_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us);
+
+/* Counts a refusal; false: it was one too many, and the connection is closing. */
+bool chat_note_refusal(struct conn *c, int err);
 
 #endif

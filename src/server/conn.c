@@ -12,8 +12,14 @@
 #include "base/err.h"
 #include "chat/hub.h"
 #include "ops/log.h"
+#include "proto/ws_frame.h"
+#include "server/api.h"
+#include "server/chat_session.h"
 #include "server/http_session.h"
 #include "server/peer_counts.h"
+#include "server/replay.h"
+#include "server/rich_session.h"
+#include "server/task.h"
 #include "server/worker.h"
 #include "server/ws_session.h"
 
@@ -45,9 +51,19 @@ void conn_set_timeout(struct conn *c, int timeout)
 
 static void watch(struct conn *c)
 {
-    bool reading = !c->paused && !c->peer_ended;
+    bool reading = !c->paused && !c->held && !c->peer_ended;
     loop_set(&c->worker->loop, c->slot, c->fd,
              (reading ? EPOLLIN : 0U) | (c->watch_out ? EPOLLOUT : 0U));
+}
+
+struct conn_name conn_name(const struct conn *c)
+{
+    return (struct conn_name){c->worker, loop_key(&c->worker->loop, c->slot)};
+}
+
+struct conn *conn_find(const struct conn_name *name)
+{
+    return loop_find(&name->worker->loop, name->key);
 }
 
 static void watch_out(struct conn *c, bool on)
@@ -100,7 +116,8 @@ void conn_drop(struct conn *c)
     struct worker *w = c->worker;
     if (c->state == CONN_OPEN) ws_session_on_lost(c);
     conn_set_state(c, CONN_DEAD);
-    hub_leave(&c->member);
+    chat_session_leave(c);
+    api_drop(c);
     timer_stop(&c->timer);
     loop_remove(&w->loop, c->slot);
     close(c->fd);
@@ -119,7 +136,14 @@ void conn_free(struct conn *c)
     buf_fini(&c->in);
     buf_fini(&c->out);
     free(c->username);
+    free(c->spoken);
     free(c);
+}
+
+void conn_hold(struct conn *c)
+{
+    c->held = true;
+    watch(c);
 }
 
 size_t conn_discard(struct conn *c, uint8_t *data, size_t len)
@@ -156,6 +180,11 @@ static ssize_t try_send(struct conn *c, const void *data, size_t len)
 static size_t unsent(const struct conn *c)
 {
     return c->out.len - c->out_sent;
+}
+
+size_t conn_unsent(const struct conn *c)
+{
+    return unsent(c);
 }
 
 static void keep(struct conn *c, const uint8_t *data, size_t len)
@@ -203,8 +232,8 @@ void conn_finish(struct conn *c)
             conn_drop(c);
             return;
         }
-        hub_leave(&c->member);
     }
+    chat_session_leave(c);
     conn_set_timeout(c, TIMEOUT_CLOSE);
     if (c->paused) {
         c->paused = false;
@@ -237,12 +266,60 @@ ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t by
     return sent;
 }
 
+/* Bytes up to the end of the last whole frame of those sent; *rest gets what is missing of the next
+ * one, which the iovecs hold. They begin with a frame. */
+static size_t whole_frames(const struct iovec *iov, int n, size_t sent, struct slice *rest)
+{
+    size_t before = 0; /* bytes of the iovecs before this one */
+    for (int i = 0; i < n; i++) {
+        const uint8_t *data = iov[i].iov_base;
+        for (size_t at = 0; at < iov[i].iov_len;) {
+            size_t end = at + ws_frame_size(data + at);
+            if (before + end > sent) {
+                size_t part = sent - before - at;
+                *rest = (struct slice){(const char *)data + at + part, part ? end - at - part : 0};
+                return before + (part ? end : at);
+            }
+            at = end;
+        }
+        before += iov[i].iov_len;
+    }
+    *rest = (struct slice){NULL, 0};
+    return sent;
+}
+
+ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size_t bytes)
+{
+    if (unsent(c) > 0) return 0;
+    struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+    ssize_t sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        conn_drop(c);
+        return -1;
+    }
+    if (sent < 0) sent = 0;
+    c->worker->delivery_sends++;
+    c->worker->delivery_bytes += (uint64_t)sent;
+    if ((size_t)sent == bytes) return sent;
+    struct slice rest;
+    size_t whole = whole_frames(iov, n, (size_t)sent, &rest);
+    if (buf_append(&c->out, rest.ptr, rest.len, CONN_OUT_MAX_BYTES) != 0) {
+        conn_drop(c);
+        return -1;
+    }
+    watch_out(c, true);
+    return (ssize_t)whole;
+}
+
 void conn_on_lag(struct member *m, uint64_t lag_bytes)
 {
-    struct conn *c = container_of(m, struct conn, member);
+    conn_close_slow(container_of(m, struct conn, member), m->reader->room, lag_bytes);
+}
+
+void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes)
+{
     char peer[SOCKET_TEXT_MAX];
     socket_ip_text(c->ip, peer);
-    const struct room *room = m->reader->room;
     LOG(c->worker->server->options.log, LOG_WARN, "lag_close",
         "closed a member that reads too slowly", LOG_STR("peer", peer),
         LOG_SLICE("room", ((struct slice){room->name, room->name_len})),
@@ -254,7 +331,7 @@ void conn_on_lag(struct member *m, uint64_t lag_bytes)
 /* Hands input to the state's handler until it wants no more; keeps the rest. */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
-    while (len > 0 && c->state != CONN_DEAD && !c->paused) {
+    while (len > 0 && c->state != CONN_DEAD && !c->paused && !c->held) {
         size_t used = on_input[c->state](c, data, len);
         data += used;
         len -= used;
@@ -272,6 +349,13 @@ static void process_rest(struct conn *c)
     memcpy(c->worker->input, c->in.data, len);
     buf_fini(&c->in);
     process(c, c->worker->input, len);
+}
+
+void conn_release(struct conn *c)
+{
+    c->held = false;
+    watch(c);
+    if (c->in.len && !c->paused) process_rest(c);
 }
 
 static void on_readable(struct conn *c)
@@ -318,9 +402,19 @@ static void on_writable(struct conn *c)
         return;
     }
     if (c->kept_alive) conn_set_timeout(c, TIMEOUT_KEEPALIVE); /* from the answer's last byte */
-    if (c->member.reader) reader_resume(&c->member, &c->worker->delivery);
+    bool blocked = false;
+    if (c->api) {
+        api_on_writable(c);
+    } else if (c->replay) {
+        replay_go_on(c, c->replay);
+    } else if (c->rich) {
+        blocked = rich_session_on_writable(c);
+    } else if (c->member.reader) {
+        reader_resume(&c->member, &c->worker->delivery);
+        blocked = c->member.blocked;
+    }
     if (c->state == CONN_DEAD) return;
-    watch_out(c, unsent(c) > 0 || c->member.blocked);
+    watch_out(c, unsent(c) > 0 || blocked);
     if (c->paused && unsent(c) == 0) {
         c->paused = false;
         watch(c);
@@ -332,7 +426,7 @@ void conn_on_events(struct conn *c, uint32_t events)
 {
     if (events & EPOLLOUT) on_writable(c);
     if (c->state == CONN_DEAD) return;
-    if (events & EPOLLIN && !c->paused && !c->peer_ended) {
+    if (events & EPOLLIN && !c->paused && !c->held && !c->peer_ended) {
         on_readable(c);
     } else if (events & (EPOLLERR | EPOLLHUP)) {
         conn_drop(c);

@@ -24,6 +24,11 @@
 #include "net/timer.h"
 #include "proto/ws_reader.h"
 
+struct api_call;
+struct entry;
+struct replay;
+struct rich;
+struct room;
 struct worker;
 
 /* X(state, handler of input): one setter (conn_set_state) checks the edges. */
@@ -53,14 +58,21 @@ struct conn {
     struct worker *worker;
     int fd;
     uint32_t slot;
-    struct member member; /* beside fd: a delivery touches these and nothing else */
+    struct member member; /* beside fd: a delivery touches these and nothing else. Unused by rich
+                             clients, which may be in many rooms */
     struct timer timer;
     struct ws_reader reader;
     struct buf in;  /* received, not consumed */
     struct buf out; /* to send, not taken by the socket; the first out_sent bytes are sent */
     size_t out_sent;
     struct conn *next_reap;
-    char *username; /* from the URL, or NULL; owned */
+    struct entry *entry;   /* while it waits for its room, not owned; then input is held back */
+    struct replay *replay; /* while the member's past comes from the store; owned */
+    struct rich *rich;     /* of a rich client; owned */
+    struct api_call *api;  /* the API's request that is not answered yet, or NULL; owned */
+    char *username;        /* from the URL, or NULL; owned */
+    char *spoken;          /* the name last spoken under, if another, or NULL; owned */
+    int64_t since_ms;      /* when it entered its room, since 1970 */
     uint64_t last_seen_ms;
     uint64_t rate_next_us; /* when the rate's bucket is full again */
     uint32_t guest;        /* number behind the guest name */
@@ -68,9 +80,11 @@ struct conn {
     uint8_t state;         /* enum conn_state */
     uint8_t window_bits;   /* of our deflate; 0: not negotiated */
     uint8_t username_len;
+    uint8_t spoken_len;
     bool echo;
     bool kept_alive;       /* between two HTTP requests */
     bool paused;           /* not reading: out is too long */
+    bool held;             /* not reading: the request before is not answered yet */
     bool watch_out;        /* EPOLLOUT is on */
     bool peer_ended;       /* read end of file */
     bool over_limit;       /* to be turned away */
@@ -101,6 +115,13 @@ void conn_send(struct conn *c, const void *data, size_t len);
 /* After the last conn_send: no more input; shuts our side once everything is sent. */
 void conn_finish(struct conn *c);
 
+/* Stops and goes on reading; what was not consumed is presented again. */
+void conn_hold(struct conn *c);
+void conn_release(struct conn *c);
+
+/* Bytes of our own that the socket has not taken yet. */
+size_t conn_unsent(const struct conn *c);
+
 /* First phase of closing, without another byte. Harmless when dead. */
 void conn_drop(struct conn *c);
 
@@ -110,8 +131,13 @@ void conn_free(struct conn *c);
 /* Input handler of states that ignore it. */
 size_t conn_discard(struct conn *c, uint8_t *data, size_t len);
 
-/* struct delivery's functions. */
+/* struct delivery's functions, for the member of a connection. */
 ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes);
 void conn_on_lag(struct member *m, uint64_t lag_bytes);
+
+/* The same for a rich client, whatever room they are of: its rooms share the socket, so it is never
+ * left in the middle of a frame; the rest of one goes to `out`. */
+ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size_t bytes);
+void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes);
 
 #endif

@@ -13,10 +13,16 @@
 #include "ops/metrics.h"
 #include "proto/http.h"
 #include "proto/name.h"
+#include "proto/rich.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_handshake.h"
+#include "server/api.h"
+#include "server/api_route.h"
+#include "server/chat_session.h"
 #include "server/conn.h"
+#include "server/entry.h"
 #include "server/http_answer.h"
+#include "server/rich_session.h"
 #include "server/web_assets.h"
 #include "server/worker.h"
 #include "server/ws_session.h"
@@ -52,8 +58,11 @@ static void route_healthz(struct conn *c, const struct http_request *r)
 /* New clients are welcome. */
 static void route_readyz(struct conn *c, const struct http_request *r)
 {
-    bool ready = !atomic_load(&c->worker->server->draining);
-    answer_text(c, r, ready ? 200 : 503, ready ? "ready\n" : "draining\n");
+    const struct server *s = c->worker->server;
+    const char *text = "ready\n";
+    if (!store_healthy(s->options.store)) text = "the store fails: messages are refused\n";
+    if (atomic_load(&s->draining)) text = "draining\n";
+    answer_text(c, r, text[0] == 'r' ? 200 : 503, text);
 }
 
 static void route_metrics(struct conn *c, const struct http_request *r)
@@ -69,8 +78,18 @@ static void route_metrics(struct conn *c, const struct http_request *r)
             atomic_load_explicit(&all[i]->value[METRIC_CONNECTIONS], memory_order_relaxed);
     struct rlimit files = {0};
     getrlimit(RLIMIT_NOFILE, &files);
+    struct store_stats store;
+    store_stats(s->options.store, &store);
     const struct metrics_gauges gauges = {
         .rooms = hub_room_count(s->hub),
+        .recent_bytes = hub_recent_bytes(s->hub),
+        .store_healthy = store_healthy(s->options.store),
+        .store_in_flight = store.in_flight,
+        .store_committed = store.committed,
+        .store_failed = store.failed,
+        .store_batches = store.batches,
+        .store_trimmed = store.trimmed,
+        .store_reads = store.reads,
         .workers = s->worker_count,
         .open_fds = s->own_fds + connections,
         .max_fds = files.rlim_cur,
@@ -128,24 +147,32 @@ static bool origin_allowed(const struct worker *w, const struct http_request *r)
     return false;
 }
 
-/* Sends the 101 and turns the connection into a WebSocket. A refused origin is told by a close
- * code: a browser would hide the status of a refused handshake from its page. */
-static void upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
-                    bool allowed)
+/* Sends the 101 and turns the connection into a WebSocket. False: it did not come to that. */
+static bool upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
+                    struct slice subprotocol)
 {
     struct worker *w = c->worker;
     struct buf *reply = &w->reply;
     reply->len = 0;
-    if (ws_handshake_response(h, (struct slice){NULL, 0}, reply, UPGRADE_MAX_BYTES) != 0) {
-        hub_leave(&c->member);
+    if (ws_handshake_response(h, subprotocol, reply, UPGRADE_MAX_BYTES) != 0) {
+        chat_session_leave(c);
         http_answer_error(c, r, ERR_NOMEM, NULL);
-        return;
+        return false;
     }
     metrics_http(&w->metrics, 101);
     conn_send(c, reply->data, reply->len);
-    if (c->state != CONN_HTTP) return;
+    if (c->state != CONN_HTTP) return false;
     ws_session_start(c);
-    if (!allowed) ws_session_close(c, err_info(ERR_ORIGIN)->close_code, err_info(ERR_ORIGIN)->text);
+    return true;
+}
+
+/* A refused origin is told by a close code: a browser would hide the status of a refused handshake
+ * from its page. */
+static void upgrade_and_refuse(struct conn *c, const struct http_request *r,
+                               const struct ws_handshake *h, struct slice subprotocol)
+{
+    const struct err_info *info = err_info(ERR_ORIGIN);
+    if (upgrade(c, r, h, subprotocol)) ws_session_close(c, info->close_code, info->text);
 }
 
 static bool read_handshake(struct conn *c, const struct http_request *r, struct ws_handshake *h)
@@ -167,7 +194,11 @@ static void route_echo(struct conn *c, const struct http_request *r)
     if (!read_handshake(c, r, &h)) return;
     c->echo = true;
     c->window_bits = h.deflate ? h.server_window_bits : 0;
-    upgrade(c, r, &h, origin_allowed(c->worker, r));
+    const struct slice none = {NULL, 0};
+    if (origin_allowed(c->worker, r))
+        (void)upgrade(c, r, &h, none);
+    else
+        upgrade_and_refuse(c, r, &h, none);
 }
 
 /* ?username=: kept if it is a name, refused if it cannot be one. */
@@ -189,26 +220,106 @@ static int read_url_name(struct conn *c, const struct http_request *r)
     return 0;
 }
 
-/* protocol.md section 2: any of these parameters asks for the full objects. */
-static bool asks_for_full(const struct http_request *r)
-{
-    struct slice value;
-    if (http_query_get(r->query, "fields", &value) && slice_is(value, "full")) return true;
-    return http_query_get(r->query, "since", &value) || http_query_get(r->query, "history", &value);
-}
-
 /* A member whose deflate window is smaller than the room's gets plain frames, which RFC 7692
  * section 6 always allows; so one deflated log serves everybody else. */
-static enum encoding choose_encoding(const struct conn *c, bool full)
+static enum encoding choose_encoding(const struct conn *c, bool rich, bool full)
 {
     bool deflate = c->window_bits == WS_WINDOW_BITS_MAX;
+    if (rich) return deflate ? ENCODING_RICH_DEFLATE : ENCODING_RICH;
     if (full) return deflate ? ENCODING_FULL_DEFLATE : ENCODING_FULL;
     return deflate ? ENCODING_BARE_DEFLATE : ENCODING_BARE;
 }
 
+/* ?history=: a number, 0 if there is none. ERR_BAD_FIELD. */
+static int read_history(const struct http_request *r, struct join *j)
+{
+    struct slice value;
+    if (!http_query_get(r->query, "history", &value) || value.len == 0) return 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] < '0' || value.ptr[i] > '9') return ERR_BAD_FIELD;
+        j->history = j->history * 10 + (unsigned)(value.ptr[i] - '0');
+        if (j->history > RICH_JOIN_MAX) j->history = RICH_JOIN_MAX;
+    }
+    return 0;
+}
+
+/* protocol.md section 2: what the URL asks for. An id that cannot be read is one of another epoch;
+ * an empty one is that of a client that has not received anything yet. */
+static int read_join(const struct http_request *r, bool rich, struct conn *c, struct join *j)
+{
+    struct slice since;
+    struct slice value;
+    bool has_since = http_query_get(r->query, "since", &since);
+    bool full = has_since || http_query_get(r->query, "history", &value);
+    if (http_query_get(r->query, "fields", &value) && slice_is(value, "full")) full = true;
+    *j = (struct join){
+        .encoding = choose_encoding(c, rich, full),
+        .worker = c->worker->index,
+        .resume = has_since && since.len > 0,
+        .now_ms = c->worker->now_ms,
+        .wall_ms = c->worker->wall_ms,
+    };
+    if (j->resume) (void)id_parse(since, &j->since);
+    return read_history(r, j);
+}
+
+/* The room is ready: the request, which was kept, is read again. */
+static void on_entered(struct conn *c, struct entry *e)
+{
+    bool wanted = c->state == CONN_HTTP && c->entry == e;
+    if (wanted) conn_release(c);
+    if (wanted && (c->entry != e || c->held)) return; /* used up, or waiting once more */
+    if (wanted) c->entry = NULL;                      /* refused before it came to that */
+    entry_free(e);
+}
+
+/* Enters the room by name. ERR_AGAIN: the connection waits. */
+static int enter(struct conn *c, struct slice name, struct join *j)
+{
+    struct entry *e = c->entry;
+    int err = e ? e->wait.err : 0;
+    if (!e) {
+        e = calloc(1, sizeof *e);
+        if (!e) return ERR_NOMEM;
+        e->resume = on_entered;
+        err = entry_start(e, c, name);
+        if (err && err != ERR_AGAIN) return err;
+        c->entry = e;
+    }
+    if (!err) err = c->rich ? rich_session_join_home(c, e, j) : entry_join(e, j, &c->member);
+    if (err == ERR_AGAIN) {
+        conn_hold(c);
+        return err;
+    }
+    c->entry = NULL;
+    entry_free(e);
+    return err;
+}
+
+/* What this request says of the connection; an earlier one on it may have been refused. */
+static int begin_chat(struct conn *c, const struct ws_handshake *h, struct slice name, bool rich)
+{
+    struct server *s = c->worker->server;
+    c->echo = false;
+    if (!c->entry) c->guest = (uint32_t)s->guest_seed + atomic_fetch_add(&s->guests, 1) * 0x9e375U;
+    c->window_bits = h->deflate ? h->server_window_bits : 0;
+    c->since_ms = c->worker->wall_ms;
+    if (c->rich) rich_session_end(c);
+    return rich ? rich_session_new(c, name) : 0;
+}
+
+static int join_chat(struct conn *c, const struct http_request *r, struct slice name,
+                     struct join *j)
+{
+    char guest[CHAT_GUEST_LEN];
+    int err = read_join(r, c->rich, c, j);
+    if (err) return err;
+    j->username = chat_name(c, guest);
+    return enter(c, name, j); /* before the 101: who has seen it receives all that is said after */
+}
+
 static void route_chat(struct conn *c, const struct http_request *r)
 {
-    struct worker *w = c->worker;
     struct slice segment = {r->path.ptr + sizeof CHAT_PREFIX - 1,
                             r->path.len - (sizeof CHAT_PREFIX - 1)};
     if (segment.len && segment.ptr[segment.len - 1] == '/') segment.len--;
@@ -222,17 +333,27 @@ static void route_chat(struct conn *c, const struct http_request *r)
     }
     struct ws_handshake h;
     if (!read_handshake(c, r, &h)) return;
-    c->echo = false;
-    c->guest = (uint32_t)w->server->guest_seed + atomic_fetch_add(&w->server->guests, 1) * 0x9e375U;
-    c->window_bits = h.deflate ? h.server_window_bits : 0;
-    /* Before the 101: whoever has seen it receives everything that is said after it. */
-    enum encoding encoding = choose_encoding(c, asks_for_full(r));
-    bool allowed = origin_allowed(w, r);
-    if (allowed && hub_join(w->server->hub, name, w->index, encoding, &c->member) != 0) {
-        http_answer_error(c, r, ERR_NOMEM, RETRY_AFTER);
+    bool rich = http_list_has_exactly(h.protocols, RICH_SUBPROTOCOL);
+    struct slice subprotocol = {rich ? RICH_SUBPROTOCOL : NULL,
+                                rich ? sizeof RICH_SUBPROTOCOL - 1 : 0};
+    if (!origin_allowed(c->worker, r)) {
+        upgrade_and_refuse(c, r, &h, subprotocol);
         return;
     }
-    upgrade(c, r, &h, allowed);
+    struct join j;
+    err = begin_chat(c, &h, name, rich);
+    if (!err) err = join_chat(c, r, name, &j);
+    if (err == ERR_AGAIN) return;
+    if (err) {
+        chat_session_leave(c);
+        http_answer_error(c, r, err, err == ERR_BAD_FIELD ? NULL : RETRY_AFTER);
+        return;
+    }
+    if (!upgrade(c, r, &h, subprotocol)) return;
+    if (c->rich)
+        rich_session_start(c, &j);
+    else
+        chat_session_start(c, &j);
 }
 
 static bool has_prefix(struct slice path, const char *prefix)
@@ -269,8 +390,19 @@ static route_fn find_route(const struct conn *c, struct slice path)
     return NULL;
 }
 
+/* The document of the API is an asset that everybody may read where the API is on. */
+static bool is_api(const struct conn *c, struct slice path)
+{
+    bool on = c->worker->server->options.api_key;
+    return has_prefix(path, API_PREFIX) && !(on && slice_is(path, API_DOCUMENT));
+}
+
 static void on_request(struct conn *c, const struct http_request *r)
 {
+    if (is_api(c, r->path)) {
+        api_on_request(c, r);
+        return;
+    }
     route_fn route = find_route(c, r->path);
     const struct web_asset *asset = route ? NULL : find_asset(r->path);
     bool websocket = route == route_chat || route == route_echo;
@@ -292,6 +424,7 @@ static void on_request(struct conn *c, const struct http_request *r)
 
 size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
 {
+    if (c->api) return api_on_body(c, data, len);
     const char *text = (const char *)data;
     size_t scanned = c->head_scanned;
     size_t head = http_head_size(text, len, &scanned);
@@ -317,14 +450,21 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
         return len;
     }
     on_request(c, &r);
-    return head;
+    return c->held && !c->api ? 0 : head; /* a call of the API has taken what it needs of it */
 }
 
 void http_on_timeout(struct conn *c)
 {
+    if (c->api) {
+        api_on_timeout(c);
+        return;
+    }
     if (c->in.len == 0) {
         conn_drop(c);
         return;
     }
-    http_answer_error(c, NULL, ERR_TIMEOUT, NULL);
+    bool held = c->held; /* the store has not answered */
+    c->held = false;
+    c->entry = NULL;
+    http_answer_error(c, NULL, held ? ERR_STORE : ERR_TIMEOUT, NULL);
 }

@@ -8,7 +8,7 @@
 
 struct conn;
 
-/* Consumes at most one request head, see conn.h. */
+/* Consumes at most one request head, or bytes of one body, see conn.h. */
 size_t http_on_input(struct conn *c, uint8_t *data, size_t len);
 
 /* The time for a request head, or between two, is over. */

@@ -15,8 +15,10 @@
 #include "chat/hub.h"
 #include "net/socket.h"
 #include "ops/log.h"
+#include "proto/ws_deflate.h"
 #include "proto/ws_handshake.h"
 #include "server/peer_counts.h"
+#include "server/receipt.h"
 #include "server/worker.h"
 
 static void log_memory(const struct server_options *o)
@@ -85,9 +87,22 @@ static bool make_parts(struct server *s)
 {
     size_t bytes = s->options.workers * sizeof *s->workers;
     s->guest_seed = random_bits();
-    s->hub = hub_new(random_bits());
+    const struct server_options *o = &s->options;
+    uint64_t lag_half = o->lag_max_bytes / 2; /* or a member that resumes would be cut for it */
+    const struct hub_options hub = {
+        .seed = random_bits(),
+        .memory_budget_bytes = o->memory_budget_bytes,
+        .recent = {.max_events =
+                       o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
+                   .max_bytes = lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half
+                                                                        : RECENT_MAX_BYTES,
+                   .max_age_ms = o->keep_age_ms},
+        .strict = o->strict,
+    };
+    s->hub = hub_new(&hub);
+    s->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
     s->workers = aligned_alloc(_Alignof(struct worker), bytes);
-    if (!s->hub || !s->workers) return false;
+    if (!s->hub || !s->workers || !s->scribe.deflater) return false;
     memset(s->workers, 0, bytes);
     if (!s->options.max_connections_per_ip) return true;
     s->peers = peer_counts_new();
@@ -106,13 +121,20 @@ static uint64_t count_open_fds(void)
     return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
 }
 
-static struct server *server_new(const struct server_options *options)
+struct server *server_new(const struct server_options *options)
 {
-    struct server *s = calloc(1, sizeof *s);
-    if (!s) return NULL;
+    CHECK(options->workers >= 1 && options->workers <= SERVER_WORKERS_MAX);
+    CHECK(options->address_count <= SERVER_ADDRESSES_MAX);
+    struct server *s = ws_handshake_init() == 0 ? calloc(1, sizeof *s) : NULL;
+    if (!s) {
+        log_memory(options);
+        return NULL;
+    }
     s->options = *options;
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
+    if (options->api_key)
+        api_digest_key((struct slice){options->api_key, strlen(options->api_key)}, s->api_key);
     s->start_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
     bool whole = make_parts(s);
     while (whole && s->worker_count < options->workers) {
@@ -120,8 +142,14 @@ static struct server *server_new(const struct server_options *options)
         whole = worker_init(&s->workers[i], s, i) == 0;
     }
     if (whole) return s;
+    log_memory(options);
     server_free(s);
     return NULL;
+}
+
+void server_store_options(struct server *server, struct store_options *out)
+{
+    receipt_set_callbacks(server, out);
 }
 
 static bool start_workers(struct server *s)
@@ -141,27 +169,16 @@ static bool start_workers(struct server *s)
     return true;
 }
 
-struct server *server_start(const struct server_options *options)
+int server_start(struct server *s, struct store *store)
 {
-    CHECK(options->workers >= 1 && options->workers <= SERVER_WORKERS_MAX);
-    CHECK(options->address_count <= SERVER_ADDRESSES_MAX);
-    struct server *s = ws_handshake_init() == 0 ? server_new(options) : NULL;
-    if (!s) {
-        log_memory(options);
-        return NULL;
-    }
-    if (listen_all(s) != 0) {
-        server_free(s);
-        return NULL;
-    }
+    s->options.store = store;
+    hub_set_store(s->hub, store);
+    if (listen_all(s) != 0) return ERR_IO;
     s->own_fds = count_open_fds();
-    if (!start_workers(s)) {
-        log_memory(options);
-        server_drain(s, true);
-        server_free(s);
-        return NULL;
-    }
-    return s;
+    if (start_workers(s)) return 0;
+    log_memory(&s->options);
+    server_drain(s, true);
+    return ERR_IO;
 }
 
 void server_drain(struct server *s, bool now)
@@ -181,9 +198,13 @@ void server_free(struct server *s)
 {
     for (unsigned i = 0; i < s->started; i++)
         pthread_join(s->workers[i].thread, NULL);
+    store_close(s->options.store); /* its last answers come now */
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_empty(&s->workers[i]);
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_fini(&s->workers[i]);
     hub_free(s->hub);
+    scribe_fini(&s->scribe);
     peer_counts_free(s->peers);
     free(s->workers); /* NULL only if none was started */
     free(s);

@@ -9,8 +9,10 @@
 
 struct log;
 struct server;
+struct store;
+struct store_options;
 
-enum { SERVER_ADDRESSES_MAX = 16, SERVER_WORKERS_MAX = 256 };
+enum { SERVER_ADDRESSES_MAX = 16, SERVER_WORKERS_MAX = 256, SERVER_DEFLATE_LEVEL = 6 };
 
 struct server_address {
     const char *host; /* numeric */
@@ -38,18 +40,30 @@ struct server_options {
     size_t origin_count;        /* 0: any */
     bool compression;
     bool echo;
+    const char *api_key;          /* NULL: no API */
+    bool strict;                  /* deliver only what the store has committed */
+    uint64_t memory_budget_bytes; /* of what was said lately, kept for who comes back */
+    uint32_t keep_events;         /* as the store keeps, 0: no limit; memory keeps no more */
+    uint64_t keep_age_ms;
+    struct store *store; /* set by server_start */
 };
 
-/* Binds every address and starts the worker threads, which inherit the caller's signal mask. NULL
- * after having logged why not. */
-struct server *server_start(const struct server_options *options);
+/* What is there before the store is opened. NULL after having logged why not. */
+struct server *server_new(const struct server_options *options);
+
+/* The store's callbacks into the server; fills in on_done, on_health and ctx. */
+void server_store_options(struct server *server, struct store_options *out);
+
+/* Takes the store, binds every address and starts the worker threads, which inherit the caller's
+ * signal mask. ERR_IO after having logged why not; server_free has to follow in any case. */
+int server_start(struct server *server, struct store *store);
 
 /* Stops listening and closes every WebSocket with 1012, paced; the workers end when the last is
  * gone or drain_timeout_ms is over. `now` ends them without waiting. Returns at once. Any thread.
  */
 void server_drain(struct server *server, bool now);
 
-/* Waits until a drained server's workers have ended, then frees it. */
+/* Waits until a drained server's workers have ended, closes the store, then frees it all. */
 void server_free(struct server *server);
 
 /* True once all workers have ended. Any thread. */

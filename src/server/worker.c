@@ -15,9 +15,10 @@
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
 #include "server/conn.h"
+#include "server/rich_session.h"
+#include "server/task.h"
+#include "server/whisper.h"
 #include "server/ws_session.h"
-
-enum { DEFLATE_LEVEL = 6 };
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -31,7 +32,7 @@ static int make_tools(struct worker *w)
     w->input = malloc(WORKER_REST_BYTES + WORKER_READ_BYTES);
     if (!w->input) return ERR_NOMEM;
     w->inflater = ws_inflater_new();
-    w->scribe.deflater = ws_deflater_new(DEFLATE_LEVEL);
+    w->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
     return w->inflater && w->scribe.deflater ? 0 : ERR_NOMEM;
 }
 
@@ -47,9 +48,14 @@ int worker_init(struct worker *w, struct server *server, unsigned index)
     w->index = index;
     w->loop.epoll_fd = -1;
     w->mailbox.event_fd = -1;
+    w->tasks.event_fd = -1;
     w->dirty_end = &w->dirty_first;
     w->delivery = (struct delivery){
         .send = conn_deliver, .on_lag = conn_on_lag, .lag_max_bytes = o->lag_max_bytes};
+    w->rich_delivery = (struct delivery){.send = rich_session_deliver,
+                                         .on_lag = rich_session_on_lag,
+                                         .lag_max_bytes = o->lag_max_bytes};
+    timer_queue_init(&w->presence_timers, PRESENCE_INTERVAL_MS);
     timer_queue_init(&w->timeouts[TIMEOUT_HANDSHAKE], o->handshake_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_KEEPALIVE], o->keepalive_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_PING], o->ping_interval_ms);
@@ -59,8 +65,10 @@ int worker_init(struct worker *w, struct server *server, unsigned index)
     int err = make_tools(w);
     if (!err) err = loop_init(&w->loop);
     if (!err) err = mailbox_init(&w->mailbox);
+    if (!err) err = mailbox_init(&w->tasks);
     uint32_t slot;
     if (!err) err = loop_add(&w->loop, w->mailbox.event_fd, EPOLLIN, &w->mailbox, &slot);
+    if (!err) err = loop_add(&w->loop, w->tasks.event_fd, EPOLLIN, &w->tasks, &slot);
     return err;
 }
 
@@ -177,8 +185,8 @@ static void run_events(struct worker *w, const struct epoll_event *events, int n
     for (int i = 0; i < n; i++) {
         void *owner = loop_owner(&w->loop, &events[i]);
         if (!owner) continue;
-        if (owner == &w->mailbox) {
-            mailbox_on_event(&w->mailbox);
+        if (owner == &w->mailbox || owner == &w->tasks) {
+            mailbox_on_event(owner);
             metrics_add(&w->metrics, METRIC_WAKEUPS, 1);
         } else if (is_listener(w, owner)) {
             accept_some(w, *(int *)owner);
@@ -188,10 +196,31 @@ static void run_events(struct worker *w, const struct epoll_event *events, int n
     }
 }
 
+void worker_post(struct worker *w, struct task *t)
+{
+    mailbox_post(&w->tasks, &t->link);
+}
+
+/* Phase: tasks. Those that a task posts wait for the next turn. False: there was none. */
+static bool run_tasks(struct worker *w)
+{
+    struct slink *link = mailbox_take(&w->tasks);
+    bool any = link;
+    while (link) {
+        struct slink *next = link->next;
+        struct task *t = container_of(link, struct task, link);
+        t->run(w, t);
+        link = next;
+    }
+    return any;
+}
+
 /* Phase: post. Only now, after all events: a worker woken by the first message of a burst would
- * send it alone, and the rest again. */
+ * send it alone, and the rest again; the store would commit it alone. */
 static void run_post(struct worker *w)
 {
+    if (w->published) store_kick(w->server->options.store);
+    w->published = false;
     while (w->outgoing) {
         struct slink *link = w->outgoing;
         w->outgoing = link->next;
@@ -223,7 +252,8 @@ static void run_flush(struct worker *w)
         struct slink *next = link->next;
         struct reader *r = container_of(link, struct reader, dirty_link);
         if (next) __builtin_prefetch(container_of(next, struct reader, dirty_link));
-        bool more = reader_flush(r, &w->delivery);
+        struct delivery *d = encoding_is_rich(r->encoding) ? &w->rich_delivery : &w->delivery;
+        bool more = reader_flush(r, d);
         if ((more && !r->detached) || !room_settle(r)) add_dirty(w, link);
         link = next;
     }
@@ -233,10 +263,11 @@ static void run_flush(struct worker *w)
 static void count_deliveries(struct worker *w)
 {
     if (w->delivery_sends == 0) return;
-    metrics_add(&w->metrics, METRIC_DELIVERIES, w->delivery.frames);
+    metrics_add(&w->metrics, METRIC_DELIVERIES, w->delivery.frames + w->rich_delivery.frames);
     metrics_add(&w->metrics, METRIC_SENDS, w->delivery_sends);
     metrics_add(&w->metrics, METRIC_SENT_BYTES, w->delivery_bytes);
     w->delivery.frames = 0;
+    w->rich_delivery.frames = 0;
     w->delivery_sends = 0;
     w->delivery_bytes = 0;
 }
@@ -254,7 +285,8 @@ static void run_reap(struct worker *w)
 static struct conn *conn_at(struct worker *w, uint32_t slot)
 {
     void *owner = loop_owner_at(&w->loop, slot);
-    return owner && owner != &w->mailbox && !is_listener(w, owner) ? owner : NULL;
+    bool other = owner == &w->mailbox || owner == &w->tasks || is_listener(w, owner);
+    return other ? NULL : owner;
 }
 
 static void start_draining(struct worker *w)
@@ -277,6 +309,15 @@ static void drop_all(struct worker *w)
     }
 }
 
+/* When a client should come back: spread, such that no more than BYE_RETURNS_PER_S do so at once.
+ */
+static uint32_t bye_delay_ms(struct worker *w)
+{
+    uint32_t window_ms = WORKER_BYE_MIN_MS + w->conn_count * 1000 / WORKER_BYE_RETURNS_PER_S;
+    w->bye_random = w->bye_random * 1664525 + 1013904223; /* spread is all that is asked of it */
+    return WORKER_BYE_MIN_MS / 2 + (uint32_t)((uint64_t)w->bye_random * window_ms >> 32);
+}
+
 /* Tells the next few. Returns true if every WebSocket was told. */
 static bool drain_some(struct worker *w)
 {
@@ -284,6 +325,7 @@ static bool drain_some(struct worker *w)
     while (left > 0 && w->drain_slot < w->loop.slot_count) {
         struct conn *c = conn_at(w, w->drain_slot++);
         if (!c || c->state != CONN_OPEN) continue;
+        if (c->rich) rich_session_bye(c, err_info(ERR_DRAINING)->close_code, bye_delay_ms(w));
         ws_session_close(c, err_info(ERR_DRAINING)->close_code, err_info(ERR_DRAINING)->text);
         left--;
     }
@@ -294,7 +336,7 @@ static bool only_http_left(struct worker *w)
 {
     for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
         const struct conn *c = conn_at(w, slot);
-        if (c && (c->state != CONN_HTTP || c->out.len > 0)) return false;
+        if (c && (c->state != CONN_HTTP || c->out.len > 0 || c->held)) return false;
     }
     return true;
 }
@@ -319,6 +361,8 @@ static int wait_ms(const struct worker *w)
         uint64_t deadline = timer_queue_deadline(&w->timeouts[i]);
         if (deadline < next) next = deadline;
     }
+    uint64_t presence_ms = timer_queue_deadline(&w->presence_timers);
+    if (presence_ms < next) next = presence_ms;
     if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
     if (w->accept_again_ms && w->accept_again_ms < next) next = w->accept_again_ms;
     if (next == UINT64_MAX) return -1;
@@ -330,16 +374,21 @@ static int wait_ms(const struct worker *w)
 static void turn(struct worker *w)
 {
     struct epoll_event events[WORKER_EVENTS_MAX];
-    int timeout_ms = mailbox_sleep(&w->mailbox) ? wait_ms(w) : 0;
+    bool idle = mailbox_sleep(&w->mailbox);
+    idle = mailbox_sleep(&w->tasks) && idle;
+    int timeout_ms = idle ? wait_ms(w) : 0;
     int n = loop_wait(&w->loop, timeout_ms, events, WORKER_EVENTS_MAX);
     mailbox_awake(&w->mailbox);
+    mailbox_awake(&w->tasks);
     uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
     w->now_ms = start_ns / 1000000;
     w->wall_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 
     run_timeouts(w);
     run_accept_again(w);
+    whisper_run_timers(w);
     run_events(w, events, n);
+    run_tasks(w);
     run_post(w);
     run_mailbox(w);
     run_flush(w);
@@ -349,16 +398,23 @@ static void turn(struct worker *w)
     metrics_turn(&w->metrics, clock_ns(CLOCK_MONOTONIC) - start_ns);
 }
 
+void worker_empty(struct worker *w)
+{
+    whisper_drop_timers(w);
+    while (run_tasks(w))
+        ;
+    run_mailbox(w); /* readers whose last member has left */
+    run_flush(w);
+}
+
 void worker_fini(struct worker *w)
 {
     CHECK(w->conn_count == 0);
-    /* A reader whose last member left may have been posted after the thread ended. */
-    run_mailbox(w);
-    run_flush(w);
     for (size_t i = 0; i < w->listener_count; i++)
         close(w->listeners[i]);
     if (w->spare_fd >= 0) close(w->spare_fd);
     mailbox_fini(&w->mailbox);
+    mailbox_fini(&w->tasks);
     loop_fini(&w->loop);
     ws_inflater_free(w->inflater);
     scribe_fini(&w->scribe);

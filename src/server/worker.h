@@ -1,7 +1,8 @@
 /* A worker: one thread, one loop, its own listeners, its own connections. Everything here belongs
  * to that thread, except what is marked shared.
  *
- * A turn: timers, socket events, post, mailbox, room flush, reap. Time is read once a turn. */
+ * A turn: timers, socket events, tasks, post, mailbox, room flush, reap. Time is read once a turn.
+ */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
@@ -16,6 +17,7 @@
 #include "net/mailbox.h"
 #include "net/timer.h"
 #include "ops/metrics.h"
+#include "server/api.h"
 #include "server/server.h"
 
 struct conn;
@@ -31,6 +33,8 @@ enum {
     WORKER_ACCEPT_PAUSE_MS = 100,   /* when descriptors or memory for sockets ran out */
     WORKER_DRAIN_TICK_MS = 10,
     WORKER_DRAIN_MIN_PER_TICK = 16,
+    WORKER_BYE_MIN_MS = 1000,
+    WORKER_BYE_RETURNS_PER_S = 1000, /* connections of a worker that are asked to come back */
 };
 
 enum timeout { TIMEOUT_HANDSHAKE, TIMEOUT_KEEPALIVE, TIMEOUT_PING, TIMEOUT_CLOSE, TIMEOUT_COUNT };
@@ -40,7 +44,8 @@ struct worker {
     unsigned index;
     pthread_t thread;
     struct loop loop;
-    struct mailbox mailbox; /* shared */
+    struct mailbox mailbox; /* shared: readers that turned dirty */
+    struct mailbox tasks;   /* shared: answers of other threads */
     int listeners[SERVER_ADDRESSES_MAX];
     uint32_t listener_slots[SERVER_ADDRESSES_MAX];
     size_t listener_count;
@@ -54,6 +59,7 @@ struct worker {
     struct slink *dirty_first; /* readers to flush in this turn */
     struct slink **dirty_end;
     struct slink *outgoing; /* readers of other workers that turned dirty in this turn */
+    bool published;         /* events in this turn, which the store has yet to look at */
     struct conn *reap;      /* closed in this turn, freed at its end */
     uint32_t conn_count;
 
@@ -64,6 +70,8 @@ struct worker {
     struct buf reply;
     struct scribe scribe;
     struct delivery delivery;
+    struct delivery rich_delivery;
+    struct timer_queue presence_timers;
     uint64_t delivery_sends;
     uint64_t delivery_bytes;
 
@@ -72,6 +80,7 @@ struct worker {
     uint64_t drain_tick_ms;
     uint32_t drain_slot;
     uint32_t drain_per_tick;
+    uint32_t bye_random;
 
     struct metrics metrics; /* written here, read by all */
 };
@@ -90,13 +99,18 @@ struct server {
     atomic_uint ended;
     atomic_bool draining;
     atomic_bool stopping;
+    uint8_t api_key[API_KEY_DIGEST_BYTES];
     uint64_t guest_seed;
     atomic_uint guests;
+    struct scribe scribe; /* the store's writer thread's */
 };
 
 /* Allocates what the worker owns. ERR_NOMEM or ERR_IO; worker_fini cleans up in any case. */
 int worker_init(struct worker *w, struct server *server, unsigned index);
 void worker_fini(struct worker *w);
+
+/* Gives back what arrived after the thread had ended. */
+void worker_empty(struct worker *w);
 
 /* Adds a listening socket; owns fd on success. */
 int worker_listen(struct worker *w, int fd);

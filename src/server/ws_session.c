@@ -7,6 +7,7 @@
 #include "proto/ws_frame.h"
 #include "server/chat_session.h"
 #include "server/conn.h"
+#include "server/rich_session.h"
 #include "server/worker.h"
 
 enum {
@@ -128,6 +129,8 @@ static void on_event(struct conn *c, const struct ws_event *ev)
     case WS_EVENT_MESSAGE:
         if (c->echo) {
             echo(c, ev);
+        } else if (c->rich) {
+            rich_session_on_message(c, payload);
         } else {
             chat_session_on_message(c, payload);
         }

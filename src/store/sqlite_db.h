@@ -19,6 +19,24 @@ enum write_stmt {
     WRITE_OLDEST,
     WRITE_DELETE,
     WRITE_TRIMMED,
+    WRITE_FORGET_EDITS,
+    WRITE_FORGET_REACTIONS,
+    WRITE_FORGET_COUNTS,
+    WRITE_FIND_TARGET,
+    WRITE_EDIT,
+    WRITE_ADD_EDIT,
+    WRITE_TEXTS_WEIGHT,
+    WRITE_WIPE_TEXTS,
+    WRITE_REACT,
+    WRITE_COUNT_REACT,
+    WRITE_UNREACT,
+    WRITE_COUNT_LAST,
+    WRITE_COUNT_UNREACT,
+    WRITE_UNINDEXED,
+    WRITE_INDEX,
+    WRITE_UNINDEX,
+    WRITE_SET_INDEXED,
+    WRITE_LAST_ID,
     WRITE_STMT_COUNT,
 };
 
@@ -28,6 +46,12 @@ enum read_stmt {
     READ_ROOM,
     READ_AFTER,
     READ_BEFORE,
+    READ_COUNT_AFTER,
+    READ_COUNT_BEFORE,
+    READ_REACTIONS,
+    READ_NONCES,
+    READ_SEARCH,
+    READ_ROOMS,
     READ_STMT_COUNT,
 };
 
@@ -47,8 +71,11 @@ struct sqlite_store {
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
     struct sqlite_room *rooms; /* cache of the rows of rooms, the writer's */
     struct sqlite_room *touched;
-    int64_t outages;   /* of meta, as of the last commit */
-    int64_t sweep_id;  /* the room at which retention goes on */
+    int64_t outages;  /* of meta, as of the last commit */
+    int64_t sweep_id; /* the room at which retention goes on */
+    int64_t indexed;  /* of meta, as of the last commit; see sqlite_search.c */
+    fts5_tokenizer words;
+    void *words_ctx;
     unsigned unsynced; /* relaxed: events committed since the last fsync */
     unsigned in_batch;
     int sync_now; /* the value of PRAGMA synchronous */
@@ -64,6 +91,23 @@ static inline int sqlite_run(sqlite3_stmt *stmt)
     int rc = sqlite3_step(stmt);
     int reset = sqlite3_reset(stmt);
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : reset ? reset : rc;
+}
+
+/* As sqlite_run, with numbers for the first parameters. */
+static inline int sqlite_run_with(sqlite3_stmt *stmt, const int64_t *values, int count)
+{
+    for (int i = 0; i < count; i++)
+        sqlite3_bind_int64(stmt, 1 + i, values[i]);
+    return sqlite_run(stmt);
+}
+
+/* Binds the text, or NULL if it does not exist. It has to stay until the statement has run. */
+static inline void sqlite_bind_slice(sqlite3_stmt *stmt, int at, struct slice text)
+{
+    if (text.ptr)
+        sqlite3_bind_text(stmt, at, text.ptr, (int)text.len, SQLITE_STATIC);
+    else
+        sqlite3_bind_null(stmt, at);
 }
 
 /* Sets application_id, WAL and the newest schema. 0 or ERR_STORE with text; the file is not changed
@@ -92,6 +136,35 @@ int sqlite_writer_fail(struct sqlite_store *s, int rc);
 /* Chooses whether the next commit is followed by fsync. An SQLITE_ code. */
 int sqlite_writer_sync(struct sqlite_store *s, bool sync);
 
+/* Does what the event means for its target, in the transaction of the batch. *weight is what the
+ * events of the room have become heavier by. An SQLITE_ code. */
+int sqlite_state_apply(struct sqlite_store *s, int64_t room, const struct store_event *e,
+                       int64_t *weight);
+
+/* Forgets what is noted of these messages: their reactions, and which events are edits of them. An
+ * SQLITE_ code. */
+int sqlite_state_forget(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
+
+/* Finds out how FTS5 splits texts into words. An SQLITE_ code. */
+int sqlite_search_open(struct sqlite_store *s);
+
+/* Within a transaction: takes indexed messages out of the index, before their texts change or go;
+ * puts one back in. SQLITE_ codes. */
+int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
+int sqlite_search_add(struct sqlite_store *s, int64_t id);
+
+/* At the end of a transaction that has removed events: sets *indexed to what s->indexed has to be
+ * after the commit. An SQLITE_ code. */
+int sqlite_search_trimmed(struct sqlite_store *s, int64_t *indexed);
+
+/* For the ops table. */
+int sqlite_search_step(struct store_backend *b, bool *more);
+int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *out);
+
+/* In a reader's transaction. */
+int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
+                       struct store_answer *out);
+
 int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
                      uint64_t *trimmed, bool *more);
 
@@ -99,8 +172,16 @@ int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int
 int sqlite_reader_open(struct sqlite_store *s, struct sqlite_reader *r, const char *path);
 void sqlite_reader_close(struct sqlite_reader *r);
 int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice room,
-                       struct store_room *out);
+                       int64_t since_ms, struct store_load *out);
 int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct store_query *q,
                        struct store_answer *out);
+int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct store_search *q,
+                         struct store_answer *out);
+int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice after, unsigned limit,
+                       struct store_room_list *out);
+
+/* Appends the rows of a prepared question for events to out, until the span is full, and resets it.
+ * 0, ERR_STORE or ERR_NOMEM. */
+int sqlite_reader_collect(sqlite3_stmt *stmt, struct store_span *span, struct store_answer *out);
 
 #endif

@@ -5,19 +5,43 @@
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
-#define EVENT_COLUMNS "seq, ts_ms, kind, target, reply_to, username, user, message, data, nonce"
+#define EVENT_COLUMNS                                                                              \
+    "seq, ts_ms, kind, target, reply_to, edited_ms, deleted, username, user, message, data, nonce"
 
-enum { COLUMN_TEXTS = 5 };
+enum { COLUMN_KIND = 2, COLUMN_TEXTS = 7 };
+
+#define ROOM_COLUMNS                                                                               \
+    "id, epoch, last_seq, trimmed_seq, (SELECT outages FROM meta) - outages,"                      \
+    " (SELECT min(seq) FROM events WHERE room = rooms.id)"
+
+/* ?4: messages only. All columns are in the index, so what is not wanted costs little. */
+#define WANTED "(?4 = 0 OR (kind = 0 AND deleted = 0))"
 
 static const char *const sql[READ_STMT_COUNT] = {
     [READ_BEGIN] = "BEGIN",
     [READ_END] = "COMMIT",
-    [READ_ROOM] = "SELECT id, epoch, last_seq, trimmed_seq, (SELECT outages FROM meta) - outages,"
-                  " (SELECT min(seq) FROM events WHERE room = rooms.id) FROM rooms WHERE name = ?1",
-    [READ_AFTER] = "SELECT " EVENT_COLUMNS " FROM events WHERE room = ?1 AND seq > ?2"
+    [READ_ROOM] = "SELECT " ROOM_COLUMNS " FROM rooms WHERE name = ?1",
+    [READ_AFTER] = "SELECT " EVENT_COLUMNS " FROM events WHERE room = ?1 AND seq > ?2 AND " WANTED
                    " ORDER BY seq LIMIT ?3",
-    [READ_BEFORE] = "SELECT " EVENT_COLUMNS " FROM events WHERE room = ?1 AND seq < ?2"
+    [READ_BEFORE] = "SELECT " EVENT_COLUMNS " FROM events WHERE room = ?1 AND seq < ?2 AND " WANTED
                     " ORDER BY seq DESC LIMIT ?3",
+    [READ_COUNT_AFTER] = "SELECT count(*) FROM (SELECT 1 FROM events WHERE room = ?1 AND seq > ?2"
+                         " AND " WANTED " LIMIT ?3)",
+    [READ_COUNT_BEFORE] = "SELECT count(*) FROM (SELECT 1 FROM events WHERE room = ?1 AND seq < ?2"
+                          " AND " WANTED " LIMIT ?3)",
+    [READ_REACTIONS] = "SELECT target, emoji, count FROM reaction_counts"
+                       " WHERE room = ?1 AND target BETWEEN ?2 AND ?3 ORDER BY target, first",
+    [READ_NONCES] = "SELECT seq, ts_ms, coalesce(user, username), nonce FROM events"
+                    " WHERE room = ?1 AND ts_ms > ?2 AND nonce IS NOT NULL AND kind = 0"
+                    " ORDER BY ts_ms DESC LIMIT ?3",
+    [READ_SEARCH] = "SELECT " EVENT_COLUMNS " FROM search CROSS JOIN events"
+                    " ON events.id = search.rowid WHERE search MATCH ?1 AND search.rowid <"
+                    " coalesce((SELECT id FROM events WHERE room = ?2 AND seq >= ?3"
+                    "  ORDER BY seq LIMIT 1), 9223372036854775807)"
+                    " ORDER BY search.rowid DESC LIMIT ?4",
+    [READ_ROOMS] = "SELECT " ROOM_COLUMNS ", name, count, bytes, (SELECT ts_ms FROM events"
+                   " WHERE room = rooms.id ORDER BY seq DESC LIMIT 1)"
+                   " FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2",
 };
 
 static struct sqlite_reader *reader_of(struct store_backend *b, unsigned reader)
@@ -42,6 +66,19 @@ void sqlite_reader_close(struct sqlite_reader *r)
     sqlite3_close(r->db);
 }
 
+/* Fills out from a row of ROOM_COLUMNS. 0 or ERR_STORE. */
+static int describe(sqlite3_stmt *row, struct store_room *out)
+{
+    if (sqlite3_column_bytes(row, 1) != STORE_EPOCH_LEN) return ERR_STORE;
+    uint64_t last = (uint64_t)sqlite3_column_int64(row, 2);
+    memcpy(out->epoch, sqlite3_column_text(row, 1), STORE_EPOCH_LEN);
+    out->last_seq = last;
+    out->trimmed_seq = (uint64_t)sqlite3_column_int64(row, 3);
+    out->next_seq = store_next_seq(last, (uint64_t)sqlite3_column_int64(row, 4));
+    out->first_seq = (uint64_t)sqlite3_column_int64(row, 5);
+    return 0;
+}
+
 static int find_room(struct sqlite_reader *r, struct slice name, int64_t *id,
                      struct store_room *out)
 {
@@ -49,25 +86,24 @@ static int find_room(struct sqlite_reader *r, struct slice name, int64_t *id,
     sqlite3_bind_text(stmt, 1, name.ptr, (int)name.len, SQLITE_STATIC);
     int rc = sqlite3_step(stmt);
     int err = rc == SQLITE_DONE ? ERR_NOT_FOUND : ERR_STORE;
-    if (rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 1) == STORE_EPOCH_LEN) {
-        uint64_t last = (uint64_t)sqlite3_column_int64(stmt, 2);
+    if (rc == SQLITE_ROW) {
         *id = sqlite3_column_int64(stmt, 0);
-        memcpy(out->epoch, sqlite3_column_text(stmt, 1), STORE_EPOCH_LEN);
-        out->last_seq = last;
-        out->trimmed_seq = (uint64_t)sqlite3_column_int64(stmt, 3);
-        out->next_seq = store_next_seq(last, (uint64_t)sqlite3_column_int64(stmt, 4));
-        out->first_seq = (uint64_t)sqlite3_column_int64(stmt, 5);
-        err = 0;
+        err = describe(stmt, out);
     }
     sqlite3_reset(stmt);
     return err;
 }
 
-int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice room,
-                       struct store_room *out)
+/* Begins a transaction that sees the room; to be ended in any case. */
+static int begin(struct sqlite_reader *r, struct slice name, int64_t *id, struct store_room *out)
 {
-    int64_t id;
-    return find_room(reader_of(b, reader), room, &id, out);
+    return sqlite_run(r->stmt[READ_BEGIN]) ? ERR_STORE : find_room(r, name, id, out);
+}
+
+static int end(struct sqlite_reader *r, int err)
+{
+    if (!sqlite3_get_autocommit(r->db)) sqlite_run(r->stmt[READ_END]);
+    return err;
 }
 
 static struct slice column_text(sqlite3_stmt *row, int column)
@@ -77,14 +113,50 @@ static struct slice column_text(sqlite3_stmt *row, int column)
     return (struct slice){text ? text : "", (size_t)sqlite3_column_bytes(row, column)};
 }
 
+static int read_nonces(sqlite3_stmt *stmt, struct store_nonces *out)
+{
+    int err = 0;
+    int rc;
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && !err) {
+        struct store_nonce nonce = {
+            .seq = (uint64_t)sqlite3_column_int64(stmt, 0),
+            .ts_ms = sqlite3_column_int64(stmt, 1),
+            .user = column_text(stmt, 2),
+            .nonce = column_text(stmt, 3),
+        };
+        err = store_nonces_add(out, &nonce);
+    }
+    sqlite3_reset(stmt);
+    if (err) return err == ERR_FULL ? 0 : err;
+    return rc == SQLITE_DONE ? 0 : ERR_STORE;
+}
+
+int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice room,
+                       int64_t since_ms, struct store_load *out)
+{
+    struct sqlite_reader *r = reader_of(b, reader);
+    int64_t id = 0;
+    int err = begin(r, room, &id, &out->room);
+    if (!err) {
+        sqlite3_stmt *stmt = r->stmt[READ_NONCES];
+        sqlite3_bind_int64(stmt, 1, id);
+        sqlite3_bind_int64(stmt, 2, since_ms);
+        sqlite3_bind_int64(stmt, 3, STORE_NONCES_MAX);
+        err = read_nonces(stmt, &out->nonces);
+    }
+    return end(r, err);
+}
+
 static struct store_record *record_of(sqlite3_stmt *row)
 {
     struct store_event e = {
         .seq = (uint64_t)sqlite3_column_int64(row, 0),
         .ts_ms = sqlite3_column_int64(row, 1),
-        .kind = (enum store_kind)sqlite3_column_int(row, 2),
+        .kind = (enum store_kind)sqlite3_column_int(row, COLUMN_KIND),
         .target = (uint64_t)sqlite3_column_int64(row, 3),
         .reply_to = (uint64_t)sqlite3_column_int64(row, 4),
+        .edited_ms = sqlite3_column_int64(row, 5),
+        .deleted = sqlite3_column_int(row, 6) != 0,
         .username = column_text(row, COLUMN_TEXTS),
         .user = column_text(row, COLUMN_TEXTS + 1),
         .message = column_text(row, COLUMN_TEXTS + 2),
@@ -94,85 +166,165 @@ static struct store_record *record_of(sqlite3_stmt *row)
     return store_record_new((struct slice){NULL, 0}, &e);
 }
 
-struct span {
-    enum read_stmt stmt;
-    int64_t room;
-    uint64_t position;
-    size_t limit;
-    size_t *bytes;
-};
-
-/* Appends the span's events to out in the order of the query; *more is set if there are others. */
-static int collect(struct sqlite_reader *r, const struct span *span, struct store_answer *out,
-                   bool *more)
+int sqlite_reader_collect(sqlite3_stmt *stmt, struct store_span *span, struct store_answer *out)
 {
-    sqlite3_stmt *stmt = r->stmt[span->stmt];
-    size_t count = 0;
     int err = 0;
     int rc;
-    sqlite3_bind_int64(stmt, 1, span->room);
-    sqlite3_bind_int64(stmt, 2, (int64_t)span->position);
-    sqlite3_bind_int64(stmt, 3, (int64_t)span->limit + 1);
-    *more = false;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        *more = true; /* unless this one fits */
-        if (count == span->limit) break;
+        int kind = sqlite3_column_int(stmt, COLUMN_KIND);
+        if (kind < 0 || kind >= STORE_KIND_COUNT) { /* nobody but a broken disk wrote that */
+            err = ERR_STORE;
+            break;
+        }
         struct store_record *record = record_of(stmt);
         if (!record) {
             err = ERR_NOMEM;
             break;
         }
-        *span->bytes += record->bytes;
-        if (count > 0 && *span->bytes > STORE_PAGE_MAX_BYTES) {
+        if (!store_answer_take(span, record->bytes)) {
             store_record_free(record);
             break;
         }
-        *more = false;
         out->records[out->count++] = record;
-        count++;
     }
     sqlite3_reset(stmt);
     if (err) return err;
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : ERR_STORE;
 }
 
-static void reverse(struct store_answer *out)
+struct source {
+    struct sqlite_reader *reader;
+    int64_t room;
+};
+
+static void bind_span(sqlite3_stmt *stmt, int64_t room, const struct store_span *span)
 {
-    for (size_t i = 0, j = out->count; i + 1 < j; i++) {
-        struct store_record *r = out->records[--j];
-        out->records[j] = out->records[i];
-        out->records[i] = r;
-    }
+    sqlite3_bind_int64(stmt, 1, room);
+    sqlite3_bind_int64(stmt, 2, (int64_t)span->position);
+    sqlite3_bind_int64(stmt, 3, (int64_t)span->limit);
+    sqlite3_bind_int(stmt, 4, span->messages_only);
 }
 
-static int read_spans(struct sqlite_reader *r, int64_t room, const struct store_query *q,
-                      struct store_answer *out)
+static int read_span(void *ctx, struct store_span *span, struct store_answer *out)
 {
-    size_t bytes = 0;
+    const struct source *source = ctx;
+    sqlite3_stmt *stmt = source->reader->stmt[span->backward ? READ_BEFORE : READ_AFTER];
+    bind_span(stmt, source->room, span);
+    sqlite3_bind_int64(stmt, 3, (int64_t)span->limit + 1); /* to see whether there are more */
+    return sqlite_reader_collect(stmt, span, out);
+}
+
+static int count(const struct source *source, const struct store_query *q, uint64_t *total)
+{
+    if (!q->count_max || q->direction == STORE_AROUND) return 0;
     bool after = q->direction == STORE_AFTER;
-    size_t before = q->direction == STORE_BEFORE ? q->limit : after ? 0 : q->limit / 2;
+    sqlite3_stmt *stmt = source->reader->stmt[after ? READ_COUNT_AFTER : READ_COUNT_BEFORE];
+    struct store_span span = {
+        .position = q->position, .limit = q->count_max, .messages_only = q->messages_only};
+    bind_span(stmt, source->room, &span);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) *total = (uint64_t)sqlite3_column_int64(stmt, 0);
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW ? 0 : ERR_STORE;
+}
+
+/* Gives the message of seq its reactions. */
+static int attach(struct store_answer *out, size_t *at, uint64_t seq,
+                  const struct store_reaction *reactions, size_t n)
+{
+    while (*at < out->count && out->records[*at]->event.seq < seq)
+        ++*at;
+    if (*at == out->count || out->records[*at]->event.seq != seq) return 0;
+    return store_answer_react(out, out->records[*at], reactions, n);
+}
+
+/* One query for the whole page, whose rows come in the order of the messages. */
+static int read_reactions(sqlite3_stmt *stmt, struct store_answer *out)
+{
+    struct store_reaction reactions[STORE_REACTIONS_MAX];
+    uint64_t seq = 0;
+    size_t at = 0;
+    size_t n = 0;
     int err = 0;
-    if (!after) {
-        struct span span = {READ_BEFORE, room, q->position, before, &bytes};
-        err = collect(r, &span, out, &out->more_before);
-        reverse(out);
+    int rc;
+    while (!err && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        uint64_t target = (uint64_t)sqlite3_column_int64(stmt, 0);
+        if (target != seq) {
+            err = attach(out, &at, seq, reactions, n);
+            seq = target;
+            n = 0;
+        }
+        if (err || n == STORE_REACTIONS_MAX) continue;
+        struct slice emoji = column_text(stmt, 1);
+        err = store_arena_copy(&out->arena, &emoji);
+        reactions[n++] = (struct store_reaction){emoji, (uint32_t)sqlite3_column_int64(stmt, 2)};
     }
-    if (!err && q->direction != STORE_BEFORE) {
-        uint64_t from = after || q->position == 0 ? q->position : q->position - 1;
-        struct span span = {READ_AFTER, room, from, q->limit - before, &bytes};
-        err = collect(r, &span, out, &out->more_after);
-    }
-    return err;
+    sqlite3_reset(stmt);
+    if (err) return err;
+    return rc == SQLITE_DONE ? attach(out, &at, seq, reactions, n) : ERR_STORE;
+}
+
+static int add_reactions(const struct source *source, struct store_answer *out)
+{
+    if (out->count == 0) return 0;
+    sqlite3_stmt *stmt = source->reader->stmt[READ_REACTIONS];
+    sqlite3_bind_int64(stmt, 1, source->room);
+    sqlite3_bind_int64(stmt, 2, (int64_t)out->records[0]->event.seq);
+    sqlite3_bind_int64(stmt, 3, (int64_t)out->records[out->count - 1]->event.seq);
+    return read_reactions(stmt, out);
 }
 
 int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct store_query *q,
                        struct store_answer *out)
 {
+    struct source source = {.reader = reader_of(b, reader)};
+    int err = begin(source.reader, q->room, &source.room, &out->room);
+    if (!err) err = store_answer_page(out, q, read_span, &source);
+    if (!err) err = count(&source, q, &out->total);
+    if (!err && q->reactions) err = add_reactions(&source, out);
+    return end(source.reader, err);
+}
+
+int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct store_search *q,
+                         struct store_answer *out)
+{
     struct sqlite_reader *r = reader_of(b, reader);
     int64_t room = 0;
-    if (sqlite_run(r->stmt[READ_BEGIN])) return ERR_STORE;
-    int err = find_room(r, q->room, &room, &out->room);
-    if (!err) err = read_spans(r, room, q, out);
-    sqlite_run(r->stmt[READ_END]);
+    int err = begin(r, q->room, &room, &out->room);
+    if (!err) err = sqlite_search_read(r, room, q, out);
+    return end(r, err);
+}
+
+static int add_info(sqlite3_stmt *row, struct store_room_list *out)
+{
+    struct store_room_info *info = &out->rooms[out->count];
+    *info = (struct store_room_info){
+        .name = column_text(row, 6),
+        .events = (uint64_t)sqlite3_column_int64(row, 7),
+        .bytes = (uint64_t)sqlite3_column_int64(row, 8),
+        .last_ts_ms = sqlite3_column_int64(row, 9),
+    };
+    int err = describe(row, &info->room);
+    if (!err) err = store_arena_copy(&out->names, &info->name);
+    if (!err) out->count++;
     return err;
+}
+
+int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice after, unsigned limit,
+                       struct store_room_list *out)
+{
+    sqlite3_stmt *stmt = reader_of(b, reader)->stmt[READ_ROOMS];
+    int err = 0;
+    int rc;
+    sqlite_bind_slice(stmt, 1, after.ptr ? after : SLICE_LIT(""));
+    sqlite3_bind_int64(stmt, 2, (int64_t)limit + 1);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && !err && !out->more) {
+        if (out->count == limit)
+            out->more = true;
+        else
+            err = add_info(stmt, out);
+    }
+    sqlite3_reset(stmt);
+    if (err) return err;
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : ERR_STORE;
 }

@@ -3,7 +3,10 @@
  *
  * events is a plain table with an index rather than WITHOUT ROWID: messages of all rooms are then
  * written at one end of the file, so a batch for a thousand rooms dirties a few pages, not a
- * thousand. rooms.outages is the meta.outages of the room's last commit; see store_next_seq. */
+ * thousand. That a seq comes once in a room is the writer's business (rooms.last_seq); events_seq
+ * holds two more columns instead, so that a page of messages passes over other events without
+ * reading them. Small columns come first, since long texts are on pages of their own. rooms.outages
+ * is the meta.outages of the room's last commit; see store_next_seq. */
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
@@ -13,16 +16,26 @@ enum { APPLICATION_ID = 0x5061726c }; /* "Parl" */
 
 static const char *const migrations[] = {
     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), clean INTEGER NOT NULL,"
-    "  outages INTEGER NOT NULL);"
-    "INSERT INTO meta VALUES(1, 1, 0);"
+    "  outages INTEGER NOT NULL, indexed INTEGER NOT NULL);"
+    "INSERT INTO meta VALUES(1, 1, 0, 0);"
     "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL,"
     "  last_seq INTEGER NOT NULL, trimmed_seq INTEGER NOT NULL, outages INTEGER NOT NULL,"
     "  count INTEGER NOT NULL, bytes INTEGER NOT NULL);"
     "CREATE TABLE events(id INTEGER PRIMARY KEY, room INTEGER NOT NULL, seq INTEGER NOT NULL,"
     "  ts_ms INTEGER NOT NULL, kind INTEGER NOT NULL, target INTEGER NOT NULL,"
-    "  reply_to INTEGER NOT NULL, username TEXT, user TEXT, message TEXT, data TEXT, nonce TEXT,"
-    "  bytes INTEGER NOT NULL);"
-    "CREATE UNIQUE INDEX events_seq ON events(room, seq);",
+    "  reply_to INTEGER NOT NULL, edited_ms INTEGER NOT NULL, deleted INTEGER NOT NULL,"
+    "  bytes INTEGER NOT NULL, username TEXT, user TEXT, message TEXT, data TEXT, nonce TEXT);"
+    "CREATE INDEX events_seq ON events(room, seq, kind, deleted);"
+    "CREATE INDEX events_nonces ON events(room, ts_ms) WHERE nonce IS NOT NULL;"
+    "CREATE TABLE edits(room INTEGER NOT NULL, target INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "  PRIMARY KEY(room, target, seq)) WITHOUT ROWID;"
+    "CREATE TABLE reactions(room INTEGER NOT NULL, target INTEGER NOT NULL, emoji TEXT NOT NULL,"
+    "  who TEXT NOT NULL, PRIMARY KEY(room, target, emoji, who)) WITHOUT ROWID;"
+    "CREATE TABLE reaction_counts(room INTEGER NOT NULL, target INTEGER NOT NULL,"
+    "  emoji TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,"
+    "  PRIMARY KEY(room, target, emoji)) WITHOUT ROWID;"
+    "CREATE VIRTUAL TABLE search USING fts5(in_room, words, content='', columnsize=0,"
+    "  detail=column, tokenize='unicode61 remove_diacritics 2');",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };
@@ -97,7 +110,7 @@ int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size)
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     rc = sqlite3_exec(db,
                       "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=4000;"
-                      "PRAGMA journal_size_limit=67108864",
+                      "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=1",
                       NULL, NULL, NULL);
     if (!rc && version < SCHEMA_VERSION) rc = migrate(db, version);
     return rc ? sqlite_schema_explain(db, rc, text, text_size) : 0;

@@ -55,16 +55,11 @@ static int choose(struct sqlite_store *s, const struct excess *e, int64_t limit,
 
 static int apply(struct sqlite_store *s, int64_t room, const struct cut *cut)
 {
-    sqlite3_stmt *stmt = s->stmt[WRITE_DELETE];
-    sqlite3_bind_int64(stmt, 1, room);
-    sqlite3_bind_int64(stmt, 2, cut->seq);
-    int rc = sqlite_run(stmt);
-    if (rc) return rc;
-    stmt = s->stmt[WRITE_TRIMMED];
     const int64_t values[] = {room, cut->seq, cut->count, cut->bytes};
-    for (int i = 0; i < 4; i++)
-        sqlite3_bind_int64(stmt, 1 + i, values[i]);
-    return sqlite_run(stmt);
+    int rc = sqlite_search_remove(s, room, 0, cut->seq);
+    if (!rc) rc = sqlite_state_forget(s, room, 0, cut->seq);
+    if (!rc) rc = sqlite_run_with(s->stmt[WRITE_DELETE], values, 2);
+    return rc ? rc : sqlite_run_with(s->stmt[WRITE_TRIMMED], values, 4);
 }
 
 /* Looks at the next rooms; *next is set to the id to go on with, 0 at the end of the sweep. */
@@ -99,10 +94,12 @@ int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int
 {
     struct sqlite_store *s = (struct sqlite_store *)b;
     int64_t next = 0;
+    int64_t indexed = s->indexed;
     uint64_t count = 0;
     int rc = sqlite_writer_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if (!rc) rc = sweep(s, keep, now_ms, &next, &count);
+    if (!rc && count) rc = sqlite_search_trimmed(s, &indexed);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) {
         int err = sqlite_writer_fail(s, rc);
@@ -110,6 +107,7 @@ int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int
         return err;
     }
     s->sweep_id = next;
+    s->indexed = indexed;
     *trimmed = count;
     *more = next != 0;
     return 0;

@@ -8,7 +8,7 @@
  * later recovery could take for committed although their senders were told that they failed.
  * Rollback therefore writes over them at once: the next transaction starts at the same place in the
  * WAL, and its first frame breaks the chain of checksums. */
-#define HASH_NONFATAL_OOM 1 /* as in store_memory.c */
+#define HASH_NONFATAL_OOM 1 /* as in memory_db.h */
 #include "store/sqlite_db.h"
 
 #include <stdio.h>
@@ -39,6 +39,17 @@ struct sqlite_room {
     char name[];
 };
 
+#define SEARCHABLE "kind = 0 AND deleted = 0 AND message IS NOT NULL"
+
+/* Of a message or edit, in bytes. */
+#define TEXTS_WEIGHT                                                                               \
+    "coalesce(length(CAST(message AS BLOB)), 0) + coalesce(length(CAST(data AS BLOB)), 0)"
+
+/* The message ?2 of the room ?1, and its edits. */
+#define WITH_EDITS                                                                                 \
+    "room = ?1 AND seq IN (SELECT ?2 UNION ALL SELECT seq FROM edits"                              \
+    " WHERE room = ?1 AND target = ?2)"
+
 static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
@@ -46,18 +57,50 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_FIND_ROOM] = "SELECT id, epoch, last_seq FROM rooms WHERE name = ?1",
     [WRITE_ADD_ROOM] =
         "INSERT INTO rooms(name, epoch, last_seq, trimmed_seq, outages, count, bytes)"
-        " VALUES(?1, ?2, 0, 0, 0, 0, 0)",
+        " VALUES(?1, ?2, 0, ?3, 0, 0, 0)",
     [WRITE_SET_ROOM] = "UPDATE rooms SET last_seq = ?2, outages = ?3, count = count + ?4,"
                        " bytes = bytes + ?5 WHERE id = ?1",
-    [WRITE_ADD_EVENT] =
-        "INSERT INTO events(room, seq, ts_ms, kind, target, reply_to, username, user,"
-        " message, data, nonce, bytes) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+    [WRITE_ADD_EVENT] = "INSERT INTO events(room, seq, ts_ms, kind, target, reply_to, edited_ms,"
+                        " deleted, bytes, username, user, message, data, nonce)"
+                        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
     [WRITE_COUNT_OUTAGE] = "UPDATE meta SET outages = outages + ?1, clean = ?2 RETURNING outages",
     [WRITE_SWEEP] = "SELECT id, count, bytes FROM rooms WHERE id >= ?1 ORDER BY id LIMIT 64",
     [WRITE_OLDEST] = "SELECT seq, ts_ms, bytes FROM events WHERE room = ?1 ORDER BY seq LIMIT ?2",
     [WRITE_DELETE] = "DELETE FROM events WHERE room = ?1 AND seq <= ?2",
     [WRITE_TRIMMED] = "UPDATE rooms SET trimmed_seq = ?2, count = count - ?3, bytes = bytes - ?4"
                       " WHERE id = ?1",
+    [WRITE_FORGET_EDITS] = "DELETE FROM edits WHERE room = ?1 AND target BETWEEN ?2 AND ?3",
+    [WRITE_FORGET_REACTIONS] = "DELETE FROM reactions WHERE room = ?1 AND target BETWEEN ?2 AND ?3",
+    [WRITE_FORGET_COUNTS] =
+        "DELETE FROM reaction_counts WHERE room = ?1 AND target BETWEEN ?2 AND ?3",
+    [WRITE_FIND_TARGET] = "SELECT id, bytes FROM events WHERE room = ?1 AND seq = ?2 AND kind = 0"
+                          " AND deleted = 0",
+    [WRITE_EDIT] = "UPDATE events SET bytes = bytes - coalesce(length(CAST(message AS BLOB)), 0)"
+                   " + ?2, message = ?3, edited_ms = ?4 WHERE id = ?1 RETURNING bytes",
+    [WRITE_ADD_EDIT] = "INSERT INTO edits(room, target, seq) VALUES(?1, ?2, ?3)",
+    [WRITE_TEXTS_WEIGHT] = "SELECT sum(" TEXTS_WEIGHT ") FROM events WHERE " WITH_EDITS,
+    [WRITE_WIPE_TEXTS] = "UPDATE events SET bytes = bytes - (" TEXTS_WEIGHT "), message = NULL,"
+                         " data = NULL, deleted = (kind = 0) WHERE " WITH_EDITS,
+    [WRITE_REACT] = "INSERT OR IGNORE INTO reactions(room, target, emoji, who)"
+                    " SELECT ?1, ?2, ?3, ?4 WHERE EXISTS(SELECT 1 FROM reaction_counts"
+                    "  WHERE room = ?1 AND target = ?2 AND emoji = ?3) OR ?5 > (SELECT count(*)"
+                    "  FROM reaction_counts WHERE room = ?1 AND target = ?2)",
+    [WRITE_COUNT_REACT] = "INSERT INTO reaction_counts(room, target, emoji, first, count)"
+                          " VALUES(?1, ?2, ?3, ?4, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+    [WRITE_UNREACT] = "DELETE FROM reactions WHERE room = ?1 AND target = ?2 AND emoji = ?3"
+                      " AND who = ?4",
+    [WRITE_COUNT_LAST] = "DELETE FROM reaction_counts WHERE room = ?1 AND target = ?2"
+                         " AND emoji = ?3 AND count <= 1",
+    [WRITE_COUNT_UNREACT] = "UPDATE reaction_counts SET count = count - 1 WHERE room = ?1"
+                            " AND target = ?2 AND emoji = ?3",
+    [WRITE_UNINDEXED] = "SELECT id, bytes FROM events WHERE id > ?1 ORDER BY id LIMIT ?2",
+    [WRITE_INDEX] = "INSERT INTO search(rowid, in_room, words) SELECT id, room, message FROM events"
+                    " WHERE id > ?1 AND id <= ?2 AND " SEARCHABLE,
+    [WRITE_UNINDEX] = "INSERT INTO search(search, rowid, in_room, words) SELECT 'delete', id, room,"
+                      " message FROM events WHERE room = ?1 AND seq BETWEEN ?2 AND ?3"
+                      " AND id <= ?4 AND " SEARCHABLE,
+    [WRITE_SET_INDEXED] = "UPDATE meta SET indexed = ?1",
+    [WRITE_LAST_ID] = "SELECT max(id) FROM events",
 };
 
 static struct sqlite_store *store_of(struct store_backend *b)
@@ -122,15 +165,18 @@ static int find_row(struct sqlite_store *s, struct sqlite_room *room)
     return end ? end : SQLITE_CORRUPT;
 }
 
-static int add_row(struct sqlite_store *s, struct sqlite_room *room, const char *epoch)
+/* A room that begins above 1 was imported, or lost its first batch: what came before is not here.
+ */
+static int add_row(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_ADD_ROOM];
     sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 2, epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, r->epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 3, (int64_t)r->event.seq - 1);
     int rc = sqlite_run(stmt);
     if (rc) return rc;
     room->id = sqlite3_last_insert_rowid(s->db);
-    memcpy(room->epoch, epoch, STORE_EPOCH_LEN);
+    memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
     room->found = true;
     return SQLITE_OK;
 }
@@ -160,16 +206,8 @@ static int get_room(struct sqlite_store *s, const struct store_record *r, struct
     *out = room;
     int rc = SQLITE_OK;
     if (!room->found) rc = find_row(s, room);
-    if (!rc && !room->found) rc = add_row(s, room, r->epoch);
+    if (!rc && !room->found) rc = add_row(s, room, r);
     return rc ? sqlite_writer_fail(s, rc) : 0;
-}
-
-static void bind_text(sqlite3_stmt *stmt, int at, struct slice text)
-{
-    if (text.ptr)
-        sqlite3_bind_text(stmt, at, text.ptr, (int)text.len, SQLITE_STATIC);
-    else
-        sqlite3_bind_null(stmt, at);
 }
 
 static int add_event(struct sqlite_store *s, int64_t room, const struct store_record *r)
@@ -177,13 +215,13 @@ static int add_event(struct sqlite_store *s, int64_t room, const struct store_re
     sqlite3_stmt *stmt = s->stmt[WRITE_ADD_EVENT];
     const struct store_event *e = &r->event;
     const int64_t numbers[] = {room,         (int64_t)e->seq,    e->ts_ms,
-                               (int)e->kind, (int64_t)e->target, (int64_t)e->reply_to};
+                               (int)e->kind, (int64_t)e->target, (int64_t)e->reply_to,
+                               e->edited_ms, e->deleted,         (int64_t)r->bytes};
     const struct slice texts[] = {e->username, e->user, e->message, e->data, e->nonce};
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 9; i++)
         sqlite3_bind_int64(stmt, 1 + i, numbers[i]);
     for (int i = 0; i < 5; i++)
-        bind_text(stmt, 7 + i, texts[i]);
-    sqlite3_bind_int64(stmt, 12, (int64_t)r->bytes);
+        sqlite_bind_slice(stmt, 10 + i, texts[i]);
     return sqlite_run(stmt);
 }
 
@@ -197,6 +235,8 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
         (int64_t)r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
     int rc = add_event(s, room->id, r);
+    if (!rc && r->event.kind != STORE_MESSAGE)
+        rc = sqlite_state_apply(s, room->id, &r->event, &room->bytes);
     if (rc) return sqlite_writer_fail(s, rc);
     room->last_seq = (int64_t)r->event.seq;
     room->count++;
@@ -216,9 +256,7 @@ static int write_rooms(struct sqlite_store *s)
     int rc = SQLITE_OK;
     for (struct sqlite_room *room = s->touched; room && !rc; room = room->next_touched) {
         const int64_t values[] = {room->id, room->last_seq, s->outages, room->count, room->bytes};
-        for (int i = 0; i < 5; i++)
-            sqlite3_bind_int64(stmt, 1 + i, values[i]);
-        rc = sqlite_run(stmt);
+        rc = sqlite_run_with(stmt, values, 5);
     }
     return rc;
 }
@@ -289,10 +327,11 @@ int sqlite_writer_open(struct sqlite_store *s)
     if (rc) return rc;
 
     sqlite3_stmt *stmt;
-    rc = sqlite3_prepare_v2(s->db, "SELECT clean FROM meta", -1, &stmt, NULL);
+    rc = sqlite3_prepare_v2(s->db, "SELECT clean, indexed FROM meta", -1, &stmt, NULL);
     if (rc) return rc;
     rc = sqlite3_step(stmt);
     bool clean = rc == SQLITE_ROW && sqlite3_column_int(stmt, 0);
+    s->indexed = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 1) : 0;
     int end = sqlite3_finalize(stmt);
     if (rc != SQLITE_ROW) return end ? end : SQLITE_CORRUPT;
     return count_outage(s, clean ? 0 : 1, false);

@@ -4,8 +4,9 @@
  * request into a bounded queue; one writer thread commits all that is queued in one transaction
  * (group commit: the more is waiting, the cheaper each message), a few reader threads answer
  * questions, and answers come through callbacks on those threads. Queues, threads, caps and the
- * behaviour when a disk fails are in store.c, once; an implementation is a struct of blocking
- * functions (store_backend.h), opened by store_memory.h or store_sqlite.h, which main alone names.
+ * behaviour when a disk fails are in store_core.h's files, once; an implementation is a struct of
+ * blocking functions (store_backend.h), opened by store_memory.h or store_sqlite.h, which main
+ * alone names.
  *
  * Promises
  *  1. An append is completed exactly once, appends of one room in the order they were queued.
@@ -31,11 +32,17 @@
 enum {
     STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
     STORE_IN_FLIGHT_MAX_BYTES = 64 << 20,
-    STORE_BATCH_MAX = 4096, /* appends in one transaction: bounds how long a commit takes */
-    STORE_READS_MAX = 4096, /* requests waiting for a reader */
+    STORE_BATCH_MAX = 4096,  /* appends in one transaction: bounds how long a commit takes */
+    STORE_READS_MAX = 65536, /* requests waiting for a reader */
     STORE_READERS_MAX = 8,
     STORE_PAGE_MAX = 1000, /* events in a page */
     STORE_PAGE_MAX_BYTES = 4 << 20,
+    STORE_ROOMS_MAX = 1000,       /* rooms in a list */
+    STORE_NONCES_MAX = 1 << 20,   /* told of a room when it is loaded; the newest */
+    STORE_REACTIONS_MAX = 64,     /* different emoji of a message; another one is left out */
+    STORE_PREFIX_MIN_BYTES = 3,   /* in a search: what begins with less is too much to look at */
+    STORE_SEARCH_MAX_BYTES = 512, /* of what is searched for */
+    STORE_INDEX_WAIT_MS = 250,    /* a search waits so long for the newest messages to be indexed */
     STORE_TRIM_MAX =
         256, /* events removed by one step of retention, then appends have their turn */
     STORE_EPOCH_LEN = 8,
@@ -54,8 +61,22 @@ enum store_kind {
     STORE_KIND_COUNT,
 };
 
+/* How many users reacted with it. */
+struct store_reaction {
+    struct slice emoji;
+    uint32_t count;
+};
+
 /* One entry of a room's log. Texts are UTF-8 and may hold U+0000; a NULL ptr is "does not exist",
- * which is not the same as an empty text. The store does not look into them. */
+ * which is not the same as an empty text. The store does not look into them.
+ *
+ * The store keeps what a message has become, too. An EDIT puts its `message` in place of the
+ * target's; a DELETE takes the target's message and data away for good, and those of its edits; a
+ * REACT or UNREACT adds or takes back the reaction (in `message`: the emoji) of its user (of
+ * `user` if there is one, else of `username`), at most once per user and emoji. A target that is
+ * not a message, is deleted, or is trimmed is left as it is; the event itself is kept in any case
+ * (an EDIT whose target is deleted later: without its message and data).
+ */
 struct store_event {
     uint64_t seq; /* 1..STORE_SEQ_MAX */
     int64_t ts_ms;
@@ -67,6 +88,13 @@ struct store_event {
     struct slice message;
     struct slice data; /* raw JSON */
     struct slice nonce;
+
+    /* Of a MESSAGE in a page, what it has become; ignored by store_append, but for `deleted` and
+     * `edited_ms`, which an import gives. */
+    int64_t edited_ms; /* ts_ms of its last edit; 0: none */
+    bool deleted;
+    const struct store_reaction *reactions; /* in the order in which they first came */
+    size_t reaction_count;
 };
 
 /* What is known of a room. */
@@ -74,7 +102,8 @@ struct store_room {
     char epoch[STORE_EPOCH_LEN];
     uint64_t first_seq;   /* oldest event that is kept; 0: none */
     uint64_t last_seq;    /* newest event ever committed */
-    uint64_t trimmed_seq; /* everything up to here may have been removed by retention */
+    uint64_t trimmed_seq; /* everything up to here may have been removed by retention, or was never
+                             here: the room's first event may have a seq above 1 */
     uint64_t next_seq;    /* the room has to go on here, or higher */
 };
 
@@ -85,9 +114,25 @@ struct store_keep {
     uint64_t max_bytes; /* of the texts, plus a constant for each event */
 };
 
-struct store_done {
-    void *tag; /* as given to store_append */
+/* A nonce that was given with a message. */
+struct store_nonce {
     uint64_t seq;
+    int64_t ts_ms;
+    struct slice user; /* the event's user if there is one, else its username */
+    struct slice nonce;
+};
+
+/* Answer to store_load_room. */
+struct store_loaded {
+    struct store_room room;
+    const struct store_nonce *nonces; /* younger than nonce_ms, oldest first */
+    size_t nonce_count;
+};
+
+struct store_done {
+    void *tag;                       /* as given to store_append */
+    struct slice room;               /* borrowed for the call, as is the event */
+    const struct store_event *event; /* as given */
     int err; /* 0, ERR_STORE, or ERR_STORE_ORDER: another epoch, or seq not above the last one */
 };
 
@@ -97,7 +142,7 @@ typedef void store_done_fn(void *ctx, const struct store_done *done, size_t coun
 /* Health has changed; text says why, for the log. Writer thread. */
 typedef void store_health_fn(void *ctx, bool healthy, const char *text);
 
-/* Wall clock in ms since 1970, for retention by age. Writer thread. */
+/* Wall clock in ms since 1970, for retention and nonces by age. Writer and reader threads. */
 typedef int64_t store_clock_fn(void);
 
 struct store_options {
@@ -106,6 +151,7 @@ struct store_options {
     store_clock_fn *now_ms;     /* NULL: the system's */
     void *ctx;                  /* of on_done and on_health */
     struct store_keep keep;
+    uint32_t nonce_ms;       /* how long a nonce is told of; 0: 300,000 */
     unsigned readers;        /* threads, 1..STORE_READERS_MAX; 0: 2 */
     unsigned in_flight_max;  /* 0: STORE_IN_FLIGHT_MAX, which is also the most */
     unsigned trim_pause_ms;  /* between two sweeps over all rooms; 0: 1000 */
@@ -122,7 +168,11 @@ struct store_query {
     struct slice room;
     enum store_direction direction;
     uint64_t position;
-    unsigned limit; /* 1..STORE_PAGE_MAX */
+    unsigned limit;     /* 1..STORE_PAGE_MAX */
+    size_t max_bytes;   /* at least one event is given, and no further one beyond; 0: the most */
+    bool messages_only; /* no deleted ones, no changes: what a reader of history wants to see */
+    bool reactions;     /* fill them in */
+    unsigned count_max; /* count what matches from position on, in page->total, up to this */
 };
 
 /* A page, oldest first; shorter than asked for if it would pass STORE_PAGE_MAX_BYTES. Read in one
@@ -133,11 +183,36 @@ struct store_page {
     size_t count;
     bool more_before; /* of BEFORE and AROUND */
     bool more_after;  /* of AFTER and AROUND */
+    uint64_t total;   /* of AFTER and BEFORE: at most count_max, the page included */
+};
+
+/* Messages of one room that hold every word of the text. */
+struct store_search {
+    struct slice room;
+    struct slice text; /* what a person typed; no syntax */
+    uint64_t before;   /* seq < before; STORE_SEQ_MAX + 1: all */
+    unsigned limit;    /* 1..STORE_PAGE_MAX */
+};
+
+/* A room in a list. */
+struct store_room_info {
+    struct slice name;
+    struct store_room room;
+    uint64_t events;    /* kept */
+    uint64_t bytes;     /* their weight, as for keep.max_bytes */
+    int64_t last_ts_ms; /* of the newest event; 0: none is kept */
+};
+
+struct store_rooms {
+    const struct store_room_info *rooms; /* by name, in byte order */
+    size_t count;
+    bool more;
 };
 
 /* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE; the struct, borrowed for the call, is set iff 0.
  * A reader thread. */
-typedef void store_room_fn(void *ctx, int err, const struct store_room *room);
+typedef void store_room_fn(void *ctx, int err, const struct store_loaded *loaded);
+typedef void store_rooms_fn(void *ctx, int err, const struct store_rooms *rooms);
 typedef void store_page_fn(void *ctx, int err, const struct store_page *page);
 
 struct store_stats {
@@ -161,8 +236,14 @@ struct store_append {
     const char *epoch; /* STORE_EPOCH_LEN bytes */
     const struct store_event *event;
     void *tag;
+    bool kick_follows; /* the caller will call store_kick soon: waking the writer costs a switch of
+                          threads, which is better paid once for many events */
 };
 int store_append(struct store *s, const struct store_append *a);
+
+/* The writer begins with what was appended with kick_follows, unless it is busy anyway. Any thread.
+ */
+void store_kick(struct store *s);
 
 /* Asks for a room. fn gets ERR_STORE while the store is unhealthy: next_seq is not known then.
  * Returns 0, and fn will be called; ERR_STORE (too many requests) or ERR_NOMEM, and it will not.
@@ -171,6 +252,18 @@ int store_load_room(struct store *s, struct slice room, store_room_fn *fn, void 
 
 /* Asks for a page. As store_load_room, but also answered while unhealthy. Any thread. */
 int store_read_page(struct store *s, const struct store_query *q, store_page_fn *fn, void *ctx);
+
+/* Asks for messages, newest first (more_before: there are older ones). ERR_BAD_REQUEST at once if
+ * the text has no word or is over STORE_SEARCH_MAX_BYTES. A word is a run of letters and digits in
+ * any script; case and diacritics do not matter, and the last one, if it has
+ * STORE_PREFIX_MIN_BYTES, may be the beginning of a word. Finds every message that was queued
+ * before, but under a steady heavy load the newest may be found late. Else as store_read_page. */
+int store_search(struct store *s, const struct store_search *q, store_page_fn *fn, void *ctx);
+
+/* Asks for the rooms whose names follow `after` (empty: from the first), at most limit
+ * (1..STORE_ROOMS_MAX). As store_read_page. */
+int store_list_rooms(struct store *s, struct slice after, unsigned limit, store_rooms_fn *fn,
+                     void *ctx);
 
 /* False from a failure until a write has succeeded again. Any thread. */
 bool store_healthy(const struct store *s);

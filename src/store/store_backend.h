@@ -1,5 +1,5 @@
-/* What an implementation of the store provides: blocking functions, called by store.c on the
- * threads named here. No queue, no thread and no retry of its own.
+/* What an implementation of the store provides: blocking functions, called by the threads of the
+ * store that are named here. No queue, no thread and no retry of its own.
  *
  * The writer's calls come as begin, put..., commit or rollback, never nested; a put that returns
  * ERR_STORE_ORDER has changed nothing and the batch goes on; any other error of begin, put or
@@ -9,21 +9,14 @@
 #define STORE_STORE_BACKEND_H
 
 #include "store/store.h"
+#include "store/store_answer.h"
 #include "store/store_record.h"
 
 struct store_backend;
 
-/* A page being collected by a reader. */
-struct store_answer {
-    struct store_room room;
-    struct store_record *records[STORE_PAGE_MAX];
-    size_t count;
-    bool more_before;
-    bool more_after;
-};
-
 struct store_backend_ops {
-    /* Writer thread. 0, ERR_STORE or ERR_NOMEM. */
+    /* Writer thread. 0, ERR_STORE or ERR_NOMEM. put also changes what the event's target has
+     * become. */
     int (*begin)(struct store_backend *b);
     int (*put)(struct store_backend *b, struct store_record *r); /* may take: sets r->taken */
     int (*commit)(struct store_backend *b);
@@ -39,12 +32,26 @@ struct store_backend_ops {
     int (*trim)(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
                 uint64_t *trimmed, bool *more);
 
-    /* Reader thread number `reader`. 0, ERR_NOT_FOUND, ERR_STORE or ERR_NOMEM. page leaves what it
-     * has collected in out->records, also on error; the caller frees them. */
-    int (*load)(struct store_backend *b, unsigned reader, struct slice room,
-                struct store_room *out);
+    /* One step of indexing for search, in a transaction of its own; *more is set to false when
+     * everything committed is indexed. NULL: search needs no index. */
+    int (*index)(struct store_backend *b, bool *more);
+
+    /* Turns the text of a store_search into what `search` takes, appended to out. 0, ERR_NOMEM, or
+     * ERR_BAD_REQUEST: no word. Any thread. */
+    int (*parse)(struct store_backend *b, struct slice text, struct buf *out);
+
+    /* Reader thread number `reader`. 0, ERR_NOT_FOUND, ERR_STORE or ERR_NOMEM; also on error they
+     * leave what they have collected in out, and the caller frees it. load adds the nonces of
+     * messages newer than since_ms, page fills in reactions and total too. The text of search is
+     * what parse has made. */
+    int (*load)(struct store_backend *b, unsigned reader, struct slice room, int64_t since_ms,
+                struct store_load *out);
     int (*page)(struct store_backend *b, unsigned reader, const struct store_query *q,
                 struct store_answer *out);
+    int (*search)(struct store_backend *b, unsigned reader, const struct store_search *q,
+                  struct store_answer *out);
+    int (*list)(struct store_backend *b, unsigned reader, struct slice after, unsigned limit,
+                struct store_room_list *out);
 
     /* Why the last call of the writer failed. Static, or valid until its next call. Writer thread.
      */

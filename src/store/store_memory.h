@@ -1,6 +1,7 @@
 /* The store that forgets: rooms and their events in this process's memory, gone with it. For
  * `--data :memory:`, and for tests that want a store without a disk. Retention works as for the
- * others; without a limit in store_options.keep it grows for ever. */
+ * others; without a limit in store_options.keep it grows for ever. A search reads the whole room,
+ * and knows upper and lower case of ASCII only. */
 #ifndef STORE_STORE_MEMORY_H
 #define STORE_STORE_MEMORY_H
 

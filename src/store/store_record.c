@@ -20,6 +20,8 @@ struct store_record *store_record_new(struct slice room, const struct store_even
     struct store_record *r = malloc(sizeof *r + room.len + texts);
     if (!r) return NULL;
     *r = (struct store_record){.room = room, .event = *event, .bytes = texts + STORE_RECORD_COST};
+    r->event.reactions = NULL;
+    r->event.reaction_count = 0;
     char *at = (char *)(r + 1);
     move_in(&r->room, &at);
     move_in(&r->event.username, &at);

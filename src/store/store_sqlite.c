@@ -42,8 +42,12 @@ static const struct store_backend_ops ops = {
     .rollback = sqlite_writer_rollback,
     .recover = sqlite_writer_recover,
     .trim = sqlite_trim_step,
+    .index = sqlite_search_step,
+    .parse = sqlite_search_parse,
     .load = sqlite_reader_load,
     .page = sqlite_reader_page,
+    .search = sqlite_reader_search,
+    .list = sqlite_reader_list,
     .reason = backend_reason,
     .close = backend_close,
 };
@@ -101,6 +105,7 @@ static int open_connections(struct sqlite_store *s, const char *path, char *why,
     if (!rc) rc = sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (!rc && sqlite_schema_prepare(s->db, why, size)) return ERR_STORE;
     if (!rc) rc = sqlite_writer_open(s);
+    if (!rc) rc = sqlite_search_open(s);
     if (rc) return sqlite_schema_explain(s->db, rc, why, size);
     while (s->reader_count < s->readers_wanted) {
         struct sqlite_reader *r = &s->readers[s->reader_count++];
@@ -116,6 +121,9 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
     char why[STORE_SQLITE_TEXT_MAX / 2] = "the server is out of memory";
     struct store_options mine = *options;
     struct store *store = NULL;
+    /* Statistics of memory, which nobody reads, would cost a lock in every allocation of every
+     * thread. Refused, without harm, if SQLite is in use already. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     struct sqlite_store *s = calloc(1, sizeof *s);
     if (s) {
         s->base.ops = &ops;

@@ -59,8 +59,7 @@ static void encodes(const struct envelope_input *in)
         .username = in->username.len ? in->username : SLICE_LIT("guest-abcd"),
         .message = in->message,
         .data = in->data,
-        .epoch = SLICE_LIT("e"),
-        .seq = 7,
+        .id = {.epoch = {'k', '3', 'f', '9', '0', 'a', 'b', 'c'}, .seq = 7},
         .ts_ms = 1790000000123,
     };
     struct envelope_input want = *in;

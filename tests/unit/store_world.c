@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,9 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     while (seen->hold)
         pthread_cond_wait(&seen->changed, &seen->lock);
     for (size_t i = 0; i < count; i++) {
-        if (seen->count < DONE_MAX) seen->done[seen->count] = done[i];
+        if (seen->count < DONE_MAX)
+            seen->done[seen->count] =
+                (struct completion){done[i].tag, done[i].event->seq, done[i].err};
         seen->count++;
         if (done[i].err) seen->failed++;
     }
@@ -88,16 +91,21 @@ bool world_wait_health(struct store *s, bool healthy)
     return false;
 }
 
+void world_callbacks(struct world *w, struct store_options *o)
+{
+    o->on_done = on_done;
+    o->on_health = on_health;
+    o->ctx = &w->seen;
+    o->retry_first_ms = 20;
+}
+
 struct store *world_open(struct world *w, struct store_options o)
 {
     char text[STORE_SQLITE_TEXT_MAX] = "";
     struct store_sqlite_options sqlite = {.path = w->path, .busy_ms = 100};
-    o.on_done = on_done;
-    o.on_health = on_health;
-    o.ctx = &w->seen;
-    o.retry_first_ms = 20;
+    world_callbacks(w, &o);
     w->store = w->sqlite ? store_sqlite_open(&sqlite, &o, text) : store_memory_open(&o);
-    if (!w->store && *text) print_message("%s\n", text);
+    if (!w->store && *text && !w->quiet) print_message("%s\n", text);
     return w->store;
 }
 
@@ -105,8 +113,24 @@ int world_add(struct world *w, const char *room, uint64_t seq, struct slice mess
 {
     struct store_event e = {
         .seq = seq, .ts_ms = (int64_t)seq, .username = SLICE_LIT("ann"), .message = message};
-    struct store_append a = {{room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)seq};
+    struct store_append a = {{room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)seq, false};
     return store_append(w->store, &a);
+}
+
+void world_put(struct world *w, const char *room, struct store_event e)
+{
+    if (!e.ts_ms) e.ts_ms = (int64_t)e.seq;
+    if (!e.username.ptr) e.username = SLICE_LIT("ann");
+    struct store_append a = {
+        {room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)e.seq, false};
+    assert_int_equal(store_append(w->store, &a), 0);
+    w->put++;
+}
+
+void world_settle(struct world *w)
+{
+    world_wait_done(&w->seen, w->put);
+    assert_int_equal(w->seen.failed, 0);
 }
 
 void world_fill(struct world *w, const char *room, uint64_t from, uint64_t to)
@@ -118,15 +142,50 @@ void world_fill(struct world *w, const char *room, uint64_t from, uint64_t to)
     assert_int_equal(w->seen.failed, 0);
 }
 
-void answer_on_room(void *ctx, int err, const struct store_room *room)
+static void finish(struct answer *a, int err, const struct store_room *room)
 {
-    struct answer *a = ctx;
     pthread_mutex_lock(&a->lock);
     a->err = err;
     if (room) a->room = *room;
     a->ready = true;
     pthread_cond_signal(&a->changed);
     pthread_mutex_unlock(&a->lock);
+}
+
+static void show(struct answer *a, const char *format, ...)
+{
+    va_list args;
+    size_t left = sizeof a->shown - a->shown_len;
+    va_start(args, format);
+    int n = vsnprintf(a->shown + a->shown_len, left, format, args);
+    va_end(args);
+    a->shown_len += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+void answer_on_room(void *ctx, int err, const struct store_loaded *loaded)
+{
+    struct answer *a = ctx;
+    for (size_t i = 0; loaded && i < loaded->nonce_count; i++) {
+        const struct store_nonce *n = &loaded->nonces[i];
+        show(a, "%llu@%lld:%.*s:%.*s ", (unsigned long long)n->seq, (long long)n->ts_ms,
+             (int)n->user.len, n->user.ptr, (int)n->nonce.len, n->nonce.ptr);
+    }
+    if (loaded) a->count = loaded->nonce_count;
+    finish(a, err, loaded ? &loaded->room : NULL);
+}
+
+void answer_on_rooms(void *ctx, int err, const struct store_rooms *rooms)
+{
+    struct answer *a = ctx;
+    for (size_t i = 0; rooms && i < rooms->count; i++) {
+        const struct store_room_info *r = &rooms->rooms[i];
+        show(a, "%.*s:%llu/%llu@%lld[%llu-%llu] ", (int)r->name.len, r->name.ptr,
+             (unsigned long long)r->events, (unsigned long long)r->bytes, (long long)r->last_ts_ms,
+             (unsigned long long)r->room.first_seq, (unsigned long long)r->room.last_seq);
+    }
+    if (rooms && rooms->more) show(a, ">");
+    if (rooms) a->count = rooms->count;
+    finish(a, err, rooms && rooms->count ? &rooms->rooms[0].room : NULL);
 }
 
 static void keep_text(struct answer *a, struct slice text)
@@ -136,11 +195,25 @@ static void keep_text(struct answer *a, struct slice text)
     a->text_len += text.len;
 }
 
-static void on_page(void *ctx, int err, const struct store_page *page)
+static void show_event(struct answer *a, const struct store_event *e)
+{
+    show(a, "%llu%c", (unsigned long long)e->seq, "medru"[e->kind]);
+    if (e->message.ptr) show(a, "=%.*s", (int)e->message.len, e->message.ptr);
+    if (e->deleted) show(a, "!");
+    if (e->edited_ms) show(a, "~%lld", (long long)e->edited_ms);
+    for (size_t i = 0; i < e->reaction_count; i++)
+        show(a, "%c%.*s%u", i ? ' ' : '{', (int)e->reactions[i].emoji.len,
+             e->reactions[i].emoji.ptr, e->reactions[i].count);
+    show(a, e->reaction_count ? "} " : " ");
+}
+
+void answer_on_page(void *ctx, int err, const struct store_page *page)
 {
     struct answer *a = ctx;
-    for (size_t i = 0; page && i < page->count; i++)
+    for (size_t i = 0; page && i < page->count; i++) {
         a->seqs[i] = page->events[i]->seq;
+        show_event(a, page->events[i]);
+    }
     if (page && page->count) {
         a->first = *page->events[0];
         keep_text(a, a->first.username);
@@ -153,8 +226,11 @@ static void on_page(void *ctx, int err, const struct store_page *page)
         a->count = page->count;
         a->more_before = page->more_before;
         a->more_after = page->more_after;
+        a->total = page->total;
+        show(a, "%s%s", page->more_before ? "<" : "", page->more_after ? ">" : "");
+        if (page->total) show(a, "#%llu", (unsigned long long)page->total);
     }
-    answer_on_room(ctx, err, page ? &page->room : NULL);
+    finish(a, err, page ? &page->room : NULL);
 }
 
 void answer_init(struct answer *a)
@@ -185,8 +261,119 @@ int world_load(struct world *w, const char *room, struct answer *a)
 int world_ask(struct world *w, const struct store_query *q, struct answer *a)
 {
     answer_init(a);
-    int err = store_read_page(w->store, q, on_page, a);
+    int err = store_read_page(w->store, q, answer_on_page, a);
     return err ? err : answer_wait(a);
+}
+
+int world_search(struct world *w, const struct store_search *q, struct answer *a)
+{
+    answer_init(a);
+    int err = store_search(w->store, q, answer_on_page, a);
+    return err ? err : answer_wait(a);
+}
+
+int world_list(struct world *w, const char *after, unsigned limit, struct answer *a)
+{
+    answer_init(a);
+    struct slice name = {after, strlen(after)};
+    int err = store_list_rooms(w->store, name, limit, answer_on_rooms, a);
+    return err ? err : answer_wait(a);
+}
+
+void world_expect_page(struct world *w, const struct store_query *q, const char *want)
+{
+    struct answer a;
+    assert_int_equal(world_ask(w, q, &a), 0);
+    assert_string_equal(a.shown, want);
+}
+
+void world_expect(struct world *w, const char *room, const char *want)
+{
+    struct store_query q = {.room = {room, strlen(room)},
+                            .direction = STORE_BEFORE,
+                            .position = STORE_SEQ_MAX + 1,
+                            .limit = 100,
+                            .reactions = true};
+    world_expect_page(w, &q, want);
+}
+
+void world_expect_found(struct world *w, const char *room, const char *text, const char *want)
+{
+    struct answer a;
+    char got[256] = "";
+    size_t n = 0;
+    struct store_search q = {{room, strlen(room)}, {text, strlen(text)}, STORE_SEQ_MAX + 1, 10};
+    assert_int_equal(world_search(w, &q, &a), 0);
+    for (size_t i = 0; i < a.count; i++)
+        n += (size_t)snprintf(got + n, sizeof got - n, "%llu ", (unsigned long long)a.seqs[i]);
+    snprintf(got + n, sizeof got - n, "%s", a.more_before ? "<" : "");
+    assert_string_equal(got, want);
+}
+
+#define LENGTH(column) "coalesce(length(CAST(" column " AS BLOB)), 0)"
+
+/* Each of them has to give 0, or "ok". */
+static const char *const checks[] = {
+    "PRAGMA integrity_check",
+    "SELECT count(*) FROM rooms WHERE count <> (SELECT count(*) FROM events WHERE room = rooms.id)",
+    "SELECT count(*) FROM rooms WHERE bytes <> (SELECT coalesce(sum(bytes), 0) FROM events"
+    " WHERE room = rooms.id)",
+    "SELECT count(*) FROM events WHERE bytes <> 64 + " LENGTH("username") " + " LENGTH(
+        "user") " + " LENGTH("message") " + " LENGTH("data") " + " LENGTH("nonce"),
+    "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY room, seq HAVING count(*) > 1)",
+    "SELECT count(*) FROM (SELECT id < lag(id) OVER (PARTITION BY room ORDER BY seq) AS bad"
+    " FROM events) WHERE bad",
+    /* deletes */
+    "SELECT count(*) FROM events d CROSS JOIN events m ON m.room = d.room AND m.seq = d.target"
+    " WHERE d.kind = 2 AND m.kind = 0 AND NOT m.deleted",
+    "SELECT count(*) FROM events WHERE deleted AND (message IS NOT NULL OR data IS NOT NULL"
+    " OR kind <> 0)",
+    "SELECT count(*) FROM edits CROSS JOIN events m ON m.room = edits.room AND m.seq = edits.target"
+    " CROSS JOIN events e ON e.room = edits.room AND e.seq = edits.seq WHERE m.deleted"
+    " AND (e.message IS NOT NULL OR e.data IS NOT NULL)",
+    /* edits */
+    "SELECT count(*) FROM edits CROSS JOIN events m ON edits.room = m.room AND edits.target = m.seq"
+    " CROSS JOIN events e ON e.room = m.room AND e.seq = edits.seq WHERE e.seq = (SELECT max(seq)"
+    "  FROM edits x WHERE x.room = m.room AND x.target = m.seq)"
+    " AND (e.message IS NOT m.message OR m.edited_ms <> e.ts_ms)",
+    "SELECT count(*) FROM edits WHERE NOT EXISTS(SELECT 1 FROM events m WHERE m.room = edits.room"
+    " AND m.seq = edits.target AND m.kind = 0)",
+    /* reactions */
+    "SELECT count(*) FROM reaction_counts c WHERE count <> (SELECT count(*) FROM reactions r"
+    " WHERE r.room = c.room AND r.target = c.target AND r.emoji = c.emoji)",
+    "SELECT count(*) FROM (SELECT room, target, emoji FROM reactions EXCEPT"
+    " SELECT room, target, emoji FROM reaction_counts)",
+    "SELECT count(*) FROM reactions r WHERE NOT EXISTS(SELECT 1 FROM events m WHERE"
+    " m.room = r.room AND m.seq = r.target AND m.kind = 0 AND NOT m.deleted)",
+    /* search: the same index made anew has the same words */
+    "SELECT count(*) FROM meta WHERE indexed > (SELECT coalesce(max(id), 0) FROM events)",
+    "INSERT INTO search(search) VALUES('integrity-check')",
+    "CREATE VIRTUAL TABLE temp.again USING fts5(in_room, words, content='', columnsize=0,"
+    "  detail=column, tokenize='unicode61 remove_diacritics 2')",
+    "INSERT INTO temp.again(rowid, in_room, words) SELECT id, room, message FROM events"
+    " WHERE id <= (SELECT indexed FROM meta) AND kind = 0 AND NOT deleted AND message IS NOT NULL",
+    "CREATE VIRTUAL TABLE temp.is_now USING fts5vocab('main', 'search', 'instance')",
+    "CREATE VIRTUAL TABLE temp.should_be USING fts5vocab('temp', 'again', 'instance')",
+    "SELECT count(*) FROM (SELECT term, doc, col FROM is_now EXCEPT"
+    " SELECT term, doc, col FROM should_be)",
+    "SELECT count(*) FROM (SELECT term, doc, col FROM should_be EXCEPT"
+    " SELECT term, doc, col FROM is_now)",
+};
+
+void world_check_file(const char *path)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        sqlite3_stmt *stmt;
+        if (sqlite3_prepare_v2(db, checks[i], -1, &stmt, NULL)) fail_msg("%s", sqlite3_errmsg(db));
+        int rc = sqlite3_step(stmt);
+        const char *got = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : "0";
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE) got = sqlite3_errmsg(db);
+        if (strcmp(got, "0") != 0 && strcmp(got, "ok") != 0) fail_msg("%s: %s", checks[i], got);
+        sqlite3_finalize(stmt);
+    }
+    sqlite3_close(db);
 }
 
 static int setup(void **state, bool sqlite)
@@ -194,6 +381,7 @@ static int setup(void **state, bool sqlite)
     struct world *w = calloc(1, sizeof *w);
     if (!w) return -1;
     w->sqlite = sqlite;
+    w->sound = true;
     w->seen.done = calloc(DONE_MAX, sizeof *w->seen.done);
     pthread_mutex_init(&w->seen.lock, NULL);
     pthread_cond_init(&w->seen.changed, NULL);
@@ -214,16 +402,22 @@ int world_setup_sqlite(void **state)
     return setup(state, true);
 }
 
-int world_teardown(void **state)
+void world_remove_files(const struct world *w)
 {
-    struct world *w = *state;
     static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    store_close(w->store);
     for (int i = 0; i < 4; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s%s", w->path, ends[i]);
         unlink(path);
     }
+}
+
+int world_teardown(void **state)
+{
+    struct world *w = *state;
+    store_close(w->store);
+    if (w->sound && access(w->path, F_OK) == 0) world_check_file(w->path);
+    world_remove_files(w);
     rmdir(w->dir);
     pthread_mutex_destroy(&w->seen.lock);
     pthread_cond_destroy(&w->seen.changed);

@@ -15,6 +15,13 @@ enum { WORLD_WAIT_S = 60 };
 
 extern const char world_epoch[];
 
+/* A store_done, which is only good during its call. */
+struct completion {
+    void *tag;
+    uint64_t seq;
+    int err;
+};
+
 /* What the callbacks have seen. */
 struct seen {
     pthread_mutex_t lock;
@@ -24,14 +31,17 @@ struct seen {
     size_t calls;
     size_t turns; /* of health */
     bool hold;    /* on_done waits, so that appends pile up */
-    struct store_done *done;
+    struct completion *done;
 };
 
 struct world {
     bool sqlite;
+    bool quiet; /* does not tell why a file cannot be opened */
+    bool sound; /* at the end the file has to pass world_check_file */
     char dir[64];
     char path[96];
     struct seen seen;
+    size_t put; /* by world_put */
     struct store *store;
 };
 
@@ -45,6 +55,9 @@ struct answer {
     size_t count;
     bool more_before;
     bool more_after;
+    uint64_t total;
+    char shown[8192]; /* the whole answer as text, see world_expect_page */
+    size_t shown_len;
     uint64_t seqs[STORE_PAGE_MAX];
     char text[256]; /* of the first event, all texts in a row */
     size_t text_len;
@@ -61,19 +74,56 @@ void world_nap(void);
 size_t world_count(struct seen *seen, const size_t *counter);
 
 bool world_wait_health(struct store *s, bool healthy);
+/* Fills in what world_open gives to a store. */
+void world_callbacks(struct world *w, struct store_options *o);
 struct store *world_open(struct world *w, struct store_options o);
 int world_add(struct world *w, const char *room, uint64_t seq, struct slice message);
+
+/* Appends the event to the room, with a ts_ms of its seq and by "ann" unless it says otherwise, and
+ * expects that it is accepted. */
+void world_put(struct world *w, const char *room, struct store_event e);
+
+/* Waits until all that was put is committed, without an error. */
+void world_settle(struct world *w);
+
 void world_fill(struct world *w, const char *room, uint64_t from, uint64_t to);
-void answer_on_room(void *ctx, int err, const struct store_room *room);
+void answer_on_room(void *ctx, int err, const struct store_loaded *loaded);
+void answer_on_page(void *ctx, int err, const struct store_page *page);
+void answer_on_rooms(void *ctx, int err, const struct store_rooms *rooms);
 void answer_init(struct answer *a);
 int answer_wait(struct answer *a);
 int world_load(struct world *w, const char *room, struct answer *a);
 int world_ask(struct world *w, const struct store_query *q, struct answer *a);
+int world_search(struct world *w, const struct store_search *q, struct answer *a);
+int world_list(struct world *w, const char *after, unsigned limit, struct answer *a);
+
+/* The page as text: of each event its seq, the letter of its kind (m e d r u) and "=" and its
+ * message if there is one; "!" if it is deleted, "~" and edited_ms if that is set, and in braces
+ * its reactions. Then "<" and ">" for more_before and more_after, and "#" and total if that is set.
+ */
+void world_expect_page(struct world *w, const struct store_query *q, const char *want);
+
+/* The newest 100 of room, with reactions. */
+void world_expect(struct world *w, const char *room, const char *want);
+
+/* The seqs found in room by the text, and "<" for more_before. */
+void world_expect_found(struct world *w, const char *room, const char *text, const char *want);
+
+/* The file of a closed store: what SQLite itself checks, what has to be true between its tables,
+ * and that the index for search holds exactly the messages it should. */
+void world_check_file(const char *path);
+
+void world_remove_files(const struct world *w);
 int world_setup_memory(void **state);
 int world_setup_sqlite(void **state);
 int world_teardown(void **state);
 
-#define world_page(w, room, direction, position, limit, a)                                         \
-    world_ask(w, &(struct store_query){{(room), strlen(room)}, (direction), (position), (limit)}, a)
+#define world_page(w, name, towards, at, most, a)                                                  \
+    world_ask(w,                                                                                   \
+              &(struct store_query){.room = {(name), strlen(name)},                                \
+                                    .direction = (towards),                                        \
+                                    .position = (at),                                              \
+                                    .limit = (most)},                                              \
+              a)
 
 #endif

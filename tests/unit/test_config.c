@@ -284,7 +284,7 @@ static void test_unknown(void **state)
     EXPECT_ERROR(LOAD_ENV("PARLOR_RATES=5"),
                  "environment: PARLOR_RATES: unknown option; did you mean PARLOR_RATE?");
     EXPECT_ERROR(LOAD_ARGS("--zebra-crossing-lights=1"),
-                 "command line: --zebra-crossing-lights=1: unknown option; --help lists them all");
+                 "command line: --zebra-crossing-lights: unknown option; --help lists them all");
     EXPECT_ERROR(LOAD_ARGS("-rate", "5"),
                  "command line: -rate: unknown option; did you mean --rate?");
     EXPECT_ERROR(LOAD_ARGS("run"), "command line: \"run\" is not an option; options begin with --");
@@ -510,16 +510,117 @@ static int remove_file(void **state)
     return unlink(write_file("", 0));
 }
 
+#define KEY "a-key-of-20-letters!"
+
+static void test_api_key(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD_ARGS(NULL), 0);
+    assert_string_equal(config.api_key, "");
+    assert_int_equal(LOAD_ARGS("--api-key", KEY), 0);
+    assert_string_equal(config.api_key, KEY);
+    assert_int_equal(LOAD_ENV("PARLOR_API_KEY=" KEY), 0);
+    assert_string_equal(config.api_key, KEY);
+    assert_int_equal(load(LIST("--api-key=none"), LIST("PARLOR_API_KEY=" KEY)), 0);
+    assert_string_equal(config.api_key, "");
+
+    EXPECT_ERROR(LOAD_ARGS("--api-key", "fifteen-letters"),
+                 "command line: --api-key: this is not allowed; expected 16 to 255 visible ASCII "
+                 "characters, or none");
+    EXPECT_ERROR(LOAD_ARGS("--api-ke=" KEY),
+                 "command line: --api-ke: unknown option; did you mean --api-key?");
+    static const char *const bad[] = {"", "sixteen letters!", "sixteen\tletters",
+                                      "sechzehn-Zeich\xc3\xa9"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(LOAD_ARGS("--api-key", bad[i]), ERR_CONFIG);
+    char longest[CONFIG_SECRET_MAX + 1];
+    memset(longest, 'k', sizeof longest);
+    longest[CONFIG_SECRET_MAX] = '\0';
+    assert_int_equal(LOAD_ARGS("--api-key", longest), ERR_CONFIG);
+    longest[CONFIG_SECRET_MAX - 1] = '\0';
+    assert_int_equal(LOAD_ARGS("--api-key", longest), 0);
+    assert_string_equal(config.api_key, longest);
+}
+
+static int load_key_file(const char *text, size_t len)
+{
+    return LOAD_ARGS("--api-key-file", write_file(text, len));
+}
+
+static void test_api_key_file(void **state)
+{
+    (void)state;
+    static const char *const good[] = {KEY, KEY "\n", KEY "\r\n", KEY "\nsecond line\n"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(load_key_file(good[i], strlen(good[i])), 0);
+        assert_string_equal(config.api_key, KEY);
+    }
+    static const char *const bad[] = {"", "\n" KEY, "short\n", " " KEY "\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(load_key_file(bad[i], strlen(bad[i])), ERR_CONFIG);
+        assert_non_null(strstr(error, "first line"));
+    }
+    char longest[CONFIG_SECRET_MAX + 1];
+    memset(longest, 'k', sizeof longest);
+    assert_int_equal(load_key_file(longest, CONFIG_SECRET_MAX - 1), 0);
+    assert_int_equal(load_key_file(longest, CONFIG_SECRET_MAX), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("--api-key-file", "/nowhere/key"), ERR_CONFIG);
+    assert_non_null(strstr(error, "/nowhere/key"));
+    assert_int_equal(
+        load(LIST("--api-key-file", write_file(KEY, strlen(KEY))), LIST("PARLOR_API_KEY=" KEY)),
+        ERR_CONFIG);
+    assert_non_null(strstr(error, "both given"));
+    assert_int_equal(LOAD_ARGS("--api-key-file", "none"), 0);
+    assert_string_equal(config.api_key, "");
+}
+
+static void test_hide_secrets(void **state)
+{
+    (void)state;
+    char name[] = "parlor";
+    char key[] = "--api-key";
+    char value[] = KEY;
+    char other[] = "--rate";
+    char number[] = "20";
+    char both[] = "--API_KEY=" KEY;
+    char last[] = "--api-key";
+    char *argv[] = {name, key, value, other, number, both, last, NULL};
+    config_hide_secrets(argv);
+    assert_string_equal(key, "--api-key");
+    assert_string_equal(value, "xxxxxxxxxxxxxxxxxxxx");
+    assert_string_equal(number, "20");
+    assert_string_equal(both, "--API_KEY=xxxxxxxxxxxxxxxxxxxx");
+    assert_string_equal(last, "--api-key");
+}
+
+static void test_import(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD_ARGS("import", "x.ndjson", "--data", "y.db"), 0);
+    assert_int_equal(config.action, CONFIG_IMPORT);
+    assert_string_equal(config.import_file, "x.ndjson");
+    assert_string_equal(config.data, "y.db");
+    assert_int_equal(LOAD_ARGS("import", "-"), 0);
+    assert_string_equal(config.import_file, "-");
+    const char *missing = "command line: import: a file name is missing; - is standard input";
+    EXPECT_ERROR(LOAD_ARGS("import"), missing);
+    EXPECT_ERROR(LOAD_ARGS("import", "--data", "x"), missing);
+    assert_int_equal(LOAD_ARGS("import", "a", "b"), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("--rate", "1", "import", "a"), ERR_CONFIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_values),   cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_listen),   cmocka_unit_test(test_origins),
-        cmocka_unit_test(test_unknown),  cmocka_unit_test(test_service_links),
-        cmocka_unit_test(test_file),     cmocka_unit_test(test_file_long),
-        cmocka_unit_test(test_actions),  cmocka_unit_test(test_print),
-        cmocka_unit_test(test_help),     cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_values),       cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_listen),       cmocka_unit_test(test_origins),
+        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_service_links),
+        cmocka_unit_test(test_file),         cmocka_unit_test(test_file_long),
+        cmocka_unit_test(test_actions),      cmocka_unit_test(test_print),
+        cmocka_unit_test(test_help),         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_api_key),      cmocka_unit_test(test_api_key_file),
+        cmocka_unit_test(test_hide_secrets), cmocka_unit_test(test_import),
     };
     return cmocka_run_group_tests(tests, NULL, remove_file);
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/utf8.h"
+#include "encode_check.h"
 #include "fail_alloc.h"
 #include "proto/envelope.h"
 
@@ -295,81 +297,125 @@ static const struct envelope_message sample = {
     .room = {"lobby", 5},
     .username = {"ann", 3},
     .message = {"hi", 2},
-    .epoch = {"k3f9", 4},
-    .seq = 1052,
+    .id = {.epoch = {'k', '3', 'f', '9', '0', 'a', 'b', 'c'}, .seq = 1052},
     .ts_ms = 1790000000123,
 };
 
-typedef int encode_fn(const struct envelope_message *m, struct buf *out, size_t max_bytes);
-
-/* The exact bytes; every limit below their number; and memory short at every allocation. */
-static void encodes_to(encode_fn *encode, const struct envelope_message *m, const char *want)
+static int bare(const void *m, struct buf *out, size_t max_bytes)
 {
-    struct buf out = {0};
-    size_t len = strlen(want);
-    assert_int_equal(encode(m, &out, len), 0);
-    if (!same((struct slice){(char *)out.data, out.len}, slice_of(want)))
-        fail_msg("%.*s instead of %s", (int)out.len, (char *)out.data, want);
-    assert_int_equal(encode(m, &out, 2 * len - 1), ERR_TOO_LONG);
-    assert_int_equal(out.len, len);
-    assert_int_equal(encode(m, &out, 2 * len), 0);
-    assert_int_equal(memcmp(out.data + len, want, len), 0);
-    buf_fini(&out);
-    for (size_t limit = 0; limit < len; limit++) {
-        assert_int_equal(encode(m, &out, limit), ERR_TOO_LONG);
-        assert_int_equal(out.len, 0);
-        buf_fini(&out);
-    }
-    int err = ERR_NOMEM;
-    for (long n = 0; err; n++) {
-        assert_true(n < 100);
-        fail_alloc_after(n);
-        err = encode(m, &out, NO_LIMIT);
-        fail_alloc_off();
-        assert_int_equal(err, err ? ERR_NOMEM : 0);
-        assert_int_equal(out.len, err ? 0 : len);
-        assert_true(err || n > 0);
-        buf_fini(&out);
-    }
+    return envelope_encode_bare(m, out, max_bytes);
+}
+
+static int full(const void *m, struct buf *out, size_t max_bytes)
+{
+    return envelope_encode_full(m, out, max_bytes);
 }
 
 static void test_encode_bare(void **state)
 {
     (void)state;
     struct envelope_message m = sample;
-    encodes_to(envelope_encode_bare, &m, "{\"message\":\"hi\",\"username\":\"ann\"}");
+    const struct slice hi = SLICE_LIT("{\"message\":\"hi\",\"username\":\"ann\"}");
+    encode_check(bare, &m, hi);
+    const struct envelope_reaction reaction = {SLICE_LIT("+1"), 2};
     m.data = SLICE_LIT("{\"x\":1}");
-    encodes_to(envelope_encode_bare, &m, "{\"message\":\"hi\",\"username\":\"ann\"}");
+    m.user = SLICE_LIT("u1");
+    m.nonce = SLICE_LIT("n1");
+    m.reply_to = 7;
+    m.edited_ms = 1;
+    m.reactions = &reaction;
+    m.reaction_count = 1;
+    encode_check(bare, &m, hi);
     m.message = SLICE_LIT("\"\\/\b\f\n\r\t\x01\x1f\x7f\0<>&'\xe2\x80\xa8\xf0\x9f\x98\x80");
     m.username = SLICE_LIT("a\"b");
-    encodes_to(envelope_encode_bare, &m,
-               "{\"message\":\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000<>&'\xe2\x80\xa8"
-               "\xf0\x9f\x98\x80\",\"username\":\"a\\\"b\"}");
+    encode_check(
+        bare, &m,
+        SLICE_LIT("{\"message\":\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000<>&'\xe2\x80\xa8"
+                  "\xf0\x9f\x98\x80\",\"username\":\"a\\\"b\"}"));
 }
 
 static void test_encode_full(void **state)
 {
     (void)state;
     struct envelope_message m = sample;
-    encodes_to(envelope_encode_full, &m,
-               "{\"type\":\"message\",\"room\":\"lobby\",\"id\":\"k3f9-1052\",\"seq\":1052,"
-               "\"ts\":1790000000123,\"username\":\"ann\",\"message\":\"hi\"}");
+    encode_check(
+        full, &m,
+        SLICE_LIT("{\"type\":\"message\",\"room\":\"lobby\",\"id\":\"k3f90abc-1052\",\"seq\":1052,"
+                  "\"ts\":1790000000123,\"username\":\"ann\",\"message\":\"hi\"}"));
     m.data = SLICE_LIT("[1, \"\\ud800\"]");
     m.room = SLICE_LIT("a\"b\\");
-    m.epoch = SLICE_LIT("\"");
     m.message = SLICE_LIT("x\ny");
-    m.seq = 0;
+    m.id.seq = 0;
     m.ts_ms = 0;
-    encodes_to(envelope_encode_full, &m,
-               "{\"type\":\"message\",\"room\":\"a\\\"b\\\\\",\"id\":\"\\\"-0\",\"seq\":0,\"ts\":0,"
-               "\"username\":\"ann\",\"message\":\"x\\ny\",\"data\":[1, \"\\ud800\"]}");
+    encode_check(
+        full, &m,
+        SLICE_LIT("{\"type\":\"message\",\"room\":\"a\\\"b\\\\\",\"id\":\"k3f90abc-0\",\"seq\":0,"
+                  "\"ts\":0,"
+                  "\"username\":\"ann\",\"message\":\"x\\ny\",\"data\":[1, \"\\ud800\"]}"));
     m = sample;
-    m.seq = UINT64_MAX;
+    m.id.seq = ID_SEQ_MAX;
     m.ts_ms = INT64_MIN;
-    encodes_to(envelope_encode_full, &m,
-               "{\"type\":\"message\",\"room\":\"lobby\",\"id\":\"k3f9-18446744073709551615\","
-               "\"seq\":18446744073709551615,\"ts\":-9223372036854775808,\"username\":\"ann\","
-               "\"message\":\"hi\"}");
+    m.message.len = 0;
+    encode_check(
+        full, &m,
+        SLICE_LIT("{\"type\":\"message\",\"room\":\"lobby\",\"id\":\"k3f90abc-9007199254740991\","
+                  "\"seq\":9007199254740991,\"ts\":-9223372036854775808,\"username\":\"ann\","
+                  "\"message\":\"\"}"));
+}
+
+static void test_encode_optional(void **state)
+{
+    (void)state;
+    const struct envelope_reaction reactions[] = {
+        {SLICE_LIT("\xf0\x9f\x91\x8d"), 2}, {SLICE_LIT("\""), 1}, {SLICE_LIT("ok"), UINT32_MAX}};
+    struct envelope_message m = sample;
+    m.user = SLICE_LIT("u\"1");
+    m.data = SLICE_LIT("null");
+    m.reply_to = 1051;
+    m.nonce = SLICE_LIT("n\n1");
+    m.edited_ms = 1790000000456;
+    m.reactions = reactions;
+    m.reaction_count = 3;
+    encode_check(
+        full, &m,
+        SLICE_LIT(
+            "{\"type\":\"message\",\"room\":\"lobby\",\"id\":\"k3f90abc-1052\",\"seq\":1052,"
+            "\"ts\":1790000000123,\"username\":\"ann\",\"message\":\"hi\",\"user\":\"u\\\"1\","
+            "\"data\":null,\"reply_to\":\"k3f90abc-1051\",\"nonce\":\"n\\n1\","
+            "\"edited\":1790000000456,\"reactions\":{\"\xf0\x9f\x91\x8d\":2,\"\\\"\":1,"
+            "\"ok\":4294967295}}"));
+}
+
+/* jansson reads every member as what was given, with each of these texts in all of them. */
+static void test_encode_oracle(void **state)
+{
+    (void)state;
+    const struct slice texts[] = {
+        SLICE_LIT("a\"b\\c/"),
+        SLICE_LIT("\x01\x02\x03\x04\x05\x06\x07\b\t\n\x0b\f\r\x0e\x0f\x10\x11\x12\x13\x14"
+                  "\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x7f"),
+        SLICE_LIT("\0a\0\0"),
+        SLICE_LIT("\xc2\x80\xe2\x80\xa8\xef\xbf\xbf\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf"),
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        struct slice t = texts[i];
+        struct envelope_message m = sample;
+        m.room = m.username = m.message = m.user = m.nonce = t;
+        struct buf out = {0};
+        assert_int_equal(envelope_encode_full(&m, &out, NO_LIMIT), 0);
+        json_t *got =
+            json_loadb((char *)out.data, out.len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+        json_t *want =
+            json_pack("{s:s,s:s%,s:s,s:I,s:I,s:s%,s:s%,s:s%,s:s%}", "type", "message", "room",
+                      t.ptr, t.len, "id", "k3f90abc-1052", "seq", (json_int_t)1052, "ts",
+                      (json_int_t)1790000000123, "username", t.ptr, t.len, "message", t.ptr, t.len,
+                      "user", t.ptr, t.len, "nonce", t.ptr, t.len);
+        assert_non_null(want);
+        if (!json_equal(got, want)) fail_msg("%.*s", (int)out.len, (char *)out.data);
+        json_decref(got);
+        json_decref(want);
+        buf_fini(&out);
+    }
 }
 
 /* Every refusal there can be is one that a client can show, and parses as an envelope but for the
@@ -433,11 +479,12 @@ static void test_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_big),         cmocka_unit_test(test_encode_bare),
-        cmocka_unit_test(test_encode_full), cmocka_unit_test(test_encode_refusal),
-        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_good),          cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_big),           cmocka_unit_test(test_encode_bare),
+        cmocka_unit_test(test_encode_full),   cmocka_unit_test(test_encode_refusal),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_encode_optional),
+        cmocka_unit_test(test_encode_oracle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -464,6 +464,45 @@ static void test_percent_decode(void **state)
     assert_int_equal(n, 77);
 }
 
+static void test_body_framing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        uint64_t bytes;
+        bool has_body;
+        bool has_length;
+        bool expects_continue;
+    } table[] = {
+        {"", 0, false, false, false},
+        {"Content-Length: 0\r\n", 0, false, true, false},
+        {"Content-Length: 5\r\n", 5, true, true, false},
+        {"Content-Length: 5\r\nExpect: 100-Continue\r\n", 5, true, true, true},
+        {"Content-Length: 5\r\nExpect: something\r\n", 5, true, true, false},
+        {"Expect: 100-continue\r\n", 0, false, false, false},
+        {"Transfer-Encoding: chunked\r\n", 0, true, false, false},
+        {"Content-Length: 9007199254740993\r\n", 9007199254740993, true, true, false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char text[256];
+        struct http_request r;
+        char *copy;
+        snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: x\r\n%s\r\n", table[i].headers);
+        assert_int_equal(parse(text, strlen(text), &copy, &r), 0);
+        assert_int_equal(r.has_body, table[i].has_body);
+        assert_int_equal(r.has_length, table[i].has_length);
+        assert_true(r.body_bytes == table[i].bytes);
+        assert_int_equal(r.expects_continue, table[i].expects_continue);
+        free(copy);
+    }
+    struct http_request r;
+    char *copy;
+    const char *old = "POST / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    assert_int_equal(parse(old, strlen(old), &copy, &r), 0);
+    assert_false(r.expects_continue); /* RFC 9110 section 10.1.1: not for HTTP/1.0 */
+    free(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_list_has),
         cmocka_unit_test(test_query),
         cmocka_unit_test(test_percent_decode),
+        cmocka_unit_test(test_body_framing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

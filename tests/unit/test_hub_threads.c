@@ -1,6 +1,11 @@
 /* The hub under real threads, for ThreadSanitizer as much as for its own checks: every thread is a
- * worker with a mailbox, all publish into the same rooms, and every member must see every message
- * of its room from its join on, without a hole and in the same order. */
+ * worker with mailboxes, all publish into the same rooms over a real store, and the budget is so
+ * small that the recent past is forgotten all the time. Half of the members stay, the others leave
+ * at any moment and come back with the id of their last event, served from memory or, a page at a
+ * time, from the store.
+ *
+ * Every message says who said it and the how manyeth of this thread it is in its room. So every
+ * member has to see 1, 2, 3... of every thread, through all of its connections. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,51 +15,135 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/err.h"
+#include "chat/event_json.h"
 #include "chat/hub.h"
-#include "chat/room.h"
 #include "fail_alloc.h"
 #include "net/mailbox.h"
 #include "proto/ws_frame.h"
+#include "store/store_memory.h"
 
-enum { THREADS = 4, ROOMS = 3, MEMBERS = 12, MESSAGES = 3000, VISITS = 200 };
+enum {
+    THREADS = 4,
+    ROOMS = 3,
+    MEMBERS = 12,
+    MESSAGES = 2000,
+    EDIT_EVERY = 200,
+    NONCE_EVERY = 16,
+    STAY = 20, /* turns of a member that comes and goes */
+    PAGE = 60,
+    TIGHT_BYTES = 100000,
+    WAIT_S = 60,
+};
+
+struct work;
+
+struct task {
+    struct slink link;
+    void (*run)(struct work *w, struct task *t);
+};
+
+enum sock_state { SOCK_OUT, SOCK_ENTERING, SOCK_REPLAYING, SOCK_IN };
 
 struct sock {
     struct member member;
-    uint64_t next_seq; /* 0: none seen yet */
-    unsigned take;     /* counts sends; some are refused */
-    char part[512];    /* an incomplete frame */
+    enum sock_state state;
+    unsigned room;
+    enum encoding encoding;
+    bool nomad;
+    struct id last;
+    uint64_t next[THREADS]; /* of what each thread says */
+    unsigned turns;
+    unsigned take;  /* counts sends; some are refused */
+    char part[512]; /* an incomplete frame */
     size_t part_len;
+};
+
+/* A member on its way into its room. */
+struct visit {
+    struct task task;
+    struct room_wait wait;
+    struct work *work;
+    struct sock *sock;
+    struct join join;
+};
+
+/* A page of what it missed. */
+struct page {
+    struct task task;
+    struct work *work;
+    struct sock *sock;
+    struct visit *visit;
+    uint64_t after;
+    int err;
+    bool more;
+    struct buf frames;
 };
 
 struct work {
     pthread_t thread;
-    unsigned index;
-    struct mailbox mailbox;
+    struct mailbox mailbox; /* dirty readers */
+    struct mailbox tasks;
     struct slink *dirty;
     struct scribe scribe;
     struct delivery delivery;
     struct sock socks[MEMBERS];
+    uint64_t last_seq[ROOMS]; /* what an edit is of */
+    unsigned index;
+    unsigned retries; /* not answered yet */
+    uint64_t answered;
+    uint64_t from_memory;
+    uint64_t from_store;
     uint64_t errors;
 };
 
 static struct work works[THREADS];
 static struct hub *hub;
+static struct store *store;
+static struct scribe writer_scribe;
+static bool strict;
 static atomic_uint published; /* threads that have said everything */
 static atomic_uint complete;  /* threads whose members have everything */
-static atomic_ullong said[ROOMS];
+static atomic_ullong said[THREADS][ROOMS];
+
+static struct slice room_name(unsigned room)
+{
+    static const char names[ROOMS][3] = {"r0", "r1", "r2"};
+    return (struct slice){names[room], 2};
+}
+
+/* ---- what members receive ---- */
+
+static uint64_t number_behind(const char *frame, size_t size, const char *key)
+{
+    const char *at = memmem(frame, size, key, strlen(key));
+    return at ? strtoull(at + strlen(key), NULL, 10) : UINT64_MAX;
+}
 
 static void check_frame(struct work *w, struct sock *s, const char *frame, size_t size)
 {
-    const char *seq = memmem(frame, size, "\"seq\":", 6);
-    uint64_t n = seq ? strtoull(seq + 6, NULL, 10) : 0;
-    if (n == 0 || (s->next_seq && n != s->next_seq)) w->errors++;
-    s->next_seq = n + 1;
+    static const char message[] = "{\"type\":\"message\"";
+    uint64_t seq = number_behind(frame, size, "\"seq\":");
+    bool rich = encoding_is_rich(s->encoding);
+    if (seq <= s->last.seq || (rich && seq != s->last.seq + 1)) w->errors++;
+    s->last.seq = seq;
+    if (!memmem(frame, size, message, sizeof message - 1)) {
+        if (!rich) w->errors++;
+        return;
+    }
+    uint64_t thread = number_behind(frame, size, "\"message\":\"T");
+    uint64_t n = number_behind(frame, size, " number ");
+    if (thread >= THREADS || n != s->next[thread]) {
+        w->errors++;
+        return;
+    }
+    s->next[thread]++;
 }
 
 static void receive(struct work *w, struct sock *s, const char *data, size_t len)
@@ -97,12 +186,153 @@ static void fake_lag(struct member *m, uint64_t lag)
     works[m->reader->worker].errors++;
 }
 
+/* ---- coming back ---- */
+
+static void post(struct work *w, struct task *t)
+{
+    mailbox_post(&w->tasks, &t->link);
+}
+
+static void end_visit(struct visit *v)
+{
+    room_unref(v->wait.room);
+    free(v);
+}
+
+static void take_page(struct work *w, struct task *t);
+
+/* A reader thread of the store. */
+static void on_page(void *ctx, int err, const struct store_page *page)
+{
+    struct page *p = ctx;
+    struct buf json = {0};
+    struct room *room = p->visit->wait.room;
+    const struct event_room er = {{room->name, room->name_len}, room->epoch};
+    bool rich = encoding_is_rich(p->sock->encoding);
+    p->err = err;
+    p->more = page && page->more_after;
+    for (size_t i = 0; page && i < page->count && !p->err; i++) {
+        const struct store_event *e = page->events[i];
+        if (e->seq > p->visit->join.head.seq) {
+            p->more = false;
+            break;
+        }
+        json.len = 0;
+        p->after = e->seq;
+        p->err = event_encode(&er, e, rich ? EVENT_RICH : EVENT_FULL, &json);
+        const struct slice text = {(const char *)json.data, json.len};
+        if (!p->err) p->err = ws_frame_append(&p->frames, WS_TEXT, false, text, SIZE_MAX);
+    }
+    buf_fini(&json);
+    post(p->work, &p->task);
+}
+
+static void ask_page(struct work *w, struct page *p)
+{
+    const struct store_query q = {
+        .room = room_name(p->sock->room),
+        .direction = STORE_AFTER,
+        .position = p->after,
+        .limit = PAGE,
+        .messages_only = !encoding_is_rich(p->sock->encoding),
+    };
+    p->frames.len = 0;
+    if (store_read_page(store, &q, on_page, p) != 0) w->errors++;
+}
+
+static void take_page(struct work *w, struct task *t)
+{
+    struct page *p = container_of(t, struct page, task);
+    struct sock *s = p->sock;
+    if (p->err) w->errors++;
+    receive(w, s, (const char *)p->frames.data, p->frames.len);
+    if (p->more) {
+        ask_page(w, p);
+        return;
+    }
+    s->state = SOCK_IN;
+    reader_resume(&s->member, &w->delivery);
+    end_visit(p->visit);
+    buf_fini(&p->frames);
+    free(p);
+}
+
+static void start_replay(struct work *w, struct visit *v)
+{
+    struct page *p = calloc(1, sizeof *p);
+    if (!p) abort();
+    *p = (struct page){.work = w, .sock = v->sock, .visit = v, .after = v->join.since.seq};
+    p->task.run = take_page;
+    v->sock->state = SOCK_REPLAYING;
+    w->from_store++;
+    ask_page(w, p);
+}
+
+static void try_join(struct work *w, struct task *t)
+{
+    struct visit *v = container_of(t, struct visit, task);
+    struct sock *s = v->sock;
+    int err = v->wait.err;
+    if (!err) err = room_join(v->wait.room, &v->join, &s->member, &v->wait);
+    if (err == ERR_AGAIN) return;
+    if (err || !v->join.recovered) {
+        w->errors++;
+        s->state = SOCK_OUT;
+        end_visit(v);
+        return;
+    }
+    if (!v->join.resume) s->last = v->join.head;
+    if (v->join.from_store) {
+        start_replay(w, v);
+        return;
+    }
+    w->from_memory += v->join.replayed > 0;
+    s->state = SOCK_IN;
+    reader_resume(&s->member, &w->delivery);
+    end_visit(v);
+}
+
+static void wake(struct room_wait *wait)
+{
+    struct visit *v = container_of(wait, struct visit, wait);
+    post(v->work, &v->task);
+}
+
+static void enter(struct work *w, struct sock *s)
+{
+    struct visit *v = calloc(1, sizeof *v);
+    if (!v) abort();
+    v->task.run = try_join;
+    v->wait.wake = wake;
+    v->work = w;
+    v->sock = s;
+    v->join = (struct join){.encoding = s->encoding,
+                            .worker = w->index,
+                            .username = SLICE_LIT("u"),
+                            .resume = s->last.seq > 0,
+                            .since = s->last};
+    s->state = SOCK_ENTERING;
+    int err = hub_enter(hub, room_name(s->room), &v->wait);
+    if (!err) try_join(w, &v->task);
+    if (err && err != ERR_AGAIN) w->errors++;
+}
+
+static void leave(struct sock *s)
+{
+    room_leave(&s->member, SLICE_LIT("u"), 0);
+    s->state = SOCK_OUT;
+    s->part_len = 0;
+    s->turns = 0;
+}
+
+/* ---- a worker ---- */
+
 static void post_dirty(struct work *w, struct slink *woken)
 {
     while (woken) {
         struct slink *next = woken->next;
         struct reader *r = container_of(woken, struct reader, dirty_link);
-        if (r->worker == w->index) {
+        if (w && r->worker == w->index) {
             woken->next = w->dirty;
             w->dirty = woken;
         } else {
@@ -128,58 +358,135 @@ static void flush_list(struct work *w, struct slink *link)
 
 static void turn(struct work *w)
 {
+    for (struct slink *link = mailbox_take(&w->tasks), *next; link; link = next) {
+        struct task *t = container_of(link, struct task, link);
+        next = link->next;
+        t->run(w, t);
+    }
     struct slink *mine = w->dirty;
     w->dirty = NULL;
     flush_list(w, mine);
     flush_list(w, mailbox_take(&w->mailbox));
-    for (int i = 0; i < MEMBERS; i++)
-        if (w->socks[i].member.blocked) reader_resume(&w->socks[i].member, &w->delivery);
+    if (store) store_kick(store);
+    for (int i = 0; i < MEMBERS; i++) {
+        struct sock *s = &w->socks[i];
+        if (s->state == SOCK_IN && s->member.blocked) reader_resume(&s->member, &w->delivery);
+    }
+}
+
+static void move_nomads(struct work *w)
+{
+    for (int i = 0; i < MEMBERS; i++) {
+        struct sock *s = &w->socks[i];
+        if (!s->nomad) continue;
+        s->turns++;
+        if (s->state == SOCK_OUT && s->turns > STAY / 2) enter(w, s);
+        if (s->state == SOCK_IN && s->turns > STAY + s->take % STAY) leave(s);
+    }
 }
 
 static void wait_for_mail(struct work *w)
 {
-    if (w->dirty || !mailbox_sleep(&w->mailbox)) return;
-    struct pollfd p = {.fd = w->mailbox.event_fd, .events = POLLIN};
-    if (poll(&p, 1, 20) > 0) mailbox_on_event(&w->mailbox);
+    if (w->dirty) return;
+    bool idle = mailbox_sleep(&w->mailbox);
+    idle = mailbox_sleep(&w->tasks) && idle;
+    struct pollfd p[] = {{.fd = w->mailbox.event_fd, .events = POLLIN},
+                         {.fd = w->tasks.event_fd, .events = POLLIN}};
+    if (idle && poll(p, 2, 10) > 0) {
+        if (p[0].revents) mailbox_on_event(&w->mailbox);
+        if (p[1].revents) mailbox_on_event(&w->tasks);
+    }
     mailbox_awake(&w->mailbox);
+    mailbox_awake(&w->tasks);
 }
 
-static int join(struct work *w, struct sock *s, int room)
+struct retry {
+    struct task task;
+    unsigned worker;
+};
+
+static void on_retried(struct work *w, struct task *t)
 {
-    char name[8];
-    int n = snprintf(name, sizeof name, "r%d", room);
-    return hub_join(hub, (struct slice){name, (size_t)n}, w->index, ENCODING_FULL, &s->member);
+    w->retries--;
+    w->answered++;
+    free(container_of(t, struct retry, task));
+}
+
+/* Sends the message again: a dup, of which the answer may come later. */
+static void retry(struct work *w, struct room *room, struct publish *p)
+{
+    struct slink *woken;
+    struct retry *r = calloc(1, sizeof *r);
+    if (!r) abort();
+    r->task.run = on_retried;
+    r->worker = w->index;
+    p->waiter = &r->task.link;
+    w->retries++;
+    if (room_publish(room, &w->scribe, p, &woken) != 0 || !p->dup || woken) w->errors++;
+    if (!p->waiting) {
+        w->retries--;
+        free(r);
+    }
+}
+
+static void say(struct work *w, unsigned i)
+{
+    char text[64];
+    char nonce[16];
+    unsigned room_number = i % ROOMS;
+    struct room *room = w->socks[room_number].member.reader->room;
+    struct publish p = {.event = {.username = SLICE_LIT("u"), .ts_ms = 1}};
+    struct slink *woken;
+    bool edit = i % EDIT_EVERY == 0 && w->last_seq[room_number];
+    unsigned long long n = atomic_load(&said[w->index][room_number]) + !edit;
+    int len = snprintf(text, sizeof text, "T%u number %llu", w->index, n);
+    p.event.message = (struct slice){text, (size_t)len};
+    if (edit) {
+        p.event.kind = STORE_EDIT;
+        p.event.target = w->last_seq[room_number];
+    } else if (i % NONCE_EVERY == 0) {
+        len = snprintf(nonce, sizeof nonce, "%u-%u", w->index, i);
+        p.event.nonce = (struct slice){nonce, (size_t)len};
+    }
+    if (room_publish(room, &w->scribe, &p, &woken) != 0 || p.dup) w->errors++;
+    post_dirty(w, woken);
+    if (!edit) w->last_seq[room_number] = p.event.seq;
+    atomic_store(&said[w->index][room_number], n);
+    if (p.event.nonce.len) retry(w, room, &p);
 }
 
 static bool all_caught_up(const struct work *w)
 {
-    for (int i = 0; i < MEMBERS; i++)
-        if (w->socks[i].next_seq != atomic_load(&said[i % ROOMS]) + 1) return false;
+    if (w->retries > 0) return false;
+    for (int i = 0; i < MEMBERS; i++) {
+        const struct sock *s = &w->socks[i];
+        if (s->state != SOCK_IN) return false;
+        for (unsigned t = 0; t < THREADS; t++)
+            if (s->next[t] != atomic_load(&said[t][s->room]) + 1) return false;
+    }
     return true;
+}
+
+static void bring_nomads_home(struct work *w)
+{
+    for (int i = 0; i < MEMBERS; i++)
+        if (w->socks[i].state == SOCK_OUT) enter(w, &w->socks[i]);
 }
 
 static void *run(void *arg)
 {
     struct work *w = arg;
-    for (int i = 0; i < MESSAGES; i++) {
-        const struct post post = {SLICE_LIT("u"), SLICE_LIT("hello, everybody"), {NULL, 0}, 1};
-        struct slink *woken;
-        int room = i % ROOMS;
-        if (room_publish(w->socks[room].member.reader->room, &w->scribe, &post, &woken) != 0)
-            w->errors++;
-        atomic_fetch_add(&said[room], 1);
-        post_dirty(w, woken);
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        say(w, i);
         if (i % 3 == 0) turn(w);
-        if (i % (MESSAGES / VISITS) == 0) { /* somebody looks in, at any moment */
-            struct sock visitor = {0};
-            if (join(w, &visitor, room) != 0) w->errors++;
-            turn(w);
-            hub_leave(&visitor.member);
-        }
+        if (i % 3 == 0) move_nomads(w);
+        /* Else the store never gets round to answering. */
+        if (i % 4 == 0) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     atomic_fetch_add(&published, 1);
-    for (int i = 0; i < 2000; i++) {
+    for (time_t end = time(NULL) + WAIT_S; time(NULL) < end;) {
         turn(w);
+        bring_nomads_home(w);
         if (atomic_load(&published) == THREADS && all_caught_up(w)) break;
         wait_for_mail(w);
     }
@@ -187,43 +494,121 @@ static void *run(void *arg)
     atomic_fetch_add(&complete, 1);
     while (atomic_load(&complete) < THREADS) {
         turn(w);
-        sched_yield();
+        wait_for_mail(w);
     }
     for (int i = 0; i < MEMBERS; i++)
-        hub_leave(&w->socks[i].member);
+        leave(&w->socks[i]);
     return NULL;
 }
 
-static void test_threads(void **state)
+/* The writer thread of the store. */
+static void on_done(void *ctx, const struct store_done *done, size_t count)
 {
-    (void)state;
-    long live = fail_alloc_live();
-    hub = hub_new(5);
-    for (unsigned t = 0; t < THREADS; t++) {
-        struct work *w = &works[t];
-        w->index = t;
-        w->delivery = (struct delivery){.send = fake_send, .on_lag = fake_lag};
-        assert_int_equal(mailbox_init(&w->mailbox), 0);
-        for (int i = 0; i < MEMBERS; i++)
-            assert_int_equal(join(w, &w->socks[i], i % ROOMS), 0);
+    (void)ctx;
+    for (size_t i = 0; i < count; i++) {
+        struct slink *woken;
+        struct slink *waiters;
+        if (!done[i].err && !strict && !done[i].event->nonce.len) continue;
+        struct room *room = hub_find(hub, done[i].room);
+        if (!room) continue;
+        room_on_done(room, &writer_scribe, &done[i], &woken, &waiters);
+        post_dirty(NULL, woken);
+        while (waiters) {
+            struct retry *r = container_of(waiters, struct retry, task.link);
+            waiters = waiters->next;
+            post(&works[r->worker], &r->task);
+        }
+        room_unref(room);
     }
+}
+
+static void init_worker(unsigned index)
+{
+    struct work *w = &works[index];
+    memset(w, 0, sizeof *w);
+    w->index = index;
+    w->delivery = (struct delivery){.send = fake_send, .on_lag = fake_lag};
+    assert_int_equal(mailbox_init(&w->mailbox), 0);
+    assert_int_equal(mailbox_init(&w->tasks), 0);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        struct sock *s = &w->socks[i];
+        s->room = i % ROOMS;
+        s->encoding = i / ROOMS % 2 ? ENCODING_RICH : ENCODING_FULL;
+        s->nomad = i >= MEMBERS / 2;
+        for (unsigned t = 0; t < THREADS; t++)
+            s->next[t] = 1;
+        enter(w, s);
+        while (s->state != SOCK_IN) {
+            turn(w);
+            wait_for_mail(w);
+        }
+    }
+}
+
+static void run_threads(uint64_t budget)
+{
+    long live = fail_alloc_live();
+    uint64_t from_memory = 0;
+    uint64_t from_store = 0;
+    const struct hub_options options = {.seed = 5,
+                                        .memory_budget_bytes = budget,
+                                        .recent = {300, RECENT_MAX_BYTES, 0},
+                                        .strict = strict};
+    atomic_store(&published, 0);
+    atomic_store(&complete, 0);
+    for (unsigned t = 0; t < THREADS; t++)
+        for (unsigned r = 0; r < ROOMS; r++)
+            atomic_store(&said[t][r], 0);
+    hub = hub_new(&options);
+    store = store_memory_open(&(struct store_options){.on_done = on_done});
+    assert_true(hub && store);
+    hub_set_store(hub, store);
+    for (unsigned t = 0; t < THREADS; t++)
+        init_worker(t);
     for (unsigned t = 0; t < THREADS; t++)
         assert_int_equal(pthread_create(&works[t].thread, NULL, run, &works[t]), 0);
     for (unsigned t = 0; t < THREADS; t++)
         pthread_join(works[t].thread, NULL);
+    store_close(store);
+    store = NULL;
     for (unsigned t = 0; t < THREADS; t++) {
-        turn(&works[t]); /* what was posted to a thread that had ended */
-        assert_int_equal(works[t].errors, 0);
-        mailbox_fini(&works[t].mailbox);
-        scribe_fini(&works[t].scribe);
+        struct work *w = &works[t];
+        turn(w); /* what was posted to a thread that had ended */
+        assert_int_equal(w->errors, 0);
+        from_memory += w->from_memory;
+        from_store += w->from_store;
+        mailbox_fini(&w->mailbox);
+        mailbox_fini(&w->tasks);
+        scribe_fini(&w->scribe);
     }
+    print_message("came back from memory %llu, from store %llu\n", (unsigned long long)from_memory,
+                  (unsigned long long)from_store);
+    assert_true((budget == TIGHT_BYTES ? from_store : from_memory) > 10);
+    scribe_fini(&writer_scribe);
     assert_int_equal(hub_room_count(hub), 0);
     hub_free(hub);
     assert_int_equal(fail_alloc_live(), live);
 }
 
+static void test_threads(void **state)
+{
+    (void)state;
+    strict = false;
+    run_threads(TIGHT_BYTES);
+}
+
+static void test_threads_strict(void **state)
+{
+    (void)state;
+    strict = true;
+    run_threads(UINT64_MAX);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads_strict),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

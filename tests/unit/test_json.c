@@ -409,6 +409,42 @@ static void test_surrogate_orders(void **state)
     buf_fini(&scratch);
 }
 
+static bool value_is(const struct json_value *v, enum json_kind kind, const char *text)
+{
+    return v->kind == kind && slice_is(v->text, text);
+}
+
+/* A document read by a table; what it may hold besides is tested through its users, the envelope
+ * and the rich frames. */
+static void test_fields(void **state)
+{
+    (void)state;
+    static const struct json_field fields[] = {
+        {SLICE_LIT("a"), false}, {SLICE_LIT("b"), true}, {SLICE_LIT("ab"), false}};
+    struct json_value v[3];
+    struct buf scratch = {0};
+    struct slice json =
+        SLICE_LIT("{\"x\":{\"a\":0},\"a\":\"\\u0031\",\"b\":\"\\u0032\",\"b\":[ ]}");
+    assert_int_equal(json_scan_fields(json, &scratch, fields, 2, v), 0);
+    assert_true(value_is(&v[0], JSON_KIND_STRING, "1"));
+    assert_true(value_is(&v[1], JSON_KIND_RAW, "[ ]"));
+    scratch.len = 0;
+    json = (struct slice)SLICE_LIT("{\"b\":\"\\n\",\"a\":null}");
+    assert_int_equal(json_scan_fields(json, &scratch, fields, 3, v), 0);
+    assert_true(value_is(&v[0], JSON_KIND_RAW, "null"));
+    assert_true(value_is(&v[1], JSON_KIND_RAW, "\"\\n\""));
+    assert_int_equal(v[2].kind, JSON_KIND_ABSENT);
+    /* What was read before the document went wrong is kept, but only if it was whole. */
+    scratch.len = 0;
+    json = (struct slice)SLICE_LIT("{\"a\":\"x\",\"b\":01}");
+    assert_int_equal(json_scan_fields(json, &scratch, fields, 3, v), ERR_BAD_JSON);
+    assert_true(value_is(&v[0], JSON_KIND_STRING, "x"));
+    assert_int_equal(v[1].kind, JSON_KIND_ABSENT);
+    assert_int_equal(json_scan_fields((struct slice){0}, &scratch, fields, 3, v), ERR_BAD_JSON);
+    assert_int_equal(v[0].kind, JSON_KIND_ABSENT);
+    buf_fini(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_depth),          cmocka_unit_test(test_string_decoding),
         cmocka_unit_test(test_string_refused), cmocka_unit_test(test_every_byte_everywhere),
         cmocka_unit_test(test_append_appends), cmocka_unit_test(test_surrogate_orders),
+        cmocka_unit_test(test_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,12 +215,64 @@ static void test_user_rules(void **state)
     user_is((struct slice){text, NAME_USER_MAX + 2}, (struct slice){text + 1, NAME_USER_MAX});
 }
 
+/* A name that is decoded already: nothing in it is an escape, the rules are the same. */
+static void test_room_check(void **state)
+{
+    (void)state;
+    char text[NAME_ROOM_MAX + 1];
+    memset(text, 'a', sizeof(text));
+    assert_int_equal(name_room_check(SLICE_LIT("lobby")), 0);
+    assert_int_equal(name_room_check(SLICE_LIT("%2F+ %")), 0);
+    assert_int_equal(name_room_check(SLICE_LIT("\xf0\x9f\x98\x80")), 0);
+    assert_int_equal(name_room_check((struct slice){text, NAME_ROOM_MAX}), 0);
+    assert_int_equal(name_room_check((struct slice){text, NAME_ROOM_MAX + 1}), ERR_BAD_ROOM);
+    const struct slice bad[] = {
+        {NULL, 0},         SLICE_LIT(""),     SLICE_LIT("."),     SLICE_LIT(".."),
+        SLICE_LIT("a/b"),  SLICE_LIT("\0"),   SLICE_LIT("a\x7f"), SLICE_LIT("\xc2\x85"),
+        SLICE_LIT("\xff"), SLICE_LIT("\xc2"),
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_int_equal(name_room_check(bad[i]), ERR_BAD_ROOM);
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    const struct slice good[] = {
+        SLICE_LIT("a"),
+        SLICE_LIT("+1"),
+        SLICE_LIT("\xf0\x9f\x91\x8d"),
+        SLICE_LIT("\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb"), /* joined by U+200D */
+        SLICE_LIT("\xe2\x9d\xa4\xef\xb8\x8f"),
+    };
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+        assert_true(name_is_word(good[i]));
+    const struct slice bad[] = {
+        {NULL, 0},
+        SLICE_LIT(""),
+        SLICE_LIT(" "),
+        SLICE_LIT("a "),
+        SLICE_LIT(" a"),
+        SLICE_LIT("a b"),
+        SLICE_LIT("a\tb"),
+        SLICE_LIT("\0"),
+        SLICE_LIT("a\0"),
+        SLICE_LIT("a\x7f"),
+        SLICE_LIT("\xc2\x85"),
+        SLICE_LIT("a\xc2\xa0"),
+        SLICE_LIT("\xf0\x9f\x91\x8d\xe3\x80\x80\xf0\x9f\x91\x8d"),
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_false(name_is_word(bad[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_room_names),           cmocka_unit_test(test_room_names_refused),
         cmocka_unit_test(test_room_single_bytes),    cmocka_unit_test(test_room_length),
         cmocka_unit_test(test_user_trim_each_space), cmocka_unit_test(test_user_rules),
+        cmocka_unit_test(test_room_check),           cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

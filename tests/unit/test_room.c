@@ -1,6 +1,7 @@
-/* Room log, readers and cursors under a seeded simulation: several workers, many members, sockets
- * that stall or take half a frame at random, joins and leaves at any moment, memory that runs out.
- * One model (the list of all published messages) says what every member must have received. */
+/* Rooms, one situation at a time: what must hold when memory runs out, what an idle room owns, and
+ * the orders of events between a room, its workers and the store that went wrong once, or could.
+ * The store is a real one whose threads wait for the test (gated_store.h); everything else in any
+ * order is the simulation's (test_room_sim.c). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,133 +12,104 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "chat/hub.h"
-#include "chat/room.h"
 #include "fail_alloc.h"
+#include "gated_store.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
 
-enum {
-    WORKERS = 3,
-    ROOMS = 2,
-    SOCKETS = 60,
-    STEPS = 6000,
-    PAYLOAD_MAX = 3000,
-    LAG_MAX = 20000,
-};
+enum { GUESTS = 6, WORKERS = 3, WALL_MS = 1000000 };
 
-/* A fake connection: what it received so far, and whether its socket takes bytes. */
-struct sock {
+/* A member, and everything it was sent: payloads, one after the other, each behind a newline. */
+struct guest {
     struct member member;
-    struct buf got;
-    bool joined;
-    bool stalled;
-    int room;
-    unsigned worker;
-    bool full;
-    uint64_t next;     /* number of the next message it has to receive */
-    uint64_t received; /* messages checked */
-    bool lagged;
+    struct room_wait wait;
+    struct join join;
+    bool woken;
+    bool entered; /* wait.room is a reference */
+    size_t takes; /* bytes its socket takes before it blocks */
+    struct buf bytes;
+    char text[8192];
 };
 
-struct sim {
-    uint64_t random;
+struct stage {
+    struct gate gate;
     struct hub *hub;
     struct scribe scribe;
-    struct slink *dirty[WORKERS];
     struct delivery delivery;
-    struct sock socks[SOCKETS];
-    uint64_t published[ROOMS]; /* number of the last message */
-    uint64_t frames;           /* complete frames the sockets took */
-    uint64_t lags;
+    struct slink *dirty[WORKERS];
+    struct guest guests[GUESTS];
+    bool strict;
+    unsigned lags;
+    long live;
 };
 
-static struct sim *sim; /* the callbacks have no argument for it */
+static struct stage *stage; /* the callbacks have no argument for it */
 
-static uint64_t rnd(uint64_t below)
-{
-    sim->random ^= sim->random << 13;
-    sim->random ^= sim->random >> 7;
-    sim->random ^= sim->random << 17;
-    return sim->random % below;
-}
+static const struct hub_options plenty = {
+    .seed = 7,
+    .memory_budget_bytes = 1 << 30,
+    .recent = {RECENT_MAX, RECENT_MAX_BYTES, 0},
+};
 
-static struct sock *sock_of(struct member *m)
+static ssize_t on_send(struct member *m, const struct iovec *iov, int n, size_t bytes)
 {
-    return container_of(m, struct sock, member);
-}
-
-static ssize_t fake_send(struct member *m, const struct iovec *iov, int n, size_t bytes)
-{
-    struct sock *s = sock_of(m);
-    assert_true(bytes > 0);
-    if (rnd(400) == 0) {
-        hub_leave(m);
-        s->joined = false;
-        return -1;
-    }
-    size_t room = s->stalled ? 0 : bytes;
-    if (!s->stalled && rnd(6) == 0) {
-        room = rnd(bytes + 1);
-        s->stalled = room < bytes;
-    }
-    size_t left = room;
+    struct guest *g = container_of(m, struct guest, member);
+    size_t left = bytes < g->takes ? bytes : g->takes;
+    size_t took = left;
+    g->takes -= took;
     for (int i = 0; i < n && left > 0; i++) {
         size_t part = iov[i].iov_len < left ? iov[i].iov_len : left;
-        assert_int_equal(buf_append(&s->got, iov[i].iov_base, part, SIZE_MAX), 0);
+        assert_int_equal(buf_append(&g->bytes, iov[i].iov_base, part, SIZE_MAX), 0);
         left -= part;
     }
-    return (ssize_t)room;
+    return (ssize_t)took;
 }
 
-static void fake_lag(struct member *m, uint64_t lag)
+static void leave(struct guest *g)
 {
-    struct sock *s = sock_of(m);
-    assert_true(lag > LAG_MAX);
-    hub_leave(m);
-    s->joined = false;
-    s->lagged = true;
-    sim->lags++;
+    room_leave(&g->member, SLICE_LIT("guest"), 0);
 }
 
-/* The text of message k of a room; its length depends on k. */
-static size_t make_text(int room, uint64_t k, char *out)
+static void on_lag(struct member *m, uint64_t lag_bytes)
 {
-    int n = snprintf(out, 64, "r%d-%llu-", room, (unsigned long long)k);
-    size_t fill = (size_t)((k * 2654435761U) % PAYLOAD_MAX);
-    if (k % 3) fill %= 60;
-    memset(out + n, 'a' + (int)(k % 26), fill);
-    return (size_t)n + fill;
+    assert_int_equal(lag_bytes, 0);
+    stage->lags++;
+    leave(container_of(m, struct guest, member));
 }
 
-/* Takes whole frames off what the socket got, and compares them with the model. */
-static void check_sock(struct sock *s)
+static void on_wake(struct room_wait *w)
 {
-    static char text[PAYLOAD_MAX + 64];
-    static char want[PAYLOAD_MAX + 256];
-    size_t at = 0;
-    while (s->got.len - at >= WS_HEAD_MAX) {
-        uint64_t size = ws_frame_size(s->got.data + at);
-        if (size > s->got.len - at) break;
-        size_t text_len = make_text(s->room, s->next, text);
-        int n = snprintf(want, sizeof want, "{\"message\":\"%.*s\",\"username\":\"u\"",
-                         (int)text_len, text);
-        const char *payload = (const char *)s->got.data + at;
-        if (s->full) {
-            char seq[48];
-            int seq_len = snprintf(seq, sizeof seq, "\"seq\":%llu,", (unsigned long long)s->next);
-            assert_non_null(memmem(payload, size, seq, (size_t)seq_len));
-            assert_non_null(memmem(payload, size, text, text_len));
-        } else {
-            assert_non_null(memmem(payload, size, want, (size_t)n));
-        }
-        s->next++;
-        s->received++;
-        at += size;
-    }
-    buf_drop(&s->got, at);
+    container_of(w, struct guest, wait)->woken = true;
+}
+
+static void open_hub(const struct hub_options *options)
+{
+    stage->hub = hub_new(options);
+    stage->strict = options->strict;
+    assert_non_null(stage->hub);
+    hub_set_store(stage->hub, stage->gate.store);
+}
+
+static int64_t fixed_wall(void)
+{
+    return WALL_MS;
+}
+
+static void begin(const struct hub_options *options, const struct store_keep *keep)
+{
+    long live = fail_alloc_live();
+    struct store_options store = {.now_ms = fixed_wall};
+    if (keep) store.keep = *keep;
+    stage = calloc(1, sizeof *stage);
+    assert_non_null(stage);
+    stage->live = live;
+    stage->delivery = (struct delivery){.send = on_send, .on_lag = on_lag};
+    gate_open(&stage->gate, store, NULL, NULL, NULL);
+    open_hub(options);
 }
 
 static void push_woken(struct slink *woken)
@@ -145,264 +117,706 @@ static void push_woken(struct slink *woken)
     while (woken) {
         struct slink *next = woken->next;
         struct reader *r = container_of(woken, struct reader, dirty_link);
-        woken->next = sim->dirty[r->worker];
-        sim->dirty[r->worker] = woken;
+        woken->next = stage->dirty[r->worker];
+        stage->dirty[r->worker] = woken;
         woken = next;
     }
 }
 
-static void run_worker(unsigned worker)
+static void flush(unsigned worker)
 {
-    struct slink *link = sim->dirty[worker];
-    sim->dirty[worker] = NULL;
-    while (link) {
-        struct slink *next = link->next;
+    while (stage->dirty[worker]) {
+        struct slink *link = stage->dirty[worker];
         struct reader *r = container_of(link, struct reader, dirty_link);
-        bool more = reader_flush(r, &sim->delivery);
-        if (!r->detached) reader_check(r);
-        if ((more && !r->detached) || !room_settle(r)) {
-            link->next = sim->dirty[worker];
-            sim->dirty[worker] = link;
-        }
-        link = next;
+        stage->dirty[worker] = link->next;
+        while (reader_flush(r, &stage->delivery) || !room_settle(r))
+            ;
     }
 }
 
-static void join(struct sock *s)
+static void flush_all(void)
 {
-    char name[16];
-    buf_fini(&s->got);
-    memset(s, 0, sizeof *s);
-    s->room = (int)rnd(ROOMS);
-    s->worker = (unsigned)rnd(WORKERS);
-    s->full = rnd(2);
-    int n = snprintf(name, sizeof name, "room%d", s->room);
-    struct slice slice = {name, (size_t)n};
-    enum encoding e = s->full ? ENCODING_FULL : ENCODING_BARE;
-    if (hub_join(sim->hub, slice, s->worker, e, &s->member) != 0) return;
-    s->joined = true;
-    struct room *room = s->member.reader->room;
-    if (room->seq == 0) sim->published[s->room] = 0; /* a new life of the room */
-    s->next = sim->published[s->room] + 1;
-}
-
-static void publish(struct sock *s)
-{
-    static char text[PAYLOAD_MAX + 64];
-    uint64_t k = sim->published[s->room] + 1;
-    const struct post post = {
-        .username = SLICE_LIT("u"),
-        .message = {text, make_text(s->room, k, text)},
-        .ts_ms = 1,
-    };
-    struct slink *woken;
-    if (room_publish(s->member.reader->room, &sim->scribe, &post, &woken) != 0) {
-        assert_null(woken);
-        return;
-    }
-    sim->published[s->room] = k;
-    push_woken(woken);
-}
-
-/* A frame of the connection's own: it has to be able to start at once, on a frame boundary. */
-static void private_frame(struct sock *s)
-{
-    reader_block(&s->member);
-    s->stalled = true;
-    assert_int_equal(reader_take_frame_rest(&s->member, &s->got, SIZE_MAX), 0);
-    check_sock(s);
-    assert_int_equal(s->got.len, 0);
-}
-
-static void step(void)
-{
-    struct sock *s = &sim->socks[rnd(SOCKETS)];
-    switch (rnd(12)) {
-    case 0:
-        if (!s->joined) join(s);
-        break;
-    case 1:
-        if (s->joined && rnd(8) == 0) {
-            hub_leave(&s->member);
-            s->joined = false;
-        }
-        break;
-    case 2:
-    case 3:
-        s->stalled = false;
-        if (s->joined && s->member.blocked) reader_resume(&s->member, &sim->delivery);
-        break;
-    case 4:
-        if (s->joined && rnd(4) == 0) private_frame(s);
-        break;
-    case 5:
-    case 6:
-    case 7:
-        run_worker((unsigned)rnd(WORKERS));
-        break;
-    default:
-        if (s->joined) publish(s);
-    }
-    if (s->joined) check_sock(s);
-}
-
-/* Everybody's socket opens; whoever stayed must have everything up to the last message. */
-static void finish(void)
-{
-    for (int round = 0; round < 200; round++) {
-        for (unsigned w = 0; w < WORKERS; w++)
-            run_worker(w);
-        for (int i = 0; i < SOCKETS; i++) {
-            struct sock *s = &sim->socks[i];
-            s->stalled = false;
-            if (s->joined && s->member.blocked) reader_resume(&s->member, &sim->delivery);
-            if (s->joined) check_sock(s);
-        }
-    }
-    for (int i = 0; i < SOCKETS; i++) {
-        struct sock *s = &sim->socks[i];
-        if (!s->joined) continue;
-        assert_int_equal(s->next, sim->published[s->room] + 1);
-        assert_int_equal(s->got.len, 0);
-        assert_null(s->member.cursor.chunk);
-        const struct reader *r = s->member.reader;
-        assert_null(r->room->logs[r->encoding].log.tail);
-        hub_leave(&s->member);
-    }
     for (unsigned w = 0; w < WORKERS; w++)
-        run_worker(w);
-    for (int i = 0; i < SOCKETS; i++)
-        buf_fini(&sim->socks[i].got);
-    assert_int_equal(hub_room_count(sim->hub), 0);
+        flush(w);
 }
 
-static void simulate(uint64_t seed)
+/* The store has decided everything, and every room that has to know is told, as by the server. */
+static void settle_store(void)
 {
-    struct sim state = {.random = seed * 0x9e3779b97f4a7c15U + 1};
-    sim = &state;
-    long live = fail_alloc_live();
-    sim->hub = hub_new(seed);
-    assert_non_null(sim->hub);
-    sim->delivery =
-        (struct delivery){.send = fake_send, .on_lag = fake_lag, .lag_max_bytes = LAG_MAX};
-    for (int i = 0; i < STEPS; i++)
-        step();
-    uint64_t received = 0;
-    for (int i = 0; i < SOCKETS; i++)
-        received += sim->socks[i].received;
-    assert_true(received > 100);
-    finish();
-    assert_true(sim->delivery.frames > 100);
-    hub_free(sim->hub);
-    scribe_fini(&sim->scribe);
+    do {
+        const struct store_done *d;
+        while ((d = gate_next_done(&stage->gate))) {
+            struct slink *woken;
+            struct slink *waiters;
+            if (!d->err && !stage->strict && !d->event->nonce.len) continue;
+            struct room *room = hub_find(stage->hub, d->room);
+            if (!room) continue;
+            room_on_done(room, &stage->scribe, d, &woken, &waiters);
+            assert_null(waiters);
+            push_woken(woken);
+            room_unref(room);
+        }
+    } while (gate_turn_writer(&stage->gate));
+}
+
+static void end(void)
+{
+    for (int i = 0; i < GUESTS; i++)
+        leave(&stage->guests[i]);
+    flush_all();
+    settle_store();
+    while (gate_answer(&stage->gate))
+        ;
+    assert_int_equal(hub_room_count(stage->hub), 0);
+    gate_close(&stage->gate);
+    hub_free(stage->hub);
+    scribe_fini(&stage->scribe);
+    for (int i = 0; i < GUESTS; i++)
+        buf_fini(&stage->guests[i].bytes);
+    long live = stage->live;
+    free(stage);
     assert_int_equal(fail_alloc_live(), live);
 }
 
-static void test_simulation(void **state)
+/* Everybody leaves, and the server starts again. */
+static void restart(const struct hub_options *options)
 {
-    (void)state;
-    uint64_t lags = 0;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
-        simulate(seed);
-        lags += sim->lags;
-    }
-    assert_true(lags > 0);
+    for (int i = 0; i < GUESTS; i++)
+        leave(&stage->guests[i]);
+    flush_all();
+    settle_store();
+    hub_free(stage->hub);
+    open_hub(options);
 }
 
-/* Where fake_send appends, an allocation of the test itself may fail; so only publishing and
- * joining run out of memory here, which the steps below do alone. */
+/* Enters the room; everything the store has to say is said. */
+static void enter(struct guest *g, struct slice name)
+{
+    g->wait.wake = on_wake;
+    g->woken = false;
+    g->takes = SIZE_MAX;
+    int err = hub_enter(stage->hub, name, &g->wait);
+    g->entered = true;
+    if (!err) return;
+    assert_int_equal(err, ERR_AGAIN);
+    gate_mark(&stage->gate);
+    while (gate_answer(&stage->gate))
+        ;
+    if (!g->woken) settle_store(); /* it waits for what is not decided yet */
+    while (gate_answer(&stage->gate))
+        ;
+    assert_true(g->woken);
+    assert_int_equal(g->wait.err, 0);
+}
+
+/* Tries to join; ERR_AGAIN: on_wake will say when to try again. */
+static int try_join(struct guest *g)
+{
+    g->join.username = SLICE_LIT("guest");
+    g->join.wall_ms = WALL_MS;
+    g->woken = false;
+    int err = room_join(g->wait.room, &g->join, &g->member, &g->wait);
+    if (err == ERR_AGAIN) {
+        gate_mark(&stage->gate);
+        return err;
+    }
+    room_unref(g->wait.room);
+    g->entered = false;
+    if (!err && !g->join.from_store) reader_resume(&g->member, &stage->delivery);
+    return err;
+}
+
+static struct guest *guest_in(int i, struct slice name, enum encoding encoding)
+{
+    struct guest *g = &stage->guests[i];
+    g->join = (struct join){.encoding = encoding, .worker = (unsigned)i % WORKERS};
+    enter(g, name);
+    return g;
+}
+
+static struct guest *join_live(int i, struct slice name, enum encoding encoding)
+{
+    struct guest *g = guest_in(i, name, encoding);
+    assert_int_equal(try_join(g), 0);
+    return g;
+}
+
+/* A member that has seen everything up to seq. */
+static struct guest *coming_back(int i, struct slice name, enum encoding encoding, uint64_t seq)
+{
+    struct guest *g = guest_in(i, name, encoding);
+    g->join.resume = true;
+    g->join.since.seq = seq;
+    memcpy(g->join.since.epoch, g->wait.room->epoch, ROOM_EPOCH_LEN);
+    return g;
+}
+
+static int publish(struct guest *g, const struct store_event *e)
+{
+    struct slink *woken;
+    struct publish p = {.event = *e};
+    p.event.username = SLICE_LIT("guest");
+    p.event.ts_ms = WALL_MS;
+    int err = room_publish(g->member.reader->room, &stage->scribe, &p, &woken);
+    if (err) return err;
+    gate_appended(&stage->gate);
+    push_woken(woken);
+    return 0;
+}
+
+static void say(struct guest *g, const char *text)
+{
+    const struct store_event e = {.message = {text, strlen(text)}};
+    assert_int_equal(publish(g, &e), 0);
+}
+
+static void edit(struct guest *g, uint64_t target, const char *text)
+{
+    const struct store_event e = {
+        .kind = STORE_EDIT, .target = target, .message = {text, strlen(text)}};
+    assert_int_equal(publish(g, &e), 0);
+}
+
+/* What the guest was sent: the texts of its frames, separated by spaces. */
+static const char *heard(struct guest *g)
+{
+    size_t at = 0;
+    size_t len = 0;
+    while (at < g->bytes.len) {
+        static const char key[] = "\"message\":\"";
+        uint64_t size = ws_frame_size(g->bytes.data + at);
+        assert_true(size <= g->bytes.len - at);
+        const char *text = memmem(g->bytes.data + at, size, key, sizeof key - 1);
+        assert_non_null(text);
+        text += sizeof key - 1;
+        size_t n = strcspn(text, "\"");
+        assert_true(len + n + 2 <= sizeof g->text);
+        if (len) g->text[len++] = ' ';
+        memcpy(g->text + len, text, n);
+        len += n;
+        at += size;
+    }
+    g->text[len] = '\0';
+    g->bytes.len = 0;
+    return g->text;
+}
+
+/* Joins at last, whatever the store has to be asked. Returns how often it was. */
+static unsigned join_at_last(struct guest *g)
+{
+    unsigned asked = 0;
+    while (try_join(g) == ERR_AGAIN) {
+        asked++;
+        settle_store();
+        while (gate_answer(&stage->gate))
+            ;
+        assert_true(g->woken);
+        assert_int_equal(g->wait.err, 0);
+    }
+    assert_non_null(g->member.reader);
+    return asked;
+}
+
+static const struct slice lobby = {"lobby", 5};
+
+/* ---- memory ---- */
+
 static void test_publish_out_of_memory(void **state)
 {
     (void)state;
-    struct sim local = {.random = 7};
-    sim = &local;
-    long live = fail_alloc_live();
-    sim->hub = hub_new(1);
-    sim->scribe.deflater = ws_deflater_new(6);
-    struct sock *plain = &sim->socks[0];
-    struct sock *full = &sim->socks[1];
-    struct sock *deflated = &sim->socks[2];
-    struct slice name = SLICE_LIT("r");
-    for (long n = 0;; n++) {
-        fail_alloc_after(n);
-        int err = hub_join(sim->hub, name, 0, ENCODING_BARE, &plain->member);
-        fail_alloc_off();
-        if (!err) break;
-        assert_int_equal(err, ERR_NOMEM);
-        assert_null(plain->member.reader);
-        assert_int_equal(hub_room_count(sim->hub), 0);
-    }
-    assert_int_equal(hub_join(sim->hub, name, 1, ENCODING_FULL, &full->member), 0);
-    assert_int_equal(hub_join(sim->hub, name, 2, ENCODING_BARE_DEFLATE, &deflated->member), 0);
-    struct room *room = plain->member.reader->room;
+    begin(&plenty, NULL);
+    stage->scribe.deflater = ws_deflater_new(6);
+    for (unsigned e = 0; e < ENCODING_COUNT; e++)
+        join_live((int)e, lobby, (enum encoding)e);
+    struct room *room = stage->guests[0].member.reader->room;
+    say(&stage->guests[0], "before"); /* its on_done holds the writer, which must not be hit */
+    flush_all();
     static char text[1000];
     memset(text, 'x', sizeof text);
-    const struct post post = {SLICE_LIT("u"), {text, sizeof text}, {NULL, 0}, 1};
-    struct slink *woken;
+    const struct store_event e = {.message = {text, sizeof text}, .nonce = SLICE_LIT("n")};
     for (long n = 0;; n++) {
-        uint64_t ends[] = {room->logs[0].log.end, room->logs[1].log.end, room->logs[2].log.end};
+        uint64_t ends[ENCODING_COUNT];
+        for (int i = 0; i < ENCODING_COUNT; i++)
+            ends[i] = room->logs[i].log.end;
         fail_alloc_after(n);
-        int err = room_publish(room, &sim->scribe, &post, &woken);
+        int err = publish(&stage->guests[0], &e);
         fail_alloc_off();
         if (!err) break;
-        assert_true(n < 50);
-        assert_int_equal(room->seq, 0);
-        for (int i = 0; i < 3; i++)
+        assert_true(n < 100);
+        assert_int_equal(room->seq, 1);
+        assert_int_equal(nonces_count(&room->nonces), 0);
+        for (int i = 0; i < ENCODING_COUNT; i++) {
             assert_int_equal(room->logs[i].log.end, ends[i]);
+            assert_null(room->logs[ENCODING_BARE].log.spare); /* a refusal leaves nothing behind */
+        }
     }
-    assert_int_equal(room->seq, 1);
-    /* The deflated frame is smaller than the plain one, and all three logs have exactly one. */
-    assert_true(room->logs[ENCODING_BARE_DEFLATE].log.end < room->logs[ENCODING_BARE].log.end / 2);
-    assert_true(room->logs[ENCODING_FULL].log.end > room->logs[ENCODING_BARE].log.end);
-    assert_int_equal(room->logs[ENCODING_FULL_DEFLATE].log.end, 0);
-    push_woken(woken);
-    hub_leave(&plain->member);
-    hub_leave(&full->member);
-    hub_leave(&deflated->member);
-    for (unsigned w = 0; w < WORKERS; w++)
-        run_worker(w);
-    hub_free(sim->hub);
-    scribe_fini(&sim->scribe);
-    assert_int_equal(fail_alloc_live(), live);
+    assert_int_equal(room->seq, 2);
+    const struct room_log *logs = room->logs;
+    assert_true(logs[ENCODING_BARE_DEFLATE].log.end < logs[ENCODING_BARE].log.end - 500);
+    assert_true(logs[ENCODING_FULL].log.end > logs[ENCODING_BARE].log.end);
+    assert_int_equal(logs[ENCODING_RICH].log.end, logs[ENCODING_FULL].log.end);
+    end();
 }
 
-/* An idle room owns no chunk, and a room nobody is in does not exist. */
+static void test_join_out_of_memory(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *first = join_live(0, lobby, ENCODING_FULL);
+    say(first, "one");
+    flush_all();
+    struct guest *g = guest_in(1, lobby, ENCODING_FULL_DEFLATE);
+    struct room *room = g->wait.room;
+    for (long n = 0;; n++) {
+        room_ref(room);
+        fail_alloc_after(n);
+        int err = try_join(g);
+        fail_alloc_off();
+        room_unref(room);
+        if (!err) break;
+        assert_int_equal(err, ERR_NOMEM);
+        assert_null(g->member.reader);
+        assert_true(list_empty(&room->logs[ENCODING_FULL_DEFLATE].readers));
+        assert_int_equal(room_member_count(room), 1);
+        room_ref(room); /* try_join gave it back */
+        assert_true(n < 20);
+    }
+    end();
+}
+
+/* A store that refuses: nothing is numbered, delivered or kept. */
+static void test_refused(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    struct guest *other = join_live(1, SLICE_LIT("other"), ENCODING_BARE);
+    say(g, "one");     /* on_done holds the writer */
+    say(other, "two"); /* and this one will find no memory for a new room */
+    flush_all();
+    assert_non_null(gate_next_done(&stage->gate));
+    fail_alloc_after(0);
+    gate_turn_writer(&stage->gate);
+    fail_alloc_off();
+    assert_false(store_healthy(stage->gate.store));
+    const struct room *room = g->member.reader->room;
+    uint64_t seq = room->seq;
+    assert_int_equal(publish(g, &(struct store_event){.message = SLICE_LIT("three")}), ERR_STORE);
+    assert_int_equal(room->seq, seq);
+    assert_null(room->logs[ENCODING_BARE].log.tail);
+    assert_null(room->logs[ENCODING_BARE].log.spare);
+    assert_string_equal(heard(other), "two"); /* delivered before the store failed */
+    assert_string_equal(heard(g), "one");
+    settle_store();
+    say(g, "four");
+    flush_all();
+    assert_string_equal(heard(g), "four");
+    end();
+}
+
+/* An idle room owns no chunk, and a room nobody is in and nobody can resume does not exist. */
 static void test_idle_owns_nothing(void **state)
 {
     (void)state;
-    struct sim local = {.random = 3};
-    sim = &local;
-    sim->hub = hub_new(9);
-    sim->delivery = (struct delivery){.send = fake_send, .on_lag = fake_lag};
-    struct sock *s = &sim->socks[0];
-    assert_int_equal(hub_join(sim->hub, SLICE_LIT("room0"), 0, ENCODING_BARE, &s->member), 0);
-    s->joined = true;
-    s->next = 1;
-    struct room *room = s->member.reader->room;
-    publish(s);
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    struct room *room = g->member.reader->room;
+    say(g, "one");
     assert_non_null(room->logs[ENCODING_BARE].log.tail);
-    for (int i = 0; i < 20 && s->joined; i++) {
-        run_worker(0);
-        s->stalled = false;
-        reader_resume(&s->member, &sim->delivery);
-    }
-    assert_true(s->joined);
-    check_sock(s);
-    assert_int_equal(s->received, 1);
+    flush_all();
+    assert_string_equal(heard(g), "one");
     assert_null(room->logs[ENCODING_BARE].log.tail);
-    hub_leave(&s->member);
-    assert_int_equal(hub_room_count(sim->hub), 0);
-    buf_fini(&s->got);
-    hub_free(sim->hub);
-    scribe_fini(&sim->scribe);
+    assert_int_equal(hub_recent_bytes(stage->hub), 0);
+    leave(g);
+    assert_null(hub_find(stage->hub, lobby));
+    end();
+}
+
+/* The recent past of a room outlives its members; once it is gone, so is the room. */
+static void test_room_without_past_goes(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *full = join_live(0, lobby, ENCODING_FULL);
+    say(full, "one");
+    flush_all();
+    leave(full);
+    struct room *room = hub_find(stage->hub, lobby);
+    assert_non_null(room);
+    room_unref(room);
+    assert_true(hub_recent_bytes(stage->hub) > 0);
+
+    struct guest *bare = join_live(1, lobby, ENCODING_BARE);
+    say(bare, "two"); /* nobody is there to keep it for */
+    flush_all();
+    assert_int_equal(hub_recent_bytes(stage->hub), 0);
+    leave(bare);
+    assert_null(hub_find(stage->hub, lobby));
+    end();
+}
+
+/* The budget forgets first what nobody has come back to. */
+static void test_budget_keeps_what_is_used(void **state)
+{
+    (void)state;
+    static const struct slice names[] = {{"a", 1}, {"b", 1}, {"c", 1}, {"d", 1}};
+    struct hub_options options = plenty;
+    struct room *rooms[4];
+    begin(&options, NULL);
+    struct guest *g = join_live(0, names[0], ENCODING_FULL);
+    say(g, "one");
+    uint64_t one = hub_recent_bytes(stage->hub);
+    flush_all();
+    options.memory_budget_bytes = one * 3 - 1;
+    options.seed++;
+    restart(&options);
+    for (int i = 0; i < 3; i++) { /* the third is too much: the first is forgotten */
+        g = join_live(i, names[i], ENCODING_FULL);
+        say(g, "two");
+        rooms[i] = g->member.reader->room;
+    }
+    flush_all();
+    settle_store();
+    assert_int_equal(rooms[0]->recent_bytes, 0);
+    assert_int_equal(hub_recent_bytes(stage->hub), 2 * one);
+    g = coming_back(4, names[1], ENCODING_FULL, rooms[1]->seq - 1);
+    assert_int_equal(try_join(g), 0);
+    assert_string_equal(heard(g), "two");
+    g = join_live(3, names[3], ENCODING_FULL);
+    say(g, "two");
+    flush_all();
+    assert_true(rooms[1]->recent_bytes > 0);
+    assert_int_equal(rooms[2]->recent_bytes, 0);
+    assert_true(hub_recent_bytes(stage->hub) <= options.memory_budget_bytes);
+    end();
+}
+
+/* ---- joining while something else happens ---- */
+
+/* A message is edited after the page for the past was read and before it has arrived: the past must
+ * not show it as it was. */
+static void edit_during_fill(enum store_kind kind)
+{
+    begin(&plenty, NULL);
+    struct guest *a = join_live(0, lobby, ENCODING_FULL);
+    say(a, "one");
+    say(a, "two");
+    say(a, "three");
+    restart(&plenty);
+    a = join_live(0, lobby, ENCODING_FULL);
+    say(a, "four"); /* holds the writer */
+    struct guest *b = coming_back(1, lobby, ENCODING_FULL, 1);
+    assert_int_equal(try_join(b), ERR_AGAIN); /* the page is asked for before the edit */
+    if (kind == STORE_EDIT)
+        edit(a, 2, "second");
+    else
+        assert_int_equal(publish(a, &(struct store_event){.kind = kind, .target = 2}), 0);
+    while (gate_answer(&stage->gate))
+        ;
+    join_at_last(b);
+    assert_int_equal(b->join.recovered, true);
+    assert_string_equal(heard(b), kind == STORE_EDIT ? "second three four" : "three four");
+    end();
+}
+
+static void test_edit_during_fill(void **state)
+{
+    (void)state;
+    edit_during_fill(STORE_EDIT);
+    edit_during_fill(STORE_DELETE);
+}
+
+/* In a busy room the first who come back need one page all the same. */
+static void test_publish_during_fill(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *a = join_live(0, lobby, ENCODING_BARE);
+    say(a, "one");
+    say(a, "two");
+    restart(&plenty);
+    a = join_live(0, lobby, ENCODING_BARE);
+    struct guest *b = coming_back(1, lobby, ENCODING_RICH, 1);
+    struct guest *c = coming_back(2, lobby, ENCODING_RICH, 0);
+    assert_int_equal(try_join(b), ERR_AGAIN);
+    assert_int_equal(try_join(c), ERR_AGAIN);
+    say(a, "three");
+    settle_store();
+    while (gate_answer(&stage->gate))
+        ;
+    assert_true(b->woken && c->woken);
+    assert_int_equal(join_at_last(b), 0);
+    assert_int_equal(join_at_last(c), 0);
+    assert_false(b->join.from_store || c->join.from_store);
+    assert_string_equal(heard(b), "two three");
+    assert_string_equal(heard(c), "one two three");
+    say(a, "four");
+    flush_all();
+    assert_string_equal(heard(b), "four");
+    end();
+}
+
+/* A worker has yet to send what was forgotten meanwhile. Offsets of the past that is put in its
+ * place are those of other frames, so nobody may be placed by them. */
+static void test_past_in_front_of_unread(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *a = join_live(0, lobby, ENCODING_FULL);
+    say(a, "one");
+    say(a, "two, which is longer than the others are");
+    flush_all();
+    heard(a);
+    say(a, "three");
+    say(a, "four"); /* neither is sent yet */
+    edit(a, 1, "first");
+    struct guest *b = coming_back(3, lobby, ENCODING_FULL, 1);
+    assert_int_equal(b->join.worker, a->join.worker);
+    join_at_last(b);
+    say(a, "five");
+    if (b->join.from_store) reader_resume(&b->member, &stage->delivery);
+    flush_all();
+    assert_string_equal(heard(a), "three four five");
+    /* b reads the rest from the store; live is what came after its head. */
+    assert_true(b->join.from_store);
+    assert_string_equal(heard(b), "five");
+    end();
+}
+
+/* Memory holds what it may, not what it has plus one more page. */
+static void test_fill_stays_within_limits(void **state)
+{
+    (void)state;
+    char text[16];
+    struct hub_options options = plenty;
+    options.recent.max_events = 10;
+    begin(&options, NULL);
+    struct guest *a = join_live(0, lobby, ENCODING_FULL);
+    for (int i = 1; i <= 20; i++) {
+        snprintf(text, sizeof text, "m%d", i);
+        say(a, text);
+    }
+    restart(&options);
+    a = join_live(0, lobby, ENCODING_FULL);
+    for (int i = 21; i <= 24; i++) {
+        snprintf(text, sizeof text, "m%d", i);
+        say(a, text);
+    }
+    flush_all();
+    struct guest *b = coming_back(1, lobby, ENCODING_FULL, 14);
+    assert_int_equal(join_at_last(b), 1);
+    assert_string_equal(heard(b), "m15 m16 m17 m18 m19 m20 m21 m22 m23 m24");
+    const struct room *room = a->member.reader->room;
+    assert_int_equal(room->logs[ENCODING_FULL].recent.count, 10);
+
+    struct guest *c = coming_back(2, lobby, ENCODING_FULL, 13);
+    assert_int_equal(join_at_last(c), 0); /* asking would not help */
+    assert_true(c->join.from_store);
+    end();
+}
+
+/* Retention has passed what memory begins with: memory goes on where it began. */
+static void test_fill_behind_retention(void **state)
+{
+    (void)state;
+    char text[16];
+    const struct store_keep keep = {.max_events = 3};
+    begin(&plenty, &keep);
+    struct guest *a = join_live(0, lobby, ENCODING_FULL);
+    say(a, "m1");
+    restart(&plenty);
+    a = join_live(0, lobby, ENCODING_FULL);
+    for (int i = 2; i <= 9; i++) {
+        snprintf(text, sizeof text, "m%d", i);
+        say(a, text);
+    }
+    flush_all();
+    settle_store();
+    struct store_stats stats = {.trimmed = 0};
+    for (int i = 0; i < 10000 && stats.trimmed < 6; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        store_stats(stage->gate.store, &stats);
+    }
+    assert_int_equal(stats.trimmed, 6);
+    struct guest *b = coming_back(1, lobby, ENCODING_FULL, 0);
+    join_at_last(b);
+    assert_false(b->join.recovered);
+    assert_string_equal(heard(b), "m2 m3 m4 m5 m6 m7 m8 m9");
+    edit(a, 3, "third"); /* the store has it no more, memory has */
+    struct guest *c = guest_in(2, lobby, ENCODING_FULL);
+    c->join.history = 50;
+    join_at_last(c);
+    assert_null(strstr(heard(c), "m3"));
+    end();
+}
+
+/* ---- decisions of the store that come late ---- */
+
+static void publish_nonce(struct guest *g, struct publish *p)
+{
+    struct slink *woken;
+    p->event = (struct store_event){.username = SLICE_LIT("guest"),
+                                    .message = SLICE_LIT("hi"),
+                                    .nonce = SLICE_LIT("n"),
+                                    .ts_ms = WALL_MS};
+    assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, p, &woken), 0);
+    if (!p->dup) gate_appended(&stage->gate);
+    push_woken(woken);
+}
+
+/* Who sends a message again and leaves before the first is decided is still told. */
+static void test_retry_outlives_members(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    struct publish p = {.waiter = NULL};
+    struct slink waiter;
+    struct slink *woken;
+    struct slink *waiters;
+    publish_nonce(g, &p);
+    p.waiter = &waiter;
+    publish_nonce(g, &p);
+    assert_true(p.dup && p.waiting && p.event.seq == 1);
+    flush_all();
+    leave(g);
+    const struct store_done *d = gate_next_done(&stage->gate);
+    struct room *room = hub_find(stage->hub, lobby);
+    assert_non_null(room);
+    room_on_done(room, &stage->scribe, d, &woken, &waiters);
+    assert_ptr_equal(waiters, &waiter);
+    assert_null(waiter.next);
+    room_unref(room);
+    assert_null(hub_find(stage->hub, lobby));
+    end();
+}
+
+/* A room was dropped and loaded anew, with the event in it, before its decision arrived. */
+static void test_decision_for_a_room_loaded_anew(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    struct publish p = {.waiter = NULL};
+    publish_nonce(g, &p);
+    flush_all();
+    leave(g);
+    assert_null(hub_find(stage->hub, lobby));
+    g = join_live(1, lobby, ENCODING_BARE);
+    settle_store();
+    publish_nonce(g, &p);
+    assert_true(p.dup && !p.waiting && p.event.seq == 1);
+    end();
+}
+
+/* ---- strict ---- */
+
+/* A message that is deleted in the batch that commits it leaves no frame at all. */
+static void test_strict_deleted_at_once(void **state)
+{
+    (void)state;
+    struct hub_options options = plenty;
+    options.strict = true;
+    begin(&options, NULL);
+    struct guest *bare = join_live(0, lobby, ENCODING_BARE);
+    struct guest *full = join_live(1, lobby, ENCODING_FULL);
+    say(bare, "one"); /* holds the writer: the next three are one batch */
+    say(bare, "two");
+    assert_int_equal(publish(bare, &(struct store_event){.kind = STORE_DELETE, .target = 2}), 0);
+    say(bare, "three");
+    flush_all();
+    assert_string_equal(heard(bare), ""); /* nothing is committed, as far as the room knows */
+    settle_store();
+    flush_all();
+    assert_string_equal(heard(bare), "one three");
+    assert_string_equal(heard(full), "one three");
+    end();
+}
+
+/* An event is lost for lack of memory just when its readers have sent everything else. */
+static void test_lost_before_settling(void **state)
+{
+    (void)state;
+    struct hub_options options = plenty;
+    options.strict = true;
+    begin(&options, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_FULL);
+    struct room *room = g->member.reader->room;
+    struct slink *woken;
+    struct slink *waiters;
+    say(g, "one");
+    say(g, "two");
+    room_on_done(room, &stage->scribe, gate_next_done(&stage->gate), &woken, &waiters);
+    gate_turn_writer(&stage->gate);
+    struct reader *r = container_of(woken, struct reader, dirty_link);
+    assert_false(reader_flush(r, &stage->delivery));
+    assert_string_equal(heard(g), "one");
+    buf_fini(&stage->scribe.json[1]); /* so that it has to be allocated */
+    fail_alloc_after(0);
+    room_on_done(room, &stage->scribe, gate_next_done(&stage->gate), &woken, &waiters);
+    fail_alloc_off();
+    assert_null(woken); /* it is dirty already */
+    assert_false(room_settle(r));
+    reader_flush(r, &stage->delivery);
+    assert_int_equal(stage->lags, 1);
+    assert_true(room_settle(r));
+
+    struct guest *back = coming_back(1, lobby, ENCODING_FULL, 1);
+    join_at_last(back);
+    assert_string_equal(heard(back), "two");
+    end();
+}
+
+/* What is said after an event was lost is not held for a reader whose members are to go; nobody may
+ * join them. */
+static void test_join_after_a_loss(void **state)
+{
+    (void)state;
+    struct hub_options options = plenty;
+    options.strict = true;
+    begin(&options, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_FULL);
+    struct room *room = g->member.reader->room;
+    struct slink *woken;
+    struct slink *waiters;
+    say(g, "one");
+    say(g, "two");
+    edit(g, 2, "second");
+    fail_alloc_after(0);
+    room_on_done(room, &stage->scribe, gate_next_done(&stage->gate), &woken, &waiters);
+    fail_alloc_off();
+    push_woken(woken);
+    settle_store(); /* two comes into the log, and its edit empties it again */
+    struct guest *late = guest_in(3, lobby, ENCODING_FULL);
+    assert_int_equal(late->join.worker, g->join.worker);
+    assert_int_equal(try_join(late), ERR_NOMEM);
+    flush_all();
+    assert_int_equal(stage->lags, 1);
+    late = coming_back(3, lobby, ENCODING_FULL, 1);
+    join_at_last(late);
+    assert_string_equal(heard(late), "second");
+    end();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simulation),
         cmocka_unit_test(test_publish_out_of_memory),
+        cmocka_unit_test(test_join_out_of_memory),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_idle_owns_nothing),
+        cmocka_unit_test(test_room_without_past_goes),
+        cmocka_unit_test(test_budget_keeps_what_is_used),
+        cmocka_unit_test(test_edit_during_fill),
+        cmocka_unit_test(test_publish_during_fill),
+        cmocka_unit_test(test_past_in_front_of_unread),
+        cmocka_unit_test(test_fill_stays_within_limits),
+        cmocka_unit_test(test_fill_behind_retention),
+        cmocka_unit_test(test_retry_outlives_members),
+        cmocka_unit_test(test_decision_for_a_room_loaded_anew),
+        cmocka_unit_test(test_strict_deleted_at_once),
+        cmocka_unit_test(test_lost_before_settling),
+        cmocka_unit_test(test_join_after_a_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,20 @@ static void test_append_and_load(void **state)
     assert_int_equal(world_load(w, "lobb", &a), ERR_NOT_FOUND);
 }
 
+/* A room that was imported without its beginning does not pretend to have it. */
+static void test_begins_later(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    assert_non_null(world_open(w, (struct store_options){0}));
+    world_put(w, "late", (struct store_event){.seq = 100, .message = SLICE_LIT("first of them")});
+    world_put(w, "late", (struct store_event){.seq = 200, .message = SLICE_LIT("second")});
+    world_settle(w);
+    assert_int_equal(world_load(w, "late", &a), 0);
+    assert_int_equal(a.room.first_seq, 100);
+    assert_int_equal(a.room.trimmed_seq, 99);
+}
+
 static void test_texts(void **state)
 {
     struct world *w = *state;
@@ -60,7 +74,7 @@ static void test_texts(void **state)
     };
     const char all[] =
         "\xc3\xa4nn\0a\0\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\xef\xbf\xbd'\"\n\0{\"x\":1.10}";
-    struct store_append ap = {SLICE_LIT("r\xc3\xb6om"), world_epoch, &e, NULL};
+    struct store_append ap = {SLICE_LIT("r\xc3\xb6om"), world_epoch, &e, NULL, false};
     assert_int_equal(store_append(w->store, &ap), 0);
     assert_int_equal(world_page(w, "r\xc3\xb6om", STORE_AFTER, 0, 10, &a),
                      0); /* waits for the append */
@@ -119,7 +133,7 @@ static void test_order_is_kept(void **state)
     assert_int_equal(world_add(w, "r", 5, SLICE_LIT("again")), 0);
     assert_int_equal(world_add(w, "r", 3, SLICE_LIT("older")), 0);
     struct store_event e = {.seq = 9, .message = SLICE_LIT("m")};
-    struct store_append other = {SLICE_LIT("r"), "12345678", &e, NULL};
+    struct store_append other = {SLICE_LIT("r"), "12345678", &e, NULL, false};
     assert_int_equal(store_append(w->store, &other), 0);
     assert_int_equal(world_add(w, "r", 8, SLICE_LIT("b")), 0); /* gaps are allowed */
     world_wait_done(&w->seen, 5);
@@ -195,7 +209,7 @@ static void test_page_bytes(void **state)
     assert_int_equal(a.seqs[0], 3);
     assert_true(a.more_before);
     struct store_event e = {.seq = 9, .message = {"", STORE_TEXT_MAX_BYTES + 1}};
-    struct store_append too_long = {SLICE_LIT("big"), world_epoch, &e, NULL};
+    struct store_append too_long = {SLICE_LIT("big"), world_epoch, &e, NULL, false};
     assert_int_equal(store_append(w->store, &too_long), ERR_TOO_LONG);
 }
 
@@ -399,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EVERY(test_append_and_load), EVERY(test_texts),        EVERY(test_all_of_unicode),
+        EVERY(test_begins_later),    EVERY(test_texts),        EVERY(test_all_of_unicode),
         EVERY(test_order_is_kept),   EVERY(test_paging),       EVERY(test_page_bytes),
         EVERY(test_queue_cap),       EVERY(test_group_commit), EVERY(test_threads),
         EVERY(test_close_drains),    EVERY(test_keep_events),  EVERY(test_keep_bytes),

@@ -63,6 +63,43 @@ static void test_reopen(void **state)
     assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
 }
 
+enum { FILE_SIZE = 1 << 17 };
+
+static size_t read_all(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, out, size);
+    close(fd);
+    assert_true(n > 0);
+    return (size_t)n;
+}
+
+/* Of a deleted message no sentence is left in the file, nor of its edits. */
+static void test_deleted_is_gone(void **state)
+{
+    struct world *w = *state;
+    const char *const texts[] = {"swordfish opens the door", "sesame opens the gate", "kept here"};
+    reopen(w);
+    for (uint64_t i = 0; i < 3; i++)
+        world_put(w, "r",
+                  (struct store_event){.seq = i + 1,
+                                       .kind = i == 1 ? STORE_EDIT : STORE_MESSAGE,
+                                       .target = i == 1,
+                                       .message = {texts[i], strlen(texts[i])}});
+    world_expect_found(w, "r", "opens", "1 "); /* written and indexed */
+    world_put(w, "r", (struct store_event){.seq = 4, .kind = STORE_DELETE, .target = 1});
+    world_settle(w);
+    store_close(w->store);
+    w->store = NULL;
+    char *bytes = calloc(1, FILE_SIZE);
+    assert_non_null(bytes);
+    size_t n = read_all(w->path, bytes, FILE_SIZE);
+    for (size_t i = 0; i < 3; i++)
+        assert_true((memmem(bytes, n, texts[i], strlen(texts[i])) != NULL) == (i == 2));
+    free(bytes);
+}
+
 enum { CRASH_THREADS = 3, CRASH_ROUNDS = 20 };
 
 /* What the crashing child tells: 'h' handed out (accepted), 'a' acked. */
@@ -85,7 +122,7 @@ static void on_crash_done(void *ctx, const struct store_done *done, size_t count
 {
     (void)ctx;
     for (size_t i = 0; i < count; i++)
-        report(done[i].err ? 'e' : 'a', (uint8_t)(uintptr_t)done[i].tag, done[i].seq);
+        report(done[i].err ? 'e' : 'a', (uint8_t)(uintptr_t)done[i].tag, done[i].event->seq);
 }
 
 struct crasher {
@@ -102,7 +139,12 @@ static void *crash_produce(void *arg)
     snprintf(room, sizeof room, "c%d", c->room);
     for (uint64_t seq = c->next_seq; seq < STORE_SEQ_MAX; seq++) {
         struct store_event e = {.seq = seq, .message = SLICE_LIT("about to die")};
-        struct store_append a = {{room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)c->room};
+        if (seq % 4 == 0) { /* every kind in turn, about something young */
+            e.kind = (enum store_kind)(seq / 4 % STORE_KIND_COUNT);
+            e.target = seq > 9 ? seq - 1 - seq / 4 % 9 : 1;
+        }
+        struct store_append a = {
+            {room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)c->room, false};
         report('h', c->room, seq);
         while (store_append(c->store, &a) != 0)
             world_nap();
@@ -219,6 +261,7 @@ static void test_kill(void **state)
     for (int round = 0; round < CRASH_ROUNDS; round++) {
         crash_round(w, next_seq, &log, (long)rand_r(&seed) % 40000000);
         check_after_crash(w, &log, next_seq);
+        if (round % 7 == 0) world_check_file(w->path);
     }
     print_message("%d rounds, %llu events survived in the first room\n", CRASH_ROUNDS,
                   (unsigned long long)log.total[0]);
@@ -244,13 +287,17 @@ static void full_child(struct world *w)
     signal(SIGXFSZ, SIG_IGN);
     NEED(world_open(w, (struct store_options){0}));
     set_file_limit(300000);
-    while (store_healthy(w->store) && seq < 10000) {
-        size_t have = world_count(seen, &seen->count);
-        if (world_add(w, "r", ++seq, (struct slice){text, sizeof text}) != 0) break;
-        while (world_count(seen, &seen->count) == have)
-            world_nap();
-    }
+    while (seq < 10)
+        NEED(world_add(w, "r", ++seq, (struct slice){text, sizeof text}) == 0);
+    while (world_count(seen, &seen->count) < seq)
+        world_nap();
+    world_hold(seen, true); /* a batch that does not fit */
+    while (seq < 300)
+        NEED(world_add(w, "r", ++seq, (struct slice){text, sizeof text}) == 0);
+    world_hold(seen, false);
     NEED(world_wait_health(w->store, false));
+    while (world_count(seen, &seen->count) < seq)
+        world_nap();
     NEED(world_count(seen, &seen->failed) > 0);
     NEED(world_add(w, "r", seq + 1, SLICE_LIT("refused")) == ERR_STORE);
     NEED(world_load(w, "r", &a) == ERR_STORE);
@@ -289,50 +336,75 @@ static void test_disk_full(void **state)
     expect_child_ok(child);
 }
 
-/* Locks the database in another process until the pipe is closed. */
-static pid_t lock_in_child(const char *path, int *fd)
+/* Another process that locks the database when told to, until its pipe is closed. */
+struct locker {
+    pid_t pid;
+    int tell;
+    int hear;
+};
+
+static void locker_child(const char *path, int tell, int hear)
 {
-    int go[2];
-    int ready[2];
+    sqlite3 *db;
     char byte;
-    assert_int_equal(pipe(go), 0);
-    assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        sqlite3 *db;
-        close(go[1]);
-        NEED(sqlite3_open(path, &db) == SQLITE_OK);
-        NEED(sqlite3_busy_timeout(db, 5000) == SQLITE_OK);
-        NEED(sqlite3_exec(db, "BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS x(y);", NULL, NULL,
-                          NULL) == SQLITE_OK);
-        NEED(write(ready[1], "r", 1) == 1);
-        NEED(read(go[0], &byte, 1) == 0);
-        NEED(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL) == SQLITE_OK);
-        sqlite3_close(db);
-        _exit(0);
+    NEED(read(hear, &byte, 1) == 1);
+    NEED(sqlite3_open(path, &db) == SQLITE_OK);
+    NEED(sqlite3_busy_timeout(db, 5000) == SQLITE_OK);
+    NEED(sqlite3_exec(db, "BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS x(y);", NULL, NULL, NULL) ==
+         SQLITE_OK);
+    NEED(write(tell, "r", 1) == 1);
+    NEED(read(hear, &byte, 1) == 0);
+    NEED(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL) == SQLITE_OK);
+    sqlite3_close(db);
+    _exit(0);
+}
+
+/* While no store is open: a fork takes the locks of other threads with it. */
+static void locker_start(struct locker *l, const char *path)
+{
+    int down[2];
+    int up[2];
+    assert_int_equal(pipe(down), 0);
+    assert_int_equal(pipe(up), 0);
+    l->pid = fork();
+    if (l->pid == 0) {
+        close(down[1]);
+        locker_child(path, up[1], down[0]);
     }
-    close(go[0]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    *fd = go[1];
-    return child;
+    close(down[0]);
+    close(up[1]);
+    l->tell = down[1];
+    l->hear = up[0];
+}
+
+static void locker_lock(const struct locker *l)
+{
+    char byte;
+    assert_int_equal(write(l->tell, "l", 1), 1);
+    assert_int_equal(read(l->hear, &byte, 1), 1);
+}
+
+static void locker_end(const struct locker *l)
+{
+    close(l->tell);
+    close(l->hear);
+    expect_child_ok(l->pid);
 }
 
 static void test_locked(void **state)
 {
     struct world *w = *state;
+    struct locker locker;
+    locker_start(&locker, w->path);
     reopen(w);
     world_fill(w, "r", 1, 3);
-    int fd;
-    pid_t child = lock_in_child(w->path, &fd);
+    locker_lock(&locker);
     assert_int_equal(world_add(w, "r", 4, SLICE_LIT("m")), 0);
     world_wait_done(&w->seen, 4);
     assert_int_equal(w->seen.done[3].err, ERR_STORE);
     assert_false(store_healthy(w->store));
     assert_int_equal(world_add(w, "r", 5, SLICE_LIT("m")), ERR_STORE);
-    close(fd);
-    expect_child_ok(child);
+    locker_end(&locker);
     assert_true(world_wait_health(w->store, true));
     assert_int_equal(world_add(w, "r", 6, SLICE_LIT("m")), 0);
     world_wait_done(&w->seen, 5);
@@ -355,26 +427,15 @@ static void expect_no_open(const char *path, const char *why)
     assert_non_null(strstr(text, path));
 }
 
-static size_t read_all(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY);
-    assert_true(fd >= 0);
-    ssize_t n = read(fd, out, size);
-    close(fd);
-    assert_true(n > 0);
-    return (size_t)n;
-}
-
 /* Opening fails with this text and leaves every byte of the file as it was. */
 static void expect_refused(const char *path, const char *why)
 {
-    enum { SIZE = 1 << 17 };
-    char *before = calloc(2, SIZE);
+    char *before = calloc(2, FILE_SIZE);
     assert_non_null(before);
-    size_t n = read_all(path, before, SIZE);
+    size_t n = read_all(path, before, FILE_SIZE);
     expect_no_open(path, why);
-    assert_int_equal(read_all(path, before + SIZE, SIZE), n);
-    assert_memory_equal(before, before + SIZE, n);
+    assert_int_equal(read_all(path, before + FILE_SIZE, FILE_SIZE), n);
+    assert_memory_equal(before, before + FILE_SIZE, n);
     free(before);
 }
 
@@ -416,11 +477,11 @@ static void test_strange_files(void **state)
     exec_sql(w->path, "PRAGMA user_version=1000");
     expect_refused(w->path, "newer Parlor (schema 1000");
     exec_sql(w->path, "PRAGMA user_version=1");
-    int fd;
-    pid_t child = lock_in_child(w->path, &fd);
+    struct locker locker;
+    locker_start(&locker, w->path);
+    locker_lock(&locker);
     expect_no_open(w->path, "locked by another process");
-    close(fd);
-    expect_child_ok(child);
+    locker_end(&locker);
     reopen(w);
 }
 
@@ -428,6 +489,7 @@ static void test_no_permission(void **state)
 {
     struct world *w = *state;
     if (geteuid() != 0) skip();
+    w->sound = false;
     write_file(w->path, "x");
     assert_int_equal(chmod(w->path, 0600), 0);
     assert_int_equal(chmod(w->dir, 0755), 0);
@@ -455,8 +517,13 @@ static void test_no_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),          TEST(test_disk_full), TEST(test_strange_files),
-        TEST(test_no_permission), TEST(test_locked),    TEST(test_reopen),
+        TEST(test_kill),
+        TEST(test_disk_full),
+        TEST(test_strange_files),
+        TEST(test_no_permission),
+        TEST(test_locked),
+        TEST(test_reopen),
+        TEST(test_deleted_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

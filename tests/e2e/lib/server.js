@@ -2,12 +2,13 @@
 // SIGTERM. Each test owns its server, and the end of each test is itself a check: the server has to
 // leave with exit code 0 in time, and its stderr must hold no report of a sanitizer.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from './http.js';
-import { ms, within } from './wait.js';
+import { ms, pause, within } from './wait.js';
 
 export const REPO = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 export const BIN = path.resolve(REPO, process.env.PARLOR_BIN || 'build/parlor');
@@ -26,6 +27,10 @@ const SANITIZER_ENV = {
 const plainEnv = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')),
 );
+
+/** No test leaves a file behind unless it says where: history stays in memory. */
+const dataArgs = (args) =>
+  args.some((arg) => /^--data(=|$)/.test(arg)) ? args : ['--data', ':memory:', ...args];
 
 const bindable = (port, host) =>
   new Promise((resolve) => {
@@ -53,14 +58,15 @@ export class Server {
   status = null; // {code, signal} once the process is gone
   #heard = [];
 
-  constructor(port, args, env = {}) {
+  constructor(port, args, env = {}, options = {}) {
     this.port = port;
-    this.args = args;
+    this.args = dataArgs(args);
     this.startedAt = process.hrtime.bigint();
-    this.child = spawn(BIN, args, {
+    this.child = spawn(BIN, this.args, {
       cwd: REPO,
       env: { ...SANITIZER_ENV, ...plainEnv, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...options,
     });
     this.child.stdout.setEncoding('utf8').on('data', (text) => (this.stdout += text));
     this.child.stderr.setEncoding('utf8').on('data', (text) => this.#hear(text));
@@ -155,12 +161,23 @@ export class Server {
     this.check();
   }
 
-  check() {
+  /** Ends it as a power cut of the process would: nothing is flushed, nothing is said. */
+  async killHard() {
+    this.kill('SIGKILL');
+    const { signal } = await within(ms(5000), this.gone, 'end after SIGKILL');
+    this.checkReports();
+    if (signal !== 'SIGKILL') throw new Error(`it ended by itself before (${this.status.code ?? signal})`);
+  }
+
+  checkReports() {
     const report = REPORT.exec(this.stderr);
-    if (report) {
-      const from = Math.max(0, report.index - 200);
-      throw new Error(`sanitizer report:\n${this.stderr.slice(from, from + 6000)}`);
-    }
+    if (!report) return;
+    const from = Math.max(0, report.index - 200);
+    throw new Error(`sanitizer report:\n${this.stderr.slice(from, from + 6000)}`);
+  }
+
+  check() {
+    this.checkReports();
     if (this.status.code !== 0)
       throw new Error(
         `exit ${this.status.code ?? this.status.signal}, not 0:\n${this.stderr.slice(-3000)}`,
@@ -181,34 +198,90 @@ export async function startServer(args = [], { port, env } = {}) {
   }
 }
 
-/**
- * The body of a test with a server of its own. The server is stopped and checked whatever the body
- * did; if both fail, the body's error is the one that is told, with the server's added.
- */
+/** Runs both, the second whatever the first did; if both fail, the first error is told, with the other added. */
+async function both(body, end) {
+  let failure = null;
+  try {
+    await body();
+  } catch (error) {
+    failure = error;
+  }
+  try {
+    await end();
+  } catch (error) {
+    if (failure) failure.message += `\n[and the server: ${error.message}]`;
+    failure ??= error;
+  }
+  if (failure) throw failure;
+}
+
+/** The body of a test with a server of its own, which is stopped and checked at the end. */
 export function withServer(args, body) {
   return async (t) => {
     const server = await startServer(typeof args === 'function' ? args() : args);
-    let failure = null;
-    try {
-      await body(server, t);
-    } catch (error) {
-      failure = error;
-    }
-    try {
-      await server.stop();
-    } catch (error) {
-      if (failure) failure.message += `\n[and the server: ${error.message}]`;
-      failure ??= error;
-    }
-    if (failure) throw failure;
+    await both(() => body(server, t), () => server.stop());
   };
 }
 
-/** Runs the binary to its end, for options that end it: {code, stdout, stderr}. */
-export async function runToEnd(args, env) {
-  const server = new Server(0, args, env);
+/** A directory for the body alone. */
+export async function withDirectory(body) {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'parlor-e2e-'));
   try {
-    const { code, signal } = await within(ms(5000), server.gone, `exit of parlor ${args.join(' ')}`);
+    return await body(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** One life after another of a server on the same port and the same file. */
+export class Lives {
+  server = null;
+
+  constructor(directory, args) {
+    this.directory = directory;
+    this.file = path.join(directory, 'parlor.db');
+    this.args = args;
+  }
+
+  async start(args = this.args) {
+    this.args = args;
+    this.port ??= await freePort();
+    this.server = await startServer(['--data', this.file, ...args], { port: this.port });
+    return this.server;
+  }
+
+  async restart(args) {
+    await this.server.stop();
+    return this.start(args);
+  }
+
+  /** Started, and killed so soon that it may not have opened the file yet. */
+  async startAndKill(afterMs) {
+    const server = new Server(this.port, ['--listen', `127.0.0.1:${this.port}`, '--data', this.file, ...this.args]);
+    await pause(afterMs);
+    await server.killHard();
+  }
+
+  async killAndStart(args) {
+    await this.server.killHard();
+    return this.start(args);
+  }
+}
+
+/** The body of a test with a server that keeps what was said in a file, in a directory of its own. */
+export function withLives(args, body) {
+  return (t) => withDirectory(async (directory) => {
+    const lives = new Lives(directory, args);
+    await lives.start();
+    await both(() => body(lives, t), () => lives.server.stop());
+  });
+}
+
+/** Runs the binary to its end, for options that end it: {code, stdout, stderr}. */
+export async function runToEnd(args, env, options) {
+  const server = new Server(0, args, env, options);
+  try {
+    const { code, signal } = await within(ms(10000), server.gone, `exit of parlor ${args.join(' ')}`);
     return { code, signal, stdout: server.stdout, stderr: server.stderr };
   } finally {
     server.kill('SIGKILL');

@@ -1,0 +1,382 @@
+/* Joining and leaving a room, and reading its past into memory for those who come back.
+ *
+ * Where a member begins is decided under the room's lock, together with the head. The recent past
+ * is filled from the store once per log, by one page, however many members want it: the first to
+ * come asks, the others wait for the same answer. What is older than that page each reads for
+ * itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "chat/event_json.h"
+#include "chat/hub.h"
+#include "proto/ws_frame.h"
+
+enum { FILL_TRIES_MAX = 8 }; /* then a member reads from the store for itself */
+
+/* ---- filling ---- */
+
+struct fill {
+    struct room *room; /* a reference */
+    unsigned encoding;
+    uint64_t from_seq; /* of the log when it was asked for */
+};
+
+/* Encodes one event of the page into past; one that this log does not show leaves no trace. */
+static int add_past(const struct event_room *er, const struct store_event *e, unsigned encoding,
+                    struct recent_past *past, struct buf *json)
+{
+    json->len = 0;
+    int err = event_encode(er, e, encoding_is_rich(encoding) ? EVENT_RICH : EVENT_FULL, json);
+    if (err || json->len == 0) return err;
+    size_t head = ws_frame_head_size(json->len);
+    uint8_t *at = frame_log_reserve(&past->older, head + json->len);
+    if (!at) return ERR_NOMEM;
+    past->entries[past->count++] = (struct recent_entry){
+        e->seq & STORE_SEQ_MAX, e->kind == STORE_MESSAGE, e->ts_ms, past->older.end};
+    uint8_t bytes[WS_HEAD_MAX];
+    ws_frame_head(bytes, WS_TEXT, false, json->len);
+    memcpy(at, bytes, head);
+    memcpy(at + head, json->data, json->len);
+    frame_log_commit(&past->older, head + json->len);
+    return 0;
+}
+
+static int make_past(const struct fill *f, const struct store_page *page, struct recent_past *past)
+{
+    const struct event_room er = {{f->room->name, f->room->name_len}, page->room.epoch};
+    struct buf json = {0};
+    int err = 0;
+    frame_log_init(&past->older, true);
+    past->entries = malloc((page->count + 1) * sizeof *past->entries);
+    if (!past->entries) return ERR_NOMEM;
+    past->from_seq = page->more_before ? page->events[0]->seq - 1 : page->room.trimmed_seq;
+    if (past->from_seq > f->from_seq) past->from_seq = f->from_seq; /* trimmed beyond it */
+    for (size_t i = 0; i < page->count && !err; i++)
+        err = add_past(&er, page->events[i], f->encoding, past, &json);
+    buf_fini(&json);
+    return err;
+}
+
+/* After the room was unlocked: everybody who waits tries again, or is told. */
+static void end_fill(struct room *room, unsigned encoding, int err)
+{
+    pthread_mutex_lock(&room->lock);
+    room->filling &= (uint8_t) ~(1 << encoding);
+    struct slink *waits = room->waits;
+    room->waits = NULL;
+    pthread_mutex_unlock(&room->lock);
+    room_wake_all(waits, err);
+}
+
+static void on_filled(void *ctx, int err, const struct store_page *page)
+{
+    struct fill *f = ctx;
+    struct room *room = f->room;
+    struct recent_past past = {0};
+    if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: there is nothing to add */
+    if (page) err = make_past(f, page, &past);
+
+    pthread_mutex_lock(&room->lock);
+    struct room_log *rl = &room->logs[f->encoding];
+    /* Unless it has been forgotten or trimmed meanwhile: then who waits asks again. */
+    bool fits = !err && rl->recent.from_seq == f->from_seq;
+    if (fits && page) {
+        room->trimmed_seq = page->room.trimmed_seq;
+        if (past.count) err = recent_prepend(&rl->recent, &rl->log, &past);
+        if (!err) rl->recent.from_seq = past.from_seq;
+    }
+    if (fits && !err) rl->recent.filled = true;
+    bool balance = hub_account_locked(room);
+    pthread_mutex_unlock(&room->lock);
+    if (balance) hub_balance(room);
+    end_fill(room, f->encoding, err);
+
+    frame_log_forget(&past.older);
+    free(past.older.spare);
+    free(past.entries);
+    free(f);
+    room_unref(room);
+}
+
+/* Asks for the page before what the log knows, of at most max_events. */
+static void start_fill(struct room *room, unsigned encoding, uint64_t from_seq, uint32_t max_events)
+{
+    const struct recent_limits *limits = hub_recent_limits(room->hub);
+    const struct store_query q = {
+        .room = {room->name, room->name_len},
+        .direction = STORE_BEFORE,
+        .position = from_seq + 1,
+        .limit = max_events,
+        .max_bytes = limits->max_bytes ? limits->max_bytes : 1,
+        .messages_only = !encoding_is_rich(encoding),
+    };
+    struct fill *f = malloc(sizeof *f);
+    int err = f ? 0 : ERR_NOMEM;
+    if (f) {
+        *f = (struct fill){room, encoding, from_seq};
+        room_ref(room);
+        err = store_read_page(hub_store(room->hub), &q, on_filled, f);
+    }
+    if (!err) return;
+    end_fill(room, encoding, err);
+    if (f) room_unref(room);
+    free(f);
+}
+
+/* ---- joining ---- */
+
+enum plan { PLAN_LIVE, PLAN_MEMORY, PLAN_FILL, PLAN_STORE };
+
+/* How many older events the log may take up; 0 too if it keeps nothing. */
+static uint32_t space_for_past(const struct room *room, const struct recent *recent)
+{
+    const struct recent_limits *limits = hub_recent_limits(room->hub);
+    return limits->max_events > recent->count ? limits->max_events - recent->count : 0;
+}
+
+static enum plan older_plan(const struct room *room, const struct recent *recent,
+                            const struct room_wait *w)
+{
+    bool fill = !recent->filled && w->tries < FILL_TRIES_MAX && space_for_past(room, recent) > 0;
+    return fill ? PLAN_FILL : PLAN_STORE;
+}
+
+static enum plan plan_newest(const struct room *room, const struct recent *recent, struct join *j,
+                             const struct room_wait *w)
+{
+    if (j->history == 0 || room->head == room->trimmed_seq) return PLAN_LIVE;
+    bool complete;
+    j->replayed = recent_newest(recent, j->history, &complete);
+    if (complete || recent->from_seq <= room->trimmed_seq)
+        return j->replayed ? PLAN_MEMORY : PLAN_LIVE;
+    return older_plan(room, recent, w);
+}
+
+/* protocol.md section 6; room locked. */
+static enum plan plan_join(const struct room *room, struct join *j, const struct room_wait *w)
+{
+    const struct recent *recent = &room->logs[j->encoding].recent;
+    j->head = (struct id){.seq = room->head};
+    memcpy(j->head.epoch, room->epoch, ROOM_EPOCH_LEN);
+    j->recovered = true;
+    j->replayed = 0;
+    j->from_store = false;
+    if (!j->resume) return plan_newest(room, recent, j, w);
+
+    uint64_t since = j->since.seq;
+    j->recovered = memcmp(j->since.epoch, room->epoch, ROOM_EPOCH_LEN) == 0 &&
+                   since <= room->head && since >= room->trimmed_seq;
+    if (!j->recovered) {
+        if (j->history == 0) j->history = ROOM_HISTORY_DEFAULT;
+        return plan_newest(room, recent, j, w);
+    }
+    if (since == room->head) return PLAN_LIVE;
+    if (since < recent->from_seq) return older_plan(room, recent, w);
+    j->replayed = recent_after(recent, since);
+    return j->replayed ? PLAN_MEMORY : PLAN_LIVE;
+}
+
+static struct reader *find_reader_locked(const struct room *room, unsigned encoding,
+                                         unsigned worker)
+{
+    const struct list *readers = &room->logs[encoding].readers;
+    for (struct list *l = readers->next; l != readers; l = l->next) {
+        struct reader *r = container_of(l, struct reader, link);
+        if (r->worker == worker) return r;
+    }
+    return NULL;
+}
+
+/* As plan_join, unless the worker has yet to send what is not kept any more: then offsets of its
+ * reader and of the past that was put in its place cannot be compared. */
+static enum plan choose_plan(const struct room *room, struct join *j, const struct room_wait *w)
+{
+    enum plan plan = plan_join(room, j, w);
+    if (plan != PLAN_MEMORY) return plan;
+    const struct reader *r = find_reader_locked(room, j->encoding, j->worker);
+    if (!r || r->cursor.offset >= room->logs[j->encoding].log.joint) return plan;
+    j->replayed = 0;
+    return PLAN_STORE;
+}
+
+struct reader *room_reader(struct room *room, enum encoding encoding, unsigned worker)
+{
+    pthread_mutex_lock(&room->lock);
+    struct reader *r = find_reader_locked(room, encoding, worker);
+    pthread_mutex_unlock(&room->lock);
+    return r;
+}
+
+bool room_has_rich(struct room *room, unsigned worker)
+{
+    return room_reader(room, ENCODING_RICH, worker) ||
+           room_reader(room, ENCODING_RICH_DEFLATE, worker);
+}
+
+/* A join on its way, under the room's lock. */
+struct attempt {
+    struct room *room;
+    struct join *join;
+    struct member *member;
+    enum plan plan;
+    struct room *room_ref; /* a reference for a new reader; NULL once one has it */
+    struct reader *drop;   /* an empty reader to be freed */
+};
+
+/* Finds or makes the worker's reader of the log; room locked. */
+static struct reader *get_reader_locked(struct attempt *a)
+{
+    struct room *room = a->room;
+    unsigned encoding = a->join->encoding;
+    struct reader *r = find_reader_locked(room, encoding, a->join->worker);
+    if (r) return r;
+    r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->room = room;
+    r->worker = (uint16_t)a->join->worker;
+    r->encoding = (uint8_t)encoding;
+    r->cursor.offset = room->logs[encoding].log.end;
+    list_push(&room->logs[encoding].readers, &r->link);
+    room->encodings |= (uint8_t)(1 << encoding);
+    a->room_ref = NULL;
+    return r;
+}
+
+/* Takes an empty reader out of its log; room locked. True: clean, so the caller frees it. A dirty
+ * one is freed by room_settle. */
+static bool detach_reader_locked(struct reader *r)
+{
+    struct room *room = r->room;
+    list_remove(&r->link);
+    if (list_empty(&room->logs[r->encoding].readers))
+        room->encodings &= (uint8_t) ~(1 << r->encoding);
+    r->detached = true;
+    return !r->dirty;
+}
+
+/* Puts the member at its place; room locked. */
+static int add_member_locked(struct attempt *a)
+{
+    struct room_log *rl = &a->room->logs[a->join->encoding];
+    struct reader *r = get_reader_locked(a);
+    if (!r || atomic_load(&r->lost)) return ERR_NOMEM; /* its members are about to be told to go */
+    struct cursor at = {NULL, rl->log.end};
+    if (a->plan == PLAN_MEMORY) {
+        recent_seek(&rl->recent, &rl->log, a->join->replayed, &at);
+    } else if (rl->log.end != r->cursor.offset) {
+        /* The worker has yet to send older messages: these are not for a member that joins now. */
+        frame_log_seek_tail(&rl->log, &at, rl->log.end);
+    }
+    int err = reader_add(r, a->member, &at);
+    if (err) cursor_rest(&at);
+    if (!err && a->plan == PLAN_STORE) reader_block(a->member);
+    if (r->member_count == 0 && detach_reader_locked(r)) a->drop = r;
+    return err;
+}
+
+/* Whether anybody has to be told who comes and goes. */
+static bool has_rich(const struct room *room)
+{
+    return room->encodings & (1 << ENCODING_RICH | 1 << ENCODING_RICH_DEFLATE);
+}
+
+static int join_locked(struct attempt *a)
+{
+    struct join *j = a->join;
+    struct presence *presence = &a->room->presence;
+    int err = add_member_locked(a);
+    if (err) return err;
+    j->from_store = a->plan == PLAN_STORE;
+    j->presence = PRESENCE_NOTHING;
+    if (has_rich(a->room))
+        j->presence = presence_join(presence, j->username, j->now_ms);
+    else
+        presence_count(presence, 1);
+    j->members = presence->count;
+    return 0;
+}
+
+/* True: the caller asks for the page; else somebody has done so already. Room locked. */
+static bool wait_for_fill_locked(struct room *room, const struct join *j, struct room_wait *w)
+{
+    bool first = !(room->filling & 1 << j->encoding);
+    w->err = 0;
+    w->tries++;
+    w->link.next = room->waits;
+    room->waits = &w->link;
+    room->filling |= (uint8_t)(1 << j->encoding);
+    return first;
+}
+
+int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w)
+{
+    CHECK(!m->reader && j->encoding < ENCODING_COUNT && room->state == ROOM_READY);
+    struct attempt a = {.room = room, .join = j, .member = m, .room_ref = room};
+    bool fill = false;
+    int err = ERR_AGAIN;
+    room_ref(room);
+    pthread_mutex_lock(&room->lock);
+    struct room_log *rl = &room->logs[j->encoding];
+    if (encoding_keeps(j->encoding))
+        recent_expire(&rl->recent, &rl->log, j->wall_ms, hub_recent_limits(room->hub));
+    a.plan = choose_plan(room, j, w);
+    uint64_t from_seq = rl->recent.from_seq;
+    uint32_t space = space_for_past(room, &rl->recent);
+    if (a.plan == PLAN_MEMORY) atomic_store_explicit(&room->used, true, memory_order_relaxed);
+    if (a.plan == PLAN_FILL)
+        fill = wait_for_fill_locked(room, j, w);
+    else
+        err = join_locked(&a);
+    pthread_mutex_unlock(&room->lock);
+    if (a.drop) hub_reader_free(a.drop);
+    if (fill) start_fill(room, j->encoding, from_seq, space);
+    if (a.room_ref) room_unref(a.room_ref);
+    return err;
+}
+
+enum presence_due room_leave(struct member *m, struct slice username, uint64_t now_ms)
+{
+    struct reader *r = m->reader;
+    if (!r) return PRESENCE_NOTHING;
+    struct room *room = r->room;
+    bool lagged = m->cursor.chunk;
+    reader_remove(m);
+    if (lagged) room_relax(room, r->encoding);
+
+    bool drop = false;
+    pthread_mutex_lock(&room->lock);
+    enum presence_due due = PRESENCE_NOTHING;
+    if (has_rich(room))
+        due = presence_leave(&room->presence, username, now_ms);
+    else
+        presence_count(&room->presence, -1);
+    if (r->member_count == 0) drop = detach_reader_locked(r);
+    pthread_mutex_unlock(&room->lock);
+    if (drop) hub_reader_free(r);
+    return due;
+}
+
+enum presence_due room_rename(struct room *room, struct slice from, struct slice to,
+                              uint64_t now_ms)
+{
+    enum presence_due due = PRESENCE_NOTHING;
+    pthread_mutex_lock(&room->lock);
+    if (has_rich(room)) {
+        /* Both at once: the first answer is that for the frame that will tell of both. */
+        due = presence_leave(&room->presence, from, now_ms);
+        enum presence_due then = presence_join(&room->presence, to, now_ms);
+        if (then != PRESENCE_NOTHING) due = then;
+    }
+    pthread_mutex_unlock(&room->lock);
+    return due;
+}
+
+uint32_t room_member_count(struct room *room)
+{
+    pthread_mutex_lock(&room->lock);
+    uint32_t n = room->presence.count;
+    pthread_mutex_unlock(&room->lock);
+    return n;
+}

@@ -1,0 +1,67 @@
+/* See id.h. One text for one id, so that two ids are the same iff their texts are: no leading zero,
+ * no sign, no upper case. */
+#include "proto/id.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+
+enum { SEQ_DIGITS_MAX = ID_TEXT_MAX - ID_EPOCH_LEN - 1 };
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_epoch(const char *p)
+{
+    for (size_t i = 0; i < ID_EPOCH_LEN; i++)
+        if (!is_digit(p[i]) && !(p[i] >= 'a' && p[i] <= 'z')) return false;
+    return true;
+}
+
+static int read_seq(const char *p, size_t n, uint64_t *out)
+{
+    if (n == 0 || n > SEQ_DIGITS_MAX || (p[0] == '0' && n > 1)) return ERR_BAD_ID;
+    uint64_t seq = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_digit(p[i])) return ERR_BAD_ID;
+        seq = seq * 10 + (uint64_t)(p[i] - '0');
+    }
+    if (seq > ID_SEQ_MAX) return ERR_BAD_ID;
+    *out = seq;
+    return 0;
+}
+
+int id_parse(struct slice text, struct id *out)
+{
+    if (text.len <= ID_EPOCH_LEN || text.ptr[ID_EPOCH_LEN] != '-' || !is_epoch(text.ptr))
+        return ERR_BAD_ID;
+    const size_t prefix = ID_EPOCH_LEN + 1;
+    uint64_t seq;
+    int err = read_seq(text.ptr + prefix, text.len - prefix, &seq);
+    if (err) return err;
+    memcpy(out->epoch, text.ptr, ID_EPOCH_LEN);
+    out->seq = seq;
+    return 0;
+}
+
+size_t id_write(const struct id *id, char out[static ID_TEXT_MAX])
+{
+    CHECK(id->seq <= ID_SEQ_MAX);
+    DCHECK(is_epoch(id->epoch));
+    char digits[SEQ_DIGITS_MAX];
+    size_t at = sizeof(digits);
+    uint64_t seq = id->seq;
+    do {
+        digits[--at] = (char)('0' + seq % 10);
+        seq /= 10;
+    } while (seq);
+    memcpy(out, id->epoch, ID_EPOCH_LEN);
+    out[ID_EPOCH_LEN] = '-';
+    size_t n = sizeof(digits) - at;
+    memcpy(out + ID_EPOCH_LEN + 1, digits + at, n);
+    return ID_EPOCH_LEN + 1 + n;
+}

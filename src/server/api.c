@@ -1,0 +1,283 @@
+/* See api.h. The way of a call: key, route, what is in the path, body, handler, answer. */
+#include "server/api.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/utf8.h"
+#include "chat/hub.h"
+#include "proto/http.h"
+#include "server/api_call.h"
+#include "server/conn.h"
+#include "server/worker.h"
+
+#define AUTHENTICATE "WWW-Authenticate: Bearer realm=\"parlor\"\r\n" /* RFC 6750 section 3 */
+#define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+
+/* What is not consumed of a connection's input has to fit, and a head lies before the body. */
+enum { BODY_MAX_BYTES = WORKER_REST_BYTES - HTTP_HEAD_MAX_BYTES };
+
+static api_handler_fn *const handlers[API_ROUTE_COUNT] = {
+    [API_STATS] = api_get_stats,       [API_EXPORT] = api_get_export,
+    [API_ROOMS] = api_get_rooms,       [API_ROOM] = api_get_room,
+    [API_MEMBERS] = api_get_members,   [API_SEARCH] = api_search,
+    [API_MESSAGES] = api_get_messages, [API_POST] = api_post,
+    [API_MESSAGE] = api_get_message,   [API_EDIT] = api_edit,
+    [API_DELETE] = api_delete,
+};
+
+void api_digest_key(struct slice key, uint8_t out[static API_KEY_DIGEST_BYTES])
+{
+    int ok = EVP_Digest(key.ptr, key.len, out, NULL, EVP_sha256(), NULL);
+    CHECK(ok == 1);
+}
+
+/* ---- the end of a call ---- */
+
+static void call_free(struct api_call *call)
+{
+    if (call->entered) room_unref(call->entered);
+    buf_fini(&call->body);
+    buf_fini(&call->scratch);
+    free(call);
+}
+
+void api_drop(struct conn *c)
+{
+    struct api_call *call = c->api;
+    if (!call) return;
+    c->api = NULL;
+    call_free(call);
+}
+
+void api_end(struct conn *c, struct api_call *call)
+{
+    c->api = NULL;
+    call_free(call);
+    if (c->held && c->state == CONN_HTTP) conn_release(c);
+}
+
+void api_answer(struct conn *c, struct api_call *call, unsigned status, struct slice json)
+{
+    const struct http_answer a = {
+        .status = status,
+        .content_type = json.len ? "application/json" : NULL,
+        .body = json,
+    };
+    c->api = NULL; /* the answer may cost the connection, which would free the call */
+    http_answer_later(c, call->manner, &a);
+    api_end(c, call);
+}
+
+void api_fail(struct conn *c, struct api_call *call, int err)
+{
+    c->api = NULL;
+    http_answer_error_later(c, call->manner, err, NULL);
+    api_end(c, call);
+}
+
+/* ---- the beginning ---- */
+
+static bool has_key(const struct server *s, const struct http_request *r)
+{
+    static const char scheme[] = "Bearer ";
+    uint8_t digest[API_KEY_DIGEST_BYTES];
+    struct slice given = http_header_get(r, "Authorization");
+    size_t skip = sizeof scheme - 1;
+    if (given.len <= skip || strncasecmp(given.ptr, scheme, skip) != 0) return false;
+    api_digest_key((struct slice){given.ptr + skip, given.len - skip}, digest);
+    return CRYPTO_memcmp(digest, s->api_key, sizeof digest) == 0;
+}
+
+static bool is_json(const struct http_request *r)
+{
+    struct slice type = http_header_get(r, "Content-Type");
+    const char *semicolon = type.len ? memchr(type.ptr, ';', type.len) : NULL;
+    if (semicolon) type.len = (size_t)(semicolon - type.ptr);
+    while (type.len > 0 && (type.ptr[type.len - 1] == ' ' || type.ptr[type.len - 1] == '\t'))
+        type.len--;
+    static const char json[] = "application/json";
+    return type.len == sizeof json - 1 && strncasecmp(type.ptr, json, type.len) == 0;
+}
+
+static int check_body(const struct http_request *r, bool wanted)
+{
+    if (!wanted) return r->has_body ? ERR_BODY_REFUSED : 0;
+    if (!r->has_length) return ERR_LENGTH_REQUIRED;
+    if (r->body_bytes > BODY_MAX_BYTES) return ERR_BODY_TOO_LARGE;
+    return is_json(r) ? 0 : ERR_MEDIA_TYPE;
+}
+
+static int read_idempotency_key(const struct http_request *r, struct api_call *call)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t digest[API_KEY_DIGEST_BYTES];
+    struct slice key = http_header_get(r, "Idempotency-Key");
+    if (!key.ptr) return 0;
+    for (size_t i = 0; i < key.len; i++)
+        if (key.ptr[i] <= ' ' || key.ptr[i] > '~') return ERR_BAD_KEY;
+    if (key.len == 0 || key.len > API_IDEMPOTENCY_KEY_MAX) return ERR_BAD_KEY;
+    api_digest_key(key, digest);
+    char *at = call->nonce;
+    memcpy(at, API_NONCE_PREFIX, sizeof API_NONCE_PREFIX - 1);
+    at += sizeof API_NONCE_PREFIX - 1;
+    for (size_t i = 0; i < sizeof digest; i++) {
+        *at++ = digits[digest[i] >> 4];
+        *at++ = digits[digest[i] & 15];
+    }
+    call->event.nonce = (struct slice){call->nonce, API_NONCE_LEN};
+    return 0;
+}
+
+/* Copies what of the head is still wanted when the head is gone. NULL if memory is short. */
+static struct api_call *call_new(const struct http_request *r, const struct api_match *match)
+{
+    struct api_call *call = calloc(1, sizeof *call + r->query.len);
+    if (!call) return NULL;
+    call->route = match->route;
+    call->manner = http_manner(r);
+    call->manner.keep_alive = r->keep_alive; /* the body is going to be read */
+    call->body_bytes = (size_t)r->body_bytes;
+    call->query = (struct slice){call->text, r->query.len};
+    if (r->query.len) memcpy(call->text, r->query.ptr, r->query.len);
+    return call;
+}
+
+/* Reads the names in the path. */
+static int read_path(struct api_call *call, const struct api_match *match)
+{
+    int err = 0;
+    call->room.ptr = call->room_name;
+    if (match->room.ptr) err = name_room_decode(match->room, call->room_name, &call->room.len);
+    if (!err && match->id.ptr) err = id_parse(match->id, &call->id);
+    return err;
+}
+
+/* Everything is here. If the handler does not answer at once, nothing more is read until it does.
+ */
+static void run(struct conn *c, struct api_call *call)
+{
+    int err = handlers[call->route](c, call);
+    if (err) api_fail(c, call, err);
+    if (!c->api) return;
+    conn_hold(c);
+    conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+}
+
+static void begin(struct conn *c, const struct http_request *r, const struct api_match *match)
+{
+    int err = check_body(r, api_routes[match->route].takes_body);
+    if (err) {
+        http_answer_error(c, r, err, NULL);
+        return;
+    }
+    struct api_call *call = call_new(r, match);
+    if (!call) {
+        http_answer_error(c, r, ERR_NOMEM, NULL);
+        return;
+    }
+    err = read_path(call, match);
+    if (!err && match->route == API_POST) err = read_idempotency_key(r, call);
+    if (err) {
+        http_answer_error(c, r, err, NULL);
+        call_free(call);
+        return;
+    }
+    c->api = call;
+    c->kept_alive = false;
+    if (call->body_bytes == 0) {
+        run(c, call);
+        return;
+    }
+    conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+    if (r->expects_continue) conn_send(c, CONTINUE, sizeof CONTINUE - 1);
+}
+
+void api_on_request(struct conn *c, const struct http_request *r)
+{
+    char allow[API_ALLOW_MAX];
+    char header[API_ALLOW_MAX + 16];
+    struct api_match match;
+    const struct server *s = c->worker->server;
+    if (!s->options.api_key) {
+        http_answer_error(c, r, ERR_API_OFF, NULL);
+        return;
+    }
+    if (!has_key(s, r)) {
+        http_answer_error(c, r, ERR_API_KEY, AUTHENTICATE);
+        return;
+    }
+    int err = api_route_find(r->method, r->path, &match, allow);
+    if (err == 0) {
+        begin(c, r, &match);
+        return;
+    }
+    if (err == ERR_BAD_METHOD) snprintf(header, sizeof header, "Allow: %s\r\n", allow);
+    http_answer_error(c, r, err, err == ERR_BAD_METHOD ? header : NULL);
+}
+
+size_t api_on_body(struct conn *c, const uint8_t *data, size_t len)
+{
+    struct api_call *call = c->api;
+    size_t missing = call->body_bytes - call->body.len;
+    size_t take = len < missing ? len : missing;
+    if (buf_append(&call->body, data, take, BODY_MAX_BYTES) != 0)
+        api_fail(c, call, ERR_NOMEM);
+    else if (take == missing)
+        run(c, call);
+    return take;
+}
+
+void api_on_writable(struct conn *c)
+{
+    if (c->api->export.begun) api_export_go_on(c, c->api);
+}
+
+void api_on_timeout(struct conn *c)
+{
+    struct api_call *call = c->api;
+    if (call->export.begun) {
+        conn_drop(c); /* it takes no more; what it has lacks the end */
+        return;
+    }
+    call->manner.keep_alive = false;
+    api_fail(c, call, call->body.len < call->body_bytes ? ERR_TIMEOUT : ERR_STORE);
+}
+
+/* ---- query parameters ---- */
+
+int api_param_count(const struct api_call *call, const char *key, unsigned max, unsigned *out)
+{
+    struct slice value;
+    unsigned n = 0;
+    if (!http_query_get(call->query, key, &value)) return 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] < '0' || value.ptr[i] > '9') return ERR_BAD_PARAMETER;
+        n = n * 10 + (unsigned)(value.ptr[i] - '0');
+        if (n > max) n = max;
+    }
+    if (n == 0) return ERR_BAD_PARAMETER;
+    *out = n;
+    return 0;
+}
+
+int api_param_id(const struct api_call *call, const char *key, struct id *out)
+{
+    struct slice value;
+    if (!http_query_get(call->query, key, &value)) return 0;
+    return id_parse(value, out);
+}
+
+int api_param_text(const struct api_call *call, const char *key, char *text, size_t max,
+                   size_t *len)
+{
+    struct slice raw;
+    if (!http_query_get(call->query, key, &raw)) return 0;
+    bool good = http_percent_decode(raw, true, text, max, len) == 0 && utf8_valid(text, *len);
+    return good ? 0 : ERR_BAD_PARAMETER;
+}

@@ -1,0 +1,46 @@
+/* See entry.h. */
+#include "server/entry.h"
+
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "server/conn.h"
+#include "server/worker.h"
+
+static void run(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct entry *e = container_of(t, struct entry, task);
+    struct conn *c = conn_find(&e->conn);
+    if (c)
+        e->resume(c, e);
+    else
+        entry_free(e);
+}
+
+static void wake(struct room_wait *wait)
+{
+    struct entry *e = container_of(wait, struct entry, wait);
+    worker_post(e->conn.worker, &e->task);
+}
+
+int entry_start(struct entry *e, struct conn *c, struct slice room)
+{
+    e->wait.wake = wake;
+    e->task.run = run;
+    e->conn = conn_name(c);
+    int err = hub_enter(c->worker->server->hub, room, &e->wait);
+    if (err && err != ERR_AGAIN) free(e);
+    return err;
+}
+
+int entry_join(struct entry *e, struct join *j, struct member *m)
+{
+    return room_join(e->wait.room, j, m, &e->wait);
+}
+
+void entry_free(struct entry *e)
+{
+    room_unref(e->wait.room);
+    free(e);
+}

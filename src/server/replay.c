@@ -1,0 +1,218 @@
+/* See replay.h. */
+#include "server/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "chat/event_json.h"
+#include "proto/ws_frame.h"
+#include "server/conn.h"
+#include "server/rich_session.h"
+#include "server/task.h"
+#include "server/worker.h"
+
+enum {
+    PAGE_EVENTS = 200,
+    PAGE_BYTES = 64 * 1024,
+    NEWEST_BYTES = 1024 * 1024, /* of the one page that is given to who cannot be resumed */
+};
+
+struct replay {
+    struct member *member;
+    struct join join;
+    const struct replay_owner *owner;
+    uint64_t next; /* events after this seq are wanted */
+    unsigned left; /* events that may still be sent */
+    bool newest;   /* the newest page instead */
+    bool begun;
+    struct answer *asked; /* on its way; it belongs to the store's thread but for `replay` */
+};
+
+/* A page on its way. */
+struct answer {
+    struct task task;
+    struct conn_name conn;
+    struct replay *replay; /* the worker's; NULL if it was given up */
+    struct room *room;     /* a reference */
+    struct buf frames;
+    enum event_form form;
+    uint64_t until;
+    uint64_t last;
+    uint64_t trimmed_seq;
+    uint64_t total;
+    unsigned count;
+    bool more;
+    int err;
+};
+
+struct replay *replay_new(struct member *m, const struct join *j, const struct replay_owner *owner)
+{
+    struct replay *r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->member = m;
+    r->join = *j;
+    r->owner = owner;
+    r->next = j->since.seq;
+    r->left = REPLAY_MAX;
+    r->newest = !j->resume || !j->recovered;
+    return r;
+}
+
+struct member *replay_member(const struct replay *r)
+{
+    return r->member;
+}
+
+const struct join *replay_join(const struct replay *r)
+{
+    return &r->join;
+}
+
+void replay_free(struct replay *r)
+{
+    if (!r) return;
+    if (r->asked) r->asked->replay = NULL;
+    free(r);
+}
+
+/* ---- the store's thread ---- */
+
+static int add_frame(struct answer *a, const struct store_event *e, struct buf *json)
+{
+    const struct event_room er = {{a->room->name, a->room->name_len}, a->room->epoch};
+    json->len = 0;
+    int err = event_encode(&er, e, a->form, json);
+    if (err || json->len == 0) return err;
+    a->count++;
+    return ws_frame_append(&a->frames, WS_TEXT, false,
+                           (struct slice){(const char *)json->data, json->len}, CONN_OUT_MAX_BYTES);
+}
+
+static void on_page(void *ctx, int err, const struct store_page *page)
+{
+    struct answer *a = ctx;
+    struct buf json = {0};
+    bool beyond = false;
+    a->err = err == ERR_NOT_FOUND ? 0 : err;
+    for (size_t i = 0; page && i < page->count && !a->err; i++) {
+        const struct store_event *e = page->events[i];
+        beyond = e->seq > a->until;
+        if (beyond) break;
+        a->err = add_frame(a, e, &json);
+        a->last = e->seq;
+    }
+    buf_fini(&json);
+    if (page) {
+        a->more = page->more_after && !beyond && a->last < a->until;
+        a->trimmed_seq = page->room.trimmed_seq;
+        a->total = page->total;
+    }
+    worker_post(a->conn.worker, &a->task);
+}
+
+/* ---- the worker's thread ---- */
+
+/* True: the member cannot be resumed after all, and the newest page was asked for instead. */
+static bool turn_to_newest(struct conn *c, struct replay *r, const struct answer *a)
+{
+    if (r->begun || r->newest || a->trimmed_seq <= r->next) return false;
+    r->newest = true;
+    r->join.recovered = false;
+    if (r->join.history == 0) r->join.history = ROOM_HISTORY_DEFAULT;
+    replay_go_on(c, r);
+    return true;
+}
+
+/* Exact if the page is the only one. Else the store's count, which goes on beyond the head at which
+ * the member joined, and has the deleted messages too. */
+static uint64_t events_to_come(const struct replay *r, const struct answer *a)
+{
+    if (r->newest || !a->more) return a->count;
+    uint64_t most = a->until - r->next;
+    if (most > a->total) most = a->total;
+    return most < REPLAY_MAX ? most : REPLAY_MAX;
+}
+
+static void take_page(struct conn *c, struct replay *r, struct answer *a)
+{
+    if (a->err) {
+        r->owner->on_error(c, r, a->err);
+        return;
+    }
+    if (turn_to_newest(c, r, a)) return;
+    if (r->begun && !r->newest && a->trimmed_seq > r->next) {
+        r->owner->on_end(c, r, r->next, true); /* retention was faster than the member */
+        return;
+    }
+    if (!r->begun) {
+        r->begun = true;
+        r->owner->on_begin(c, r, r->join.recovered, events_to_come(r, a));
+        if (c->state != CONN_OPEN) return; /* and r is gone with it */
+    }
+    if (a->frames.len) conn_send(c, a->frames.data, a->frames.len);
+    if (c->state != CONN_OPEN) return;
+    if (a->last > r->next) r->next = a->last;
+    r->left -= a->count < r->left ? a->count : r->left;
+    bool over = r->newest || !a->more || r->left == 0;
+    if (over)
+        r->owner->on_end(c, r, r->next, !r->newest && a->more);
+    else if (conn_unsent(c) == 0)
+        replay_go_on(c, r);
+}
+
+static void run(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct answer *a = container_of(t, struct answer, task);
+    struct conn *c = conn_find(&a->conn);
+    struct replay *r = a->replay;
+    if (r) r->asked = NULL;
+    if (c && r) take_page(c, r, a);
+    room_unref(a->room);
+    buf_fini(&a->frames);
+    free(a);
+}
+
+static int ask(struct conn *c, struct replay *r)
+{
+    struct room *room = r->member->reader->room;
+    const bool rich = encoding_is_rich(r->join.encoding);
+    struct answer *a = calloc(1, sizeof *a);
+    if (!a) return ERR_NOMEM;
+    a->task.run = run;
+    a->conn = conn_name(c);
+    a->replay = r;
+    a->room = room;
+    a->form = !rich ? EVENT_FULL : r->newest ? EVENT_PAGE : EVENT_RICH;
+    a->until = r->join.head.seq;
+    room_ref(room);
+    const struct store_query q = {
+        .room = {room->name, room->name_len},
+        .direction = r->newest ? STORE_BEFORE : STORE_AFTER,
+        .position = r->newest ? a->until + 1 : r->next,
+        .limit = r->newest               ? r->join.history
+                 : r->left < PAGE_EVENTS ? r->left
+                                         : PAGE_EVENTS,
+        .max_bytes = r->newest ? NEWEST_BYTES : PAGE_BYTES,
+        .messages_only = !rich || r->newest, /* n messages, not n events */
+        .reactions = rich && r->newest,
+        .count_max = r->begun || r->newest ? 0 : REPLAY_MAX,
+    };
+    int err = store_read_page(c->worker->server->options.store, &q, on_page, a);
+    if (err) {
+        room_unref(room);
+        free(a);
+        return err;
+    }
+    r->asked = a;
+    return 0;
+}
+
+void replay_go_on(struct conn *c, struct replay *r)
+{
+    if (r->asked) return;
+    int err = ask(c, r);
+    if (err) r->owner->on_error(c, r, err);
+}

@@ -1,0 +1,285 @@
+/* Frames of a rich client that ask the store or the other workers, and are answered later. What is
+ * asked carries the name of the connection and the ref, so an answer finds its client or nobody. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "chat/event_json.h"
+#include "server/chat_session.h"
+#include "server/conn.h"
+#include "server/receipt.h"
+#include "server/rich_seat.h"
+#include "server/roster.h"
+#include "server/worker.h"
+#include "server/ws_session.h"
+
+enum { FRAME_MAX_BYTES = 64 * 1024, PAGE_MAX_BYTES = 256 * 1024 };
+
+/* What every question has. */
+struct question {
+    struct task task;
+    struct conn_name conn;
+    struct room *room; /* a reference */
+    int err;
+    uint8_t ref_len;
+    char ref[RICH_REF_MAX];
+};
+
+static void question_init(struct question *q, struct conn *c, struct seat *s, struct slice ref)
+{
+    c->rich->questions++;
+    q->conn = conn_name(c);
+    q->room = s->member.reader->room;
+    q->ref_len = (uint8_t)ref.len;
+    if (ref.len) memcpy(q->ref, ref.ptr, ref.len);
+    room_ref(q->room);
+}
+
+static struct slice question_ref(const struct question *q)
+{
+    return (struct slice){q->ref, q->ref_len};
+}
+
+/* It was answered: the client, if it is still one. */
+static struct conn *question_client(const struct question *q)
+{
+    struct conn *c = conn_find(&q->conn);
+    if (!c || c->state != CONN_OPEN || !c->rich) return NULL;
+    c->rich->questions--;
+    return c;
+}
+
+/* It could not be asked. */
+static void question_undo(struct question *q, struct conn *c)
+{
+    c->rich->questions--;
+    room_unref(q->room);
+}
+
+static struct slice room_name(const struct room *room)
+{
+    return (struct slice){room->name, room->name_len};
+}
+
+/* ---- history ---- */
+
+struct history {
+    struct question q;
+    struct buf json;
+};
+
+static int encode_page(struct history *h, const struct store_page *page)
+{
+    const struct event_room er = {room_name(h->q.room), h->q.room->epoch};
+    int err = rich_begin_history(question_ref(&h->q), er.name, &h->json, CONN_OUT_MAX_BYTES);
+    for (size_t i = 0; page && i < page->count && !err; i++) {
+        if (i > 0) err = buf_append(&h->json, ",", 1, CONN_OUT_MAX_BYTES);
+        if (!err) err = event_encode(&er, page->events[i], EVENT_PAGE, &h->json);
+    }
+    bool more = page && (page->more_before || page->more_after);
+    return err ? err : rich_end_history(more, &h->json, CONN_OUT_MAX_BYTES);
+}
+
+/* The store's thread. */
+static void on_history_page(void *ctx, int err, const struct store_page *page)
+{
+    struct history *h = ctx;
+    h->q.err = err && err != ERR_NOT_FOUND ? err : encode_page(h, page);
+    worker_post(h->q.conn.worker, &h->q.task);
+}
+
+static void run_history(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct history *h = container_of(t, struct history, q.task);
+    struct conn *c = question_client(&h->q);
+    if (c && h->q.err)
+        rich_refuse(c, question_ref(&h->q), h->q.err);
+    else if (c)
+        ws_session_send_text(c, h->json.data, h->json.len);
+    room_unref(h->q.room);
+    buf_fini(&h->json);
+    free(h);
+}
+
+int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in)
+{
+    const struct room *room = s->member.reader->room;
+    static const enum store_direction directions[] = {
+        [RICH_NEWEST] = STORE_BEFORE,
+        [RICH_BEFORE] = STORE_BEFORE,
+        [RICH_AFTER] = STORE_AFTER,
+        [RICH_AROUND] = STORE_AROUND,
+    };
+    bool newest = in->position == RICH_NEWEST;
+    if (!newest && memcmp(in->at.epoch, room->epoch, ID_EPOCH_LEN) != 0) return ERR_NO_MESSAGE;
+    struct history *h = calloc(1, sizeof *h);
+    if (!h) return ERR_NOMEM;
+    question_init(&h->q, c, s, in->ref);
+    h->q.task.run = run_history;
+    const struct store_query query = {
+        .room = seat_room(s),
+        .direction = directions[in->position],
+        .position = newest ? STORE_SEQ_MAX + 1 : in->at.seq,
+        .limit = in->limit ? in->limit : RICH_PAGE_DEFAULT,
+        .max_bytes = PAGE_MAX_BYTES,
+        .messages_only = true,
+        .reactions = true,
+    };
+    int err = store_read_page(c->worker->server->options.store, &query, on_history_page, h);
+    if (!err) return 0;
+    question_undo(&h->q, c);
+    free(h);
+    return err;
+}
+
+/* ---- who ---- */
+
+struct who {
+    struct question q;
+    struct roster roster;
+};
+
+static int encode_members(const struct who *who, struct buf *out)
+{
+    struct rich_member members[ROSTER_MAX];
+    const struct roster *r = &who->roster;
+    for (unsigned i = 0; i < r->count; i++)
+        members[i] = (struct rich_member){.username = {r->names[i].text, r->names[i].len},
+                                          .since_ms = r->names[i].since_ms};
+    const struct rich_members frame = {
+        .ref = question_ref(&who->q),
+        .room = room_name(who->q.room),
+        .count = room_member_count(who->q.room),
+        .members = members,
+        .member_count = r->count,
+    };
+    return rich_encode_members(&frame, out, FRAME_MAX_BYTES);
+}
+
+static void run_who(struct worker *w, struct task *t)
+{
+    struct who *who = container_of(t, struct who, roster.done);
+    struct conn *c = question_client(&who->q);
+    if (c) {
+        w->text.len = 0;
+        rich_send(c, encode_members(who, &w->text));
+    }
+    roster_fini(&who->roster);
+    room_unref(who->q.room);
+    free(who);
+}
+
+int rich_ask_members(struct conn *c, struct seat *s, const struct rich_input *in)
+{
+    struct who *who = calloc(1, sizeof *who);
+    if (!who) return ERR_NOMEM;
+    question_init(&who->q, c, s, in->ref);
+    who->roster.done.run = run_who;
+    int err = roster_ask(&who->roster, c->worker, who->q.room);
+    if (!err) return 0;
+    question_undo(&who->q, c);
+    free(who);
+    return err;
+}
+
+/* ---- changes of a message ---- */
+
+struct change {
+    struct question q;
+    enum store_kind kind;
+    uint64_t target;
+    bool found;
+    uint8_t author_len;
+    char author[NAME_USER_MAX];
+    size_t text_len;
+    char text[];
+};
+
+/* The store's thread. */
+static void on_target(void *ctx, int err, const struct store_page *page)
+{
+    struct change *ch = ctx;
+    const struct store_event *e = page && page->count ? page->events[0] : NULL;
+    ch->q.err = err == ERR_NOT_FOUND ? ERR_NO_MESSAGE : err;
+    if (e && e->seq == ch->target && e->kind == STORE_MESSAGE && !e->deleted) {
+        ch->found = true;
+        ch->author_len = (uint8_t)(e->username.len <= NAME_USER_MAX ? e->username.len : 0);
+        memcpy(ch->author, e->username.ptr, ch->author_len);
+    }
+    worker_post(ch->q.conn.worker, &ch->q.task);
+}
+
+/* Who may edit or delete what somebody said: whoever has the same name now. The one place where
+ * this is decided, until the server knows who people are. */
+static bool may_change(const struct conn *c, const struct change *ch)
+{
+    char guest[CHAT_GUEST_LEN];
+    struct slice name = chat_name(c, guest);
+    if (ch->kind == STORE_REACT || ch->kind == STORE_UNREACT) return true;
+    return name.len == ch->author_len && memcmp(name.ptr, ch->author, name.len) == 0;
+}
+
+static int publish_change(struct conn *c, struct change *ch)
+{
+    if (ch->q.err) return ch->q.err;
+    if (!ch->found) return ERR_NO_MESSAGE;
+    if (!may_change(c, ch)) return ERR_FORBIDDEN;
+    struct seat *s = seat_find_joined(c->rich, room_name(ch->q.room));
+    if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
+    char guest[CHAT_GUEST_LEN];
+    struct publish p = {.event = {
+                            .kind = ch->kind,
+                            .target = ch->target,
+                            .username = chat_name(c, guest),
+                            .ts_ms = c->worker->wall_ms,
+                        }};
+    if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};
+    struct receipt *r = receipt_new(c, seat_room(s), question_ref(&ch->q));
+    if (!r) return ERR_NOMEM;
+    r->tell = rich_tell_ack;
+    return receipt_publish(r, ch->q.room, &p);
+}
+
+static void run_change(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct change *ch = container_of(t, struct change, q.task);
+    struct conn *c = question_client(&ch->q);
+    int err = c ? publish_change(c, ch) : 0;
+    if (err) rich_refuse(c, question_ref(&ch->q), err);
+    room_unref(ch->q.room);
+    free(ch);
+}
+
+int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in)
+{
+    static const enum store_kind kinds[] = {
+        [RICH_EDIT] = STORE_EDIT,
+        [RICH_DELETE] = STORE_DELETE,
+        [RICH_REACT] = STORE_REACT,
+        [RICH_UNREACT] = STORE_UNREACT,
+    };
+    struct slice text = in->type == RICH_EDIT ? in->message : in->emoji;
+    if (in->type == RICH_DELETE) text.len = 0;
+    if (in->id.seq == 0) return ERR_NO_MESSAGE;
+    struct change *ch = calloc(1, sizeof *ch + text.len);
+    if (!ch) return ERR_NOMEM;
+    question_init(&ch->q, c, s, in->ref);
+    ch->q.task.run = run_change;
+    ch->kind = kinds[in->type];
+    ch->target = in->id.seq;
+    ch->text_len = text.len;
+    if (text.len) memcpy(ch->text, text.ptr, text.len);
+    const struct store_query query = {
+        .room = seat_room(s),
+        .direction = STORE_AFTER,
+        .position = in->id.seq - 1,
+        .limit = 1,
+    };
+    int err = store_read_page(c->worker->server->options.store, &query, on_target, ch);
+    if (!err) return 0;
+    question_undo(&ch->q, c);
+    free(ch);
+    return err;
+}

@@ -1,0 +1,72 @@
+/* What the files of the rich session share: its state, its seats, and how it answers. */
+#ifndef SERVER_RICH_SEAT_H
+#define SERVER_RICH_SEAT_H
+
+#include "base/list.h"
+#include "chat/hub.h"
+#include "proto/rich.h"
+
+struct conn;
+struct replay;
+
+/* A room the connection is in, or about to be in (then it has no reader yet). */
+struct seat {
+    struct member member;
+    struct list link; /* in its session */
+    struct conn *conn;
+    struct replay *replay; /* while its past comes from the store; owned */
+    int64_t since_ms;      /* 1970 */
+    bool answered;         /* the join was, with joined or an error */
+    uint8_t room_len;
+    uint8_t ref_len; /* of the join, until it is answered */
+    char text[];     /* room, ref */
+};
+
+struct rich {
+    struct list seats;
+    unsigned seat_count;
+    unsigned questions; /* asked of the store or the workers, not answered yet */
+    bool typing;        /* as the others were told */
+    uint64_t typing_next_ms;
+    uint64_t requests_next_us;
+    struct seat *home; /* NULL once it was left */
+    uint8_t home_len;
+    char home_name[];
+};
+
+/* ERR_NOMEM, ERR_TOO_MANY_ROOMS. It is linked, and not in the room yet. */
+int seat_new(struct conn *c, struct slice room, struct slice ref, struct seat **out);
+
+/* By name; empty: home. NULL if there is none. */
+struct seat *seat_find(const struct rich *rich, struct slice room);
+
+/* The same for one that is in the room; else NULL. */
+struct seat *seat_find_joined(const struct rich *rich, struct slice room);
+
+struct slice seat_room(const struct seat *s);
+struct slice seat_ref(const struct seat *s);
+
+/* After room_join: tells the client, and brings what it missed. */
+void seat_start(struct seat *s, const struct join *j);
+
+/* Leaves the room if it is in it, and frees it. */
+void seat_free(struct seat *s);
+
+/* Sends what is in the worker's `text` as one frame, unless err. */
+void rich_send(struct conn *c, int err);
+
+/* Counts and answers a refusal. */
+void rich_refuse(struct conn *c, struct slice ref, int err);
+
+/* Frames that ask the store or the other workers (rich_ask.c). 0, or an error to be answered. */
+int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in);
+int rich_ask_members(struct conn *c, struct seat *s, const struct rich_input *in);
+
+/* Edit, delete, react, unreact: looks at the message first, then publishes. */
+int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in);
+
+/* The receipt's function for everything that is acked. */
+struct receipt;
+void rich_tell_ack(struct conn *c, const struct receipt *r);
+
+#endif

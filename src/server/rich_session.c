@@ -1,0 +1,365 @@
+/* See rich_session.h. One function per type of frame; their table is at the end. */
+#include "server/rich_session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "ops/version.h"
+#include "proto/rich.h"
+#include "server/chat_session.h"
+#include "server/conn.h"
+#include "server/entry.h"
+#include "server/receipt.h"
+#include "server/replay.h"
+#include "server/rich_seat.h"
+#include "server/whisper.h"
+#include "server/worker.h"
+#include "server/ws_session.h"
+
+enum { FRAME_MAX_BYTES = 64 * 1024, TYPING_INTERVAL_MS = 1000, TYPING_MEMBERS_MAX = 500 };
+
+/* ---- answers ---- */
+
+void rich_send(struct conn *c, int err)
+{
+    const struct buf *text = &c->worker->text;
+    if (err)
+        conn_drop(c); /* out of memory: rather no connection than one with a hole in it */
+    else
+        ws_session_send_text(c, text->data, text->len);
+}
+
+void rich_refuse(struct conn *c, struct slice ref, int err)
+{
+    struct buf *text = &c->worker->text;
+    if (!chat_note_refusal(c, err)) return;
+    text->len = 0;
+    rich_send(c, rich_encode_error(ref, err, 0, text, FRAME_MAX_BYTES));
+}
+
+void rich_tell_ack(struct conn *c, const struct receipt *r)
+{
+    if (c->state != CONN_OPEN || !c->rich) return;
+    if (r->err) {
+        rich_refuse(c, receipt_ref(r), r->err);
+        return;
+    }
+    const struct rich_ack ack = {receipt_ref(r), receipt_room(r), r->id, r->ts_ms, r->dup};
+    c->worker->text.len = 0;
+    rich_send(c, rich_encode_ack(&ack, &c->worker->text, FRAME_MAX_BYTES));
+}
+
+/* ---- beginning and end ---- */
+
+int rich_session_new(struct conn *c, struct slice home)
+{
+    c->rich = calloc(1, sizeof *c->rich + home.len);
+    if (!c->rich) return ERR_NOMEM;
+    list_init(&c->rich->seats);
+    c->rich->home_len = (uint8_t)home.len;
+    memcpy(c->rich->home_name, home.ptr, home.len);
+    return seat_new(c, home, (struct slice){NULL, 0}, &c->rich->home);
+}
+
+int rich_session_join_home(struct conn *c, struct entry *e, struct join *j)
+{
+    return entry_join(e, j, &c->rich->home->member);
+}
+
+void rich_session_start(struct conn *c, const struct join *j)
+{
+    const struct server_options *o = &c->worker->server->options;
+    char guest[CHAT_GUEST_LEN];
+    const struct rich_welcome welcome = {
+        .server = SLICE_LIT(PARLOR_VERSION),
+        .username = chat_name(c, guest),
+        .room = {c->rich->home_name, c->rich->home_len},
+        .limits = {o->max_frame_bytes, o->max_message_bytes, o->rate, RICH_ROOMS_MAX},
+        .ping_ms = o->ping_interval_ms,
+    };
+    c->worker->text.len = 0;
+    rich_send(c, rich_encode_welcome(&welcome, &c->worker->text, FRAME_MAX_BYTES));
+    if (c->state == CONN_OPEN) seat_start(c->rich->home, j);
+}
+
+void rich_session_bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
+{
+    c->worker->text.len = 0;
+    rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, FRAME_MAX_BYTES));
+}
+
+void rich_session_end(struct conn *c)
+{
+    while (!list_empty(&c->rich->seats))
+        seat_free(container_of(c->rich->seats.next, struct seat, link));
+    free(c->rich);
+    c->rich = NULL;
+}
+
+void rich_session_rename(struct conn *c, struct slice from, struct slice to)
+{
+    struct rich *rich = c->rich;
+    for (struct list *l = rich->seats.next; l != &rich->seats; l = l->next) {
+        const struct seat *s = container_of(l, struct seat, link);
+        if (s->member.reader) chat_rename_in(c, s->member.reader->room, from, to);
+    }
+}
+
+/* ---- deliveries ---- */
+
+static struct seat *seat_of(struct member *m)
+{
+    return container_of(m, struct seat, member);
+}
+
+struct conn *rich_session_conn(struct member *m)
+{
+    return seat_of(m)->conn;
+}
+
+ssize_t rich_session_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
+{
+    return conn_deliver_frames(seat_of(m)->conn, iov, n, bytes);
+}
+
+void rich_session_on_lag(struct member *m, uint64_t lag_bytes)
+{
+    conn_close_slow(seat_of(m)->conn, m->reader->room, lag_bytes);
+}
+
+/* In turn: who was served goes to the end, so that one busy room does not starve the others. */
+bool rich_session_on_writable(struct conn *c)
+{
+    for (unsigned i = c->rich->seat_count; i > 0 && !list_empty(&c->rich->seats); i--) {
+        struct seat *s = container_of(c->rich->seats.next, struct seat, link);
+        list_remove(&s->link);
+        list_push(&c->rich->seats, &s->link);
+        bool replay = s->replay;
+        if (replay)
+            replay_go_on(c, s->replay); /* the seat may be gone after it */
+        else if (s->member.reader)
+            reader_resume(&s->member, &c->worker->rich_delivery);
+        if (c->state != CONN_OPEN) return false;
+        if (!replay && s->member.blocked) return true;
+    }
+    return false;
+}
+
+/* ---- frames ---- */
+
+static int publish(struct conn *c, struct seat *s, const struct rich_input *in, struct publish *p)
+{
+    struct receipt *r = receipt_new(c, seat_room(s), in->ref);
+    if (!r) return ERR_NOMEM;
+    r->tell = rich_tell_ack;
+    return receipt_publish(r, s->member.reader->room, p);
+}
+
+static int on_message(struct conn *c, const struct rich_input *in)
+{
+    struct worker *w = c->worker;
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    struct room *room = s->member.reader->room;
+    if (in->reply_to.seq && memcmp(in->reply_to.epoch, room->epoch, ID_EPOCH_LEN) != 0)
+        return ERR_NO_MESSAGE;
+    if (!chat_within_rate(c, w->server->options.rate, &c->rate_next_us)) return ERR_RATE_LIMITED;
+    char guest[CHAT_GUEST_LEN];
+    struct publish p = {.event = {
+                            .kind = STORE_MESSAGE,
+                            .username = chat_choose_name(c, in->username, guest),
+                            .message = in->message,
+                            .data = in->data,
+                            .nonce = in->nonce,
+                            .reply_to = in->reply_to.seq,
+                            .ts_ms = w->wall_ms,
+                        }};
+    int err = publish(c, s, in, &p);
+    if (err) return err;
+    chat_note_name(c, p.event.username);
+    if (!p.dup) metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    return 0;
+}
+
+/* The room is ready, or the store did not say; also the second time round, after a fill. */
+static void on_entered(struct conn *c, struct entry *e);
+
+struct join_request {
+    struct entry entry;
+    struct join join;
+    uint8_t room_len;
+    char room[NAME_ROOM_MAX];
+};
+
+static void enter(struct conn *c, struct join_request *q, struct seat *s)
+{
+    char guest[CHAT_GUEST_LEN];
+    struct join *j = &q->join;
+    j->username = chat_name(c, guest);
+    j->now_ms = c->worker->now_ms;
+    j->wall_ms = c->worker->wall_ms;
+    int err = q->entry.wait.err;
+    if (!err) err = entry_join(&q->entry, j, &s->member);
+    if (err == ERR_AGAIN) return;
+    const struct join got = *j;
+    entry_free(&q->entry);
+    if (!err) {
+        seat_start(s, &got);
+        return;
+    }
+    rich_refuse(c, seat_ref(s), err);
+    if (c->state == CONN_OPEN) seat_free(s);
+}
+
+static void on_entered(struct conn *c, struct entry *e)
+{
+    struct join_request *q = container_of(e, struct join_request, entry);
+    const struct slice room = {q->room, q->room_len};
+    struct seat *s = c->state == CONN_OPEN && c->rich ? seat_find(c->rich, room) : NULL;
+    if (s && !s->member.reader)
+        enter(c, q, s);
+    else
+        entry_free(e); /* it was left meanwhile */
+}
+
+static int on_join(struct conn *c, const struct rich_input *in)
+{
+    struct slice home = {c->rich->home_name, c->rich->home_len};
+    struct slice room = in->room.len ? in->room : home;
+    if (seat_find(c->rich, room)) return ERR_JOINED;
+    struct join_request *q = calloc(1, sizeof *q);
+    if (!q) return ERR_NOMEM;
+    q->join.encoding = c->window_bits == WS_WINDOW_BITS_MAX ? ENCODING_RICH_DEFLATE : ENCODING_RICH;
+    q->join.worker = c->worker->index;
+    q->join.resume = in->since.len > 0;
+    if (q->join.resume)
+        (void)id_parse(in->since, &q->join.since); /* else it is none of this room */
+    q->join.history = in->limit;
+    q->room_len = (uint8_t)room.len;
+    memcpy(q->room, room.ptr, room.len);
+    q->entry.resume = on_entered;
+
+    struct seat *s;
+    int err = seat_new(c, room, in->ref, &s);
+    if (err) {
+        free(q);
+        return err;
+    }
+    if (room.len == home.len && memcmp(room.ptr, home.ptr, room.len) == 0) c->rich->home = s;
+    err = entry_start(&q->entry, c, room);
+    if (err == ERR_AGAIN) return 0;
+    if (err)
+        seat_free(s);
+    else
+        enter(c, q, s);
+    return err;
+}
+
+static int on_leave(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    struct buf *text = &c->worker->text;
+    if (!s->answered)
+        rich_refuse(c, seat_ref(s), ERR_NOT_JOINED); /* it was quicker than the store */
+    if (c->state != CONN_OPEN) return 0;
+    text->len = 0;
+    int err = rich_encode_left(in->ref, seat_room(s), text, FRAME_MAX_BYTES);
+    seat_free(s);
+    rich_send(c, err);
+    return 0;
+}
+
+static int on_history(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    return s ? rich_ask_history(c, s, in) : ERR_NOT_JOINED;
+}
+
+static int on_who(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    return s ? rich_ask_members(c, s, in) : ERR_NOT_JOINED;
+}
+
+/* Told to the others at most once a second, and its end once; not at all in rooms where it would be
+ * noise. */
+static int on_typing(struct conn *c, const struct rich_input *in)
+{
+    struct worker *w = c->worker;
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
+    if (!in->on && !c->rich->typing) return 0;
+    struct room *room = s->member.reader->room;
+    c->rich->typing = in->on;
+    if (in->on) c->rich->typing_next_ms = w->now_ms + TYPING_INTERVAL_MS;
+    if (room_member_count(room) > TYPING_MEMBERS_MAX) return 0;
+    char guest[CHAT_GUEST_LEN];
+    w->text.len = 0;
+    int err =
+        rich_encode_typing(seat_room(s), chat_name(c, guest), in->on, &w->text, FRAME_MAX_BYTES);
+    if (err) return err;
+    whisper_send(w, room, &s->member, (struct slice){(const char *)w->text.data, w->text.len});
+    return 0;
+}
+
+static int on_change(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    if (memcmp(in->id.epoch, s->member.reader->room->epoch, ID_EPOCH_LEN) != 0)
+        return ERR_NO_MESSAGE;
+    if (!chat_within_rate(c, c->worker->server->options.rate, &c->rate_next_us))
+        return ERR_RATE_LIMITED;
+    return rich_ask_change(c, s, in);
+}
+
+/* Markers belong to who is signed in. */
+static int on_read(struct conn *c, const struct rich_input *in)
+{
+    (void)c;
+    (void)in;
+    return ERR_UNAUTHORIZED;
+}
+
+static int on_auth(struct conn *c, const struct rich_input *in)
+{
+    (void)c;
+    (void)in;
+    return ERR_AUTH_OFF;
+}
+
+static const struct {
+    int (*handle)(struct conn *c, const struct rich_input *in);
+    bool request; /* has the other bucket than messages */
+} frames[] = {
+    [RICH_MESSAGE] = {on_message, false}, [RICH_JOIN] = {on_join, true},
+    [RICH_LEAVE] = {on_leave, true},      [RICH_HISTORY] = {on_history, true},
+    [RICH_WHO] = {on_who, true},          [RICH_TYPING] = {on_typing, true},
+    [RICH_EDIT] = {on_change, false},     [RICH_DELETE] = {on_change, false},
+    [RICH_REACT] = {on_change, false},    [RICH_UNREACT] = {on_change, false},
+    [RICH_READ] = {on_read, true},        [RICH_AUTH] = {on_auth, true},
+};
+
+static bool within_requests(struct conn *c)
+{
+    uint32_t rate = c->worker->server->options.rate ? RICH_REQUESTS : 0;
+    return chat_within_rate(c, rate, &c->rich->requests_next_us);
+}
+
+void rich_session_on_message(struct conn *c, struct slice json)
+{
+    struct worker *w = c->worker;
+    struct rich_input in;
+    int err = rich_parse(json, w->server->options.max_message_bytes, &w->text, &in);
+    if (!err && frames[in.type].request && !within_requests(c)) err = ERR_RATE_LIMITED;
+    bool asks = in.type != RICH_MESSAGE;
+    if (!err && asks && c->rich->questions >= RICH_QUESTIONS_MAX) err = ERR_RATE_LIMITED;
+    if (!err) err = frames[in.type].handle(c, &in);
+    if (err)
+        rich_refuse(c, in.ref, err);
+    else
+        c->refusals = 0;
+}

@@ -1,0 +1,113 @@
+/* What the files of the memory store share: its rooms. */
+#ifndef STORE_MEMORY_DB_H
+#define STORE_MEMORY_DB_H
+
+/* uthash would exit; what cannot be made is an error instead. */
+#define HASH_NONFATAL_OOM 1
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "store/store_backend.h"
+
+/* A user's reaction; while its message is kept, taken back or not. The key is what says which. */
+struct mem_reaction {
+    UT_hash_handle hh;
+    struct mem_reaction *next; /* of the same emoji */
+    bool on;
+    size_t key_len;
+    char key[];
+};
+
+/* An emoji of a message; with a count of 0 it is as good as gone. */
+struct mem_emoji {
+    struct mem_emoji *next; /* of the same message */
+    struct mem_reaction *reactions;
+    uint64_t first; /* seq of the event since which the count is not 0 */
+    uint32_t count;
+    size_t len;
+    char text[];
+};
+
+struct mem_event {
+    struct store_record *record; /* owned */
+    uint64_t edit;               /* seq of a message's last edit, and of an edit's predecessor */
+    struct mem_emoji *emojis;
+};
+
+struct mem_room {
+    UT_hash_handle hh;
+    char epoch[STORE_EPOCH_LEN];
+    uint64_t last_seq; /* 0: nothing was ever committed, the room does not exist yet */
+    uint64_t trimmed_seq;
+    uint64_t outages; /* of the store, at the last commit */
+    uint64_t bytes;
+    struct mem_event *events;
+    size_t first;
+    size_t end; /* events[first..end) are kept */
+    size_t cap;
+    struct mem_reaction *reactions; /* of all messages, by key */
+    size_t name_len;
+    char name[];
+};
+
+/* How to undo one put. */
+struct mem_undo {
+    struct mem_room *room;
+    const struct store_event *event; /* of the record that was put */
+    uint64_t last_seq;
+    uint64_t outages;
+    uint64_t target; /* 0: the event has changed none */
+    /* What it was like before. */
+    struct slice message;
+    int64_t edited_ms;
+    uint64_t edit;
+    struct mem_reaction *reaction;
+    struct mem_emoji *emoji;
+    uint64_t emoji_first;
+};
+
+struct mem {
+    struct store_backend base;
+    pthread_mutex_t lock;
+    struct mem_room *rooms;
+    struct mem_room *sweep; /* where retention goes on; NULL: at the beginning */
+    uint64_t outages;
+    unsigned undo_count;
+    struct mem_undo undo[STORE_BATCH_MAX];
+};
+
+static inline struct mem *mem_of(struct store_backend *b)
+{
+    return (struct mem *)b;
+}
+
+/* The room, or NULL. Under the lock, as all below. */
+struct mem_room *memory_find(struct mem *m, struct slice name);
+
+/* Index of the first event with seq >= the given one; end if there is none. */
+size_t memory_lower_bound(const struct mem_room *room, uint64_t seq);
+
+/* Does what the event of u, the last one of its room, means for its target, and notes in u how to
+ * undo it. 0 or ERR_NOMEM. */
+int memory_state_apply(struct mem_undo *u);
+
+/* For what was applied: undo in reverse order, or commit, which does what cannot be undone. */
+void memory_state_undo(const struct mem_undo *u);
+void memory_state_commit(const struct mem_undo *u);
+
+/* Frees the event with its reactions. */
+void memory_state_drop(struct mem_room *room, struct mem_event *event);
+
+/* The readers' part of the interface, for the ops table. */
+int memory_load(struct store_backend *b, unsigned reader, struct slice name, int64_t since_ms,
+                struct store_load *out);
+int memory_page(struct store_backend *b, unsigned reader, const struct store_query *q,
+                struct store_answer *out);
+int memory_parse(struct store_backend *b, struct slice text, struct buf *out);
+int memory_search(struct store_backend *b, unsigned reader, const struct store_search *q,
+                  struct store_answer *out);
+int memory_list(struct store_backend *b, unsigned reader, struct slice after, unsigned limit,
+                struct store_room_list *out);
+
+#endif

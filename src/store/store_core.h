@@ -1,0 +1,109 @@
+/* What the files of the store's moving part share: its state. store.c has the callers and the life,
+ * store_writer.c and store_reader.c the threads.
+ *
+ * Invariants (under lock)
+ *  1. in_flight counts the records queued or in the batch being committed, and never passes
+ *     in_flight_max; completed + in_flight is the number of appends ever accepted.
+ *  2. While unhealthy nothing is accepted, so when the queue is empty and the writer recovers,
+ *     every append of before has been completed, and counting one outage covers them all.
+ *  3. A batch is decided (committed or rolled back) before it leaves in_flight; health is lost
+ *     before that, so a load that waited for the batch sees the loss.
+ *  4. indexed > n means that the first n appends, and everything of earlier lives, are in the index
+ *     for search; indexed is at most completed + 1.
+ *
+ * The lock is held for a few instructions only, never across a call of the backend or a callback.
+ */
+#ifndef STORE_STORE_CORE_H
+#define STORE_STORE_CORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "base/list.h"
+#include "store/store.h"
+#include "store/store_backend.h"
+
+enum request_kind { REQUEST_ROOM, REQUEST_PAGE, REQUEST_SEARCH, REQUEST_ROOMS };
+
+/* A question for a reader. */
+struct read_request {
+    struct slink link;
+    enum request_kind kind;
+    uint64_t after;           /* appends that have to be completed first */
+    int64_t patience_us;      /* REQUEST_SEARCH: when to go on without the index */
+    struct store_query query; /* of the others: room, position and limit of it */
+    struct slice text;        /* REQUEST_SEARCH */
+    store_room_fn *on_room;   /* one of the three */
+    store_page_fn *on_page;
+    store_rooms_fn *on_rooms;
+    void *ctx;
+    char bytes[]; /* of query.room and text */
+};
+
+/* Requests, oldest first. */
+struct read_queue {
+    struct slink *first;
+    struct slink **end;
+};
+
+struct reader_thread {
+    struct store *store;
+    unsigned index;
+    pthread_t thread;
+};
+
+struct store {
+    struct store_backend *backend;
+    struct store_options options;
+    pthread_mutex_t lock;
+    pthread_cond_t work;     /* for the writer */
+    pthread_cond_t requests; /* for the readers */
+    pthread_cond_t progress; /* completed has grown */
+    struct slink *queue;     /* oldest first */
+    struct slink **queue_end;
+    struct read_queue reads;
+    struct read_queue searches; /* apart, since they may have to wait for the index */
+    unsigned reads_waiting;     /* in both */
+    unsigned searching;         /* readers that do a search */
+    uint64_t accepted;
+    uint64_t completed;
+    uint64_t indexed;
+    struct store_stats stats;
+    bool closing;
+    bool writer_waits;   /* for work, and was not woken yet */
+    atomic_bool healthy; /* written under lock */
+    /* The writer's own. */
+    int64_t retry_at_us;
+    unsigned retry_ms;
+    int64_t trim_at_us;
+    bool trim_turn;      /* a batch has had its turn since the last step of retention */
+    bool unindexed;      /* there may be something to index */
+    bool index_turn;     /* as trim_turn */
+    int64_t index_at_us; /* when the index may have its share of a busy writer's time */
+    int64_t batch_at_us; /* end of the last batch */
+    pthread_t writer;
+    struct reader_thread readers[STORE_READERS_MAX];
+    unsigned reader_count;
+    struct store_done done[STORE_BATCH_MAX];
+};
+
+/* Thread functions; arg is the struct store, and the struct reader_thread. */
+void *store_writer_main(void *arg);
+void *store_reader_main(void *arg);
+
+static inline int64_t store_now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Waits until the cond is signalled or it is at_us. Conds of the store use CLOCK_MONOTONIC. */
+static inline void store_wait_locked(struct store *s, pthread_cond_t *cond, int64_t at_us)
+{
+    struct timespec t = {.tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000};
+    pthread_cond_timedwait(cond, &s->lock, &t);
+}
+
+#endif

@@ -1,0 +1,140 @@
+/* The reader threads: answer questions, each when the appends queued before it are decided, a
+ * search also when they are indexed or its patience ends. See store_core.h. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "store/store_core.h"
+
+static void answer_page(struct store *s, unsigned reader, const struct read_request *r)
+{
+    const struct store_backend_ops *ops = s->backend->ops;
+    struct store_answer answer = {.count = 0};
+    int err;
+    if (r->kind == REQUEST_SEARCH) {
+        struct store_search q = {r->query.room, r->text, r->query.position, r->query.limit};
+        err = ops->search(s->backend, reader, &q, &answer);
+    } else {
+        err = ops->page(s->backend, reader, &r->query, &answer);
+    }
+    if (err) {
+        r->on_page(r->ctx, err, NULL);
+    } else {
+        const struct store_event *events[STORE_PAGE_MAX];
+        for (size_t i = 0; i < answer.count; i++)
+            events[i] = &answer.records[i]->event;
+        struct store_page page = {answer.room,       events,      answer.count, answer.more_before,
+                                  answer.more_after, answer.total};
+        r->on_page(r->ctx, 0, &page);
+    }
+    store_answer_fini(&answer);
+}
+
+static void answer_room(struct store *s, unsigned reader, const struct read_request *r)
+{
+    struct store_load load = {.nonces = {.count = 0}};
+    int err = ERR_STORE;
+    if (atomic_load(&s->healthy)) {
+        int64_t since_ms = s->options.now_ms() - (int64_t)s->options.nonce_ms;
+        err = s->backend->ops->load(s->backend, reader, r->query.room, since_ms, &load);
+    }
+    store_nonces_sort(&load.nonces);
+    struct store_loaded loaded = {load.room, load.nonces.list, load.nonces.count};
+    r->on_room(r->ctx, err, err ? NULL : &loaded);
+    store_nonces_fini(&load.nonces);
+}
+
+static void answer_rooms(struct store *s, unsigned reader, const struct read_request *r)
+{
+    struct store_room_list list;
+    list.count = 0;
+    list.more = false;
+    list.names = (struct store_arena){NULL, NULL, 0};
+    int err = s->backend->ops->list(s->backend, reader, r->query.room, r->query.limit, &list);
+    struct store_rooms rooms = {list.rooms, list.count, list.more};
+    r->on_rooms(r->ctx, err, err ? NULL : &rooms);
+    store_arena_fini(&list.names);
+}
+
+static struct read_request *pop_locked(struct store *s, struct read_queue *queue)
+{
+    struct slink *first = queue->first;
+    queue->first = first->next;
+    if (!queue->first) queue->end = &queue->first;
+    s->reads_waiting--;
+    s->stats.reads++;
+    return container_of(first, struct read_request, link);
+}
+
+/* True if the oldest search may start. One reader is left for pages where there is more than one.
+ */
+static bool may_search_locked(const struct store *s, int64_t *wait_us)
+{
+    unsigned most = s->options.readers > 1 ? s->options.readers - 1 : 1;
+    if (!s->searches.first || s->searching >= most) return false;
+    const struct read_request *r = container_of(s->searches.first, struct read_request, link);
+    bool indexed = !s->backend->ops->index || s->indexed > r->after;
+    bool hopeless = s->closing || !atomic_load(&s->healthy);
+    if (indexed || hopeless || store_now_us() >= r->patience_us) return true;
+    *wait_us = r->patience_us;
+    return false;
+}
+
+/* The next request whose appends are decided; NULL at the end. */
+static struct read_request *take_request(struct store *s)
+{
+    struct read_request *r = NULL;
+    pthread_mutex_lock(&s->lock);
+    while (!r) {
+        int64_t wait_us = 0;
+        if (may_search_locked(s, &wait_us)) {
+            r = pop_locked(s, &s->searches);
+            s->searching++;
+        } else if (s->reads.first) {
+            r = pop_locked(s, &s->reads);
+        } else if (s->closing && !s->searches.first) {
+            break;
+        } else if (wait_us) {
+            store_wait_locked(s, &s->requests, wait_us);
+        } else {
+            pthread_cond_wait(&s->requests, &s->lock);
+        }
+    }
+    while (r && s->completed < r->after)
+        pthread_cond_wait(&s->progress, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+static void end_search(struct store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->searching--;
+    pthread_cond_broadcast(&s->requests); /* somebody may have waited for its end */
+    pthread_mutex_unlock(&s->lock);
+}
+
+void *store_reader_main(void *arg)
+{
+    struct reader_thread *me = arg;
+    struct store *s = me->store;
+    struct read_request *r;
+    while ((r = take_request(s))) {
+        switch (r->kind) {
+        case REQUEST_ROOM:
+            answer_room(s, me->index, r);
+            break;
+        case REQUEST_PAGE:
+        case REQUEST_SEARCH:
+            answer_page(s, me->index, r);
+            break;
+        case REQUEST_ROOMS:
+            answer_rooms(s, me->index, r);
+            break;
+        }
+        if (r->kind == REQUEST_SEARCH) end_search(s);
+        free(r);
+    }
+    return NULL;
+}

@@ -1,0 +1,230 @@
+/* The writer thread: commits what is queued in batches, and between them does retention, indexing
+ * for search, and what has to be done when the disk fails. See store_core.h. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/err.h"
+#include "store/store_core.h"
+
+enum {
+    RETRY_MAX_MS = 5000,
+    INDEX_IDLE_US = 5000, /* without a batch for so long the writer is idle */
+    INDEX_SHARE = 64,     /* a busy writer spends one part in so many on indexing */
+};
+
+enum job { JOB_BATCH, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
+
+static void set_health(struct store *s, bool healthy)
+{
+    pthread_mutex_lock(&s->lock);
+    bool changed = atomic_exchange(&s->healthy, healthy) != healthy;
+    pthread_mutex_unlock(&s->lock);
+    if (!changed || !s->options.on_health) return;
+    const char *text = healthy ? "messages are stored again" : s->backend->ops->reason(s->backend);
+    s->options.on_health(s->options.ctx, healthy, text);
+}
+
+static void on_failure(struct store *s)
+{
+    s->retry_at_us = store_now_us() + (int64_t)s->retry_ms * 1000;
+    s->retry_ms = s->retry_ms * 2 < RETRY_MAX_MS ? s->retry_ms * 2 : RETRY_MAX_MS;
+    set_health(s, false);
+}
+
+static int commit_batch(struct store *s, struct slink *batch)
+{
+    struct store_backend *b = s->backend;
+    int err = b->ops->begin(b);
+    for (struct slink *l = batch; l && !err; l = l->next) {
+        struct store_record *r = container_of(l, struct store_record, link);
+        r->err = b->ops->put(b, r);
+        if (r->err != ERR_STORE_ORDER) err = r->err;
+    }
+    if (!err) err = b->ops->commit(b);
+    if (err) b->ops->rollback(b);
+    return err;
+}
+
+/* Fills done. */
+static unsigned settle_batch(struct store *s, struct slink *batch, int err, uint64_t *failed)
+{
+    unsigned n = 0;
+    while (batch) {
+        struct store_record *r = container_of(batch, struct store_record, link);
+        batch = batch->next;
+        int mine = err ? ERR_STORE : r->err;
+        if (mine) ++*failed;
+        s->done[n++] = (struct store_done){r->tag, r->room, &r->event, mine};
+    }
+    return n;
+}
+
+/* The records that the backend does not keep. */
+static void free_batch(struct slink *batch)
+{
+    while (batch) {
+        struct store_record *r = container_of(batch, struct store_record, link);
+        batch = batch->next;
+        if (!r->taken) store_record_free(r);
+    }
+}
+
+/* Takes up to STORE_BATCH_MAX records off the queue, with their weight. */
+static struct slink *take_batch_locked(struct store *s, uint64_t *bytes)
+{
+    struct slink *batch = s->queue;
+    struct slink **end = &batch;
+    for (unsigned n = 0; *end && n < STORE_BATCH_MAX; n++) {
+        *bytes += container_of(*end, struct store_record, link)->bytes;
+        end = &(*end)->next;
+    }
+    s->queue = *end;
+    *end = NULL;
+    if (!s->queue) s->queue_end = &s->queue;
+    return batch;
+}
+
+static void do_batch(struct store *s)
+{
+    uint64_t bytes = 0;
+    uint64_t failed = 0;
+    pthread_mutex_lock(&s->lock);
+    struct slink *batch = take_batch_locked(s, &bytes);
+    pthread_mutex_unlock(&s->lock);
+
+    bool try = atomic_load(&s->healthy);
+    int err = try ? commit_batch(s, batch) : ERR_STORE;
+    if (try && err) on_failure(s);
+    if (!err) s->retry_ms = s->options.retry_first_ms;
+    unsigned n = settle_batch(s, batch, err, &failed);
+
+    pthread_mutex_lock(&s->lock);
+    s->completed += n;
+    s->stats.in_flight -= n;
+    s->stats.in_flight_bytes -= bytes;
+    s->stats.batches += try;
+    s->stats.failed += failed;
+    s->stats.committed += n - failed;
+    pthread_cond_broadcast(&s->progress);
+    pthread_mutex_unlock(&s->lock);
+    if (s->options.on_done) s->options.on_done(s->options.ctx, s->done, n);
+    free_batch(batch);
+    s->batch_at_us = store_now_us();
+    s->trim_turn = true;
+    s->index_turn = true;
+    s->unindexed = s->backend->ops->index != NULL;
+}
+
+static void do_trim(struct store *s)
+{
+    uint64_t trimmed = 0;
+    bool more = false;
+    int64_t now_ms = s->options.now_ms();
+    int err = s->backend->ops->trim(s->backend, &s->options.keep, now_ms, &trimmed, &more);
+    if (err) on_failure(s);
+    s->trim_at_us = store_now_us() + (more ? 0 : (int64_t)s->options.trim_pause_ms * 1000);
+    s->trim_turn = false;
+    pthread_mutex_lock(&s->lock);
+    s->stats.trimmed += trimmed;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void do_recover(struct store *s)
+{
+    if (s->backend->ops->recover(s->backend) == 0)
+        set_health(s, true);
+    else
+        on_failure(s);
+}
+
+static void do_index(struct store *s)
+{
+    bool more = false;
+    int64_t start_us = store_now_us();
+    int err = s->backend->ops->index(s->backend, &more);
+    if (err) on_failure(s);
+    int64_t end_us = store_now_us();
+    s->index_at_us = end_us + (end_us - start_us) * INDEX_SHARE;
+    s->index_turn = false;
+    s->unindexed = err || more;
+    pthread_mutex_lock(&s->lock);
+    if (!s->unindexed) s->indexed = s->completed + 1;
+    if (s->searches.first) pthread_cond_broadcast(&s->requests);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* When the next step of indexing is due; INT64_MAX: not before there is something new. A search
+ * that waits lets it alternate with batches; an idle writer does it at once. Else it gets a small
+ * share of the time, so that messages do not pay for searches. */
+static int64_t index_due_us_locked(const struct store *s)
+{
+    if (!s->unindexed || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
+    if (s->searches.first) return 0;
+    int64_t idle_us = s->batch_at_us + INDEX_IDLE_US;
+    return s->queue || s->index_at_us < idle_us ? s->index_at_us : idle_us;
+}
+
+static int64_t trim_due_us_locked(const struct store *s)
+{
+    const struct store_keep *keep = &s->options.keep;
+    bool trims = keep->max_age_ms || keep->max_events || keep->max_bytes;
+    if (!trims || s->closing || (s->queue && !s->trim_turn)) return INT64_MAX;
+    return s->trim_at_us;
+}
+
+static enum job next_job(struct store *s)
+{
+    enum job job = JOB_STOP;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        int64_t now_us = store_now_us();
+        bool healthy = atomic_load(&s->healthy);
+        int64_t trim_us = healthy ? trim_due_us_locked(s) : INT64_MAX;
+        int64_t index_us = healthy ? index_due_us_locked(s) : INT64_MAX;
+        bool retries = !healthy && !s->queue && !s->closing;
+        int64_t retry_us = retries ? s->retry_at_us : INT64_MAX;
+        int64_t due_us = trim_us < index_us ? trim_us : index_us;
+        if (retry_us < due_us) due_us = retry_us;
+        if (now_us >= due_us) {
+            job = due_us == trim_us ? JOB_TRIM : due_us == index_us ? JOB_INDEX : JOB_RECOVER;
+            break;
+        }
+        if (s->queue) {
+            job = JOB_BATCH;
+            break;
+        }
+        if (s->closing) break;
+        s->writer_waits = true;
+        if (due_us == INT64_MAX)
+            pthread_cond_wait(&s->work, &s->lock);
+        else
+            store_wait_locked(s, &s->work, due_us);
+        s->writer_waits = false;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return job;
+}
+
+void *store_writer_main(void *arg)
+{
+    struct store *s = arg;
+    for (;;) {
+        switch (next_job(s)) {
+        case JOB_BATCH:
+            do_batch(s);
+            break;
+        case JOB_TRIM:
+            do_trim(s);
+            break;
+        case JOB_INDEX:
+            do_index(s);
+            break;
+        case JOB_RECOVER:
+            do_recover(s);
+            break;
+        case JOB_STOP:
+            if (!atomic_load(&s->healthy)) do_recover(s);
+            return NULL;
+        }
+    }
+}

@@ -1,0 +1,462 @@
+/* The SQLite store on a disk that fails: fsync and reads that return errors, a file in which bytes
+ * have changed; and how often it syncs. The failures come from a VFS that hands everything on to
+ * the real one, unless it is told otherwise. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "store/store_sqlite.h"
+#include "store_world.h"
+
+#define NEED(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #cond);                                     \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+/* ---- a disk that fails on demand ---- */
+
+struct disk_file {
+    sqlite3_file base;
+    sqlite3_file *real; /* behind this struct */
+    bool wal;
+};
+
+static atomic_bool fail_sync;
+static atomic_bool fail_read;
+static atomic_uint wal_syncs;
+
+static struct disk_file *disk_of(sqlite3_file *f)
+{
+    return (struct disk_file *)f;
+}
+
+static sqlite3_file *real_of(sqlite3_file *f)
+{
+    return disk_of(f)->real;
+}
+
+static int disk_close(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xClose(real_of(f));
+}
+
+static int disk_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
+{
+    if (atomic_load(&fail_read)) return SQLITE_IOERR_READ;
+    return real_of(f)->pMethods->xRead(real_of(f), to, n, at);
+}
+
+static int disk_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
+{
+    return real_of(f)->pMethods->xWrite(real_of(f), from, n, at);
+}
+
+static int disk_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+    return real_of(f)->pMethods->xTruncate(real_of(f), size);
+}
+
+static int disk_sync(sqlite3_file *f, int flags)
+{
+    if (disk_of(f)->wal) atomic_fetch_add(&wal_syncs, 1);
+    if (atomic_load(&fail_sync)) return SQLITE_IOERR_FSYNC;
+    return real_of(f)->pMethods->xSync(real_of(f), flags);
+}
+
+static int disk_size(sqlite3_file *f, sqlite3_int64 *size)
+{
+    return real_of(f)->pMethods->xFileSize(real_of(f), size);
+}
+
+static int disk_lock(sqlite3_file *f, int level)
+{
+    return real_of(f)->pMethods->xLock(real_of(f), level);
+}
+
+static int disk_unlock(sqlite3_file *f, int level)
+{
+    return real_of(f)->pMethods->xUnlock(real_of(f), level);
+}
+
+static int disk_reserved(sqlite3_file *f, int *out)
+{
+    return real_of(f)->pMethods->xCheckReservedLock(real_of(f), out);
+}
+
+static int disk_control(sqlite3_file *f, int op, void *arg)
+{
+    return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
+}
+
+static int disk_sector(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xSectorSize(real_of(f));
+}
+
+static int disk_kind(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
+}
+
+static int disk_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
+{
+    return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
+}
+
+static int disk_shm_lock(sqlite3_file *f, int at, int n, int flags)
+{
+    return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
+}
+
+static void disk_shm_barrier(sqlite3_file *f)
+{
+    real_of(f)->pMethods->xShmBarrier(real_of(f));
+}
+
+static int disk_shm_unmap(sqlite3_file *f, int remove)
+{
+    return real_of(f)->pMethods->xShmUnmap(real_of(f), remove);
+}
+
+static const sqlite3_io_methods disk_methods = {
+    .iVersion = 2, /* with a WAL, without memory maps */
+    .xClose = disk_close,
+    .xRead = disk_read,
+    .xWrite = disk_write,
+    .xTruncate = disk_truncate,
+    .xSync = disk_sync,
+    .xFileSize = disk_size,
+    .xLock = disk_lock,
+    .xUnlock = disk_unlock,
+    .xCheckReservedLock = disk_reserved,
+    .xFileControl = disk_control,
+    .xSectorSize = disk_sector,
+    .xDeviceCharacteristics = disk_kind,
+    .xShmMap = disk_shm_map,
+    .xShmLock = disk_shm_lock,
+    .xShmBarrier = disk_shm_barrier,
+    .xShmUnmap = disk_shm_unmap,
+};
+
+static int disk_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *out)
+{
+    sqlite3_vfs *real = vfs->pAppData;
+    struct disk_file *d = disk_of(f);
+    d->real = (sqlite3_file *)(d + 1);
+    d->wal = flags & SQLITE_OPEN_WAL;
+    d->base.pMethods = NULL;
+    int rc = real->xOpen(real, name, d->real, flags, out);
+    if (!rc) d->base.pMethods = &disk_methods;
+    return rc;
+}
+
+/* For all that is opened from now on in this process. */
+static void disk_install(sqlite3_vfs *vfs)
+{
+    sqlite3_vfs *real = sqlite3_vfs_find(NULL);
+    *vfs = *real;
+    vfs->pNext = NULL;
+    vfs->zName = "failing-disk";
+    vfs->szOsFile = (int)sizeof(struct disk_file) + real->szOsFile;
+    vfs->pAppData = real; /* the real one's own functions get the real one */
+    vfs->xOpen = disk_open;
+    assert_int_equal(sqlite3_vfs_register(vfs, 1), SQLITE_OK);
+}
+
+static int setup(void **state)
+{
+    atomic_store(&fail_sync, false);
+    atomic_store(&fail_read, false);
+    return world_setup_sqlite(state);
+}
+
+/* ---- tests ---- */
+
+static void reopen(struct world *w)
+{
+    store_close(w->store);
+    assert_non_null(world_open(w, (struct store_options){0}));
+}
+
+static void fill_one(struct world *w, uint64_t seq, int want)
+{
+    size_t have = w->seen.count;
+    assert_int_equal(world_add(w, "r", seq, SLICE_LIT("hi")), 0);
+    world_wait_done(&w->seen, have + 1);
+    assert_int_equal(w->seen.done[have].err, want);
+}
+
+/* A commit whose fsync fails is no commit, and it recovers by itself when the disk does. */
+static void test_sync_fails(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    reopen(w);
+    world_fill(w, "r", 1, 3);
+    atomic_store(&fail_sync, true);
+    fill_one(w, 4, ERR_STORE);
+    assert_false(store_healthy(w->store));
+    assert_int_equal(world_add(w, "r", 5, SLICE_LIT("hi")), ERR_STORE);
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0); /* reading goes on */
+    assert_int_equal(a.count, 3);
+    for (int i = 0; i < 30; i++)
+        world_nap(); /* it tries again, in vain */
+    assert_false(store_healthy(w->store));
+    atomic_store(&fail_sync, false);
+    assert_true(world_wait_health(w->store, true));
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_true(a.room.next_seq > 4);
+    fill_one(w, a.room.next_seq, 0);
+    world_expect_found(w, "r", "hi", "65540 3 2 1 ");
+}
+
+static void sync_child(struct world *w)
+{
+    NEED(world_open(w, (struct store_options){0}));
+    NEED(world_add(w, "r", 1, SLICE_LIT("acked")) == 0);
+    while (world_count(&w->seen, &w->seen.count) < 1)
+        world_nap();
+    atomic_store(&fail_sync, true);
+    NEED(world_add(w, "r", 2, SLICE_LIT("refused")) == 0);
+    while (world_count(&w->seen, &w->seen.count) < 2)
+        world_nap();
+    NEED(w->seen.failed == 1);
+    _exit(0); /* without closing anything */
+}
+
+/* What was refused does not come back in a later life. */
+static void test_refused_stays_away(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) sync_child(w);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    reopen(w);
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(a.seqs[0], 1);
+    assert_true(a.room.next_seq > 2);
+}
+
+/* Readers that cannot read say so, for that page, and then work again. */
+static void test_reads_fail(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    reopen(w);
+    world_fill(w, "r", 1, 50);
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
+    world_fill(w, "r", 51, 52); /* what readers have in their caches is old now */
+    atomic_store(&fail_read, true);
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), ERR_STORE);
+    struct store_search q = {SLICE_LIT("r"), SLICE_LIT("hi"), STORE_SEQ_MAX + 1, 10};
+    assert_int_equal(world_search(w, &q, &a), ERR_STORE);
+    assert_int_equal(world_list(w, "", 10, &a), ERR_STORE);
+    atomic_store(&fail_read, false);
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
+    assert_int_equal(a.count, 10);
+    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_list(w, "", 10, &a), 0);
+    assert_true(world_wait_health(w->store, true)); /* the writer may have noticed, too */
+    assert_int_equal(world_load(w, "r", &a), 0);
+    fill_one(w, a.room.next_seq, 0);
+}
+
+static struct store *open_relaxed(struct world *w, bool relaxed)
+{
+    char text[STORE_SQLITE_TEXT_MAX] = "";
+    struct store_options o = {0};
+    struct store_sqlite_options sqlite = {.path = w->path, .relaxed = relaxed};
+    world_callbacks(w, &o);
+    w->store = store_sqlite_open(&sqlite, &o, text);
+    return w->store;
+}
+
+/* Syncs of the WAL while so many events are appended, one after the other. */
+static unsigned count_syncs(struct world *w, bool relaxed, uint64_t from, uint64_t to)
+{
+    assert_non_null(open_relaxed(w, relaxed));
+    unsigned before = atomic_load(&wal_syncs);
+    for (uint64_t seq = from; seq <= to; seq++)
+        fill_one(w, seq, 0);
+    unsigned after = atomic_load(&wal_syncs);
+    store_close(w->store);
+    w->store = NULL;
+    return after - before;
+}
+
+static void test_syncs(void **state)
+{
+    struct world *w = *state;
+    assert_true(count_syncs(w, false, 1, 50) >= 50);
+    assert_true(count_syncs(w, true, 51, 100) <= 2);
+}
+
+/* Not synced and in flight together stay within what next_seq allows for. */
+static void test_relaxed_caps(void **state)
+{
+    struct world *w = *state;
+    struct store_stats stats;
+    assert_non_null(open_relaxed(w, true));
+    unsigned before = atomic_load(&wal_syncs);
+    for (uint64_t seq = 1; seq <= 40000; seq++)
+        while (world_add(w, "r", seq, SLICE_LIT("hi")) != 0)
+            world_nap();
+    world_wait_done(&w->seen, 40000);
+    assert_true(atomic_load(&wal_syncs) > before);
+    world_hold(&w->seen, true);
+    uint64_t seq = 40001;
+    while (seq < 120000 && world_add(w, "r", seq, SLICE_LIT("hi")) == 0)
+        seq++;
+    store_stats(w->store, &stats);
+    assert_int_equal(stats.in_flight, STORE_IN_FLIGHT_MAX / 2);
+    world_hold(&w->seen, false);
+    world_wait_done(&w->seen, (size_t)seq - 1);
+    assert_int_equal(w->seen.failed, 0);
+}
+
+static void relaxed_child(struct world *w)
+{
+    NEED(open_relaxed(w, true));
+    for (uint64_t seq = 1; seq <= 100; seq++)
+        NEED(world_add(w, "r", seq, SLICE_LIT("hi")) == 0);
+    while (world_count(&w->seen, &w->seen.count) < 100)
+        world_nap();
+    _exit(0);
+}
+
+static void test_relaxed_survives_kill(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) relaxed_child(w);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    reopen(w);
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_int_equal(a.room.last_seq, 100);
+    assert_true(a.room.next_seq > 100 + STORE_IN_FLIGHT_MAX / 2);
+}
+
+/* Asks for everything and appends; anything but a crash, a hang or an unknown error is right. */
+static void use_broken(struct world *w)
+{
+    struct answer a;
+    struct store_search q = {SLICE_LIT("r"), SLICE_LIT("word"), STORE_SEQ_MAX + 1, 100};
+    int errors[5];
+    uint64_t next_seq = 100000;
+    errors[0] = world_load(w, "r", &a);
+    if (errors[0] == 0) next_seq = a.room.next_seq;
+    if (next_seq > STORE_SEQ_MAX) next_seq = STORE_SEQ_MAX;
+    errors[1] = world_page(w, "r", STORE_BEFORE, STORE_SEQ_MAX, STORE_PAGE_MAX, &a);
+    errors[2] = world_page(w, "r", STORE_AFTER, 0, STORE_PAGE_MAX, &a);
+    errors[3] = world_search(w, &q, &a);
+    errors[4] = world_list(w, "", 100, &a);
+    for (int i = 0; i < 5; i++)
+        assert_true(errors[i] == 0 || errors[i] == ERR_STORE || errors[i] == ERR_NOT_FOUND);
+    size_t have = world_count(&w->seen, &w->seen.count);
+    if (world_add(w, "r", next_seq, SLICE_LIT("one more")) == 0)
+        world_wait_done(&w->seen, have + 1);
+}
+
+static size_t load_file(const char *path, char *to, size_t size)
+{
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, to, size);
+    close(fd);
+    assert_true(n > 0);
+    return (size_t)n;
+}
+
+static void save_file(const char *path, const char *from, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, from, size), (ssize_t)size);
+    close(fd);
+}
+
+/* Every page of the file in turn is overwritten in its middle, or as a whole. */
+static void test_corrupt(void **state)
+{
+    enum { SIZE = 1 << 20, PAGE = 4096 };
+    struct world *w = *state;
+    unsigned refused = 0;
+    reopen(w);
+    for (uint64_t seq = 1; seq <= 400; seq++)
+        world_put(
+            w, "r",
+            (struct store_event){.seq = seq,
+                                 .kind = seq % 5 ? STORE_MESSAGE : (enum store_kind)(seq / 5 % 5),
+                                 .target = seq - 1,
+                                 .message = SLICE_LIT("a word or two for the index to keep")});
+    world_settle(w);
+    world_expect_found(w, "r", "nothing", "");
+    store_close(w->store);
+    w->store = NULL;
+    w->sound = false;
+    char *good = calloc(2, SIZE);
+    assert_non_null(good);
+    char *bad = good + SIZE;
+    size_t size = load_file(w->path, good, SIZE);
+    assert_true(size > 10 * PAGE && size < SIZE);
+    for (size_t at = 0; at < size; at += PAGE / 2) {
+        bool whole = at % PAGE == 0;
+        memcpy(bad, good, size);
+        for (size_t i = 0; i < (whole ? PAGE : PAGE / 4); i++)
+            bad[at + i] = (char)(bad[at + i] ^ 0x5a);
+        save_file(w->path, bad, size);
+        w->seen.count = 0;
+        w->quiet = true;
+        if (world_open(w, (struct store_options){0}))
+            use_broken(w);
+        else
+            refused++;
+        store_close(w->store);
+        w->store = NULL;
+        world_remove_files(w);
+    }
+    free(good);
+    assert_true(refused > 1);
+    print_message("%u of %u refused at start\n", refused, (unsigned)(size / PAGE * 2));
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, world_teardown)
+
+int main(void)
+{
+    sqlite3_vfs disk;
+    disk_install(&disk);
+    const struct CMUnitTest tests[] = {
+        TEST(test_refused_stays_away),
+        TEST(test_relaxed_survives_kill),
+        TEST(test_sync_fails),
+        TEST(test_reads_fail),
+        TEST(test_syncs),
+        TEST(test_relaxed_caps),
+        TEST(test_corrupt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
