@@ -3,8 +3,9 @@
 BENCH_OUT := build/bench
 BENCH_CFLAGS := -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
     -Wmissing-prototypes -Wconversion -Wvla -Werror
-BENCH_LOAD_SRC := bench/load.c bench/crowd.c bench/client.c bench/stamp.c bench/hist.c bench/proc.c
-BENCH_HEADERS := bench/crowd.h bench/client.h bench/stamp.h bench/hist.h bench/proc.h
+BENCH_LOAD_SRC := $(addprefix bench/,load.c case_live.c case_history.c crowd.c client.c stamp.c \
+    hist.c proc.c)
+BENCH_HEADERS := $(addprefix bench/,cases.h crowd.h client.h stamp.h hist.h proc.h)
 BENCH_ARGS ?=
 
 .PHONY: bench bench-tools bench-peers

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define SUBPROTOCOL "parlor.v1"
+
 enum {
     READ_BYTES = 256 * 1024, /* one read; what is left is read at the next turn (level-triggered) */
     REST_MAX = 128 * 1024,   /* the longest unfinished frame; chat frames are far below */
@@ -108,12 +110,15 @@ size_t client_frame(uint8_t *out, unsigned opcode, const void *payload, size_t l
 {
     static const uint8_t mask[4] = {0x5a, 0xc3, 0x17, 0x9e};
     const uint8_t *in = payload;
+    size_t head = len < 126 ? 2 : 4;
     out[0] = (uint8_t)(0x80 | opcode);
-    out[1] = (uint8_t)(0x80 | len);
-    memcpy(out + 2, mask, sizeof mask);
+    out[1] = (uint8_t)(0x80 | (len < 126 ? len : 126));
+    out[2] = 0; /* the length in 16 bits, of which the upper half is always 0 */
+    out[3] = (uint8_t)len;
+    memcpy(out + head, mask, sizeof mask);
     for (size_t i = 0; i < len; i++)
-        out[6 + i] = (uint8_t)(in[i] ^ mask[i & 3]);
-    return 6 + len;
+        out[head + 4 + i] = (uint8_t)(in[i] ^ mask[i & 3]);
+    return head + 4 + len;
 }
 
 static void send_request(struct client_net *net, struct client *c, uint32_t index)
@@ -125,13 +130,15 @@ static void send_request(struct client_net *net, struct client *c, uint32_t inde
         client_kill(net, c, strerror(err));
         return;
     }
+    const char *since = net->since ? net->since[c->room] : "";
+    const char *key = since[0] ? "?since=" : net->rung == CLIENT_FULL ? "?fields=full" : "";
     char head[512];
-    int n =
-        snprintf(head, sizeof head,
-                 "GET /ws/chat/b%08x-%u/ HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
-                 "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
-                 "Sec-WebSocket-Version: 13\r\n\r\n",
-                 net->run, c->room, net->port, net->key);
+    int n = snprintf(head, sizeof head,
+                     "GET /ws/chat/b%08x-%u/%s%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
+                     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
+                     "Sec-WebSocket-Version: 13\r\n%s\r\n",
+                     net->run, c->room, key, since, net->port, net->key,
+                     net->rung == CLIENT_RICH ? "Sec-WebSocket-Protocol: " SUBPROTOCOL "\r\n" : "");
     c->state = CLIENT_SHAKING;
     struct epoll_event ev = {.events = EPOLLIN, .data.u32 = index};
     epoll_ctl(net->epfd, EPOLL_CTL_MOD, c->fd, &ev);
@@ -191,6 +198,9 @@ static size_t take_response(struct client_net *net, struct client *c, const uint
         client_kill(net, c, line);
     } else if (!header_is((const char *)data, head_len, "Sec-WebSocket-Accept", net->accept)) {
         client_kill(net, c, "Sec-WebSocket-Accept is missing or wrong");
+    } else if (net->rung == CLIENT_RICH &&
+               !header_is((const char *)data, head_len, "Sec-WebSocket-Protocol", SUBPROTOCOL)) {
+        client_kill(net, c, "the server does not speak " SUBPROTOCOL);
     } else {
         c->state = CLIENT_OPEN;
     }

@@ -13,12 +13,23 @@
 
 enum client_state { CLIENT_FREE, CLIENT_CONNECTING, CLIENT_SHAKING, CLIENT_OPEN, CLIENT_DEAD };
 
+/* How a client asks, and so what it is sent: Parlor's three rungs. Every server knows the first. */
+enum client_rung { CLIENT_BARE, CLIENT_FULL, CLIENT_RICH };
+
+enum {
+    CLIENT_ID_BYTES = 64,       /* of a message id, with its NUL */
+    CLIENT_FRAME_MAX = 8 + 250, /* header, mask and payload of client_frame */
+};
+
 struct client {
     int fd;
     uint8_t state; /* enum client_state */
     uint32_t room;
     int32_t talker; /* index among the talkers of the room; -1 for a listener */
     struct stamp_hint hint;
+    uint16_t seq_at;   /* where the server's number stood in the last message */
+    uint64_t last_seq; /* that number */
+    uint32_t resumed;  /* texts received since it came back */
     uint32_t rest_len; /* bytes of an unfinished response head or frame, kept between reads */
     uint32_t rest_cap;
     uint8_t *rest;
@@ -28,12 +39,15 @@ struct client {
 /* What all clients of a run share. */
 struct client_net {
     int epfd;
-    uint16_t port;         /* on 127.0.0.1 */
-    uint32_t run;          /* part of the room names, so that runs do not meet */
-    char key[25];          /* Sec-WebSocket-Key, the same for all clients of the run */
-    char accept[29];       /* the answer RFC 6455 section 4.2.2 demands */
-    uint8_t *scratch;      /* where every read lands */
-    char first_death[160]; /* why the first dead client died; empty while all live */
+    uint16_t port;                  /* on 127.0.0.1 */
+    uint32_t run;                   /* part of the room names, so that runs do not meet */
+    enum client_rung rung;          /* CLIENT_BARE unless the caller changes it */
+    char (*since)[CLIENT_ID_BYTES]; /* the caller's, by room: the id to resume after, or empty;
+                                       NULL: nobody resumes */
+    char key[25];                   /* Sec-WebSocket-Key, the same for all clients of the run */
+    char accept[29];                /* the answer RFC 6455 section 4.2.2 demands */
+    uint8_t *scratch;               /* where every read lands */
+    char first_death[160];          /* why the first dead client died; empty while all live */
     uint64_t dead;
     /* Called with each whole text frame. Not called again for a client it has killed. */
     void (*on_text)(void *arg, struct client *c, const char *payload, size_t len);
@@ -56,7 +70,8 @@ void client_on_event(struct client_net *net, struct client *c, uint32_t index);
  * the windows of the cases are far smaller than the buffer. */
 void client_send(struct client_net *net, struct client *c, const void *bytes, size_t len);
 
-/* Writes one masked frame (RFC 6455 section 5.3) of less than 126 bytes; returns its length. */
+/* Writes one masked frame (RFC 6455 section 5.3) of at most 250 bytes of payload, so at most
+ * CLIENT_FRAME_MAX; returns its length. */
 size_t client_frame(uint8_t *out, unsigned opcode, const void *payload, size_t len);
 
 /* Marks dead and closes; remembers the first reason. */

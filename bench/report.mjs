@@ -1,40 +1,9 @@
-// The report: docs/benchmarks.md, its plot, and the list of bars for the terminal.
-import { MAIN_FIGURE, TALK_CASES, bars, pairedRatio } from "./figures.mjs";
-
-const TITLES = {
-  one: "One room of 1,000, one talker at a fixed rate",
-  ten: "One room of 1,000, ten talkers as fast as they can",
-  pairs: "500 rooms of 2, the two answer each other as fast as they can",
-  chatter: "500 rooms of 2, both talk as fast as they can",
-  idle: "15,000 idle connections",
-  storm: "Connection storm",
-};
-
-function number(value) {
-  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en-US");
-  return Number(value.toPrecision(3)).toString();
-}
-
-// "value (ratio x)", the ratio being to Parlor's value.
-function cell(value, ours, ratio = ours ? value / ours : undefined) {
-  return ratio === undefined ? number(value) : `${number(value)} (${ratio.toFixed(2)} x)`;
-}
-
-function row(cells) {
-  return `| ${cells.join(" | ")} |`;
-}
-
-function table(head, rows) {
-  return [row(head), row(head.map((_, i) => (i ? "--:" : "---"))), ...rows.map(row)].join("\n");
-}
-
-function faultText(faults) {
-  return faults.length ? faults.map(([key, count]) => `${count} ${key}`).join(", ") : "0";
-}
-
-function spreadText([low, high]) {
-  return `${number(low)} .. ${number(high)}`;
-}
+// The report: docs/benchmarks.md, and the list of bars for the terminal.
+import { bars } from "./bars.mjs";
+import { CASES, TALK_CASES } from "./cases.mjs";
+import { pairedRatio } from "./figures.mjs";
+import { HISTORY_METHOD, historySection } from "./history.mjs";
+import { cell, faultText, number, spreadText, table } from "./text.mjs";
 
 // Rows of one case: fields are [property, divisor], the divisor 0 for one that has no ratio; the main
 // figure comes with its spread.
@@ -48,7 +17,7 @@ function caseTable(data, summary, name, head, fields) {
       rows.push([server.label, `failed: ${found.failed}`, ...Array(head.length - 2).fill("")]);
       continue;
     }
-    const key = MAIN_FIGURE[name];
+    const key = CASES[name].figure;
     const ratio = pairedRatio(summary, name, server.id, "parlor");
     const others = fields.map(([field, by]) =>
       by ? cell(found[field] / by, ours && ours[field] / by) : number(found[field]),
@@ -118,10 +87,11 @@ function figures(data, summary) {
   const ran = (name) => Object.keys(summary[name]).length > 0;
   const rows = bars(data, summary).map((b) => [b.what, b.measured, b.bar, b.met ? "met" : "missed"]);
   add("The bars", table(["what", "measured", "bar", "verdict"], rows));
-  for (const name of TALK_CASES) if (ran(name)) add(TITLES[name], talkTable(data, summary, name));
-  if (ran("idle")) add(TITLES.idle, idleTable(data, summary));
-  if (ran("storm")) add(TITLES.storm, stormTable(data, summary));
+  for (const name of TALK_CASES) if (ran(name)) add(CASES[name].title, talkTable(data, summary, name));
+  if (ran("idle")) add(CASES.idle.title, idleTable(data, summary));
+  if (ran("storm")) add(CASES.storm.title, stormTable(data, summary));
   add("Two workers against one, on two cores", sharedTable(data, summary));
+  parts.push(...historySection(data, summary));
   return parts.join("\n\n");
 }
 
@@ -130,6 +100,8 @@ const METHOD = `## What is measured, and how
 * **The chat.** Every server offers \`/ws/chat/<room>/\`, takes \`{"message","username"}\` and gives it to
   every member of the room. The text is 64 bytes. Compression is off everywhere. The peers are in
   \`bench/peers/\`, each in its production mode; nchan and the bare server pass the JSON on unread.
+  None of them keeps what was said, so beside them Parlor runs with \`--data :memory:\`; what
+  keeping costs is measured apart, see "History".
 * **Placing.** The server has one core, the generator the other (\`taskset\`). All of it on loopback.
 * **Server CPU** is the scheduler's sum of user and system time over all threads and child processes
   (the process CPU-time clock, in ns), read at both edges of the measured two seconds and divided by
@@ -156,6 +128,7 @@ const METHOD = `## What is measured, and how
   connect until after the last answer. The answer's \`Sec-WebSocket-Accept\` is verified.
 * **Repetitions** are interleaved; a figure is the median. A ratio of CPU or memory is the median of the
   ratios within each repetition, so that what slows the machine for a while cancels out.
+${HISTORY_METHOD}
 * **The bare server** (\`bench/bare.c\`) is the kernel's limit: one epoll loop that reads, unmasks and
   sends, with one \`send\` per member and turn; no JSON, no checks, no timers, no slow readers.
 
@@ -172,7 +145,7 @@ const METHOD = `## What is measured, and how
 
 function versions(data) {
   const rows = data.servers
-    .filter((s) => !s.shared)
+    .filter((s) => !s.shared && !s.historyOnly)
     .map((s) => [s.label, s.version, s.lighterText ? `lighter load: ${s.lighterText}` : ""]);
   return table(["server", "version", "load"], rows);
 }
@@ -200,82 +173,5 @@ ${METHOD}
 ## Versions
 
 ${versions(data)}
-`;
-}
-
-const PLOT = { width: 820, left: 190, right: 90, bar: 16, step: 22, group: 44, top: 56, bottom: 44 };
-
-function escapeXml(text) {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-}
-
-function plotScale(data, summary) {
-  const values = TALK_CASES.flatMap((name) => Object.values(summary[name]))
-    .map((found) => found.cpu_us_per_delivery)
-    .filter((value) => value > 0);
-  const low = Math.floor(Math.log10(Math.min(1, ...values)));
-  const high = Math.ceil(Math.log10(Math.max(10, ...values)));
-  const span = PLOT.width - PLOT.left - PLOT.right;
-  return { low, high, x: (v) => PLOT.left + ((Math.log10(v) - low) / (high - low)) * span };
-}
-
-function plotBar(server, found, y, scale) {
-  const label = `<text class="name" x="${PLOT.left - 10}" y="${y + 12}">${escapeXml(server.label)}</text>`;
-  if (found.failed)
-    return `${label}<text class="value" x="${PLOT.left + 6}" y="${y + 12}">failed</text>`;
-  const value = found.cpu_us_per_delivery;
-  const end = Math.max(scale.x(value), PLOT.left + 1);
-  const kind = server.id === "parlor" ? "ours" : server.id === "bare" ? "bare" : "peer";
-  const width = (end - PLOT.left).toFixed(1);
-  return (
-    `${label}<rect class="${kind}" x="${PLOT.left}" y="${y}" width="${width}" height="${PLOT.bar}" rx="2"/>` +
-    `<text class="value" x="${(end + 6).toFixed(1)}" y="${y + 12}">${number(value)}</text>`
-  );
-}
-
-const PLOT_STYLE = `
-text { font: 13px system-ui, sans-serif; fill: #1f2328; }
-.back { fill: #ffffff; } .grid { stroke: #d8dee4; } .name { text-anchor: end; }
-.title { font-size: 16px; font-weight: 600; } .case { font-weight: 600; }
-.tick { text-anchor: middle; fill: #59636e; } .value { fill: #59636e; }
-.ours { fill: #0a7d4f; } .bare { fill: #8c959f; } .peer { fill: #5b8bd0; }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3; } .back { fill: #0d1117; } .grid { stroke: #30363d; }
-  .tick, .value { fill: #9da7b3; }
-  .ours { fill: #3fb97f; } .bare { fill: #6e7681; } .peer { fill: #4f7fc4; }
-}`;
-
-// Horizontal bars on a logarithmic axis: the servers are up to three powers of ten apart.
-export function plot(data, summary) {
-  const scale = plotScale(data, summary);
-  const body = [];
-  let y = PLOT.top;
-  for (const name of TALK_CASES) {
-    const shown = data.servers.filter((s) => !s.shared && summary[name][s.id]);
-    if (!shown.length) continue;
-    body.push(`<text class="case" x="${PLOT.left}" y="${y + 14}">${TITLES[name]}</text>`);
-    y += 24;
-    for (const server of shown) {
-      body.push(plotBar(server, summary[name][server.id], y, scale));
-      y += PLOT.step;
-    }
-    y += PLOT.group - PLOT.step;
-  }
-  const height = y + PLOT.bottom - 20;
-  const grid = [];
-  for (let power = scale.low; power <= scale.high; power++) {
-    const x = scale.x(10 ** power).toFixed(1);
-    grid.push(`<line class="grid" x1="${x}" x2="${x}" y1="${PLOT.top - 8}" y2="${height - 36}"/>`);
-    grid.push(`<text class="tick" x="${x}" y="${height - 16}">${Number((10 ** power).toPrecision(1))}</text>`);
-  }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${PLOT.width} ${height}" width="${PLOT.width}" height="${height}" role="img" aria-labelledby="t">
-<title id="t">Server CPU microseconds per delivered message; less is better</title>
-<style>${PLOT_STYLE}
-</style>
-<rect class="back" width="${PLOT.width}" height="${height}" rx="6"/>
-<text class="title" x="20" y="30">Server CPU per delivered message, us (logarithmic; less is better)</text>
-${grid.join("\n")}
-${body.join("\n")}
-</svg>
 `;
 }

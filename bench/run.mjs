@@ -5,28 +5,22 @@
 // begins, so that a slow minute of the machine hits all servers alike; odd repetitions run the
 // servers in reverse order.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync,
+} from "node:fs";
 import { connect, createServer } from "node:net";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { bars, summarize } from "./figures.mjs";
-import { barsText, markdown, plot } from "./report.mjs";
+import { bars } from "./bars.mjs";
+import { CASES, chooseCases, takesPart } from "./cases.mjs";
+import { FAULTS, summarize } from "./figures.mjs";
+import { plotAcks, plotDeliveries } from "./plot.mjs";
+import { barsText, markdown } from "./report.mjs";
 import { allServers, rootDir } from "./servers.mjs";
 
-const CASES = ["one", "ten", "pairs", "idle", "storm"];
-const MORE_CASES = ["chatter"];
-const CASE_ARGS = { idle: ["--warm-ms", "1000"], storm: ["--warm-ms", "300", "--rounds", "3"] };
-const QUICK_ARGS = {
-  one: ["--measure-ms", "700"],
-  ten: ["--measure-ms", "700"],
-  pairs: ["--measure-ms", "700"],
-  chatter: ["--measure-ms", "700"],
-  idle: ["--clients", "5000"],
-  storm: ["--clients", "2000", "--rounds", "1"],
-};
-const CLOSE_REPS = 9;
+const SHARED_REPS = 9;
 const LOAD_CORE = "0";
 const SERVER_CORE = "1";
 const BOTH_CORES = "0,1";
@@ -36,10 +30,14 @@ const RUN_LIMIT_MS = 90000;
 const FIRST_PORT = 21000;
 const LAST_PORT = 29000;
 
+const GROUPS = ["acks", "history", "resume", "memory"];
+
 const HELP = `node bench/run.mjs [options]
-  --servers a,b    only these: parlor bare uws bun nchan ws channels shared1 shared2
-  --cases a,b      only these: ${CASES.join(" ")}; more, when named: ${MORE_CASES.join(" ")}
-  --reps N         repetitions (default 3; 5 for Parlor and the bare server, 9 in one and pairs)
+  --servers a,b    only these: parlor bare uws bun nchan ws channels shared1 shared2, and for history
+                   parlor-history parlor-strict parlor-relaxed parlor-off
+  --cases a,b      only these: one ten pairs idle storm, and of history: ${GROUPS.join(" ")};
+                   more, when named: chatter
+  --reps N         repetitions (default 3; 5 for Parlor and the bare server, 9 in one and pairs, 7 in history)
   --quick          one short repetition: shows that all works, the figures are rough
   --spin           the generator never sleeps while it waits
   --check          exit 1 if a bar is missed
@@ -49,7 +47,7 @@ const HELP = `node bench/run.mjs [options]
   --out DIR        where results.json goes (default build/bench)
   --docs DIR       where the report goes (default docs)
 A run of all servers and cases that is not --quick also writes the report: benchmarks.md in the docs
-folder, its plot in images/ there.`;
+folder, its plots in images/ there.`;
 
 function readOptions() {
   const text = { type: "string" };
@@ -66,7 +64,7 @@ function readOptions() {
     ...values,
     reps,
     extraReps: values.quick || values.reps ? 0 : 2,
-    closeReps: values.quick || values.reps ? 0 : CLOSE_REPS,
+    many: !values.quick && !values.reps,
     parlor: resolve(values.parlor ?? join(rootDir, "build/parlor")),
     tools: resolve(values.tools ?? join(rootDir, "build/bench")),
     out: resolve(values.out ?? join(rootDir, "build/bench")),
@@ -115,8 +113,9 @@ function launch(core, [program, ...args], options) {
   const child = spawn("taskset", ["-c", core, program, ...args], {
     ...options,
     detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
   });
+  child.stdin.on("error", () => {}); // it has ended without reading
   const run = { child, out: "", err: "", code: undefined };
   child.stdout.on("data", (data) => (run.out = (run.out + data).slice(-20000)));
   child.stderr.on("data", (data) => (run.err = (run.err + data).slice(-20000)));
@@ -170,72 +169,97 @@ async function start(server, port, scratch) {
   throw new Error(`not started: ${why}`);
 }
 
-async function load(server, name, port, pid, options) {
+// The case resume asks in between for another server process, on the same port and data.
+async function restart(server, begun, generator) {
+  await stop(begun.run);
+  begun.run = (await start(server, begun.port, begun.scratch)).run;
+  generator.child.stdin.write(`${begun.run.child.pid}\n`);
+}
+
+async function load(server, name, begun, options) {
+  const { load: loadCase = name, args: caseArgs, quick } = CASES[name];
   const args = [
-    "--case", name, "--port", String(port), "--pid", String(pid),
-    ...(CASE_ARGS[name] ?? []),
+    "--case", loadCase, "--port", String(begun.port), "--pid", String(begun.run.child.pid),
+    ...caseArgs,
     ...(server.everyCase ?? []),
-    ...(options.quick ? QUICK_ARGS[name] : []),
+    ...(options.quick ? quick : []),
     ...(server.lighter?.[name] ?? []),
     ...(options.spin ? ["--spin"] : []),
   ];
   const core = server.shared ? BOTH_CORES : LOAD_CORE;
   const run = launch(core, [join(options.tools, "load"), ...args], {});
   running.add(run);
+  let restarted = Promise.resolve();
+  run.child.stdout.on("data", (data) => {
+    if (String(data) !== "restart\n") return;
+    restarted = restart(server, begun, run).catch((error) => {
+      run.err = error.message;
+      signalGroup(run, "SIGKILL");
+    });
+  });
   const late = setTimeout(() => signalGroup(run, "SIGKILL"), RUN_LIMIT_MS);
   await run.exit;
+  await restarted;
   clearTimeout(late);
   running.delete(run);
   if (run.err.trim()) process.stdout.write(`    load: ${lastLine(run.err)}\n`);
   try {
-    return JSON.parse(run.out);
+    return JSON.parse(run.out.replace("restart\n", ""));
   } catch {
     throw new Error(`no result from the generator (${lastLine(run.err) || run.code})`);
   }
 }
 
+// What an orderly end leaves on the disk, the write-ahead log included if there still is one.
+function databaseBytes(scratch) {
+  const names = readdirSync(scratch).filter((name) => name.startsWith("parlor.db"));
+  return names.reduce((sum, name) => sum + statSync(join(scratch, name)).size, 0);
+}
+
 async function measure(server, name, options) {
-  const scratch = mkdtempSync(join(tmpdir(), "parlor-bench-"));
-  let begun;
+  // Not in the system's directory for temporary files, which may be memory.
+  const scratch = mkdtempSync(join(server.disk ? options.out : tmpdir(), "parlor-bench-"));
+  const begun = { scratch };
   try {
-    const port = await freePort();
-    begun = await start(server, port, scratch);
-    const figures = await load(server, name, port, begun.run.child.pid, options);
-    return { ...figures, startMs: begun.startMs };
+    begun.port = await freePort();
+    Object.assign(begun, await start(server, begun.port, scratch));
+    const figures = { ...(await load(server, name, begun, options)), startMs: begun.startMs };
+    if (name === "database" && !figures.failed) {
+      await stop(begun.run);
+      figures.database_bytes_per_message = databaseBytes(scratch) / figures.messages;
+    }
+    return figures;
   } catch (error) {
     return { case: name, failed: error.message };
   } finally {
-    if (begun) await stop(begun.run);
+    if (running.has(begun.run)) await stop(begun.run);
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
-function progress(server, result) {
-  const mainFigure = {
-    idle: `${result.bytes_per_connection} bytes/connection`,
-    storm: `${result.cpu_us_per_handshake} us/handshake`,
-  };
-  const bad = ["lost", "duplicated", "out_of_order", "misrouted", "foreign", "dead"];
-  const faults = bad.filter((key) => result[key]).map((key) => `${key} ${result[key]}`);
-  return result.failed
-    ? `failed: ${result.failed}`
-    : [mainFigure[result.case] ?? `${result.cpu_us_per_delivery} us/delivery`, ...faults].join(", ");
+function progress(name, result) {
+  const { figure, unit } = CASES[name];
+  const faults = FAULTS.filter((key) => result[key]).map((key) => `${key} ${result[key]}`);
+  const value = Number(Number(result[figure]).toPrecision(5));
+  return result.failed ? `failed: ${result.failed}` : [`${value} ${unit}`, ...faults].join(", ");
 }
 
-// How often a server repeats a case. Memory is steady, so peers show it once. In one and pairs nearly
-// all of the time is the kernel's and the servers are close together: only many repetitions tell
-// them apart.
+// How often a server repeats a case. Memory is steady, so peers show it once.
 function repetitions(server, name, options) {
-  if (server.shared) return name === "ten" || name === "pairs" ? options.closeReps || options.reps : 0;
-  const close = name === "one" || name === "pairs";
-  if (close && options.closeReps && !server.lighter) return options.closeReps;
+  const { close, group } = CASES[name];
+  if (!takesPart(server, name)) return 0;
+  if (server.shared && name !== "ten" && name !== "pairs") return 0;
+  if (server.shared) return options.many ? SHARED_REPS : options.reps;
+  if (close && options.many && !server.lighter) return close;
+  if (group) return options.reps;
   if (server.ours) return options.reps + options.extraReps;
   return name === "idle" ? 1 : options.reps;
 }
 
 async function measureAll(servers, cases, options) {
   const jobs = [];
-  const most = Math.max(options.reps + options.extraReps, options.closeReps);
+  const counts = cases.flatMap((name) => servers.map((s) => repetitions(s, name, options)));
+  const most = Math.max(...counts);
   for (let rep = 0; rep < most; rep++)
     for (const name of cases)
       for (const server of rep % 2 ? [...servers].reverse() : servers)
@@ -245,7 +269,7 @@ async function measureAll(servers, cases, options) {
     process.stdout.write(`[${index + 1}/${jobs.length}] ${name} ${server.id} `);
     const result = await measure(server, name, options);
     results.push({ server: server.id, rep, ...result, case: name });
-    process.stdout.write(`${progress(server, result)}\n`);
+    process.stdout.write(`${progress(name, result)}\n`);
   }
   return results;
 }
@@ -264,9 +288,10 @@ function describeMachine() {
 async function newRun(options) {
   const all = allServers(options);
   check(all.map((s) => s.id), options.servers, "server");
-  check([...CASES, ...MORE_CASES], options.cases, "case");
+  check([...Object.keys(CASES), ...GROUPS], options.cases, "case");
   const servers = all.filter((s) => !options.servers || options.servers.includes(s.id));
-  const cases = options.cases ?? CASES;
+  const cases = chooseCases(options.cases);
+  mkdirSync(options.out, { recursive: true });
   const begun = Date.now();
   const results = await measureAll(servers, cases, options);
   const whole = !options.servers && !options.cases && !options.quick;
@@ -276,22 +301,26 @@ async function newRun(options) {
     minutes: (Date.now() - begun) / 60000,
     whole,
     machine: describeMachine(),
-    servers: servers.map(({ id, label, ours, shared, lighterText, version }) => ({
-      id, label, ours, shared, lighterText, version: version(),
+    servers: servers.map(({ id, label, ours, shared, historyOnly, lighterText, version }) => ({
+      id, label, ours, shared, historyOnly, lighterText, version: version(),
     })),
     results,
   };
-  mkdirSync(options.out, { recursive: true });
   const file = join(options.out, whole ? "results.json" : "partial.json");
   writeFileSync(file, JSON.stringify(data, null, 1));
   return data;
 }
 
 function writeReport(data, summary, docs) {
+  const all = {
+    "benchmarks.md": markdown(data, summary),
+    "images/benchmarks.svg": plotDeliveries(data, summary),
+    "images/benchmarks-acks.svg": plotAcks(data, summary),
+  };
   mkdirSync(join(docs, "images"), { recursive: true });
-  writeFileSync(join(docs, "benchmarks.md"), markdown(data, summary));
-  writeFileSync(join(docs, "images/benchmarks.svg"), plot(data, summary));
-  console.log(`\nwritten: ${docs}/benchmarks.md, ${docs}/images/benchmarks.svg`);
+  const files = Object.entries(all).filter(([, text]) => text);
+  for (const [name, text] of files) writeFileSync(join(docs, name), text);
+  console.log(`\nwritten in ${docs}: ${files.map(([name]) => name).join(", ")}`);
 }
 
 async function main() {

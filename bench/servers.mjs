@@ -32,15 +32,20 @@ function bunBinary() {
 
 const production = { NODE_ENV: "production" };
 
-// command(port, scratch): what to run; scratch is an own directory. lighter: load options by case.
+// command(port, scratch): what to run; scratch is an own directory, on the disk if `disk` says so.
+// lighter: load options by case. historyOnly: takes part only in cases that name it.
 export function allServers(options) {
-  const parlor = (workers) => (port) => [
+  const parlor = (workers, ...more) => (port) => [
     options.parlor,
     "--listen", `127.0.0.1:${port}`,
     "--workers", String(workers),
     "--rate", "0",
     "--log-level", "warn",
+    ...(more.length ? more : ["--data", ":memory:"]),
   ];
+  const withFile = (durability) => (port, scratch) =>
+    parlor(1, "--data", join(scratch, "parlor.db"), "--durability", durability)(port);
+  const history = { ours: true, historyOnly: true, version: () => "this tree" };
   return [
     { id: "parlor", label: "Parlor", ours: true, version: () => "this tree", command: parlor(1) },
     {
@@ -116,6 +121,34 @@ export function allServers(options) {
       shared: true,
       version: () => "this tree",
       command: parlor(2),
+    },
+    {
+      ...history,
+      id: "parlor-history",
+      label: "file, commit",
+      disk: true,
+      command: withFile("commit"),
+    },
+    {
+      ...history,
+      id: "parlor-strict",
+      label: "file, strict",
+      disk: true,
+      command: withFile("strict"),
+    },
+    {
+      ...history,
+      id: "parlor-relaxed",
+      label: "file, relaxed",
+      disk: true,
+      command: withFile("relaxed"),
+    },
+    // Nothing is remembered, not even in memory for those who come back.
+    {
+      ...history,
+      id: "parlor-off",
+      label: ":memory:, budget 0",
+      command: parlor(1, "--data", ":memory:", "--memory-budget", "0"),
     },
   ];
 }
