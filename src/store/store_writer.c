@@ -8,8 +8,9 @@
 
 enum {
     RETRY_MAX_MS = 5000,
-    INDEX_IDLE_US = 5000, /* without a batch for so long the writer is idle */
-    INDEX_SHARE = 64,     /* a busy writer spends one part in so many on indexing */
+    INDEX_IDLE_US = 5000,        /* without a batch for so long the writer is idle */
+    INDEX_PAUSE_US = 250 * 1000, /* to gather messages in, if no search waits */
+    INDEX_SHARE = 64,            /* a busy writer spends one part in so many on indexing */
 };
 
 enum job { JOB_BATCH, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
@@ -145,6 +146,7 @@ static void do_index(struct store *s)
     if (err) on_failure(s);
     int64_t end_us = store_now_us();
     s->index_at_us = end_us + (end_us - start_us) * INDEX_SHARE;
+    s->index_pause_us = more ? end_us : end_us + INDEX_PAUSE_US;
     s->index_turn = false;
     s->unindexed = err || more;
     pthread_mutex_lock(&s->lock);
@@ -154,14 +156,16 @@ static void do_index(struct store *s)
 }
 
 /* When the next step of indexing is due; INT64_MAX: not before there is something new. A search
- * that waits lets it alternate with batches; an idle writer does it at once. Else it gets a small
- * share of the time, so that messages do not pay for searches. */
+ * that waits lets it alternate with batches; an idle writer does it soon, but gathers what comes in
+ * between, since a step for one message costs as much as its commit. Else it gets a small share of
+ * the time, so that messages do not pay for searches. */
 static int64_t index_due_us_locked(const struct store *s)
 {
     if (!s->unindexed || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
     if (s->searches.first) return 0;
     int64_t idle_us = s->batch_at_us + INDEX_IDLE_US;
-    return s->queue || s->index_at_us < idle_us ? s->index_at_us : idle_us;
+    int64_t due_us = s->queue || s->index_at_us < idle_us ? s->index_at_us : idle_us;
+    return due_us > s->index_pause_us ? due_us : s->index_pause_us;
 }
 
 static int64_t trim_due_us_locked(const struct store *s)
