@@ -9,11 +9,12 @@
 #include "server/conn.h"
 #include "server/receipt.h"
 #include "server/rich_seat.h"
+#include "server/rich_session.h"
 #include "server/roster.h"
 #include "server/worker.h"
 #include "server/ws_session.h"
 
-enum { FRAME_MAX_BYTES = 64 * 1024, PAGE_MAX_BYTES = 256 * 1024 };
+enum { PAGE_MAX_BYTES = 256 * 1024 };
 
 /* What every question has. */
 struct question {
@@ -154,7 +155,7 @@ static int encode_members(const struct who *who, struct buf *out)
         .members = members,
         .member_count = r->count,
     };
-    return rich_encode_members(&frame, out, FRAME_MAX_BYTES);
+    return rich_encode_members(&frame, out, RICH_FRAME_MAX_BYTES);
 }
 
 static void run_who(struct worker *w, struct task *t)

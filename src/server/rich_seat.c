@@ -12,8 +12,6 @@
 #include "server/whisper.h"
 #include "server/worker.h"
 
-enum { FRAME_MAX_BYTES = 64 * 1024 };
-
 int seat_new(struct conn *c, struct slice room, struct slice ref, struct seat **out)
 {
     struct rich *rich = c->rich;
@@ -88,7 +86,7 @@ static void send_joined(struct seat *s, const struct join *j, bool recovered, ui
     };
     s->answered = true;
     c->worker->text.len = 0;
-    rich_send(c, rich_encode_joined(&joined, &c->worker->text, FRAME_MAX_BYTES));
+    rich_send(c, rich_encode_joined(&joined, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
 static struct seat *seat_of(const struct replay *r)
@@ -118,7 +116,7 @@ static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
     if (more) {
         const struct rich_gap gap = {seat_room(s), last + 1, head, next};
         c->worker->text.len = 0;
-        rich_send(c, rich_encode_gap(&gap, &c->worker->text, FRAME_MAX_BYTES));
+        rich_send(c, rich_encode_gap(&gap, &c->worker->text, RICH_FRAME_MAX_BYTES));
         if (c->state != CONN_OPEN) return;
     }
     resume(s);

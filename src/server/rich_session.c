@@ -17,7 +17,7 @@
 #include "server/worker.h"
 #include "server/ws_session.h"
 
-enum { FRAME_MAX_BYTES = 64 * 1024, TYPING_INTERVAL_MS = 1000, TYPING_MEMBERS_MAX = 500 };
+enum { TYPING_INTERVAL_MS = 1000, TYPING_MEMBERS_MAX = 500 };
 
 /* ---- answers ---- */
 
@@ -35,7 +35,7 @@ void rich_refuse(struct conn *c, struct slice ref, int err)
     struct buf *text = &c->worker->text;
     if (!chat_note_refusal(c, err)) return;
     text->len = 0;
-    rich_send(c, rich_encode_error(ref, err, 0, text, FRAME_MAX_BYTES));
+    rich_send(c, rich_encode_error(ref, err, 0, text, RICH_FRAME_MAX_BYTES));
 }
 
 void rich_tell_ack(struct conn *c, const struct receipt *r)
@@ -47,7 +47,7 @@ void rich_tell_ack(struct conn *c, const struct receipt *r)
     }
     const struct rich_ack ack = {receipt_ref(r), receipt_room(r), r->id, r->ts_ms, r->dup};
     c->worker->text.len = 0;
-    rich_send(c, rich_encode_ack(&ack, &c->worker->text, FRAME_MAX_BYTES));
+    rich_send(c, rich_encode_ack(&ack, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
 /* ---- beginning and end ---- */
@@ -79,14 +79,14 @@ void rich_session_start(struct conn *c, const struct join *j)
         .ping_ms = o->ping_interval_ms,
     };
     c->worker->text.len = 0;
-    rich_send(c, rich_encode_welcome(&welcome, &c->worker->text, FRAME_MAX_BYTES));
+    rich_send(c, rich_encode_welcome(&welcome, &c->worker->text, RICH_FRAME_MAX_BYTES));
     if (c->state == CONN_OPEN) seat_start(c->rich->home, j);
 }
 
 void rich_session_bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
 {
     c->worker->text.len = 0;
-    rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, FRAME_MAX_BYTES));
+    rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
 void rich_session_end(struct conn *c)
@@ -265,7 +265,7 @@ static int on_leave(struct conn *c, const struct rich_input *in)
         rich_refuse(c, seat_ref(s), ERR_NOT_JOINED); /* it was quicker than the store */
     if (c->state != CONN_OPEN) return 0;
     text->len = 0;
-    int err = rich_encode_left(in->ref, seat_room(s), text, FRAME_MAX_BYTES);
+    int err = rich_encode_left(in->ref, seat_room(s), text, RICH_FRAME_MAX_BYTES);
     seat_free(s);
     rich_send(c, err);
     return 0;
@@ -298,8 +298,8 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     if (room_member_count(room) > TYPING_MEMBERS_MAX) return 0;
     char guest[CHAT_GUEST_LEN];
     w->text.len = 0;
-    int err =
-        rich_encode_typing(seat_room(s), chat_name(c, guest), in->on, &w->text, FRAME_MAX_BYTES);
+    int err = rich_encode_typing(seat_room(s), chat_name(c, guest), in->on, &w->text,
+                                 RICH_FRAME_MAX_BYTES);
     if (err) return err;
     whisper_send(w, room, &s->member, (struct slice){(const char *)w->text.data, w->text.len});
     return 0;

@@ -16,6 +16,8 @@
 struct conn;
 struct entry;
 
+enum { RICH_FRAME_MAX_BYTES = 64 * 1024 }; /* of a frame that is no message and no page of them */
+
 /* Of one connection. */
 enum {
     RICH_ROOMS_MAX = 100,     /* those it is about to enter included */

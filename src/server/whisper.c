@@ -14,8 +14,6 @@
 #include "server/task.h"
 #include "server/worker.h"
 
-enum { FRAME_MAX_BYTES = 64 * 1024 };
-
 struct whisper {
     struct task task;
     struct room *room; /* a reference */
@@ -78,7 +76,7 @@ void whisper_send(struct worker *w, struct room *room, const struct member *exce
 {
     struct server *s = w->server;
     struct buf frame = {0};
-    if (ws_frame_append(&frame, WS_TEXT, false, json, FRAME_MAX_BYTES) == 0) {
+    if (ws_frame_append(&frame, WS_TEXT, false, json, RICH_FRAME_MAX_BYTES) == 0) {
         for (unsigned i = 0; i < s->worker_count; i++)
             if (room_has_rich(room, i)) send_to(&s->workers[i], room, except, &frame);
     }
@@ -94,7 +92,7 @@ static void tell(struct worker *w, struct room *room)
     if (!any) return;
     struct buf json = {0};
     news.frame.room = (struct slice){room->name, room->name_len};
-    if (rich_encode_presence(&news.frame, &json, FRAME_MAX_BYTES) == 0)
+    if (rich_encode_presence(&news.frame, &json, RICH_FRAME_MAX_BYTES) == 0)
         whisper_send(w, room, NULL, (struct slice){(const char *)json.data, json.len});
     buf_fini(&json);
 }
