@@ -77,12 +77,12 @@ struct store {
     int64_t retry_at_us;
     unsigned retry_ms;
     int64_t trim_at_us;
-    bool trim_turn;         /* a batch has had its turn since the last step of retention */
-    bool unindexed;         /* there may be something to index */
-    bool index_turn;        /* as trim_turn */
-    int64_t index_pause_us; /* no step before it, once everything was indexed */
-    int64_t index_at_us;    /* when the index may have its share of a busy writer's time */
-    int64_t batch_at_us;    /* end of the last batch */
+    bool trim_turn;          /* a batch has had its turn since the last step of retention */
+    bool unindexed;          /* there may be something to index */
+    bool index_turn;         /* as trim_turn */
+    int64_t index_pause_us;  /* no step before it, once everything was indexed */
+    int64_t index_credit_us; /* time of its thread that a busy writer may spend on indexing */
+    int64_t batch_at_us;     /* end of the last batch */
     pthread_t writer;
     struct reader_thread readers[STORE_READERS_MAX];
     unsigned reader_count;

@@ -2,15 +2,18 @@
  * for search, and what has to be done when the disk fails. See store_core.h. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "store/store_core.h"
 
 enum {
     RETRY_MAX_MS = 5000,
-    INDEX_IDLE_US = 5000,        /* without a batch for so long the writer is idle */
-    INDEX_PAUSE_US = 250 * 1000, /* to gather messages in, if no search waits */
-    INDEX_SHARE = 64,            /* a busy writer spends one part in so many on indexing */
+    INDEX_IDLE_US = 100 * 1000,   /* without a batch for so long the writer is idle */
+    INDEX_PAUSE_US = 1000 * 1000, /* to gather messages in, if no search waits */
+    INDEX_SHARE = 16,             /* what a busy writer spends on indexing: one part in so many of
+                                     what the batches cost */
+    INDEX_CREDIT_MAX_US = 10 * 1000,
 };
 
 enum job { JOB_BATCH, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
@@ -85,10 +88,20 @@ static struct slink *take_batch_locked(struct store *s, uint64_t *bytes)
     return batch;
 }
 
+/* Time that this thread has used. Time by the clock would count waiting for the disk, and for a
+ * core. */
+static int64_t used_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static void do_batch(struct store *s)
 {
     uint64_t bytes = 0;
     uint64_t failed = 0;
+    int64_t start_us = used_us();
     pthread_mutex_lock(&s->lock);
     struct slink *batch = take_batch_locked(s, &bytes);
     pthread_mutex_unlock(&s->lock);
@@ -114,6 +127,8 @@ static void do_batch(struct store *s)
     s->trim_turn = true;
     s->index_turn = true;
     s->unindexed = s->backend->ops->index != NULL;
+    s->index_credit_us += (used_us() - start_us) / INDEX_SHARE;
+    if (s->index_credit_us > INDEX_CREDIT_MAX_US) s->index_credit_us = INDEX_CREDIT_MAX_US;
 }
 
 static void do_trim(struct store *s)
@@ -141,12 +156,12 @@ static void do_recover(struct store *s)
 static void do_index(struct store *s)
 {
     bool more = false;
-    int64_t start_us = store_now_us();
+    int64_t credit_us = s->index_credit_us > 0 ? s->index_credit_us : 0;
+    int64_t start_us = used_us();
     int err = s->backend->ops->index(s->backend, &more);
     if (err) on_failure(s);
-    int64_t end_us = store_now_us();
-    s->index_at_us = end_us + (end_us - start_us) * INDEX_SHARE;
-    s->index_pause_us = more ? end_us : end_us + INDEX_PAUSE_US;
+    s->index_credit_us = credit_us - (used_us() - start_us);
+    s->index_pause_us = more ? 0 : store_now_us() + INDEX_PAUSE_US;
     s->index_turn = false;
     s->unindexed = err || more;
     pthread_mutex_lock(&s->lock);
@@ -157,14 +172,14 @@ static void do_index(struct store *s)
 
 /* When the next step of indexing is due; INT64_MAX: not before there is something new. A search
  * that waits lets it alternate with batches; an idle writer does it soon, but gathers what comes in
- * between, since a step for one message costs as much as its commit. Else it gets a small share of
- * the time, so that messages do not pay for searches. */
+ * between, since a step for one message costs as much as its commit. A busy one does what its
+ * batches have earned for it, so that messages do not pay for searches; what is left waits for a
+ * quiet moment or a search. */
 static int64_t index_due_us_locked(const struct store *s)
 {
     if (!s->unindexed || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
     if (s->searches.first) return 0;
-    int64_t idle_us = s->batch_at_us + INDEX_IDLE_US;
-    int64_t due_us = s->queue || s->index_at_us < idle_us ? s->index_at_us : idle_us;
+    int64_t due_us = s->index_credit_us > 0 ? 0 : s->batch_at_us + INDEX_IDLE_US;
     return due_us > s->index_pause_us ? due_us : s->index_pause_us;
 }
 
