@@ -8,13 +8,20 @@ function atMost(what, value, limit, unit) {
   return { what, measured: shown, bar: `at most ${limit}${unit}`, met };
 }
 
+// The ratio of two servers in a case; of those measured at the same time too, that is the better
+// figure.
+function ratioIn(summary, name, id, against) {
+  const together = pairedRatio(summary, `${name}-together`, id, against);
+  return together ?? pairedRatio(summary, name, id, against);
+}
+
 // A peer that failed proves nothing, so it is named instead of being passed over.
 function belowPeers(data, summary, name) {
   const ours = summary[name].parlor;
   const peers = data.servers.filter((s) => !s.ours && !s.shared);
   const known = peers.filter((p) => summary[name][p.id] && !summary[name][p.id].failed);
   const failed = peers.filter((p) => !known.includes(p)).map((p) => p.label);
-  const ratioOf = (peer) => pairedRatio(summary, name, peer.id, "parlor") ?? Infinity;
+  const ratioOf = (peer) => ratioIn(summary, name, peer.id, "parlor") ?? Infinity;
   const best = known.sort((a, b) => ratioOf(a) - ratioOf(b))[0];
   const ratio = best && ratioOf(best);
   const measured =
@@ -127,7 +134,7 @@ export function bars(data, summary) {
   const chosen = (test) => data.servers.some(test);
   for (const [name, limit] of [["one", 1.08], ["ten", 1.25], ["pairs", 1.25]]) {
     if (!ran(name)) continue;
-    const ratio = pairedRatio(summary, name, "parlor", "bare");
+    const ratio = ratioIn(summary, name, "parlor", "bare");
     list.push(atMost(`${name}: server CPU per delivery against bare`, ratio, limit, " x"));
     if (chosen((s) => !s.ours && !s.shared)) list.push(belowPeers(data, summary, name));
   }

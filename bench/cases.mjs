@@ -6,6 +6,9 @@
 //   figure   the main figure, and what it counts
 //   servers  ids of those that take part; default: all but those that say only
 //   close    servers are close together here, so only that many repetitions tell them apart
+//   together its servers run and are loaded at the same time: the machine slows down by a fifth and
+//            more for seconds, and then it does so for all of them
+//   before   another case that each of its servers goes through first
 //   group    --cases takes it too, for all of its cases
 const DELIVERY = { figure: "cpu_us_per_delivery", unit: "us/delivery" };
 const SHORT = ["--measure-ms", "700"];
@@ -23,9 +26,13 @@ function acks(title, args, servers) {
   return { title, ...shared, args: ["--measure-ms", "1500", ...args], quick: SHORTER, servers };
 }
 
+// Before that so much is said that the write-ahead log of the file has reached its size: until then
+// each commit pays for its growth, and that is over in minutes.
 function history(load, rung, title) {
-  const shared = { group: "history", servers: [FILE, "parlor", "parlor-off"], close: 7 };
-  return { title, load, ...DELIVERY, args: ["--rung", rung], quick: SHORTER, ...shared };
+  const before = { load: "acks", args: ["--measure-ms", "1500"] };
+  const shared = { group: "history", servers: [FILE, "parlor", "parlor-off"], close: 5 };
+  const args = ["--rung", rung, "--measure-ms", "5000"];
+  return { title, load, ...DELIVERY, args, quick: SHORTER, ...shared, together: true, before };
 }
 
 function resume(rung, rooms, title) {
@@ -46,7 +53,14 @@ function memory(title, figure, more) {
 }
 
 export const CASES = {
-  one: live("One room of 1,000, one talker at a fixed rate", { close: 9 }),
+  one: live("One room of 1,000, one talker at a fixed rate"),
+  "one-together": live("The same, the closest four at the same time", {
+    load: "one",
+    args: ["--rate", "15", "--measure-ms", "6000"],
+    servers: ["parlor", "bare", "uws", "bun"],
+    close: 7,
+    together: true,
+  }),
   ten: live("One room of 1,000, ten talkers as fast as they can"),
   pairs: live("500 rooms of 2, the two answer each other as fast as they can", { close: 9 }),
   chatter: live("500 rooms of 2, both talk as fast as they can", { named: true }),

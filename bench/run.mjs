@@ -35,9 +35,9 @@ const GROUPS = ["acks", "history", "resume", "memory"];
 const HELP = `node bench/run.mjs [options]
   --servers a,b    only these: parlor bare uws bun nchan ws channels shared1 shared2, and for history
                    parlor-history parlor-strict parlor-relaxed parlor-off
-  --cases a,b      only these: one ten pairs idle storm, and of history: ${GROUPS.join(" ")};
+  --cases a,b      only these: one one-together ten pairs idle storm, and of history: ${GROUPS.join(" ")};
                    more, when named: chatter
-  --reps N         repetitions (default 3; 5 for Parlor and the bare server, 9 in one and pairs, 7 in history)
+  --reps N         repetitions (default 3; 5 for Parlor and the bare server, more where servers are close)
   --quick          one short repetition: shows that all works, the figures are rough
   --spin           the generator never sleeps while it waits
   --check          exit 1 if a bar is missed
@@ -170,29 +170,33 @@ async function start(server, port, scratch) {
 }
 
 // The case resume asks in between for another server process, on the same port and data.
-async function restart(server, begun, generator) {
+async function restart(begun, generator) {
   await stop(begun.run);
-  begun.run = (await start(server, begun.port, begun.scratch)).run;
+  begun.run = (await start(begun.server, begun.port, begun.scratch)).run;
   generator.child.stdin.write(`${begun.run.child.pid}\n`);
 }
 
-async function load(server, name, begun, options) {
-  const { load: loadCase = name, args: caseArgs, quick } = CASES[name];
-  const args = [
-    "--case", loadCase, "--port", String(begun.port), "--pid", String(begun.run.child.pid),
-    ...caseArgs,
+function caseArgs(server, name, options) {
+  const { args, quick } = CASES[name];
+  return [
+    ...args,
     ...(server.everyCase ?? []),
     ...(options.quick ? quick : []),
     ...(server.lighter?.[name] ?? []),
     ...(options.spin ? ["--spin"] : []),
   ];
-  const core = server.shared ? BOTH_CORES : LOAD_CORE;
-  const run = launch(core, [join(options.tools, "load"), ...args], {});
+}
+
+async function load(begun, loadCase, args, options) {
+  const { server } = begun;
+  const target = ["--port", String(begun.port), "--pid", String(begun.run.child.pid)];
+  const command = [join(options.tools, "load"), "--case", loadCase, ...target, ...args];
+  const run = launch(server.shared ? BOTH_CORES : LOAD_CORE, command, {});
   running.add(run);
   let restarted = Promise.resolve();
   run.child.stdout.on("data", (data) => {
     if (String(data) !== "restart\n") return;
-    restarted = restart(server, begun, run).catch((error) => {
+    restarted = restart(begun, run).catch((error) => {
       run.err = error.message;
       signalGroup(run, "SIGKILL");
     });
@@ -216,25 +220,49 @@ function databaseBytes(scratch) {
   return names.reduce((sum, name) => sum + statSync(join(scratch, name)).size, 0);
 }
 
-async function measure(server, name, options) {
+// A server, ready to be measured; `failed` says why it is not.
+async function prepare(server, name, options) {
   // Not in the system's directory for temporary files, which may be memory.
   const scratch = mkdtempSync(join(server.disk ? options.out : tmpdir(), "parlor-bench-"));
-  const begun = { scratch };
+  const begun = { server, scratch };
+  const { before } = CASES[name];
   try {
     begun.port = await freePort();
     Object.assign(begun, await start(server, begun.port, scratch));
-    const figures = { ...(await load(server, name, begun, options)), startMs: begun.startMs };
+    const found = before ? await load(begun, before.load, before.args, options) : {};
+    begun.failed = found.failed;
+  } catch (error) {
+    begun.failed = error.message;
+  }
+  return begun;
+}
+
+async function figuresOf(begun, name, options) {
+  if (begun.failed) return { failed: begun.failed };
+  const args = caseArgs(begun.server, name, options);
+  try {
+    const found = await load(begun, CASES[name].load ?? name, args, options);
+    const figures = { ...found, startMs: begun.startMs };
     if (name === "database" && !figures.failed) {
       await stop(begun.run);
-      figures.database_bytes_per_message = databaseBytes(scratch) / figures.messages;
+      figures.database_bytes_per_message = databaseBytes(begun.scratch) / figures.messages;
     }
     return figures;
   } catch (error) {
-    return { case: name, failed: error.message };
-  } finally {
-    if (running.has(begun.run)) await stop(begun.run);
+    return { failed: error.message };
+  }
+}
+
+// All of these servers at the same time. Returns their figures in the same order.
+async function measure(servers, name, options) {
+  const all = [];
+  for (const server of servers) all.push(await prepare(server, name, options));
+  const figures = await Promise.all(all.map((begun) => figuresOf(begun, name, options)));
+  for (const { run, scratch } of all) {
+    if (running.has(run)) await stop(run);
     rmSync(scratch, { recursive: true, force: true });
   }
+  return figures;
 }
 
 function progress(name, result) {
@@ -256,20 +284,30 @@ function repetitions(server, name, options) {
   return name === "idle" ? 1 : options.reps;
 }
 
-async function measureAll(servers, cases, options) {
+function jobsOf(servers, cases, options) {
   const jobs = [];
   const counts = cases.flatMap((name) => servers.map((s) => repetitions(s, name, options)));
   const most = Math.max(...counts);
-  for (let rep = 0; rep < most; rep++)
-    for (const name of cases)
-      for (const server of rep % 2 ? [...servers].reverse() : servers)
-        if (rep < repetitions(server, name, options)) jobs.push({ rep, name, server });
+  for (let rep = 0; rep < most; rep++) {
+    for (const name of cases) {
+      const turn = rep % 2 ? [...servers].reverse() : servers;
+      const part = turn.filter((server) => rep < repetitions(server, name, options));
+      const sets = CASES[name].together && part.length ? [part] : part.map((server) => [server]);
+      for (const set of sets) jobs.push({ rep, name, set });
+    }
+  }
+  return jobs;
+}
+
+async function measureAll(servers, cases, options) {
+  const jobs = jobsOf(servers, cases, options);
   const results = [];
-  for (const [index, { rep, name, server }] of jobs.entries()) {
-    process.stdout.write(`[${index + 1}/${jobs.length}] ${name} ${server.id} `);
-    const result = await measure(server, name, options);
-    results.push({ server: server.id, rep, ...result, case: name });
-    process.stdout.write(`${progress(name, result)}\n`);
+  for (const [index, { rep, name, set }] of jobs.entries()) {
+    const ids = set.map((server) => server.id);
+    process.stdout.write(`[${index + 1}/${jobs.length}] ${name} ${ids.join(" + ")} `);
+    const found = await measure(set, name, options);
+    found.forEach((figures, i) => results.push({ server: ids[i], rep, ...figures, case: name }));
+    process.stdout.write(`${found.map((figures) => progress(name, figures)).join(" + ")}\n`);
   }
   return results;
 }
