@@ -424,6 +424,14 @@ static int check_together(struct loader *l)
     return 0;
 }
 
+/* A disk that fills up is noticed and emptied, memory is not. */
+static void bound_memory(struct config *c)
+{
+    if (strcmp(c->data, CONFIG_DATA_MEMORY) != 0) return;
+    if (!c->keep_age_s && !c->keep_messages && !c->keep_bytes)
+        c->keep_messages = CONFIG_MEMORY_MESSAGES;
+}
+
 /* argc and argv are one thing, as are errbuf and errlen. */
 /* NOLINTNEXTLINE(readability-function-size) */
 int config_load(int argc, char **argv, char **env, struct config *out, char *errbuf, size_t errlen)
@@ -438,6 +446,7 @@ int config_load(int argc, char **argv, char **env, struct config *out, char *err
     if (out->action == CONFIG_HELP || out->action == CONFIG_VERSION) goto out;
     survey_environment(&l, env);
     if (apply_file(&l) || apply_environment(&l, env) || apply_arguments(&l, arguments)) goto out;
+    bound_memory(out);
     if (check_together(&l) == 0) load_key(&l);
 out:
     if (l.err) config_fini(out);

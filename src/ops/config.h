@@ -37,8 +37,9 @@ enum config_action {
     CONFIG_IMPORT,  /* read import_file into the database, exit */
 };
 
-/* The value of --data that keeps nothing beyond the process. */
+/* The value of --data that keeps nothing beyond the process, and how much then without a limit. */
 #define CONFIG_DATA_MEMORY ":memory:"
+enum { CONFIG_MEMORY_MESSAGES = 1000 };
 
 enum config_durability { CONFIG_RELAXED, CONFIG_COMMIT, CONFIG_STRICT };
 
@@ -68,7 +69,7 @@ struct config {
 
     char data[CONFIG_PATH_MAX]; /* a file, or CONFIG_DATA_MEMORY */
     enum config_durability durability;
-    uint32_t keep_age_s; /* these three for each room; 0: no limit */
+    uint32_t keep_age_s; /* these three for each room; 0: no limit; not all 0 in memory */
     uint32_t keep_messages;
     uint32_t keep_bytes;
     uint32_t memory_budget_bytes;

@@ -25,7 +25,9 @@ const struct config_option config_options[] = {
     {"data", CONFIG_KIND_PATH, CONFIG_GROUP_HISTORY, FIELD(data), 0, 0, NULL, "FILE", "parlor.db",
      "SQLite file that keeps what was said; it is made if it does not exist. A name without a "
      "directory is in the working directory, or in systemd's state directory if there is one. "
-     ":memory: keeps nothing beyond the process."},
+     ":memory: keeps nothing beyond the process and, without one of the keep options, the newest "
+     "1000 "
+     "of a room."},
     {"durability", CONFIG_KIND_DURABILITY, CONFIG_GROUP_HISTORY, FIELD(durability), 0,
      CONFIG_STRICT, NULL, "WORD", "commit",
      "What an ack promises. commit: the message is on the disk; others may have it before that. "

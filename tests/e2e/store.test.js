@@ -133,6 +133,17 @@ test('a plain name is in systemd\'s state directory if there is one; the file is
     assert.equal(statSync(path.join(directory, 'chat.db')).mode & 0o777, 0o600);
   }));
 
+test(':memory: keeps the newest 1000 of a room', limit(20), withServer(TWO, async (server) => {
+  const ann = await named(server, 'ann');
+  await post(ann, 0, 1100);
+  await ann.leave();
+  const texts = await until(ms(10000), async () => {
+    const all = textsOf(await transcript(server));
+    return all.length <= 1000 && all;
+  }, 'the rest is gone');
+  assert.deepEqual(texts, numbers(100, 1100));
+}));
+
 test(':memory: forgets; old ids are noticed', limit(20), withServer(TWO, async (server) => {
   const ann = await named(server, 'ann');
   const acks = await post(ann, 0, 10);

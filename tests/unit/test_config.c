@@ -101,6 +101,8 @@ static void test_defaults(void **state)
     assert_int_equal(config.origin_count, 0);
     assert_true(config.compression);
     assert_false(config.echo);
+    assert_string_equal(config.data, "parlor.db");
+    assert_int_equal(config.keep_messages, 0);
     assert_int_equal(config.log_format, LOG_TEXT);
     assert_int_equal(config.log_level, LOG_INFO);
 }
@@ -161,6 +163,20 @@ static void test_values(void **state)
     assert_false(config.echo);
     assert_int_equal(config.log_format, LOG_JSON);
     assert_int_equal(config.log_level, LOG_DEBUG);
+}
+
+/* Memory is never without a limit. */
+static void test_memory(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD_ARGS("--data", ":memory:"), 0);
+    assert_int_equal(config.keep_messages, CONFIG_MEMORY_MESSAGES);
+    assert_int_equal(LOAD_ARGS("--data", ":memory:", "--keep-messages", "none"), 0);
+    assert_int_equal(config.keep_messages, CONFIG_MEMORY_MESSAGES);
+    assert_int_equal(LOAD_ARGS("--keep-age", "1h", "--data", ":memory:"), 0);
+    assert_int_equal(config.keep_messages, 0);
+    assert_int_equal(LOAD_ARGS("--keep-messages", "7", "--data=:memory:"), 0);
+    assert_int_equal(config.keep_messages, 7);
 }
 
 static void test_bad_values(void **state)
@@ -612,15 +628,16 @@ static void test_import(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_values),       cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_listen),       cmocka_unit_test(test_origins),
-        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_service_links),
-        cmocka_unit_test(test_file),         cmocka_unit_test(test_file_long),
-        cmocka_unit_test(test_actions),      cmocka_unit_test(test_print),
-        cmocka_unit_test(test_help),         cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_api_key),      cmocka_unit_test(test_api_key_file),
-        cmocka_unit_test(test_hide_secrets), cmocka_unit_test(test_import),
+        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_values),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_bad_values),    cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_origins),       cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_service_links), cmocka_unit_test(test_file),
+        cmocka_unit_test(test_file_long),     cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_print),         cmocka_unit_test(test_help),
+        cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_api_key),
+        cmocka_unit_test(test_api_key_file),  cmocka_unit_test(test_hide_secrets),
+        cmocka_unit_test(test_import),
     };
     return cmocka_run_group_tests(tests, NULL, remove_file);
 }
