@@ -3,6 +3,7 @@
 #define STORE_SQLITE_DB_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "store/store_backend.h"
 
@@ -36,6 +37,7 @@ enum write_stmt {
     WRITE_INDEX,
     WRITE_UNINDEX,
     WRITE_SET_INDEXED,
+    WRITE_CLEAR_INDEX,
     WRITE_LAST_ID,
     WRITE_STMT_COUNT,
 };
@@ -71,9 +73,10 @@ struct sqlite_store {
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
     struct sqlite_room *rooms; /* cache of the rows of rooms, the writer's */
     struct sqlite_room *touched;
-    int64_t outages;  /* of meta, as of the last commit */
-    int64_t sweep_id; /* the room at which retention goes on */
-    int64_t indexed;  /* of meta, as of the last commit; see sqlite_search.c */
+    int64_t outages;           /* of meta, as of the last commit */
+    int64_t sweep_id;          /* the room at which retention goes on */
+    int64_t indexed;           /* of meta, as of the last commit; see sqlite_search.c */
+    atomic_bool index_damaged; /* somebody has noticed; the writer makes it anew */
     fts5_tokenizer words;
     void *words_ctx;
     unsigned unsynced; /* relaxed: events committed since the last fsync */
@@ -152,6 +155,13 @@ int sqlite_search_open(struct sqlite_store *s);
  * puts one back in. SQLITE_ codes. */
 int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
 int sqlite_search_add(struct sqlite_store *s, int64_t id);
+
+/* Notes it if the last error of db was a damaged index. Any thread that owns db. */
+void sqlite_search_notice(struct sqlite_store *s, sqlite3 *db);
+
+/* If that was noticed: empties the index, in a transaction of its own, so that everything is
+ * indexed again. An SQLITE_ code. */
+int sqlite_search_mend(struct sqlite_store *s);
 
 /* At the end of a transaction that has removed events: sets *indexed to what s->indexed has to be
  * after the commit. An SQLITE_ code. */

@@ -292,6 +292,7 @@ int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct 
     int64_t room = 0;
     int err = begin(r, q->room, &room, &out->room);
     if (!err) err = sqlite_search_read(r, room, q, out);
+    if (err) sqlite_search_notice((struct sqlite_store *)b, r->db);
     return end(r, err);
 }
 

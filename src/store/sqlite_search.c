@@ -7,7 +7,8 @@
  * together with the index, so neither kill -9 nor a rollback can part them. What changes the text
  * of an indexed message (an edit, a delete, retention) changes the index in the same transaction,
  * because FTS5 has to be told the text that goes. Retention may remove the newest event, and SQLite
- * gives its id to the next one: meta.indexed goes back then.
+ * gives its id to the next one: meta.indexed goes back then. An index that turns out to be damaged
+ * is emptied and made anew: it holds nothing that the messages do not.
  *
  * The room's id is indexed as a word of its own, so that a search does not read what other rooms
  * have said. Ids of events grow with the seqs of their room, so the newest come first for free. */
@@ -35,6 +36,31 @@ int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq,
 {
     const int64_t values[] = {room, from_seq, to_seq, s->indexed};
     return sqlite_run_with(s->stmt[WRITE_UNINDEX], values, 4);
+}
+
+void sqlite_search_notice(struct sqlite_store *s, sqlite3 *db)
+{
+    int code = sqlite3_extended_errcode(db);
+    /* Some damage shows as a broken constraint, of which no statement of ours can break one. */
+    if (code == SQLITE_CORRUPT_VTAB || (code & 0xff) == SQLITE_CONSTRAINT)
+        atomic_store(&s->index_damaged, true);
+}
+
+int sqlite_search_mend(struct sqlite_store *s)
+{
+    const int64_t none = 0;
+    if (!atomic_load(&s->index_damaged)) return SQLITE_OK;
+    int rc = sqlite_run(s->stmt[WRITE_BEGIN]);
+    if (!rc) rc = sqlite_run(s->stmt[WRITE_CLEAR_INDEX]);
+    if (!rc) rc = sqlite_run_with(s->stmt[WRITE_SET_INDEXED], &none, 1);
+    if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
+    if (rc) {
+        if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+        return rc;
+    }
+    s->indexed = 0;
+    atomic_store(&s->index_damaged, false);
+    return SQLITE_OK;
 }
 
 /* Sets *to to the last id of the next step, 0 if everything is indexed. */
@@ -65,12 +91,12 @@ static int index_up_to(struct sqlite_store *s, int64_t to)
 int sqlite_search_step(struct store_backend *b, bool *more)
 {
     struct sqlite_store *s = (struct sqlite_store *)b;
-    int64_t to;
-    int rc = choose(s, &to);
-    *more = to != 0;
-    if (rc) return sqlite_writer_fail(s, rc);
-    if (to == 0) return 0;
-    rc = sqlite_writer_sync(s, false);
+    int64_t to = 0;
+    int rc = sqlite_writer_sync(s, false);
+    if (!rc) rc = sqlite_search_mend(s);
+    if (!rc) rc = choose(s, &to);
+    *more = rc || to != 0;
+    if (!rc && to == 0) return 0;
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return 0; /* somebody else has locked the file: later */
     if (!rc) rc = index_up_to(s, to);

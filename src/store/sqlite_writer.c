@@ -100,6 +100,7 @@ static const char *const sql[WRITE_STMT_COUNT] = {
                       " message FROM events WHERE room = ?1 AND seq BETWEEN ?2 AND ?3"
                       " AND id <= ?4 AND " SEARCHABLE,
     [WRITE_SET_INDEXED] = "UPDATE meta SET indexed = ?1",
+    [WRITE_CLEAR_INDEX] = "INSERT INTO search(search) VALUES('delete-all')",
     [WRITE_LAST_ID] = "SELECT max(id) FROM events",
 };
 
@@ -112,6 +113,7 @@ int sqlite_writer_fail(struct sqlite_store *s, int rc)
 {
     snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", sqlite3_errmsg(s->db),
              sqlite3_extended_errcode(s->db));
+    sqlite_search_notice(s, s->db);
     return rc == SQLITE_NOMEM ? ERR_NOMEM : ERR_STORE;
 }
 
@@ -312,6 +314,7 @@ int sqlite_writer_recover(struct store_backend *b)
      * from its beginning. */
     sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     int rc = sqlite_writer_sync(s, true);
+    if (!rc) rc = sqlite_search_mend(s);
     if (!rc) rc = count_outage(s, 1, false);
     if (rc) return sqlite_writer_fail(s, rc);
     s->unsynced = 0;

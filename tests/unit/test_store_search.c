@@ -378,6 +378,64 @@ static int64_t indexed_of(const char *path)
     return indexed;
 }
 
+/* SQL on the closed file. */
+static void run_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* Talk goes on with a damaged index, which is made anew once somebody has met the damage. */
+static void expect_mended(struct world *w, uint64_t seq)
+{
+    struct answer a;
+    struct store_search q = {SLICE_LIT("r"), SLICE_LIT("needle"), STORE_SEQ_MAX + 1, 10};
+    say(w, seq, "more hay");
+    for (int i = 0; i < WORLD_WAIT_S * 200; i++) {
+        if (world_search(w, &q, &a) == 0 && a.count == 1 && a.seqs[0] == 7) return;
+        world_nap();
+    }
+    fail_msg("the index was not made anew");
+}
+
+static void test_index_damaged(void **state)
+{
+    struct world *w = open_world(state);
+    for (uint64_t seq = 1; seq <= 400; seq++)
+        say(w, seq, seq == 7 ? "needle" : "hay");
+    world_expect_found(w, "r", "needle", "7 ");
+    store_close(w->store);
+    /* Its leaves: a search meets that. */
+    run_sql(w->path, "DELETE FROM search_data WHERE id > 10");
+    open_world(state);
+    struct answer a;
+    struct store_search q = {SLICE_LIT("r"), SLICE_LIT("needle"), STORE_SEQ_MAX + 1, 10};
+    assert_int_equal(world_search(w, &q, &a), ERR_STORE);
+    expect_mended(w, 401);
+    assert_int_equal(world_count(&w->seen, &w->seen.failed), 0);
+    store_close(w->store);
+
+    /* What holds it together: whoever changes an indexed message meets that. */
+    static const char *const damages[] = {
+        "UPDATE search_data SET block = x'ff' WHERE id = 1",
+        "UPDATE search_data SET block = x'ffffffff' WHERE id = 10",
+    };
+    for (uint64_t i = 0; i < 2; i++) {
+        uint64_t seq = 1000 + i * 2 * STORE_IN_FLIGHT_MAX;
+        run_sql(w->path, damages[i]);
+        open_world(state);
+        change(w, seq, STORE_EDIT, 9, "straw");
+        world_wait_done(&w->seen, w->put);
+        assert_int_equal(world_count(&w->seen, &w->seen.failed), i + 1);
+        assert_true(world_wait_health(w->store, true));
+        expect_mended(w, seq + STORE_IN_FLIGHT_MAX);
+        store_close(w->store);
+    }
+    open_world(state);
+}
+
 /* People who never pause and never search: what they say is indexed all the same. */
 static void test_index_keeps_up(void **state)
 {
@@ -434,7 +492,7 @@ int main(void)
         EVERY(test_changes),   EVERY(test_search_pages),    EVERY(test_search_trimmed),
         EVERY(test_list),      EVERY(test_list_trimmed),    EVERY(test_random),
         EVERY(test_no_memory), SQLITE(test_scripts),        SQLITE(test_index_goes_on),
-        SQLITE(test_patience), SQLITE(test_index_keeps_up),
+        SQLITE(test_patience), SQLITE(test_index_keeps_up), SQLITE(test_index_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
