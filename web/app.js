@@ -27,7 +27,10 @@ const door = new Door(ui, onEnter);
 const chat = new Chat(ui, { onUnread: updateTitle });
 let inRoom = null; // the room's name
 // Room -> what was being written there, or was not confirmed, when we left it in this tab.
-const drafts = new Map();
+let drafts = new Map();
+try {
+  drafts = new Map(JSON.parse(sessionStorage.getItem('parlor.drafts') ?? '[]'));
+} catch { /* forbidden, or not ours: there are none */ }
 
 const roomInAddress = () => new URLSearchParams(location.search).get('room');
 const addressOf = (room) => `/?room=${encodeURIComponent(room)}`;
@@ -62,8 +65,19 @@ function enter(room, name) {
 
 function leave() {
   if (inRoom === null) return;
-  drafts.set(inRoom, chat.leave());
+  keepDraft();
+  chat.leave();
   inRoom = null;
+}
+
+// Also on a reload, and before a phone throws a hidden tab away.
+function keepDraft() {
+  if (inRoom === null) return;
+  drafts.delete(inRoom);
+  if (chat.draft !== '') drafts.set(inRoom, chat.draft);
+  try {
+    sessionStorage.setItem('parlor.drafts', JSON.stringify([...drafts]));
+  } catch { /* forgotten on reload */ }
 }
 
 // Makes the screen agree with the address: on load, and on back and forward.
@@ -126,6 +140,7 @@ addEventListener('popstate', () => {
   for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
   followAddress();
 });
+for (const type of ['pagehide', 'visibilitychange']) addEventListener(type, keepDraft);
 addEventListener('beforeunload', (event) => {
   if (chat.unconfirmed > 0) event.preventDefault();
 });

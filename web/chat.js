@@ -130,10 +130,9 @@ export class Chat {
     this.#composer.focus();
   }
 
-  // Returns what was being written or is not confirmed, as one text.
   leave() {
     const session = this.#session;
-    if (!session) return '';
+    if (!session) return;
     this.#remember();
     this.#session = null;
     clearInterval(this.#tickTimer);
@@ -141,6 +140,10 @@ export class Chat {
     this.#presence.reset(null);
     session.stop();
     this.#menu.close();
+  }
+
+  // What is being written or is not confirmed, as one text.
+  get draft() {
     const texts = this.#outbox.all().map((entry) => entry.text);
     return [...texts, this.#composer.draft].join('\n').trim();
   }

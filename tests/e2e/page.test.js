@@ -292,6 +292,23 @@ test('on a phone nothing is wider than the screen, whatever is said', limit(60),
     assert.deepEqual(problems, []);
   }));
 
+test('what was being written outlives a reload', limit(60), withPage(async ({ browser, url }) => {
+  const { page, problems } = await person(browser, url, 'lobby', 'Ann');
+  await page.fill('#message', 'half a thou');
+  await page.reload();
+  await connected(page);
+  assert.equal(await page.inputValue('#message'), 'half a thou');
+  await page.locator('#message').press('End');
+  await page.keyboard.type('ght');
+  await page.keyboard.press('Enter');
+  await shows(page, 'half a thought');
+  await page.reload();
+  await connected(page);
+  await shows(page, 'half a thought');
+  assert.equal(await page.inputValue('#message'), '', 'what was sent is no draft any more');
+  assert.deepEqual(problems, []);
+}));
+
 test('light and dark, readable in both', limit(60), withPage(async ({ browser, url }) => {
   const seen = [];
   for (const colorScheme of ['light', 'dark']) {
