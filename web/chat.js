@@ -79,7 +79,7 @@ export class Chat {
       onSay: (text, replyTo) => this.#say(text, replyTo),
       onEdit: (message, text) => this.#edit(message, text),
       onTyping: (on) => this.#live && this.#session.tell({ type: 'typing', on }),
-      lastOwn: () => this.#room.messages.findLast((m) => m.own && !m.deleted) ?? null,
+      lastOwn: () => this.#room.messages.findLast((m) => m.own && this.#mayChange(m)) ?? null,
     });
     this.#side = new Side(ui, {
       messages: () => this.#room.messages,
@@ -399,11 +399,16 @@ export class Chat {
   #may({ kind, message, state }) {
     if (kind !== 'message') return {};
     const there = message.id !== null && state !== 'failed' && !message.deleted;
-    const mine = there && message.username === this.#name; // the server decides by name, too
+    const mine = there && this.#mayChange(message);
     return {
       react: there, reply: there, quote: there && message.replyTo !== null, copy: !message.deleted,
       edit: mine, delete: mine,
     };
+  }
+
+  // The server decides by name, too: what we said under another one is not ours any more.
+  #mayChange({ username, deleted }) {
+    return username === this.#name && !deleted;
   }
 
   async #choose(act, { message }, emoji) {
@@ -445,7 +450,7 @@ export class Chat {
   #giveUp(entry, takeBack) {
     this.#outbox.remove(entry.nonce);
     if (entry.echoId !== null) this.#room.drop(entry.echoId);
-    if (takeBack) this.#composer.takeBack(entry.text);
+    if (takeBack) this.#composer.takeBack(entry.text, this.#room.get(entry.replyTo));
     else this.#composer.focus();
     this.#draw();
   }

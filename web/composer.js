@@ -69,10 +69,14 @@ export class Composer {
     this.#setText(text);
   }
 
-  // A text that was not sent comes back, below what is being written.
-  takeBack(text) {
+  // A text that was not sent comes back, below what is being written; answered: the message it replied
+  // to, or none.
+  takeBack(text, answered) {
+    const about = this.#about?.kind === 'reply' ? this.#about : null;
     this.#endEdit();
+    this.#about = answered ? { kind: 'reply', message: answered, draft: '' } : about;
     this.#setText(this.text === '' ? text : `${this.text}\n${text}`);
+    this.#showAbout();
     this.focus();
   }
 

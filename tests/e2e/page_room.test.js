@@ -354,6 +354,40 @@ test('the keyboard walks the messages, opens the menu, and comes back', limit(60
   assert.deepEqual(problems, []);
 }));
 
+test('Edit of a refused reply answers the same message again', limit(60),
+  withPage(async ({ browser, url }) => {
+    const ann = await person(browser, url, 'lobby', 'Ann');
+    const { page } = ann;
+    for (const text of ['first', 'second']) {
+      await say(page, text);
+      await shows(page, text);
+    }
+    await choose(page, 'first', 'Reply');
+    await say(page, 'one too many');
+    await page.locator('#log article.failed').waitFor();
+    await choose(page, 'second', 'Reply');
+    await page.fill('#message', 'a draft');
+    await page.locator('#log article.failed').getByRole('button', { name: 'Edit' }).click();
+    assert.match(await page.locator('#about').innerText(), /Replying to Ann\s+first/);
+    assert.equal(await page.inputValue('#message'), 'a draft\none too many');
+    noProblems(ann);
+  }, ['--workers', '1', '--rate', '2']));
+
+test('Up leaves alone what was said under another name', limit(60), withPage(async ({ browser, url }) => {
+  const ann = await person(browser, url, 'lobby', 'Ann');
+  await say(ann.page, 'said as Ann');
+  await shows(ann.page, 'said as Ann');
+  await ann.page.waitForFunction(() => !document.querySelector('article.pending'));
+  await ann.page.click('#leave');
+  await ann.page.fill('#enter input[name=name]', 'Anna');
+  await ann.page.keyboard.press('Enter');
+  await connected(ann.page);
+  await shows(ann.page, 'said as Ann');
+  await ann.page.locator('#message').press('ArrowUp');
+  assert.ok(await ann.page.locator('#about').isHidden(), 'the server would refuse it');
+  noProblems(ann);
+}));
+
 test('on a phone: a long press opens the menu, who is here is a drawer', limit(60), withPage(async ({ browser, url }) => {
   const phone = { viewport: { width: 360, height: 640 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
   const { page, context, problems } = await visitor(browser, phone);
