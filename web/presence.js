@@ -16,6 +16,7 @@ export class Presence {
   #people = new People();
   #name = '';
   #timer = 0;
+  #waitMs = 0; // what #timer was set to
 
   // line: where typing is told. ask(frame): a request that may fail.
   constructor({ line, side, ask }) {
@@ -64,8 +65,12 @@ export class Presence {
   show() {
     this.#side.showPeople(this.#people, this.#name);
     const large = this.#people.count > LARGE_ROOM;
-    if (this.#timer || !this.#people.stale || (large && this.#side.shows !== 'people')) return;
-    this.#timer = setTimeout(() => this.refresh(), large ? WHO_LARGE_MS : WHO_SOON_MS);
+    const waitMs = large ? WHO_LARGE_MS : WHO_SOON_MS;
+    if (!this.#people.stale || (large && this.#side.shows !== 'people')) return;
+    if (this.#timer && this.#waitMs <= waitMs) return; // a large room that became small waits no longer
+    clearTimeout(this.#timer);
+    this.#waitMs = waitMs;
+    this.#timer = setTimeout(() => this.refresh(), waitMs);
   }
 
   async refresh() {

@@ -354,6 +354,20 @@ test('the keyboard walks the messages, opens the menu, and comes back', limit(60
   assert.deepEqual(problems, []);
 }));
 
+test('a large room that empties: the list follows within seconds', limit(90), withPage(async ({ browser, url, server }) => {
+  const ann = await person(browser, url, 'lobby', 'Ann', { viewport: { width: 1280, height: 800 } });
+  const counts = async (n) => until(ms(20000), async () =>
+    await ann.page.locator('#people-count').innerText() === `${n}`, `${n} here`);
+  const many = await Promise.all(Array.from({ length: 260 }, (_, i) => other(server, 'lobby', `member${i}`)));
+  await counts(261);
+  await Promise.all(many.splice(0, 20).map((member) => member.leave()));
+  await counts(241); // large still: the list may be old for a while
+  await Promise.all(many.map((member) => member.leave()));
+  await counts(1);
+  await until(ms(6000), async () => await ann.page.locator('#people-list li').count() === 1, 'nobody else in the list');
+  noProblems(ann);
+}));
+
 test('Edit of a refused reply answers the same message again', limit(60),
   withPage(async ({ browser, url }) => {
     const ann = await person(browser, url, 'lobby', 'Ann');
