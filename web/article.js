@@ -3,7 +3,7 @@
 //
 // Buttons in an article carry data-act; view.js hands clicks on. They are no tab stops (there may be
 // hundreds): with the keyboard an article is focused and opens its menu, which offers the same. The
-// exception is a message that was not sent, where the person has to act.
+// exceptions are a message that was not sent, where the person has to act, and one that is folded.
 
 import { button, element } from './dom.js';
 import { fullTimeOf, initialOf, linkedText, timeOf, toneOf } from './text.js';
@@ -75,9 +75,7 @@ function fill(bubble, { message, quote }) {
   if (message.replyTo) parts.unshift(quoteOf(quote));
   if (message.text.length > LONG_CHARS || message.text.split('\n', LONG_LINES + 1).length > LONG_LINES) {
     body.classList.add('folded');
-    const more = button('unfold', 'small', 'Show all');
-    more.tabIndex = -1;
-    parts.push(more);
+    parts.push(button('unfold', 'small', 'Show all'));
   }
   bubble.replaceChildren(...parts);
 }

@@ -45,7 +45,13 @@ function topLine({ older }) {
     case 'failed':
       return line('notice', element('span', '', 'Older messages could not be loaded.'), ' ',
         button('load-older', 'small', 'Try again'));
-    default: return line('notice', button('load-older', 'small', 'Load older messages'));
+    default: {
+      // No tab stop: the top is reached with the arrows as well, and focus on its way to the composer
+      // would scroll here, load, and lose itself with the button.
+      const more = button('load-older', 'small', 'Load older messages');
+      more.tabIndex = -1;
+      return line('notice', more);
+    }
   }
 }
 
@@ -64,6 +70,8 @@ export class LogView {
   #atEnd = true;
   #top = 0;
   #height = 0;
+  #width = 0;
+  #held = []; // see #anchor(): where the reader is, unless at the end
   #hushTimer = 0;
 
   // handlers: onAction(act, row, element), onNearTop(), onEnd(): the reader came to the end.
@@ -76,10 +84,12 @@ export class LogView {
     log.addEventListener('click', (event) => this.#onClick(event));
     log.addEventListener('keydown', (event) => this.#onKey(event));
     jump.addEventListener('click', () => this.scrollToEnd());
-    // The keyboard of a phone, a growing composer: the end stays in view where it was.
+    // The keyboard of a phone, a growing composer, a turned phone: what was in view stays in view.
     new ResizeObserver(() => {
       this.#height = log.clientHeight;
+      this.#width = log.clientWidth;
       if (this.#atEnd) this.#toEnd();
+      else this.#restore(this.#heldWhole());
     }).observe(log);
   }
 
@@ -108,6 +118,7 @@ export class LogView {
     this.#empty.hidden = rows.length > 0 || !empty;
     if (anchor) this.#restore(anchor);
     else this.#toEnd();
+    this.#held = anchor ?? [];
     this.#showJump(unread);
   }
 
@@ -172,8 +183,10 @@ export class LogView {
       patchArticle(node, row, old.row);
     } else {
       const made = makers[row.kind](row);
+      const focused = node?.contains(document.activeElement);
       node?.replaceWith(made);
       node = made;
+      if (focused) this.#log.focus({ preventScroll: true });
     }
     this.#rowOf.set(node, row);
     return { node, row };
@@ -185,7 +198,7 @@ export class LogView {
     this.#hushTimer = setTimeout(() => this.#log.setAttribute('aria-live', 'polite'), HUSH_MS);
   }
 
-  // The first rows in view and where they are. Several, since the first may be taken away.
+  // The first rows in view and where in it they are. Several, since the first may be taken away.
   #anchor() {
     const { children, scrollTop } = this.#log;
     let low = 0;
@@ -197,13 +210,20 @@ export class LogView {
     }
     return Array.from({ length: Math.min(8, children.length - low) }, (_, i) => children[low + i])
       .filter((node) => node.tagName === 'ARTICLE')
-      .map((node) => ({ node, top: node.offsetTop }));
+      .map((node) => ({ node, top: node.offsetTop - scrollTop }));
   }
 
   #restore(anchor) {
     const kept = anchor.find(({ node }) => node.isConnected);
-    if (kept && kept.node.offsetTop !== kept.top) this.#log.scrollTop += kept.node.offsetTop - kept.top;
+    const top = kept ? kept.node.offsetTop - kept.top : this.#log.scrollTop;
+    if (Math.abs(top - this.#log.scrollTop) >= 1) this.#log.scrollTop = top;
     this.#top = this.#log.scrollTop;
+  }
+
+  // Of these the rows that begin in view: what only ends there may grow, as lines break anew.
+  #heldWhole() {
+    const whole = this.#held.filter(({ top }) => top >= 0 && top < this.#log.clientHeight);
+    return whole.length > 0 ? whole : this.#held;
   }
 
   #toEnd() {
@@ -212,12 +232,13 @@ export class LogView {
   }
 
   // Only a move upwards leaves the end. Growth alone does not, however far the end has run ahead of
-  // us, nor a log that just became smaller (#height is as of the observer, which follows).
+  // us, nor a log that just took another size (#height and #width are as of the observer, which follows).
   #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
     if (scrollHeight - scrollTop - clientHeight <= END_SLACK_PX) this.#setAtEnd(true);
     else if (scrollTop < this.#top && clientHeight === this.#height) this.#setAtEnd(false);
     this.#top = scrollTop;
+    if (!this.#atEnd && this.#log.clientWidth === this.#width) this.#held = this.#anchor();
     if (this.nearTop) this.#handlers.onNearTop();
   }
 
@@ -240,6 +261,7 @@ export class LogView {
     if (!acting) return;
     if (acting.dataset.act === 'unfold') {
       acting.parentElement.querySelector('.folded').classList.remove('folded');
+      acting.closest('article').focus({ preventScroll: true });
       acting.remove();
       return;
     }

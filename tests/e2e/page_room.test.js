@@ -322,6 +322,10 @@ test('search looks through what is loaded, then further back, and leads there', 
     assert.ok(place >= 0 && place < height, `at ${place} of ${height}`);
     assert.equal(await ann.page.locator('#log .gap').count(), 1, 'and what lies between is said to be missing');
     await ann.page.keyboard.press('Escape');
+    // A button that goes away as it is pressed leaves the focus in the log.
+    await ann.page.locator('#log .gap button').press('Enter');
+    await ann.page.waitForFunction(() => document.querySelectorAll('#log article').length > 200);
+    assert.equal(await ann.page.evaluate(() => document.activeElement.id), 'log');
     await bob.leave();
     noProblems(ann);
   }, FREE));
@@ -353,6 +357,49 @@ test('the keyboard walks the messages, opens the menu, and comes back', limit(60
   assert.ok(await page.locator('#about').isHidden());
   assert.deepEqual(problems, []);
 }));
+
+test('Tab passes the log without moving it; a long message unfolds with the keyboard', limit(60),
+  withPage(async ({ browser, url, server }) => {
+    const bob = await other(server, 'lobby');
+    await sayAll(bob, [...numbered(1, 180), 'long '.repeat(500)]);
+    const ann = await person(browser, url, 'lobby', 'Ann');
+    const { page } = ann;
+    await shows(page, 'long');
+    await page.waitForFunction(() => document.querySelector('#log .notice button'));
+    const topOf = () => page.locator('#log').evaluate((log) => log.scrollTop);
+    await page.locator('#log').focus();
+    const before = await topOf();
+    await page.keyboard.press('Tab');
+    await drawn(page);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Show all', 'not what is at the far top');
+    assert.equal(await topOf(), before);
+    await page.keyboard.press('Enter');
+    assert.equal(await page.locator('#log .folded').count(), 0);
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), 'ARTICLE', 'the focus stays there');
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.closest('#log')), null);
+    await bob.leave();
+    noProblems(ann);
+  }, FREE));
+
+test('a window that takes another width keeps the reader\'s place', limit(60), withPage(async ({ browser, url, server }) => {
+  const bob = await other(server, 'lobby');
+  await sayAll(bob, numbered(1, 49).map((text) => `${text} ${'words '.repeat(60)}`));
+  const ann = await person(browser, url, 'lobby', 'Ann', { viewport: { width: 800, height: 600 } });
+  await shows(ann.page, 'number 49.');
+  await ann.page.locator('#log').evaluate((log) => {
+    log.scrollTop = log.querySelectorAll('article')[30].offsetTop - 20;
+  });
+  await drawn(ann.page);
+  for (const [width, height] of [[400, 800], [1000, 500]]) {
+    await ann.page.setViewportSize({ width, height });
+    await drawn(ann.page);
+    const place = await placeOf(ann.page, 'number 31.');
+    assert.ok(Math.abs(place - 20) <= 2, `number 31 is at ${place} at ${width} x ${height}`);
+  }
+  await bob.leave();
+  noProblems(ann);
+}, FREE));
 
 test('a large room that empties: the list follows within seconds', limit(90), withPage(async ({ browser, url, server }) => {
   const ann = await person(browser, url, 'lobby', 'Ann', { viewport: { width: 1280, height: 800 } });
