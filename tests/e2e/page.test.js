@@ -264,8 +264,11 @@ test('on a phone nothing is wider than the screen, whatever is said', limit(60),
     const phone = { viewport: { width: 320, height: 568 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
     const { page, problems } = await visitor(browser, phone);
     const fits = async (where) => {
-      const [scroll, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+      const [scroll, inner, down] = await page.evaluate(() => [
+        document.documentElement.scrollWidth, window.innerWidth, document.documentElement.scrollHeight - window.innerHeight,
+      ]);
       assert.ok(scroll <= inner && inner <= 320, `${where}: ${scroll} of ${inner} pixels`);
+      assert.ok(down <= 0, `${where}: ${down} pixels too high`);
     };
     await page.goto(url);
     await fits('door');
@@ -292,6 +295,17 @@ test('on a phone nothing is wider than the screen, whatever is said', limit(60),
     assert.deepEqual(problems, []);
   }));
 
+test('letters of twice the size leave everything of the bar in sight', limit(60), withPage(async ({ browser, url }) => {
+  // What a media query and the layout see of it: the screen is half as wide.
+  const large = { viewport: { width: 195, height: 422 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+  const { page, problems } = await person(browser, url, 'lobby', 'Ann', large);
+  for (const part of ['#room-name', '#status', '#search-toggle', '#people-toggle', '#copy-link', '#leave', '#send']) {
+    const { x, width } = await page.locator(part).boundingBox();
+    assert.ok(x >= 0 && x + width <= 195 && width >= 30, `${part}: ${width} wide at ${x}`);
+  }
+  assert.deepEqual(problems, []);
+}));
+
 test('what was being written outlives a reload', limit(60), withPage(async ({ browser, url }) => {
   const { page, problems } = await person(browser, url, 'lobby', 'Ann');
   await page.fill('#message', 'half a thou');
@@ -309,38 +323,49 @@ test('what was being written outlives a reload', limit(60), withPage(async ({ br
   assert.deepEqual(problems, []);
 }));
 
+/** The contrast of an element's text with what is painted behind it, and how light the page is. */
+const contrastOf = (locator) => locator.evaluate((el) => {
+  const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const resolve = (...colors) => { // one over the other, in whatever notation the browser gives
+    paint.clearRect(0, 0, 1, 1);
+    for (const color of colors) {
+      paint.fillStyle = color;
+      paint.fillRect(0, 0, 1, 1);
+    }
+    return [...paint.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => {
+    const lin = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * lin[0] + 0.7152 * lin[1] + 0.0722 * lin[2];
+  };
+  const grounds = [];
+  let opacity = 1;
+  for (let node = el; node; node = node.parentElement) {
+    const style = getComputedStyle(node);
+    grounds.unshift(style.backgroundColor);
+    opacity *= style.opacity;
+  }
+  const ground = resolve(...grounds);
+  const text = resolve(...grounds, getComputedStyle(el).color).map((v, i) => v * opacity + ground[i] * (1 - opacity));
+  const [a, b] = [light(text), light(ground)].sort((x, y) => y - x);
+  return { ratio: (a + 0.05) / (b + 0.05), page: light(resolve(getComputedStyle(document.body).backgroundColor)) };
+});
+
 test('light and dark, readable in both', limit(60), withPage(async ({ browser, url }) => {
   const seen = [];
   for (const colorScheme of ['light', 'dark']) {
-    const { page } = await person(browser, url, 'lobby', 'Ann', { colorScheme });
+    const { page, context } = await person(browser, url, 'lobby', 'Ann', { colorScheme, viewport: { width: 1280, height: 800 } });
     await say(page, 'contrast');
     await shows(page, 'contrast');
-    seen.push(await article(page, 'contrast').last().evaluate((el) => {
-      const rgb = (text) => (text.match(/[\d.]+/g) ?? []).map(Number);
-      const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-      const resolve = (color) => { // whatever notation the browser gives back
-        paint.clearRect(0, 0, 1, 1);
-        paint.fillStyle = color;
-        paint.fillRect(0, 0, 1, 1);
-        return [...paint.getImageData(0, 0, 1, 1).data];
-      };
-      const light = ([r, g, b]) => {
-        const lin = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-        return 0.2126 * lin[0] + 0.7152 * lin[1] + 0.0722 * lin[2];
-      };
-      const walker = document.createTreeWalker(el, NodeFilter.SHOW_TEXT);
-      let node = walker.nextNode();
-      while (node && !node.data.includes('contrast')) node = walker.nextNode();
-      let behind = node.parentElement;
-      while (behind && rgb(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-      const text = resolve(getComputedStyle(node.parentElement).color);
-      const ground = resolve(getComputedStyle(behind ?? document.documentElement).backgroundColor);
-      const [a, b] = [light(text), light(ground)].sort((x, y) => y - x);
-      const page = resolve(getComputedStyle(document.body).backgroundColor);
-      return { ratio: (a + 0.05) / (b + 0.05), page: light(page) };
-    }));
+    await page.click('#search-toggle');
+    await page.fill('#query', 'contrast');
+    await page.locator('#results mark').first().waitFor();
+    await context.setOffline(true);
+    await say(page, 'waits');
+    const parts = [article(page, 'contrast').last().locator('.text'), page.locator('#results mark').first(),
+      page.locator('#log article.pending .text')];
+    for (const part of parts) seen.push({ colorScheme, ...await contrastOf(part) });
   }
-  const [day, night] = seen;
-  assert.ok(day.page > 0.5 && night.page < 0.2, `page: ${day.page} by day, ${night.page} by night`);
-  for (const { ratio } of seen) assert.ok(ratio >= 4.5, `contrast ${ratio} (WCAG 1.4.3)`);
+  assert.ok(seen[0].page > 0.5 && seen[3].page < 0.2, `page: ${seen[0].page} by day, ${seen[3].page} by night`);
+  for (const { ratio } of seen) assert.ok(ratio >= 4.5, `contrast ${JSON.stringify(seen)} (WCAG 1.4.3)`);
 }));
