@@ -411,7 +411,10 @@ export class Chat {
     return username === this.#name && !deleted;
   }
 
-  async #choose(act, { message }, emoji) {
+  // The row may have aged while the menu was open over it.
+  async #choose(act, row, emoji) {
+    const message = this.#room.get(row.message.id) ?? row.message;
+    if (message.deleted) return this.#composer.notice('That message was deleted.');
     switch (act) {
       case 'reply': return this.#composer.reply(message);
       case 'edit': return this.#composer.edit(message);

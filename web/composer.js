@@ -80,9 +80,12 @@ export class Composer {
     this.focus();
   }
 
-  // The message is gone: there is nothing to answer or edit any more.
+  // The message is gone: there is nothing to answer or edit any more. The focus may be elsewhere by now.
   forget(id) {
-    if (this.#about?.message.id === id) this.#letGo();
+    if (this.#about?.message.id !== id) return;
+    this.#endEdit();
+    this.#showAbout();
+    this.notice('That message was deleted.');
   }
 
   #begin(about) {

@@ -434,6 +434,37 @@ test('Edit of a refused reply answers the same message again', limit(60),
     noProblems(ann);
   }, ['--workers', '1', '--rate', '2']));
 
+test('a message deleted while one answers it, or looks at its menu, is let go and said to be gone', limit(60),
+  withPage(async ({ browser, url }) => {
+    const ann = await person(browser, url, 'lobby', 'Ann');
+    const bob = await person(browser, url, 'lobby', 'Bob');
+    const gone = () => until(ms(5000), async () =>
+      await ann.page.locator('#composer-notice').innerText() === 'That message was deleted.', 'a word about it');
+    const remove = async (text) => {
+      await choose(bob.page, text, 'Delete');
+      await bob.page.locator('#confirm-delete').getByRole('button', { name: 'Delete' }).click();
+    };
+    for (const text of ['first', 'second']) {
+      await say(bob.page, text);
+      await shows(ann.page, text);
+    }
+    await choose(ann.page, 'first', 'Reply');
+    await ann.page.fill('#message', 'an answer');
+    await ann.page.click('#search-toggle');
+    await remove('first');
+    await gone();
+    assert.ok(await ann.page.locator('#about').isHidden());
+    assert.equal(await ann.page.inputValue('#message'), 'an answer');
+    assert.equal(await ann.page.evaluate(() => document.activeElement.id), 'query', 'the focus is not taken away');
+    await openMenu(ann.page, 'second');
+    await remove('second');
+    await ann.page.waitForFunction(() => document.querySelectorAll('#log article.deleted').length === 2);
+    await ann.page.locator('#menu').getByRole('button', { name: 'Reply', exact: true }).click();
+    await gone();
+    assert.ok(await ann.page.locator('#about').isHidden());
+    noProblems(ann, bob);
+  }));
+
 test('Up leaves alone what was said under another name', limit(60), withPage(async ({ browser, url }) => {
   const ann = await person(browser, url, 'lobby', 'Ann');
   await say(ann.page, 'said as Ann');
