@@ -28,6 +28,7 @@ export class Composer {
     });
     ui.message.addEventListener('keydown', (event) => this.#onKey(event));
     ui.message.addEventListener('input', () => this.#onInput());
+    addEventListener('resize', () => this.#grow());
     ui.aboutCancel.addEventListener('click', () => this.#letGo());
   }
 
@@ -178,6 +179,7 @@ export class Composer {
   #grow() {
     const { message } = this.#ui;
     message.style.height = 'auto';
-    message.style.height = `${message.scrollHeight}px`;
+    const borders = message.offsetHeight - message.clientHeight; // scrollHeight is without them
+    message.style.height = `${message.scrollHeight + borders}px`;
   }
 }

@@ -382,7 +382,7 @@ test('Tab passes the log without moving it; a long message unfolds with the keyb
     noProblems(ann);
   }, FREE));
 
-test('a window that takes another width keeps the reader\'s place', limit(60), withPage(async ({ browser, url, server }) => {
+test('a window of another width keeps the reader\'s place and shows the draft', limit(60), withPage(async ({ browser, url, server }) => {
   const bob = await other(server, 'lobby');
   await sayAll(bob, numbered(1, 49).map((text) => `${text} ${'words '.repeat(60)}`));
   const ann = await person(browser, url, 'lobby', 'Ann', { viewport: { width: 800, height: 600 } });
@@ -390,12 +390,15 @@ test('a window that takes another width keeps the reader\'s place', limit(60), w
   await ann.page.locator('#log').evaluate((log) => {
     log.scrollTop = log.querySelectorAll('article')[30].offsetTop - 20;
   });
+  await ann.page.fill('#message', 'a draft that takes one line or two, '.repeat(2));
   await drawn(ann.page);
   for (const [width, height] of [[400, 800], [1000, 500]]) {
     await ann.page.setViewportSize({ width, height });
     await drawn(ann.page);
     const place = await placeOf(ann.page, 'number 31.');
     assert.ok(Math.abs(place - 20) <= 2, `number 31 is at ${place} at ${width} x ${height}`);
+    const lines = await ann.page.locator('#message').evaluate((box) => [box.scrollHeight - box.clientHeight, box.clientHeight]);
+    assert.ok(lines[0] <= 0 && (width === 400 ? lines[1] > 60 : lines[1] < 50), `the draft hides ${lines} at ${width}`);
   }
   await bob.leave();
   noProblems(ann);
