@@ -35,6 +35,14 @@ struct mem_event {
     struct mem_emoji *emojis;
 };
 
+/* A user's read marker. */
+struct mem_mark {
+    UT_hash_handle hh;
+    uint64_t seq;
+    size_t user_len;
+    char user[];
+};
+
 struct mem_room {
     UT_hash_handle hh;
     char epoch[STORE_EPOCH_LEN];
@@ -47,6 +55,7 @@ struct mem_room {
     size_t end; /* events[first..end) are kept */
     size_t cap;
     struct mem_reaction *reactions; /* of all messages, by key */
+    struct mem_mark *marks;         /* by user; the one moved longest ago first */
     size_t name_len;
     char name[];
 };
@@ -65,6 +74,8 @@ struct mem_undo {
     struct mem_reaction *reaction;
     struct mem_emoji *emoji;
     uint64_t emoji_first;
+    struct mem_mark *mark; /* not an event but this marker was put; its seq before, 0: it is new */
+    uint64_t mark_seq;
 };
 
 struct mem {
@@ -95,6 +106,14 @@ int memory_state_apply(struct mem_undo *u);
 /* For what was applied: undo in reverse order, or commit, which does what cannot be undone. */
 void memory_state_undo(const struct mem_undo *u);
 void memory_state_commit(const struct mem_undo *u);
+
+/* The same for the marker of u->event. Its place in the order is that of its last commit until
+ * memory_marks_commit, after which memory_marks_trim takes out what is over the cap. */
+int memory_marks_put(struct mem_undo *u);
+void memory_marks_undo(const struct mem_undo *u);
+void memory_marks_commit(const struct mem_undo *u);
+void memory_marks_trim(struct mem_room *room);
+void memory_marks_free(struct mem_room *room);
 
 /* Frees the event with its reactions. */
 void memory_state_drop(struct mem_room *room, struct mem_event *event);

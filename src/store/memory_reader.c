@@ -69,6 +69,16 @@ static int add_nonce(const struct store_event *e, struct store_nonces *nonces)
     return store_nonces_add(nonces, &nonce);
 }
 
+static int add_marks(const struct mem_room *room, struct store_marks *out)
+{
+    int err = 0;
+    for (const struct mem_mark *m = room->marks; m && !err; m = m->hh.next) {
+        const struct store_mark mark = {m->seq, {m->user, m->user_len}};
+        err = store_marks_add(out, &mark);
+    }
+    return err;
+}
+
 int memory_load(struct store_backend *b, unsigned reader, struct slice name, int64_t since_ms,
                 struct store_load *out)
 {
@@ -81,9 +91,10 @@ int memory_load(struct store_backend *b, unsigned reader, struct slice name, int
         bool wanted = e->kind == STORE_MESSAGE && e->nonce.ptr && e->ts_ms > since_ms;
         if (wanted) err = add_nonce(e, &out->nonces);
     }
+    if (err == ERR_FULL) err = 0;
+    if (room && !err) err = add_marks(room, &out->marks);
     pthread_mutex_unlock(&m->lock);
-    if (!room) return ERR_NOT_FOUND;
-    return err == ERR_FULL ? 0 : err;
+    return room ? err : ERR_NOT_FOUND;
 }
 
 static int by_first(const void *a, const void *b)

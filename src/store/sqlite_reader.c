@@ -34,6 +34,7 @@ static const char *const sql[READ_STMT_COUNT] = {
     [READ_NONCES] = "SELECT seq, ts_ms, coalesce(user, username), nonce FROM events"
                     " WHERE room = ?1 AND ts_ms > ?2 AND nonce IS NOT NULL AND kind = 0"
                     " ORDER BY ts_ms DESC LIMIT ?3",
+    [READ_MARKS] = "SELECT user, seq FROM marks WHERE room = ?1 ORDER BY moved LIMIT ?2",
     [READ_SEARCH] = "SELECT " EVENT_COLUMNS " FROM search CROSS JOIN events"
                     " ON events.id = search.rowid WHERE search MATCH ?1 AND search.rowid <"
                     " coalesce((SELECT id FROM events WHERE room = ?2 AND seq >= ?3"
@@ -131,6 +132,23 @@ static int read_nonces(sqlite3_stmt *stmt, struct store_nonces *out)
     return rc == SQLITE_DONE ? 0 : ERR_STORE;
 }
 
+static int read_marks(struct sqlite_reader *r, int64_t room, struct store_marks *out)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_MARKS];
+    int err = 0;
+    int rc;
+    sqlite3_bind_int64(stmt, 1, room);
+    sqlite3_bind_int64(stmt, 2, STORE_MARKS_MAX);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && !err) {
+        const struct store_mark mark = {(uint64_t)sqlite3_column_int64(stmt, 1),
+                                        column_text(stmt, 0)};
+        err = store_marks_add(out, &mark);
+    }
+    sqlite3_reset(stmt);
+    if (err) return err;
+    return rc == SQLITE_DONE ? 0 : ERR_STORE;
+}
+
 int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice room,
                        int64_t since_ms, struct store_load *out)
 {
@@ -144,6 +162,7 @@ int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice ro
         sqlite3_bind_int64(stmt, 3, STORE_NONCES_MAX);
         err = read_nonces(stmt, &out->nonces);
     }
+    if (!err) err = read_marks(r, id, &out->marks);
     return end(r, err);
 }
 

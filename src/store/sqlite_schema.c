@@ -6,7 +6,9 @@
  * thousand. That a seq comes once in a room is the writer's business (rooms.last_seq); events_seq
  * holds two more columns instead, so that a page of messages passes over other events without
  * reading them. Small columns come first, since long texts are on pages of their own. rooms.outages
- * is the meta.outages of the room's last commit; see store_next_seq. */
+ * is the meta.outages of the room's last commit; see store_next_seq. marks are read markers;
+ * marks.moved counts up within the room and says which was moved longest ago; marks_moved has all
+ * that is read when the room is loaded. */
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
@@ -36,6 +38,9 @@ static const char *const migrations[] = {
     "  PRIMARY KEY(room, target, emoji)) WITHOUT ROWID;"
     "CREATE VIRTUAL TABLE search USING fts5(in_room, words, content='', columnsize=0,"
     "  detail=column, tokenize='unicode61 remove_diacritics 2');",
+    "CREATE TABLE marks(room INTEGER NOT NULL, user TEXT NOT NULL, seq INTEGER NOT NULL,"
+    "  moved INTEGER NOT NULL, PRIMARY KEY(room, user)) WITHOUT ROWID;"
+    "CREATE INDEX marks_moved ON marks(room, moved, seq);",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };

@@ -35,6 +35,7 @@ struct sqlite_room {
     int64_t last_seq;
     int64_t count;
     int64_t bytes; /* added by this batch, as is count */
+    int64_t marks; /* -1: not counted yet */
     size_t name_len;
     char name[];
 };
@@ -49,6 +50,9 @@ struct sqlite_room {
 #define WITH_EDITS                                                                                 \
     "room = ?1 AND seq IN (SELECT ?2 UNION ALL SELECT seq FROM edits"                              \
     " WHERE room = ?1 AND target = ?2)"
+
+/* Of the marker of the room ?1 that is moved now. */
+#define MOVED "(SELECT coalesce(max(moved), 0) + 1 FROM marks WHERE room = ?1)"
 
 static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
@@ -102,6 +106,13 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_SET_INDEXED] = "UPDATE meta SET indexed = ?1",
     [WRITE_CLEAR_INDEX] = "INSERT INTO search(search) VALUES('delete-all')",
     [WRITE_LAST_ID] = "SELECT max(id) FROM events",
+    [WRITE_MOVE_MARK] = "UPDATE marks SET seq = ?3, moved = " MOVED " WHERE room = ?1 AND user = ?2"
+                        " AND seq < ?3",
+    [WRITE_ADD_MARK] = "INSERT OR IGNORE INTO marks(room, user, seq, moved)"
+                       " VALUES(?1, ?2, ?3, " MOVED ")",
+    [WRITE_COUNT_MARKS] = "SELECT count(*) FROM marks WHERE room = ?1",
+    [WRITE_DROP_MARK] = "DELETE FROM marks WHERE room = ?1 AND moved = (SELECT min(moved)"
+                        " FROM marks WHERE room = ?1)",
 };
 
 static struct sqlite_store *store_of(struct store_backend *b)
@@ -189,8 +200,8 @@ static int no_memory(struct sqlite_store *s)
     return ERR_NOMEM;
 }
 
-/* The cached room, with its row read or made. 0, ERR_STORE or ERR_NOMEM. */
-static int get_room(struct sqlite_store *s, const struct store_record *r, struct sqlite_room **out)
+/* The cached room, with its row read if it has one. 0, ERR_STORE or ERR_NOMEM. */
+static int find_room(struct sqlite_store *s, const struct store_record *r, struct sqlite_room **out)
 {
     struct sqlite_room *room;
     HASH_FIND(hh, s->rooms, r->room.ptr, r->room.len, room);
@@ -199,6 +210,7 @@ static int get_room(struct sqlite_store *s, const struct store_record *r, struct
         if (!room) return no_memory(s);
         memcpy(room->name, r->room.ptr, r->room.len);
         room->name_len = r->room.len;
+        room->marks = -1;
         HASH_ADD_KEYPTR(hh, s->rooms, room->name, room->name_len, room);
         if (!room->hh.tbl) {
             free(room);
@@ -206,9 +218,7 @@ static int get_room(struct sqlite_store *s, const struct store_record *r, struct
         }
     }
     *out = room;
-    int rc = SQLITE_OK;
-    if (!room->found) rc = find_row(s, room);
-    if (!rc && !room->found) rc = add_row(s, room, r);
+    int rc = room->found ? SQLITE_OK : find_row(s, room);
     return rc ? sqlite_writer_fail(s, rc) : 0;
 }
 
@@ -227,16 +237,48 @@ static int add_event(struct sqlite_store *s, int64_t room, const struct store_re
     return sqlite_run(stmt);
 }
 
-int sqlite_writer_put(struct store_backend *b, struct store_record *r)
+static int count_marks(struct sqlite_store *s, struct sqlite_room *room)
 {
-    struct sqlite_store *s = store_of(b);
-    struct sqlite_room *room = NULL;
-    int err = get_room(s, r, &room);
-    if (err) return err;
+    sqlite3_stmt *stmt = s->stmt[WRITE_COUNT_MARKS];
+    sqlite3_bind_int64(stmt, 1, room->id);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) room->marks = sqlite3_column_int64(stmt, 0);
+    int end = sqlite3_reset(stmt);
+    if (rc == SQLITE_ROW) return SQLITE_OK;
+    return end ? end : SQLITE_CORRUPT;
+}
+
+static int run_mark(struct sqlite_store *s, enum write_stmt which, int64_t room,
+                    const struct store_record *r)
+{
+    sqlite3_stmt *stmt = s->stmt[which];
+    sqlite3_bind_int64(stmt, 1, room);
+    sqlite_bind_slice(stmt, 2, r->event.username);
+    sqlite3_bind_int64(stmt, 3, (int64_t)r->event.seq);
+    return sqlite_run(stmt);
+}
+
+/* A marker is moved, or else made unless it is further on already. An SQLITE_ code. */
+static int put_mark(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
+{
+    int rc = run_mark(s, WRITE_MOVE_MARK, room->id, r);
+    if (rc || sqlite3_changes(s->db) > 0) return rc;
+    if (room->marks < 0) rc = count_marks(s, room);
+    if (!rc) rc = run_mark(s, WRITE_ADD_MARK, room->id, r);
+    if (rc || sqlite3_changes(s->db) == 0) return rc;
+    if (room->marks++ < STORE_MARKS_MAX) return SQLITE_OK;
+    room->marks--;
+    return sqlite_run_with(s->stmt[WRITE_DROP_MARK], &room->id, 1);
+}
+
+static int put_event(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
+{
+    int rc = room->found ? SQLITE_OK : add_row(s, room, r);
+    if (rc) return sqlite_writer_fail(s, rc);
     if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 ||
         (int64_t)r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
-    int rc = add_event(s, room->id, r);
+    rc = add_event(s, room->id, r);
     if (!rc && r->event.kind != STORE_MESSAGE)
         rc = sqlite_state_apply(s, room->id, &r->event, &room->bytes);
     if (rc) return sqlite_writer_fail(s, rc);
@@ -250,6 +292,18 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
         s->touched = room;
     }
     return 0;
+}
+
+int sqlite_writer_put(struct store_backend *b, struct store_record *r)
+{
+    struct sqlite_store *s = store_of(b);
+    struct sqlite_room *room = NULL;
+    int err = find_room(s, r, &room);
+    if (err) return err;
+    if (!r->mark) return put_event(s, room, r);
+    if (!room->found || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
+    int rc = put_mark(s, room, r);
+    return rc ? sqlite_writer_fail(s, rc) : 0;
 }
 
 static int write_rooms(struct sqlite_store *s)

@@ -79,7 +79,7 @@ static void wake_writer_locked(struct store *s)
     pthread_cond_signal(&s->work);
 }
 
-int store_append(struct store *s, const struct store_append *a)
+static int append(struct store *s, const struct store_append *a, bool mark)
 {
     CHECK(a->room.len > 0 && a->room.len <= STORE_NAME_MAX_BYTES);
     CHECK(a->event->seq > 0 && a->event->seq <= STORE_SEQ_MAX);
@@ -90,6 +90,7 @@ int store_append(struct store *s, const struct store_append *a)
     if (!r) return ERR_NOMEM;
     memcpy(r->epoch, a->epoch, STORE_EPOCH_LEN);
     r->tag = a->tag;
+    r->mark = mark;
 
     pthread_mutex_lock(&s->lock);
     bool ok = may_accept_locked(s, r->bytes);
@@ -106,6 +107,18 @@ int store_append(struct store *s, const struct store_append *a)
     if (ok) return 0;
     store_record_free(r);
     return ERR_STORE;
+}
+
+int store_append(struct store *s, const struct store_append *a)
+{
+    return append(s, a, false);
+}
+
+int store_move_mark(struct store *s, const struct store_move *m)
+{
+    const struct store_event e = {.seq = m->mark.seq, .username = m->mark.user};
+    const struct store_append a = {m->room, m->epoch, &e, m->tag, m->kick_follows};
+    return append(s, &a, true);
 }
 
 void store_kick(struct store *s)

@@ -39,6 +39,7 @@ enum {
     STORE_PAGE_MAX_BYTES = 4 << 20,
     STORE_ROOMS_MAX = 1000,       /* rooms in a list */
     STORE_NONCES_MAX = 1 << 20,   /* told of a room when it is loaded; the newest */
+    STORE_MARKS_MAX = 10000,      /* read markers of a room; the one moved longest ago goes */
     STORE_REACTIONS_MAX = 64,     /* different emoji of a message; another one is left out */
     STORE_PREFIX_MIN_BYTES = 3,   /* in a search: what begins with less is too much to look at */
     STORE_SEARCH_MAX_BYTES = 512, /* of what is searched for */
@@ -122,18 +123,27 @@ struct store_nonce {
     struct slice nonce;
 };
 
+/* How far a user has read: a read marker. */
+struct store_mark {
+    uint64_t seq;
+    struct slice user;
+};
+
 /* Answer to store_load_room. */
 struct store_loaded {
     struct store_room room;
     const struct store_nonce *nonces; /* younger than nonce_ms, oldest first */
     size_t nonce_count;
+    const struct store_mark *marks; /* the one moved longest ago first */
+    size_t mark_count;
 };
 
 struct store_done {
-    void *tag;                       /* as given to store_append */
+    void *tag;                       /* as given to store_append or store_move_mark */
     struct slice room;               /* borrowed for the call, as is the event */
-    const struct store_event *event; /* as given */
-    int err; /* 0, ERR_STORE, or ERR_STORE_ORDER: another epoch, or seq not above the last one */
+    const struct store_event *event; /* as given; of a marker: seq, and the user as username */
+    int err;   /* 0, ERR_STORE, or ERR_STORE_ORDER: another epoch, or seq not above the last one */
+    bool mark; /* it was a marker; ERR_STORE_ORDER: another epoch, or no such room */
 };
 
 /* Once per batch, in the order of the appends. done is borrowed for the call. Writer thread. */
@@ -218,7 +228,7 @@ typedef void store_page_fn(void *ctx, int err, const struct store_page *page);
 struct store_stats {
     uint64_t committed; /* events */
     uint64_t failed;    /* events completed with an error */
-    uint64_t batches;   /* transactions tried with events in them */
+    uint64_t batches;   /* transactions tried, of events and markers */
     uint64_t trimmed;   /* events */
     uint64_t reads;
     uint64_t in_flight;
@@ -240,6 +250,20 @@ struct store_append {
                           threads, which is better paid once for many events */
 };
 int store_append(struct store *s, const struct store_append *a);
+
+/* Queues a read marker: the user has read up to mark.seq. It goes the way of an append (queue,
+ * order, durability, in flight, errors, on_done), but it is no event: it has no seq of its own, no
+ * page shows it, and retention leaves it alone. It moves forward only; a seq that is not above the
+ * marker's is completed with 0 and changes nothing. The room has to have had an event. At
+ * STORE_MARKS_MAX the marker of the room that was moved longest ago goes. Any thread. */
+struct store_move {
+    struct slice room; /* as of store_append, as are epoch, tag and kick_follows */
+    const char *epoch;
+    struct store_mark mark;
+    void *tag;
+    bool kick_follows;
+};
+int store_move_mark(struct store *s, const struct store_move *m);
 
 /* The writer begins with what was appended with kick_follows, unless it is busy anyway. Any thread.
  */

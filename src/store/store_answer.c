@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 
-enum { NONCES_MIN_CAP = 64 };
+enum { NONCES_MIN_CAP = 64, MARKS_MIN_CAP = 16 };
 
 bool store_answer_take(struct store_span *span, size_t bytes)
 {
@@ -137,4 +137,28 @@ void store_nonces_fini(struct store_nonces *n)
     free(n->list);
     store_arena_fini(&n->texts);
     *n = (struct store_nonces){.list = NULL};
+}
+
+int store_marks_add(struct store_marks *m, const struct store_mark *mark)
+{
+    if (m->count == STORE_MARKS_MAX) return ERR_FULL;
+    if (m->count == m->cap) {
+        size_t cap = m->cap ? m->cap * 2 : MARKS_MIN_CAP;
+        void *list = realloc(m->list, cap * sizeof *m->list);
+        if (!list) return ERR_NOMEM;
+        m->list = list;
+        m->cap = cap;
+    }
+    struct store_mark *mine = &m->list[m->count];
+    *mine = *mark;
+    int err = store_arena_copy(&m->texts, &mine->user);
+    if (!err) m->count++;
+    return err;
+}
+
+void store_marks_fini(struct store_marks *m)
+{
+    free(m->list);
+    store_arena_fini(&m->texts);
+    *m = (struct store_marks){.list = NULL};
 }

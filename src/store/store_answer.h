@@ -26,10 +26,19 @@ struct store_nonces {
     struct store_arena texts;
 };
 
+/* The read markers of a room, the one moved longest ago first. */
+struct store_marks {
+    struct store_mark *list;
+    size_t count;
+    size_t cap;
+    struct store_arena texts;
+};
+
 /* A room that is loaded. */
 struct store_load {
     struct store_room room;
     struct store_nonces nonces;
+    struct store_marks marks;
 };
 
 struct store_room_list {
@@ -77,5 +86,10 @@ int store_nonces_add(struct store_nonces *n, const struct store_nonce *nonce);
 void store_nonces_sort(struct store_nonces *n);
 
 void store_nonces_fini(struct store_nonces *n);
+
+/* Adds a copy. 0, ERR_NOMEM, or ERR_FULL at STORE_MARKS_MAX. */
+int store_marks_add(struct store_marks *m, const struct store_mark *mark);
+
+void store_marks_fini(struct store_marks *m);
 
 #endif

@@ -16,7 +16,7 @@ struct store_backend;
 
 struct store_backend_ops {
     /* Writer thread. 0, ERR_STORE or ERR_NOMEM. put also changes what the event's target has
-     * become. */
+     * become, and takes markers as well as events (r->mark). */
     int (*begin)(struct store_backend *b);
     int (*put)(struct store_backend *b, struct store_record *r); /* may take: sets r->taken */
     int (*commit)(struct store_backend *b);
@@ -42,8 +42,8 @@ struct store_backend_ops {
 
     /* Reader thread number `reader`. 0, ERR_NOT_FOUND, ERR_STORE or ERR_NOMEM; also on error they
      * leave what they have collected in out, and the caller frees it. load adds the nonces of
-     * messages newer than since_ms, page fills in reactions and total too. The text of search is
-     * what parse has made. */
+     * messages newer than since_ms and the markers, page fills in reactions and total too. The text
+     * of search is what parse has made. */
     int (*load)(struct store_backend *b, unsigned reader, struct slice room, int64_t since_ms,
                 struct store_load *out);
     int (*page)(struct store_backend *b, unsigned reader, const struct store_query *q,

@@ -60,9 +60,22 @@ static int mem_begin(struct store_backend *b)
     return 0;
 }
 
+static int put_mark(struct mem *m, const struct store_record *r)
+{
+    struct mem_room *room = memory_find(m, r->room);
+    if (!room || room->last_seq == 0 || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0)
+        return ERR_STORE_ORDER;
+    struct mem_undo *u = &m->undo[m->undo_count];
+    *u = (struct mem_undo){.room = room, .event = &r->event};
+    int err = memory_marks_put(u);
+    if (!err) m->undo_count++;
+    return err;
+}
+
 static int mem_put(struct store_backend *b, struct store_record *r)
 {
     struct mem *m = mem_of(b);
+    if (r->mark) return put_mark(m, r);
     struct mem_room *room = memory_find(m, r->room);
     if (!room) room = add(m, r->room);
     if (!room) return ERR_NOMEM;
@@ -96,7 +109,12 @@ static int mem_commit(struct store_backend *b)
 {
     struct mem *m = mem_of(b);
     for (unsigned i = 0; i < m->undo_count; i++)
-        memory_state_commit(&m->undo[i]);
+        if (m->undo[i].mark)
+            memory_marks_commit(&m->undo[i]);
+        else
+            memory_state_commit(&m->undo[i]);
+    for (unsigned i = 0; i < m->undo_count; i++)
+        if (m->undo[i].mark) memory_marks_trim(m->undo[i].room);
     pthread_mutex_unlock(&m->lock);
     return 0;
 }
@@ -106,6 +124,10 @@ static void mem_rollback(struct store_backend *b)
     struct mem *m = mem_of(b);
     while (m->undo_count > 0) {
         const struct mem_undo *u = &m->undo[--m->undo_count];
+        if (u->mark) {
+            memory_marks_undo(u);
+            continue;
+        }
         struct store_record *r = u->room->events[u->room->end - 1].record;
         memory_state_undo(u);
         u->room->end--;
@@ -173,6 +195,7 @@ static void mem_close(struct store_backend *b, bool clean)
         struct mem_room *next = room->hh.next;
         for (size_t i = room->first; i < room->end; i++)
             memory_state_drop(room, &room->events[i]);
+        memory_marks_free(room);
         free(room->events);
         free(room);
         room = next;

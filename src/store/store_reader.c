@@ -33,16 +33,18 @@ static void answer_page(struct store *s, unsigned reader, const struct read_requ
 
 static void answer_room(struct store *s, unsigned reader, const struct read_request *r)
 {
-    struct store_load load = {.nonces = {.count = 0}};
+    struct store_load load = {0};
     int err = ERR_STORE;
     if (atomic_load(&s->healthy)) {
         int64_t since_ms = s->options.now_ms() - (int64_t)s->options.nonce_ms;
         err = s->backend->ops->load(s->backend, reader, r->query.room, since_ms, &load);
     }
     store_nonces_sort(&load.nonces);
-    struct store_loaded loaded = {load.room, load.nonces.list, load.nonces.count};
+    struct store_loaded loaded = {load.room, load.nonces.list, load.nonces.count, load.marks.list,
+                                  load.marks.count};
     r->on_room(r->ctx, err, err ? NULL : &loaded);
     store_nonces_fini(&load.nonces);
+    store_marks_fini(&load.marks);
 }
 
 static void answer_rooms(struct store *s, unsigned reader, const struct read_request *r)

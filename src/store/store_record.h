@@ -1,5 +1,5 @@
 /* An event that owns its texts, in one block: what waits in the store's queue, what the memory
- * store keeps, and what a page is made of. */
+ * store keeps, and what a page is made of. In the queue a read marker is one too. */
 #ifndef STORE_STORE_RECORD_H
 #define STORE_STORE_RECORD_H
 
@@ -15,6 +15,7 @@ struct store_record {
     char epoch[STORE_EPOCH_LEN];
     int err;                  /* the outcome of this one */
     bool taken;               /* the implementation keeps it */
+    bool mark;                /* no event: the marker of event.username, at event.seq */
     struct store_event event; /* its texts are in this block */
     size_t bytes;             /* weight: texts plus STORE_RECORD_COST */
 };

@@ -49,16 +49,17 @@ static int commit_batch(struct store *s, struct slink *batch)
     return err;
 }
 
-/* Fills done. */
-static unsigned settle_batch(struct store *s, struct slink *batch, int err, uint64_t *failed)
+/* Fills done; counts the events. */
+static unsigned settle_batch(struct store *s, struct slink *batch, int err, uint64_t *committed,
+                             uint64_t *failed)
 {
     unsigned n = 0;
     while (batch) {
         struct store_record *r = container_of(batch, struct store_record, link);
         batch = batch->next;
         int mine = err ? ERR_STORE : r->err;
-        if (mine) ++*failed;
-        s->done[n++] = (struct store_done){r->tag, r->room, &r->event, mine};
+        if (!r->mark) ++*(mine ? failed : committed);
+        s->done[n++] = (struct store_done){r->tag, r->room, &r->event, mine, r->mark};
     }
     return n;
 }
@@ -100,6 +101,7 @@ static int64_t used_us(void)
 static void do_batch(struct store *s)
 {
     uint64_t bytes = 0;
+    uint64_t committed = 0;
     uint64_t failed = 0;
     int64_t start_us = used_us();
     pthread_mutex_lock(&s->lock);
@@ -110,7 +112,7 @@ static void do_batch(struct store *s)
     int err = try ? commit_batch(s, batch) : ERR_STORE;
     if (try && err) on_failure(s);
     if (!err) s->retry_ms = s->options.retry_first_ms;
-    unsigned n = settle_batch(s, batch, err, &failed);
+    unsigned n = settle_batch(s, batch, err, &committed, &failed);
 
     pthread_mutex_lock(&s->lock);
     s->completed += n;
@@ -118,7 +120,7 @@ static void do_batch(struct store *s)
     s->stats.in_flight_bytes -= bytes;
     s->stats.batches += try;
     s->stats.failed += failed;
-    s->stats.committed += n - failed;
+    s->stats.committed += committed;
     pthread_cond_broadcast(&s->progress);
     pthread_mutex_unlock(&s->lock);
     if (s->options.on_done) s->options.on_done(s->options.ctx, s->done, n);

@@ -30,7 +30,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (seen->count < DONE_MAX)
             seen->done[seen->count] =
-                (struct completion){done[i].tag, done[i].event->seq, done[i].err};
+                (struct completion){done[i].tag, done[i].event->seq, done[i].err, done[i].mark};
         seen->count++;
         if (done[i].err) seen->failed++;
     }
@@ -127,6 +127,16 @@ void world_put(struct world *w, const char *room, struct store_event e)
     w->put++;
 }
 
+void world_mark(struct world *w, const char *room, const char *user, uint64_t seq)
+{
+    struct store_move m = {.room = {room, strlen(room)},
+                           .epoch = world_epoch,
+                           .mark = {seq, {user, strlen(user)}},
+                           .tag = (void *)(uintptr_t)seq};
+    assert_int_equal(store_move_mark(w->store, &m), 0);
+    w->put++;
+}
+
 void world_settle(struct world *w)
 {
     world_wait_done(&w->seen, w->put);
@@ -170,7 +180,11 @@ void answer_on_room(void *ctx, int err, const struct store_loaded *loaded)
         show(a, "%llu@%lld:%.*s:%.*s ", (unsigned long long)n->seq, (long long)n->ts_ms,
              (int)n->user.len, n->user.ptr, (int)n->nonce.len, n->nonce.ptr);
     }
+    for (size_t i = 0; loaded && i < loaded->mark_count; i++)
+        show(a, "%.*s>%llu ", (int)loaded->marks[i].user.len, loaded->marks[i].user.ptr,
+             (unsigned long long)loaded->marks[i].seq);
     if (loaded) a->count = loaded->nonce_count;
+    if (loaded) a->marks = loaded->mark_count;
     finish(a, err, loaded ? &loaded->room : NULL);
 }
 
@@ -345,6 +359,10 @@ static const char *const checks[] = {
     " SELECT room, target, emoji FROM reaction_counts)",
     "SELECT count(*) FROM reactions r WHERE NOT EXISTS(SELECT 1 FROM events m WHERE"
     " m.room = r.room AND m.seq = r.target AND m.kind = 0 AND NOT m.deleted)",
+    /* read markers */
+    "SELECT count(*) FROM (SELECT 1 FROM marks GROUP BY room HAVING count(*) > 10000"
+    " OR count(DISTINCT moved) < count(*))",
+    "SELECT count(*) FROM marks WHERE seq < 1 OR NOT EXISTS(SELECT 1 FROM rooms WHERE id = room)",
     /* search: the same index made anew has the same words */
     "SELECT count(*) FROM meta WHERE indexed > (SELECT coalesce(max(id), 0) FROM events)",
     "INSERT INTO search(search) VALUES('integrity-check')",

@@ -20,6 +20,7 @@ struct completion {
     void *tag;
     uint64_t seq;
     int err;
+    bool mark;
 };
 
 /* What the callbacks have seen. */
@@ -41,7 +42,7 @@ struct world {
     char dir[64];
     char path[96];
     struct seen seen;
-    size_t put; /* by world_put */
+    size_t put; /* by world_put and world_mark */
     struct store *store;
 };
 
@@ -53,6 +54,7 @@ struct answer {
     int err;
     struct store_room room;
     size_t count;
+    size_t marks;
     bool more_before;
     bool more_after;
     uint64_t total;
@@ -82,6 +84,9 @@ int world_add(struct world *w, const char *room, uint64_t seq, struct slice mess
 /* Appends the event to the room, with a ts_ms of its seq and by "ann" unless it says otherwise, and
  * expects that it is accepted. */
 void world_put(struct world *w, const char *room, struct store_event e);
+
+/* Moves a read marker of the room, and expects that it is accepted. */
+void world_mark(struct world *w, const char *room, const char *user, uint64_t seq);
 
 /* Waits until all that was put is committed, without an error. */
 void world_settle(struct world *w);

@@ -202,6 +202,31 @@ static void fill_one(struct world *w, uint64_t seq, int want)
     assert_int_equal(w->seen.done[have].err, want);
 }
 
+/* A marker moves with the commit, or not at all. */
+static void test_sync_fails_for_marks(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    reopen(w);
+    world_put(w, "r", (struct store_event){.seq = 1});
+    world_mark(w, "r", "ann", 1);
+    world_settle(w);
+    atomic_store(&fail_sync, true);
+    world_mark(w, "r", "ann", 2);
+    world_wait_done(&w->seen, 3);
+    assert_int_equal(w->seen.done[2].err, ERR_STORE);
+    struct store_move m = {SLICE_LIT("r"), world_epoch, {2, SLICE_LIT("ann")}, NULL, false};
+    assert_int_equal(store_move_mark(w->store, &m), ERR_STORE);
+    atomic_store(&fail_sync, false);
+    assert_true(world_wait_health(w->store, true));
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_string_equal(a.shown, "ann>1 ");
+    world_mark(w, "r", "ann", 3);
+    world_wait_done(&w->seen, 4);
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_string_equal(a.shown, "ann>3 ");
+}
+
 /* A commit whose fsync fails is no commit, and it recovers by itself when the disk does. */
 static void test_sync_fails(void **state)
 {
@@ -450,13 +475,10 @@ int main(void)
     sqlite3_vfs disk;
     disk_install(&disk);
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_stays_away),
-        TEST(test_relaxed_survives_kill),
-        TEST(test_sync_fails),
-        TEST(test_reads_fail),
-        TEST(test_syncs),
-        TEST(test_relaxed_caps),
-        TEST(test_corrupt),
+        TEST(test_refused_stays_away), TEST(test_relaxed_survives_kill),
+        TEST(test_sync_fails),         TEST(test_sync_fails_for_marks),
+        TEST(test_reads_fail),         TEST(test_syncs),
+        TEST(test_relaxed_caps),       TEST(test_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

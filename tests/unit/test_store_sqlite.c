@@ -476,13 +476,67 @@ static void test_strange_files(void **state)
     w->store = NULL;
     exec_sql(w->path, "PRAGMA user_version=1000");
     expect_refused(w->path, "newer Parlor (schema 1000");
-    exec_sql(w->path, "PRAGMA user_version=1");
+    exec_sql(w->path, "PRAGMA user_version=2");
     struct locker locker;
     locker_start(&locker, w->path);
     locker_lock(&locker);
     expect_no_open(w->path, "locked by another process");
     locker_end(&locker);
     reopen(w);
+}
+
+/* What a Parlor of schema 1 left behind, word for word. */
+static const char schema_1[] =
+    "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), clean INTEGER NOT NULL,"
+    "  outages INTEGER NOT NULL, indexed INTEGER NOT NULL);"
+    "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL,"
+    "  last_seq INTEGER NOT NULL, trimmed_seq INTEGER NOT NULL, outages INTEGER NOT NULL,"
+    "  count INTEGER NOT NULL, bytes INTEGER NOT NULL);"
+    "CREATE TABLE events(id INTEGER PRIMARY KEY, room INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "  ts_ms INTEGER NOT NULL, kind INTEGER NOT NULL, target INTEGER NOT NULL,"
+    "  reply_to INTEGER NOT NULL, edited_ms INTEGER NOT NULL, deleted INTEGER NOT NULL,"
+    "  bytes INTEGER NOT NULL, username TEXT, user TEXT, message TEXT, data TEXT, nonce TEXT);"
+    "CREATE INDEX events_seq ON events(room, seq, kind, deleted);"
+    "CREATE INDEX events_nonces ON events(room, ts_ms) WHERE nonce IS NOT NULL;"
+    "CREATE TABLE edits(room INTEGER NOT NULL, target INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "  PRIMARY KEY(room, target, seq)) WITHOUT ROWID;"
+    "CREATE TABLE reactions(room INTEGER NOT NULL, target INTEGER NOT NULL, emoji TEXT NOT NULL,"
+    "  who TEXT NOT NULL, PRIMARY KEY(room, target, emoji, who)) WITHOUT ROWID;"
+    "CREATE TABLE reaction_counts(room INTEGER NOT NULL, target INTEGER NOT NULL,"
+    "  emoji TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,"
+    "  PRIMARY KEY(room, target, emoji)) WITHOUT ROWID;"
+    "CREATE VIRTUAL TABLE search USING fts5(in_room, words, content='', columnsize=0,"
+    "  detail=column, tokenize='unicode61 remove_diacritics 2');"
+    "INSERT INTO meta VALUES(1, 1, 0, 0);"
+    "INSERT INTO rooms VALUES(7, 'r', 'k3f9abcd', 3, 0, 0, 3, 214);"
+    "INSERT INTO events VALUES(1, 7, 1, 1, 0, 0, 0, 0, 0, 77, 'ann', NULL, 'first here', NULL,"
+    "  NULL), (2, 7, 2, 2, 0, 0, 0, 0, 0, 69, 'ann', NULL, '2!', NULL, NULL),"
+    "  (3, 7, 3, 3, 3, 1, 0, 0, 0, 68, 'bob', NULL, '+', NULL, NULL);"
+    "INSERT INTO reactions VALUES(7, 1, '+', 'bob');"
+    "INSERT INTO reaction_counts VALUES(7, 1, '+', 3, 1);"
+    "PRAGMA application_id=1348563564; PRAGMA user_version=1; PRAGMA journal_mode=WAL";
+
+/* A file of schema 1 is brought up to date with all that is in it, once. */
+static void test_older_schema(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    exec_sql(w->path, schema_1);
+    for (int life = 0; life < 2; life++) {
+        reopen(w);
+        world_expect(w, "r",
+                     life ? "1m=first here{+1} 2m=2! 3r=+ 4m=new "
+                          : "1m=first here{+1} 2m=2! 3r=+ ");
+        world_expect_found(w, "r", "first", "1 ");
+        assert_int_equal(world_load(w, "r", &a), 0);
+        assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+        assert_int_equal(a.room.next_seq, life ? 5 : 4);
+        assert_string_equal(a.shown, life ? "ann>2 " : "");
+        if (life) continue;
+        world_mark(w, "r", "ann", 2);
+        world_put(w, "r", (struct store_event){.seq = 4, .message = SLICE_LIT("new")});
+        world_settle(w);
+    }
 }
 
 static void test_no_permission(void **state)
@@ -517,13 +571,9 @@ static void test_no_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),
-        TEST(test_disk_full),
-        TEST(test_strange_files),
-        TEST(test_no_permission),
-        TEST(test_locked),
-        TEST(test_reopen),
-        TEST(test_deleted_is_gone),
+        TEST(test_kill),         TEST(test_disk_full),       TEST(test_strange_files),
+        TEST(test_older_schema), TEST(test_no_permission),   TEST(test_locked),
+        TEST(test_reopen),       TEST(test_deleted_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
