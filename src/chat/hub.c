@@ -98,6 +98,7 @@ static void room_free(struct room *room)
         CHECK(!rl->log.tail);
     }
     nonces_fini(&room->nonces);
+    marks_fini(&room->marks);
     presence_fini(&room->presence);
     pthread_mutex_destroy(&room->lock);
     free(room);
@@ -219,6 +220,14 @@ static int note_nonces(struct room *room, const struct store_loaded *loaded)
     return 0;
 }
 
+static int note_marks(struct room *room, const struct store_loaded *loaded)
+{
+    int err = 0;
+    for (size_t i = 0; i < loaded->mark_count && !err; i++)
+        err = marks_move(&room->marks, &loaded->marks[i]);
+    return err;
+}
+
 static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
 {
     struct room *room = ctx;
@@ -228,13 +237,17 @@ static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
         room->seq = loaded->room.next_seq - 1;
         room->trimmed_seq = loaded->room.trimmed_seq;
         err = note_nonces(room, loaded);
+        if (!err) err = note_marks(room, loaded);
     }
     if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: the new epoch stands */
     room->head = room->seq;
     for (unsigned i = 0; i < ENCODING_COUNT; i++)
         room->logs[i].recent.from_seq = room->head;
     room->state = err ? ROOM_COLD : ROOM_READY;
-    if (err) nonces_fini(&room->nonces);
+    if (err) {
+        nonces_fini(&room->nonces);
+        marks_fini(&room->marks);
+    }
     struct slink *waits = room->waits;
     room->waits = NULL;
     pthread_mutex_unlock(&room->lock);

@@ -299,6 +299,36 @@ void room_on_done(struct room *room, struct scribe *s, const struct store_done *
     if (balance) hub_balance(room);
 }
 
+int room_read(struct room *room, struct reading *r)
+{
+    const struct store_move m = {
+        {room->name, room->name_len}, room->epoch, r->mark, r->tag, .kick_follows = true};
+    int err = 0;
+    pthread_mutex_lock(&room->lock);
+    CHECK(room->state == ROOM_READY);
+    if (r->mark.seq == 0 || r->mark.seq > room->head) err = ERR_NO_MESSAGE;
+    r->old = !err && marks_find(&room->marks, r->mark.user) >= r->mark.seq;
+    if (!err && !r->old) err = store_move_mark(hub_store(room->hub), &m);
+    pthread_mutex_unlock(&room->lock);
+    return err;
+}
+
+uint64_t room_read_seq(struct room *room, struct slice user)
+{
+    pthread_mutex_lock(&room->lock);
+    uint64_t seq = marks_find(&room->marks, user);
+    pthread_mutex_unlock(&room->lock);
+    return seq;
+}
+
+void room_on_read(struct room *room, const struct store_mark *mark)
+{
+    pthread_mutex_lock(&room->lock);
+    /* Else it is loaded anew, with this marker among the others. */
+    if (room->state == ROOM_READY) (void)marks_move(&room->marks, mark);
+    pthread_mutex_unlock(&room->lock);
+}
+
 void room_relax(struct room *room, enum encoding encoding)
 {
     struct room_log *rl = &room->logs[encoding];

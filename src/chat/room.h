@@ -27,6 +27,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "chat/marks.h"
 #include "chat/nonces.h"
 #include "chat/presence.h"
 #include "chat/reader.h"
@@ -78,6 +79,7 @@ struct room {
     struct slink *waits;   /* of struct room_wait: for the load, or for a log to be filled */
     struct nonces nonces;
     uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
+    struct marks marks;
     struct presence presence;
     struct room_log logs[ENCODING_COUNT];
 
@@ -115,6 +117,24 @@ struct publish {
  * into *woken (NULL-terminated), and the caller hands each to its worker. Returns 0, or ERR_STORE,
  * ERR_NOMEM, ERR_TOO_LONG. Any thread. */
 int room_publish(struct room *room, struct scribe *s, struct publish *p, struct slink **woken);
+
+/* A read marker to be moved. */
+struct reading {
+    struct store_mark mark; /* borrowed */
+    void *tag;              /* comes back in store_done, iff 0 is returned and !old */
+    bool old;               /* the marker is there already, or further on: nothing was to be done */
+};
+
+/* Hands the move to the store; the caller kicks it as after room_publish. Returns 0, or
+ * ERR_NO_MESSAGE (seq is 0, or beyond the head), ERR_STORE, ERR_NOMEM. Any thread. */
+int room_read(struct room *room, struct reading *r);
+
+/* The seq up to which the user has read; 0: not known. Any thread. */
+uint64_t room_read_seq(struct room *room, struct slice user);
+
+/* The store has committed the move of a marker: from now on the room knows it. If memory is short,
+ * it does so only once it is loaded anew. The store's writer thread. */
+void room_on_read(struct room *room, const struct store_mark *mark);
 
 /* The store is done with an event of the room. Under strict: it is delivered now. A nonce is
  * settled; *waiters are those who sent it again. After an error the recent past is forgotten, since

@@ -98,6 +98,11 @@ int rich_encode_joined(const struct rich_joined *j, struct buf *out, size_t max_
     json_out_bool(&o, SLICE_LIT(",\"recovered\":"), j->recovered);
     json_out_uint(&o, SLICE_LIT(",\"replayed\":"), j->replayed);
     json_out_uint(&o, SLICE_LIT(",\"members\":"), j->members);
+    if (j->read_seq) {
+        struct id read = j->head;
+        read.seq = j->read_seq;
+        json_out_id(&o, SLICE_LIT(",\"read\":"), &read);
+    }
     return end(&o);
 }
 

@@ -30,12 +30,9 @@ bool chat_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us)
     return true;
 }
 
-struct slice chat_choose_name(const struct conn *c, struct slice given,
-                              char guest[static CHAT_GUEST_LEN])
+static struct slice guest_name(const struct conn *c, char guest[static CHAT_GUEST_LEN])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    if (given.len) return given;
-    if (c->username) return (struct slice){c->username, c->username_len};
     memcpy(guest, GUEST_PREFIX, sizeof GUEST_PREFIX - 1);
     uint32_t bits = c->guest;
     for (size_t i = sizeof GUEST_PREFIX - 1; i < CHAT_GUEST_LEN; i++, bits >>= 5)
@@ -43,10 +40,26 @@ struct slice chat_choose_name(const struct conn *c, struct slice given,
     return (struct slice){guest, CHAT_GUEST_LEN};
 }
 
+struct slice chat_choose_name(const struct conn *c, struct slice given,
+                              char guest[static CHAT_GUEST_LEN])
+{
+    if (given.len) return given;
+    if (c->username) return (struct slice){c->username, c->username_len};
+    return guest_name(c, guest);
+}
+
 struct slice chat_name(const struct conn *c, char guest[static CHAT_GUEST_LEN])
 {
     if (c->spoken) return (struct slice){c->spoken, c->spoken_len};
     return chat_choose_name(c, (struct slice){NULL, 0}, guest);
+}
+
+bool chat_user(const struct conn *c, char guest[static CHAT_GUEST_LEN], struct slice *user)
+{
+    char own[CHAT_GUEST_LEN];
+    struct slice nobody = guest_name(c, own);
+    *user = chat_name(c, guest);
+    return user->len != nobody.len || memcmp(user->ptr, nobody.ptr, nobody.len) != 0;
 }
 
 void chat_rename_in(struct conn *c, struct room *room, struct slice from, struct slice to)

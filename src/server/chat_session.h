@@ -28,6 +28,12 @@ struct slice chat_choose_name(const struct conn *c, struct slice given,
 /* The name the connection is known by now: the one it last spoke under. */
 struct slice chat_name(const struct conn *c, char guest[static CHAT_GUEST_LEN]);
 
+/* Who the connection is where something belongs to a person: who may change a message, and whose a
+ * read marker is. Until the server knows who people are, that is the name it goes by, as chat_name.
+ * False: nobody that could come back, only the guest of this connection; *user is set even so. The
+ * one place where this is decided. */
+bool chat_user(const struct conn *c, char guest[static CHAT_GUEST_LEN], struct slice *user);
+
 /* It speaks under this name now. Tells the rich members of its rooms if it is a new one. */
 void chat_note_name(struct conn *c, struct slice name);
 

@@ -72,6 +72,23 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
     return 0;
 }
 
+int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
+{
+    struct worker *w = r->conn.worker;
+    set_id(r, room, reading->mark.seq, w->wall_ms); /* before another thread has it */
+    reading->tag = r;
+    int err = room_read(room, reading);
+    if (err) {
+        free(r);
+        return err;
+    }
+    if (reading->old)
+        worker_post(w, &r->task);
+    else
+        w->published = true;
+    return 0;
+}
+
 /* ---- the store's thread ---- */
 
 static void tell(struct receipt *r, int err)
@@ -112,12 +129,28 @@ static void tell_room(struct server *s, const struct store_done *done)
     room_unref(room);
 }
 
+/* A room whose messages the store never got has none that could be read. */
+static void tell_read(struct server *s, const struct store_done *done)
+{
+    const struct store_mark mark = {done->event->seq, done->event->username};
+    struct room *room = done->err ? NULL : hub_find(s->hub, done->room);
+    if (room) {
+        room_on_read(room, &mark);
+        room_unref(room);
+    }
+    tell(done->tag, done->err == ERR_STORE_ORDER ? ERR_NO_MESSAGE : done->err);
+}
+
 static void on_done(void *ctx, const struct store_done *done, size_t count)
 {
     struct server *s = ctx;
     for (size_t i = 0; i < count; i++) {
         const struct store_done *d = &done[i];
         struct receipt *r = d->tag;
+        if (d->mark) {
+            tell_read(s, d);
+            continue;
+        }
         r->id.seq = d->event->seq;
         if (d->err || s->options.strict || d->event->nonce.len) tell_room(s, d);
         tell(r, d->err);

@@ -42,6 +42,10 @@ struct slice receipt_ref(const struct receipt *r);
  * or later. On error r is freed and nobody is told. Worker's thread. */
 int receipt_publish(struct receipt *r, struct room *room, struct publish *p);
 
+/* Moves the read marker, whose tag becomes r; as receipt_publish. The id told is the one asked for.
+ */
+int receipt_read(struct receipt *r, struct room *room, struct reading *reading);
+
 /* The store's callbacks into this server. */
 void receipt_set_callbacks(struct server *s, struct store_options *o);
 

@@ -211,14 +211,14 @@ static void on_target(void *ctx, int err, const struct store_page *page)
     worker_post(ch->q.conn.worker, &ch->q.task);
 }
 
-/* Who may edit or delete what somebody said: whoever has the same name now. The one place where
- * this is decided, until the server knows who people are. */
+/* Everybody may react; edit or delete what somebody said may that one alone. */
 static bool may_change(const struct conn *c, const struct change *ch)
 {
     char guest[CHAT_GUEST_LEN];
-    struct slice name = chat_name(c, guest);
+    struct slice user;
     if (ch->kind == STORE_REACT || ch->kind == STORE_UNREACT) return true;
-    return name.len == ch->author_len && memcmp(name.ptr, ch->author, name.len) == 0;
+    (void)chat_user(c, guest, &user); /* a guest may change what it has said, too */
+    return user.len == ch->author_len && memcmp(user.ptr, ch->author, user.len) == 0;
 }
 
 static int publish_change(struct conn *c, struct change *ch)

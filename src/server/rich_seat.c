@@ -76,6 +76,9 @@ void seat_free(struct seat *s)
 static void send_joined(struct seat *s, const struct join *j, bool recovered, uint64_t replayed)
 {
     struct conn *c = s->conn;
+    char guest[CHAT_GUEST_LEN];
+    struct slice user;
+    bool known = chat_user(c, guest, &user);
     const struct rich_joined joined = {
         .ref = seat_ref(s),
         .room = seat_room(s),
@@ -83,6 +86,7 @@ static void send_joined(struct seat *s, const struct join *j, bool recovered, ui
         .recovered = recovered,
         .replayed = replayed,
         .members = j->members,
+        .read_seq = known ? room_read_seq(s->member.reader->room, user) : 0,
     };
     s->answered = true;
     c->worker->text.len = 0;

@@ -316,12 +316,20 @@ static int on_change(struct conn *c, const struct rich_input *in)
     return rich_ask_change(c, s, in);
 }
 
-/* Markers belong to who is signed in. */
+/* A guest has no marker: nobody would ever come back for it. */
 static int on_read(struct conn *c, const struct rich_input *in)
 {
-    (void)c;
-    (void)in;
-    return ERR_UNAUTHORIZED;
+    char guest[CHAT_GUEST_LEN];
+    struct reading reading = {.mark.seq = in->id.seq};
+    if (!chat_user(c, guest, &reading.mark.user)) return ERR_UNAUTHORIZED;
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    struct room *room = s->member.reader->room;
+    if (memcmp(in->id.epoch, room->epoch, ID_EPOCH_LEN) != 0) return ERR_NO_MESSAGE;
+    struct receipt *r = receipt_new(c, seat_room(s), in->ref);
+    if (!r) return ERR_NOMEM;
+    r->tell = rich_tell_ack;
+    return receipt_read(r, room, &reading);
 }
 
 static int on_auth(struct conn *c, const struct rich_input *in)

@@ -140,7 +140,8 @@ test('every refusal has its code, goes to its sender alone, and changes nothing'
         { type: 'join', room: 'r'.repeat(129) }, { type: 'join', room: 7 }, { type: 'who', room: 'a\nb' }],
       bad_id: [{ type: 'edit', message: 'x' }, { type: 'delete', id: 5 }, { type: 'react', id: 'x', emoji: 'x' },
         { message: 'x', reply_to: 'nonsense' }, { type: 'history', before: '' }, { type: 'history', around: 9 },
-        { type: 'delete', id: `${id} ` }, { type: 'read', id: 'x' }],
+        { type: 'delete', id: `${id} ` }, { type: 'read', id: 'x' },
+        { type: 'read' }, { type: 'read', id: 1 }],
       bad_field: [{ type: 'history', limit: 0 }, { type: 'history', limit: -1 }, { type: 'history', limit: '5' },
         { type: 'history', limit: 1.5 }, { type: 'history', before: id, after: id }, { type: 'typing', on: 'yes' },
         { type: 'join', room: 'b', history: 'all' }, { type: 'join', room: 'b', since: 5 }, { message: 'x', nonce: '' },
@@ -148,14 +149,15 @@ test('every refusal has its code, goes to its sender alone, and changes nothing'
         { type: 'react', id, emoji: '' }, { type: 'react', id, emoji: 'e'.repeat(33) }, { type: 'auth' }],
       not_joined: [{ message: 'x', room: 'b' }, { type: 'leave', room: 'b' }, { type: 'who', room: 'b' },
         { type: 'history', room: 'b' }, { type: 'typing', room: 'b' }, { type: 'edit', room: 'b', id, message: 'x' },
-        { type: 'delete', room: 'b', id }, { type: 'react', room: 'b', id, emoji: 'x' }],
+        { type: 'delete', room: 'b', id }, { type: 'react', room: 'b', id, emoji: 'x' },
+        { type: 'read', room: 'b', id }],
       already_joined: [{ type: 'join' }, { type: 'join', room: 'lobby', history: 5 }],
       no_message: [{ type: 'edit', id: missing, message: 'x' }, { type: 'delete', id: foreign },
         { type: 'react', id: missing, emoji: 'x' }, { type: 'unreact', id: foreign, emoji: 'x' },
         { type: 'edit', id: `${id.split('-')[0]}-0`, message: 'x' }, { message: 'x', reply_to: foreign },
-        { type: 'history', before: foreign }, { type: 'history', after: foreign }, { type: 'history', around: foreign }],
+        { type: 'history', before: foreign }, { type: 'history', after: foreign }, { type: 'history', around: foreign },
+        { type: 'read', id: missing }, { type: 'read', id: foreign }, { type: 'read', id: `${id.split('-')[0]}-0` }],
       forbidden: [{ type: 'edit', id, message: 'x' }, { type: 'delete', id }],
-      unauthorized: [{ type: 'read', id }],
       auth_off: [{ type: 'auth', token: 'x' }],
     };
     for (const [code, frames] of Object.entries(cases)) {
@@ -700,6 +702,86 @@ test('edit, delete and reactions: who may, who hears of it, what stays', limit(3
   await ann.say('x', { username: 'anna' });
   await ann.refused('forbidden', { type: 'delete', id: first.id });
   await leaveAll([ann, bob]);
+}));
+
+/** What a member of that name is told on coming in: its marker, or nothing. */
+async function readBy(server, name, room = 'lobby') {
+  const rich = await named(server, name, room);
+  await rich.leave();
+  return rich.joined.read;
+}
+
+for (const [durability, args] of [['commit', TWO], ['strict', STRICT]]) {
+  test(`read: the marker of a name, which outlives connection and server (${durability})`, limit(40),
+    withLives(args, async (lives) => {
+      const [ann, bob] = [await named(lives.server, 'ann'), await named(lives.server, 'bob')];
+      assert.equal('read' in ann.joined, false);
+      const acks = await post(bob, 0, 6);
+      await ann.get('joined', { type: 'join', room: 'b' });
+      const elsewhere = await ann.say('b', { room: 'b' });
+      const { ref, ts, ...ack } = await ann.get('ack', { type: 'read', id: acks[3].id });
+      assert.deepEqual(ack, { type: 'ack', room: 'lobby', id: acks[3].id, seq: acks[3].seq, dup: false });
+      assert.ok(Math.abs(ts - acks[3].ts) < 60000);
+      assert.equal(await readBy(lives.server, 'ann'), acks[3].id);
+      // Forward only: what is older is acked and changes nothing.
+      assert.equal((await ann.get('ack', { type: 'read', id: acks[1].id })).id, acks[1].id);
+      assert.equal(await readBy(lives.server, 'ann'), acks[3].id);
+      // Each room has its own, and each name.
+      assert.equal(await readBy(lives.server, 'ann', 'b'), undefined);
+      await ann.get('ack', { type: 'read', room: 'b', id: elsewhere.id });
+      await ann.refused('no_message', { type: 'read', id: elsewhere.id });
+      await bob.get('ack', { type: 'read', id: acks[5].id });
+      const want = { ann: acks[3].id, bob: acks[5].id, anna: undefined, an: undefined };
+      const check = async () => {
+        for (const [name, id] of Object.entries(want)) assert.equal(await readBy(lives.server, name), id, name);
+        assert.equal(await readBy(lives.server, 'ann', 'b'), elsewhere.id);
+      };
+      await check();
+      await lives.killAndStart();
+      await check();
+      await lives.restart();
+      await check();
+      const back = await named(lives.server, 'ann', 'lobby', `&since=${acks[4].id}`);
+      assert.deepEqual([back.joined.read, back.joined.replayed], [acks[3].id, 1]);
+      await back.get('ack', { type: 'read', id: acks[5].id });
+      await back.get('left', { type: 'leave', room: 'lobby' });
+      assert.equal((await back.get('joined', { type: 'join', room: 'lobby' })).read, acks[5].id);
+      await back.leave();
+    }));
+}
+
+test('read: everybody in the room may, but for guests', limit(30), withServer(TWO, async (server) => {
+  const [guest, ann] = [await Rich.join(server), await named(server, 'ann')];
+  const { id } = await guest.say('hi');
+  await guest.refused('unauthorized', { type: 'read', id });
+  // Who takes a name has a marker from then on, under the name of that moment.
+  await guest.say('now as', { username: 'cid' });
+  await guest.get('ack', { type: 'read', id });
+  await guest.get('left', { type: 'leave' });
+  assert.equal((await guest.get('joined', { type: 'join' })).read, id);
+  await guest.say('a guest again');
+  await guest.refused('unauthorized', { type: 'read', id });
+  await guest.get('left', { type: 'leave' });
+  assert.equal('read' in await guest.get('joined', { type: 'join' }), false);
+  assert.equal(await readBy(server, 'cid'), id);
+  // It is nobody else's business: no event, no presence, no seq.
+  const { seq } = await ann.say('before');
+  await ann.take(ann.unread(LOGGED).length);
+  await ann.get('ack', { type: 'read', id });
+  await guest.settled();
+  assert.equal((await ann.say('after')).seq, seq + 1);
+  assert.deepEqual(guest.frames.filter((f) => f.type === 'read'), []);
+  await leaveAll([guest, ann]);
+}));
+
+test('read shares the rate of the other requests', limit(20), withServer(['--workers', '2'], async (server) => {
+  const ann = await named(server, 'ann');
+  const { id } = await ann.say('hi');
+  const answers = await Promise.all(Array.from({ length: 110 }, () => ann.ask({ type: 'read', id })));
+  const refused = answers.filter((a) => a.type === 'error');
+  assert.ok(refused.length >= 5 && refused.length <= 10, `${refused.length} refused of 110`);
+  assert.ok(refused.every((a) => a.code === 'rate_limited' && a.temporary));
+  await ann.leave();
 }));
 
 test('after a restart rich clients resume, edits and all', limit(40), withLives(TWO, async (lives) => {

@@ -311,6 +311,7 @@ test('another process locks the database: for a moment, and for longer', limit(6
   release = await locked(lives.file);
   const answer = await ann.ask({ message: 'refused' }, ms(20000));
   assert.deepEqual([answer.type, answer.code], ['error', 'unavailable']);
+  assert.equal((await ann.refused('unavailable', { type: 'read', id: acked[9] })).temporary, true);
   assert.equal(await readiness(server), 503);
   const { messages } = await ann.get('history', { type: 'history' });
   assert.deepEqual(messages.map((m) => m.id), acked);
@@ -318,8 +319,11 @@ test('another process locks the database: for a moment, and for longer', limit(6
   await release();
   await until(ms(20000), async () => (await readiness(server)) === 200, 'recovery by itself');
   acked.push((await ann.say('after')).id);
+  assert.equal('read' in (await named(server, 'ann')).joined, false, 'what was refused moved nothing');
+  await ann.get('ack', { type: 'read', id: acked[9] });
   await lives.killAndStart();
   assert.deepEqual((await transcript(lives.server)).map((m) => m.id), acked);
+  assert.equal((await named(lives.server, 'ann')).joined.read, acked[9]);
 }));
 
 test('retention by age: what is too old is given to nobody, and is removed', limit(60),

@@ -88,6 +88,13 @@ static int joined(const void *frame, struct buf *out, size_t max_bytes)
     return rich_encode_joined(&j, out, max_bytes);
 }
 
+static int joined_read(const void *frame, struct buf *out, size_t max_bytes)
+{
+    const struct texts *t = frame;
+    const struct rich_joined j = {.room = t->room, .head = HEAD_ID, .members = 1, .read_seq = 7};
+    return rich_encode_joined(&j, out, max_bytes);
+}
+
 static int left(const void *frame, struct buf *out, size_t max_bytes)
 {
     const struct texts *t = frame;
@@ -249,6 +256,10 @@ static const struct sent sent[] = {
     {joined, &plain,
      "{\"type\":\"joined\",\"ref\":\"r1\",\"room\":\"lobby\",\"epoch\":\"k3f90abc\",\"seq\":1052,"
      "\"id\":\"" ID_A "\",\"recovered\":true,\"replayed\":3,\"members\":12}"},
+    {joined_read, &no_ref,
+     "{\"type\":\"joined\",\"room\":\"lobby\",\"epoch\":\"k3f90abc\",\"seq\":1052,"
+     "\"id\":\"" ID_A "\",\"recovered\":false,\"replayed\":0,\"members\":1,"
+     "\"read\":\"k3f90abc-7\"}"},
     {left, &plain, "{\"type\":\"left\",\"ref\":\"r1\",\"room\":\"lobby\"}"},
     {history_start, &plain,
      "{\"type\":\"history\",\"ref\":\"r1\",\"room\":\"lobby\",\"messages\":["},

@@ -140,6 +140,15 @@ static void flush_all(void)
         flush(w);
 }
 
+static void tell_read(const struct store_done *d)
+{
+    const struct store_mark mark = {d->event->seq, d->event->username};
+    struct room *room = d->err ? NULL : hub_find(stage->hub, d->room);
+    if (!room) return;
+    room_on_read(room, &mark);
+    room_unref(room);
+}
+
 /* The store has decided everything, and every room that has to know is told, as by the server. */
 static void settle_store(void)
 {
@@ -148,6 +157,10 @@ static void settle_store(void)
         while ((d = gate_next_done(&stage->gate))) {
             struct slink *woken;
             struct slink *waiters;
+            if (d->mark) {
+                tell_read(d);
+                continue;
+            }
             if (!d->err && !stage->strict && !d->event->nonce.len) continue;
             struct room *room = hub_find(stage->hub, d->room);
             if (!room) continue;
@@ -709,6 +722,113 @@ static void test_decision_for_a_room_loaded_anew(void **state)
     end();
 }
 
+/* ---- read markers ---- */
+
+/* What room_read says; the gate is told of what is queued. */
+static int read_to(struct guest *g, uint64_t seq, bool *old)
+{
+    struct reading r = {.mark = {seq, SLICE_LIT("ann")}};
+    int err = room_read(g->member.reader->room, &r);
+    if (!err && !r.old) gate_appended(&stage->gate);
+    *old = r.old;
+    return err;
+}
+
+static uint64_t read_seq(const struct guest *g, const char *user)
+{
+    return room_read_seq(g->member.reader->room, (struct slice){user, strlen(user)});
+}
+
+/* The room knows a marker once it is committed, and later lives of the room know it too. */
+static void test_read(void **state)
+{
+    (void)state;
+    bool old;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    assert_int_equal(read_to(g, 0, &old), ERR_NO_MESSAGE);
+    assert_int_equal(read_to(g, 1, &old), ERR_NO_MESSAGE);
+    say(g, "one");
+    say(g, "two");
+    assert_int_equal(read_to(g, 2, &old), 0);
+    assert_false(old);
+    assert_int_equal(read_seq(g, "ann"), 0);
+    flush_all();
+    settle_store();
+    assert_int_equal(read_seq(g, "ann"), 2);
+    assert_int_equal(read_seq(g, "bob"), 0);
+    struct store_stats before;
+    struct store_stats after;
+    store_stats(stage->gate.store, &before);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        assert_int_equal(read_to(g, seq, &old), 0);
+        assert_true(old);
+    }
+    store_stats(stage->gate.store, &after); /* no write for that */
+    assert_int_equal(after.in_flight, 0);
+    assert_int_equal(after.batches, before.batches);
+    assert_int_equal(read_to(g, 3, &old), ERR_NO_MESSAGE);
+    restart(&plenty);
+    g = join_live(1, lobby, ENCODING_RICH);
+    assert_int_equal(read_seq(g, "ann"), 2);
+    end();
+}
+
+/* Older moves that are queued behind a newer one, and a room that was loaded anew meanwhile. */
+static void test_reads_in_flight(void **state)
+{
+    (void)state;
+    bool old;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    for (int i = 0; i < 5; i++)
+        say(g, "x");
+    assert_int_equal(read_to(g, 4, &old), 0);
+    assert_int_equal(read_to(g, 3, &old), 0);
+    assert_false(old);
+    flush_all();
+    leave(g);
+    assert_null(hub_find(stage->hub, lobby));
+    g = join_live(1, lobby, ENCODING_BARE);
+    assert_int_equal(read_seq(g, "ann"), 4);
+    settle_store();
+    assert_int_equal(read_seq(g, "ann"), 4);
+    end();
+}
+
+/* A store that fails: the marker stays where it was, and moves once the store works again. */
+static void test_read_refused(void **state)
+{
+    (void)state;
+    bool old;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    struct guest *other = join_live(1, SLICE_LIT("other"), ENCODING_BARE);
+    say(g, "one");
+    say(g, "two");
+    assert_int_equal(read_to(g, 1, &old), 0);
+    flush_all();
+    settle_store();
+    say(g, "three"); /* on_done holds the writer */
+    assert_int_equal(read_to(g, 2, &old), 0);
+    say(other, "four"); /* and this one will find no memory for a new room */
+    flush_all();
+    assert_non_null(gate_next_done(&stage->gate));
+    fail_alloc_after(0);
+    gate_turn_writer(&stage->gate);
+    fail_alloc_off();
+    assert_false(store_healthy(stage->gate.store));
+    assert_int_equal(read_to(g, 3, &old), ERR_STORE);
+    assert_int_equal(read_to(g, 1, &old), 0); /* nothing to be stored */
+    assert_true(old);
+    settle_store();
+    assert_int_equal(read_seq(g, "ann"), 1);
+    assert_int_equal(read_to(g, 2, &old), 0);
+    settle_store();
+    assert_int_equal(read_seq(g, "ann"), 2);
+    end();
+}
+
 /* ---- strict ---- */
 
 /* A message that is deleted in the batch that commits it leaves no frame at all. */
@@ -814,6 +934,9 @@ int main(void)
         cmocka_unit_test(test_fill_behind_retention),
         cmocka_unit_test(test_retry_outlives_members),
         cmocka_unit_test(test_decision_for_a_room_loaded_anew),
+        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_reads_in_flight),
+        cmocka_unit_test(test_read_refused),
         cmocka_unit_test(test_strict_deleted_at_once),
         cmocka_unit_test(test_lost_before_settling),
         cmocka_unit_test(test_join_after_a_loss),

@@ -1,0 +1,97 @@
+/* See marks.h. */
+
+/* uthash would exit; a marker that cannot be kept is an error instead. */
+#define HASH_NONFATAL_OOM 1
+#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
+#include "chat/marks.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/err.h"
+#include "base/hash.h"
+
+static_assert(sizeof(struct marks) <= 8, "every room has one");
+
+struct mark {
+    UT_hash_handle hh;
+    uint64_t seq;
+    char user[]; /* hh.keylen bytes */
+};
+
+static struct mark *find(const struct marks *m, struct slice user)
+{
+    struct mark *mark = NULL;
+    HASH_FIND(hh, m->first, user.ptr, user.len, mark);
+    return mark;
+}
+
+uint64_t marks_find(const struct marks *m, struct slice user)
+{
+    const struct mark *mark = m->first ? find(m, user) : NULL;
+    return mark ? mark->seq : 0;
+}
+
+static void drop_first(struct marks *m)
+{
+    struct mark *first = m->first;
+    HASH_DELETE(hh, m->first, first);
+    free(first);
+}
+
+static int add(struct marks *m, const struct store_mark *from)
+{
+    struct mark *mark = malloc(sizeof *mark + from->user.len);
+    if (!mark) return ERR_NOMEM;
+    *mark = (struct mark){.seq = from->seq};
+    memcpy(mark->user, from->user.ptr, from->user.len);
+    HASH_ADD_KEYPTR(hh, m->first, mark->user, from->user.len, mark);
+    if (!mark->hh.tbl) {
+        free(mark);
+        return ERR_NOMEM;
+    }
+    if (marks_count(m) > STORE_MARKS_MAX) drop_first(m);
+    return 0;
+}
+
+/* To the end of the order. Nothing here can fail: the table has another entry, so it stays, and it
+ * is kept from growing. */
+static void move_last(struct marks *m, struct mark *mark)
+{
+    if (!mark->hh.next) return;
+    UT_hash_table *table = mark->hh.tbl;
+    unsigned noexpand = table->noexpand;
+    unsigned len = mark->hh.keylen;
+    table->noexpand = 1;
+    HASH_DELETE(hh, m->first, mark);
+    HASH_ADD_KEYPTR(hh, m->first, mark->user, len, mark);
+    table->noexpand = noexpand;
+}
+
+int marks_move(struct marks *m, const struct store_mark *mark)
+{
+    struct mark *mine = m->first ? find(m, mark->user) : NULL;
+    if (!mine) return add(m, mark);
+    if (mine->seq >= mark->seq) return 0;
+    mine->seq = mark->seq;
+    move_last(m, mine);
+    return 0;
+}
+
+size_t marks_count(const struct marks *m)
+{
+    return HASH_COUNT(m->first);
+}
+
+void marks_fini(struct marks *m)
+{
+    struct mark *mark = m->first;
+    HASH_CLEAR(hh, m->first);
+    while (mark) {
+        struct mark *next = mark->hh.next;
+        free(mark);
+        mark = next;
+    }
+}
