@@ -27,6 +27,7 @@ const KEEP_MAX = 3000; // while somebody reads further up
 const CATCH_UP_QUIET_MS = 2000; // nothing more comes, although the head is not reached
 const OWN_MAX = 1000;
 const REACTED_MAX = 500;
+const READ_PAUSE_MS = 2000; // between two tellings how far was read
 
 export class Chat {
   #ui;
@@ -49,8 +50,10 @@ export class Chat {
   #again = false; // we were in this room before the connection was lost
   #caughtUp = { again: false, recovered: true, missed: 0, gap: 0 }; // see Room.caughtUp()
   #messageMaxBytes = rules.MESSAGE_MAX_BYTES;
-  #readMark = null; // as of entering
+  #readMark = null; // as of entering, or of another device of this name
   #readSeq = 0; // as remembered
+  #toldSeq = 0; // the same as the server was told
+  #tellNextMs = 0;
   #tickTimer = 0;
   #quietTimer = 0;
   #drawPlanned = false;
@@ -202,6 +205,7 @@ export class Chat {
     this.#status.show(this.#state, this.#again);
     this.#presence.tick();
     this.#remember();
+    this.#tellRead();
   }
 
   // -- What the server says
@@ -243,6 +247,7 @@ export class Chat {
 
   #onJoined(frame) {
     this.#again = this.#room.position !== null;
+    this.#takeReadMark(frame);
     this.#room.joined(frame);
     this.#presence.joined({ name: this.#name, count: frame.members });
     this.#setState({ name: 'catching-up' });
@@ -309,11 +314,30 @@ export class Chat {
 
   // -- Seen and unseen
 
-  // What is here on entering was seen before, if this browser was ever here.
+  // What is here on entering was seen before, if nothing is known of how far this person was here.
   #isSeen({ seq }) {
-    if (!this.#room.entering) return !document.hidden && this.#log.atEnd && !this.#room.replaying;
+    const mark = this.#readMark?.epoch === this.#room.epoch ? this.#readMark : null;
+    if (mark !== null && seq <= mark.seq) return true;
+    if (this.#room.entering) return mark === null;
+    return !document.hidden && this.#log.atEnd && !this.#room.replaying;
+  }
+
+  #takeReadMark({ epoch, readSeq }) {
     const mark = this.#readMark;
-    return mark === null || mark.epoch !== this.#room.epoch || seq <= mark.seq;
+    const known = mark?.epoch === epoch ? mark.seq : 0;
+    if (readSeq > known) this.#readMark = { epoch, seq: readSeq };
+    this.#toldSeq = readSeq;
+  }
+
+  // For the other devices of this name. What is told in vain is told again after the next message, or
+  // after coming back.
+  #tellRead() {
+    const { unread, head, position } = this.#room;
+    const looked = unread === 0 && !document.hidden && this.#log.atEnd;
+    if (!this.#live || !looked || head <= this.#toldSeq || Date.now() < this.#tellNextMs) return;
+    this.#toldSeq = head;
+    this.#tellNextMs = Date.now() + READ_PAUSE_MS;
+    this.#request({ type: 'read', id: position }).catch(() => {});
   }
 
   #noteSeen() {

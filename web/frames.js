@@ -15,6 +15,8 @@ const TIME_MAX_MS = 8e15; // dates end at 8.64e15; beyond, every formatter throw
 const isText = (value) => typeof value === 'string';
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isId = (value) => isText(value) && value !== '' && value.length <= ID_MAX_CHARS;
+// An id holds an epoch and the seq. It is opaque to clients, but this one comes with its server.
+const seqOf = (id) => (isId(id) ? countOr(Number(/-(\d+)$/.exec(id)?.[1]), 0) : 0);
 const isEmoji = (value) => isText(value) && value !== '' && value.length <= EMOJI_MAX_CHARS;
 const isTime = (value) => Number.isFinite(value) && Math.abs(value) < TIME_MAX_MS;
 const textOr = (value, other) => (isText(value) ? value : other);
@@ -78,6 +80,7 @@ const readers = {
   joined: (f) => ({
     epoch: textOr(f.epoch, ''), seq: countOr(f.seq, 0), id: isId(f.id) ? f.id : null,
     recovered: f.recovered === true, replayed: countOr(f.replayed, 0), members: countOr(f.members, 0),
+    readSeq: seqOf(f.read),
   }),
   left: () => ({}),
   ack: (f) => ({

@@ -50,6 +50,13 @@ function entered(...list) {
 
 // ---- frames
 
+test('frames: how far was read is taken from the id, or is not known', () => {
+  const readSeq = (read) => parseFrame(JSON.stringify({ type: 'joined', read }), 0).readSeq;
+  assert.equal(readSeq('k3f90abc-1052'), 1052);
+  for (const none of [undefined, null, 7, '', 'k3f90abc', 'k3f90abc-', '-', 'k-1x', 'k-9007199254740993',
+    `k-${'1'.repeat(70)}`, {}]) assert.equal(readSeq(none), 0, String(none));
+});
+
 test('frames: what lacks something, or is of another kind, is not believed', () => {
   const bad = ['', 'x', '1', 'null', '[]', '{}', '{"type":1}', '{"type":"toString"}', '{"type":"constructor"}',
     '{"type":"message","id":"a","seq":1,"username":"x"}', '{"type":"message","id":1,"seq":1,"username":"x","message":"y"}',

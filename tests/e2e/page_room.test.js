@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tab, visitor } from './lib/browser.js';
-import { Member } from './lib/chat.js';
+import { Member, Rich } from './lib/chat.js';
 import {
   article, choose, comeBack, connected, enter, openMenu, person, say, shows, texts, withPage,
 } from './lib/page.js';
-import { limit, ms, until } from './lib/wait.js';
+import { limit, ms, pause, until } from './lib/wait.js';
 
 const FREE = ['--workers', '2', '--rate', '0'];
 const numbered = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => `number ${from + i}.`);
@@ -108,6 +108,43 @@ test('after a reload one\'s own messages are one\'s own, and what came since is 
     await bob.leave();
     noProblems(ann);
   }));
+
+test('what was read on one device is read on another, under the same name', limit(60),
+  withPage(async ({ browser, url, server }) => {
+    const bob = await other(server, 'lobby');
+    const spy = await Rich.join(server, 'lobby', { query: '?username=Spy' });
+    const readUpTo = (text) => until(ms(10000), async () => {
+      const ann = await Rich.join(server, 'lobby', { query: '?username=Ann' });
+      await ann.leave();
+      const { messages } = await spy.get('history', { type: 'history' });
+      return ann.joined.read === messages.find((m) => m.message === text).id;
+    }, `read up to ${text}`);
+    await sayAll(bob, numbered(1, 60));
+    const ann = await person(browser, url, 'lobby', 'Ann');
+    await shows(ann.page, 'number 60.');
+    await readUpTo('number 60.');
+    // What comes while she looks at something else is not read, until she looks.
+    await scrollTo(ann.page, 200);
+    await drawn(ann.page);
+    await sayAll(bob, ['below the screen']);
+    await ann.page.locator('#new-messages.fresh').waitFor();
+    await pause(ms(3000));
+    await readUpTo('number 60.');
+    await ann.page.click('#new-messages');
+    await readUpTo('below the screen');
+    await ann.context.close();
+    await sayAll(bob, ['while Ann was gone']);
+    const phone = await person(browser, url, 'lobby', 'Ann');
+    await shows(phone.page, 'while Ann was gone');
+    const end = await phone.page.locator('#log > .unread, #log > article').evaluateAll((all) =>
+      all.slice(-3).map((one) => (one.matches('.unread') ? 'line' : one.querySelector('.text').textContent)));
+    assert.deepEqual(end, ['below the screen', 'line', 'while Ann was gone']);
+    const eve = await person(browser, url, 'lobby', 'Eve');
+    await shows(eve.page, 'while Ann was gone');
+    assert.equal(await eve.page.locator('.separator.unread').count(), 0, 'nobody has read for Eve');
+    await Promise.all([bob.leave(), spy.leave()]);
+    noProblems(phone, eve);
+  }, FREE));
 
 test('a tab that was offline gets every message once, in order, and says so', limit(60),
   withPage(async ({ browser, url, server }) => {
