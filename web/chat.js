@@ -27,7 +27,8 @@ const KEEP_MAX = 3000; // while somebody reads further up
 const CATCH_UP_QUIET_MS = 2000; // nothing more comes, although the head is not reached
 const OWN_MAX = 1000;
 const REACTED_MAX = 500;
-const READ_PAUSE_MS = 2000; // between two tellings how far was read
+const READ_PAUSE_MS = 2000; // between two tellings how far was read, and more for each who is here:
+const READ_PAUSE_EACH_MS = 20; // a thousand who read make 50 writes a second, not 500
 
 export class Chat {
   #ui;
@@ -336,7 +337,7 @@ export class Chat {
     const looked = unread === 0 && !document.hidden && this.#log.atEnd;
     if (!this.#live || !looked || head <= this.#toldSeq || Date.now() < this.#tellNextMs) return;
     this.#toldSeq = head;
-    this.#tellNextMs = Date.now() + READ_PAUSE_MS;
+    this.#tellNextMs = Date.now() + READ_PAUSE_MS + READ_PAUSE_EACH_MS * this.#presence.count;
     this.#request({ type: 'read', id: position }).catch(() => {});
   }
 

@@ -41,6 +41,11 @@ export class Presence {
     this.#people.count = count;
   }
 
+  // How many are here, oneself included.
+  get count() {
+    return this.#people.count;
+  }
+
   onPresence(frame) {
     this.#people.presence(frame);
     this.show();
