@@ -7,6 +7,7 @@
 #include "proto/rich.h"
 
 struct conn;
+struct entry;
 struct replay;
 
 /* A room the connection is in, or about to be in (then it has no reader yet). */
@@ -14,9 +15,10 @@ struct seat {
     struct member member;
     struct list link; /* in its session */
     struct conn *conn;
-    struct replay *replay; /* while its past comes from the store; owned */
-    int64_t since_ms;      /* 1970 */
-    bool answered;         /* the join was, with joined or an error */
+    const struct entry *entry; /* while it is about to enter; not owned, and only compared */
+    struct replay *replay;     /* while its past comes from the store; owned */
+    int64_t since_ms;          /* 1970 */
+    bool answered;             /* the join was, with joined or an error */
     uint8_t room_len;
     uint8_t ref_len; /* of the join, until it is answered */
     char text[];     /* room, ref */

@@ -203,6 +203,7 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     if (!err) err = entry_join(&q->entry, j, &s->member);
     if (err == ERR_AGAIN) return;
     const struct join got = *j;
+    s->entry = NULL;
     entry_free(&q->entry);
     if (!err) {
         seat_start(s, &got);
@@ -217,10 +218,10 @@ static void on_entered(struct conn *c, struct entry *e)
     struct join_request *q = container_of(e, struct join_request, entry);
     const struct slice room = {q->room, q->room_len};
     struct seat *s = c->state == CONN_OPEN && c->rich ? seat_find(c->rich, room) : NULL;
-    if (s && !s->member.reader)
+    if (s && s->entry == e)
         enter(c, q, s);
     else
-        entry_free(e); /* it was left meanwhile */
+        entry_free(e); /* it was left meanwhile, and perhaps asked for anew */
 }
 
 static int on_join(struct conn *c, const struct rich_input *in)
@@ -247,6 +248,7 @@ static int on_join(struct conn *c, const struct rich_input *in)
         return err;
     }
     if (room.len == home.len && memcmp(room.ptr, home.ptr, room.len) == 0) c->rich->home = s;
+    s->entry = &q->entry;
     err = entry_start(&q->entry, c, room);
     if (err == ERR_AGAIN) return 0;
     if (err)

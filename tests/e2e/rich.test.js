@@ -334,6 +334,24 @@ test('joins, messages and leaves sent in one go are taken in order', limit(30), 
   await ann.leave();
 }));
 
+test('left and joined again in one go: what counts is what the second join asks for', limit(30),
+  withLives(TWO, async (lives) => {
+    const ann = await named(lives.server, 'ann', 'b');
+    const acks = await post(ann, 0, 20);
+    await lives.restart();
+    const bob = await named(lives.server, 'bob');
+    const { _socket: wire } = bob.socket;
+    wire.cork(); // one packet: the store has not answered the first when the second comes
+    const answers = [{ type: 'join' }, { type: 'leave' }, { type: 'join', since: acks[4].id }]
+      .map((frame) => bob.ask({ ...frame, room: 'b' }));
+    wire.uncork();
+    const [first, left, again] = await Promise.all(answers);
+    assert.deepEqual([first.code, left.type, again.type], ['not_joined', 'left', 'joined']);
+    assert.deepEqual([again.recovered, again.replayed], [true, 15]);
+    assert.deepEqual(textsOf(await bob.take(15)), numbers(5, 20));
+    await bob.leave();
+  }));
+
 for (const [where, args] of Object.entries(PATHS)) {
   test(`history in pages: newest, before, after, around (${where})`, limit(30), withServer(args, async (server) => {
     const ann = await named(server, 'ann');
