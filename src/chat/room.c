@@ -231,7 +231,8 @@ int room_publish(struct room *room, struct scribe *s, struct publish *p, struct 
         pthread_mutex_unlock(&room->lock);
         return 0;
     }
-    if (!strict) err = plan_locked(room, s, &p->event, &plan);
+    if (room->seq >= STORE_SEQ_MAX) err = ERR_STORE; /* as no room gets to that is not imported */
+    if (!err && !strict) err = plan_locked(room, s, &p->event, &plan);
     if (!err) err = store_locked(room, p);
     if (!err) {
         room->seq++;

@@ -727,6 +727,28 @@ test('import refuses what is not whole or not new, and says where', limit(60), (
   }
 }));
 
+test('a room that was imported with the last seq there is: it is read, and takes no more', limit(30),
+  () => withDirectory(async (dir) => {
+    const [file, data] = [path.join(dir, 'x.ndjson'), path.join(dir, 'x.db')];
+    writeFileSync(file, `{"type":"room","room":"r","epoch":"abcdefgh"}
+{"type":"event","seq":9007199254740990,"ts":1,"kind":"message","username":"u","message":"m"}
+{"type":"end","events":1}
+`);
+    assert.equal((await importFile(file, data)).code, 0);
+    const server = await startApi(data);
+    const api = new Api(server);
+    assert.equal((await api.post('r', 'the last one')).seq, Number.MAX_SAFE_INTEGER);
+    const body = { message: 'x', username: 'u' };
+    await api.fails(503, 'unavailable', 'POST', '/rooms/r/messages', body);
+    await api.fails(503, 'unavailable', 'DELETE', '/rooms/r/messages/abcdefgh-9007199254740990');
+    assert.equal((await api.get('/rooms/r/messages')).messages.length, 2);
+    await api.post('another', 'one');
+    await server.killHard();
+    const again = await startApi(data); // its next seq would lie far behind the last
+    await new Api(again).fails(503, 'unavailable', 'POST', '/rooms/r/messages', body);
+    await again.stop();
+  }));
+
 test('an export while others write is whole up to where it began', limit(60), withApi([], async (api, server) => {
   let stop = false;
   let posted = 0;
