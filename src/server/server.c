@@ -194,13 +194,24 @@ bool server_ended(const struct server *s)
     return atomic_load(&s->ended) == s->started;
 }
 
+/* Not once for each: what one worker does last may be an answer to another, which was asked before
+ * its thread had ended. */
+static void empty_workers(struct server *s)
+{
+    bool any = true;
+    while (any) {
+        any = false;
+        for (unsigned i = 0; i < s->worker_count; i++)
+            any = worker_empty(&s->workers[i]) || any;
+    }
+}
+
 void server_free(struct server *s)
 {
     for (unsigned i = 0; i < s->started; i++)
         pthread_join(s->workers[i].thread, NULL);
     store_close(s->options.store); /* its last answers come now */
-    for (unsigned i = 0; i < s->worker_count; i++)
-        worker_empty(&s->workers[i]);
+    empty_workers(s);
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_fini(&s->workers[i]);
     hub_free(s->hub);

@@ -398,13 +398,15 @@ static void turn(struct worker *w)
     metrics_turn(&w->metrics, clock_ns(CLOCK_MONOTONIC) - start_ns);
 }
 
-void worker_empty(struct worker *w)
+bool worker_empty(struct worker *w)
 {
+    bool any = false;
     whisper_drop_timers(w);
     while (run_tasks(w))
-        ;
+        any = true;
     run_mailbox(w); /* readers whose last member has left */
     run_flush(w);
+    return any;
 }
 
 void worker_fini(struct worker *w)

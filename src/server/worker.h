@@ -109,8 +109,9 @@ struct server {
 int worker_init(struct worker *w, struct server *server, unsigned index);
 void worker_fini(struct worker *w);
 
-/* Gives back what arrived after the thread had ended. */
-void worker_empty(struct worker *w);
+/* Gives back what arrived after the thread had ended. True: there were tasks, which may have posted
+ * others to any worker. */
+bool worker_empty(struct worker *w);
 
 /* Adds a listening socket; owns fd on success. */
 int worker_listen(struct worker *w, int fd);

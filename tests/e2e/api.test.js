@@ -12,6 +12,7 @@ import { test } from 'node:test';
 import { AUTH, Api, KEY, document, keyFile, promised, seen, startApi, withApi, withDirectory } from './lib/api.js';
 import { Member } from './lib/chat.js';
 import { HttpConnection, request } from './lib/http.js';
+import { Raw, text } from './lib/raw.js';
 import { BIN, runToEnd, startServer, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
 
@@ -545,6 +546,32 @@ test('calls under way when the server is told to stop', limit(30), () => withDir
   const lines = (await new Api(again).export('end')).split('\n').filter((l) => l.includes('"event"')).length;
   assert.ok(answered.length >= 1 && lines >= answered.length, `${answered.length} answered, ${lines} stored`);
   await again.stop();
+}));
+
+/* One worker has ended, the other serves for as long as one member does not answer its close. Which of them
+ * that is, the kernel chooses. */
+test('who is here, asked while one of two workers has ended already', limit(60), () => withDirectory(async (dir) => {
+  for (let i = 0; i < 8; i++) {
+    const server = await startApi(path.join(dir, `${i}.db`));
+    const stubborn = await Raw.open(server.port, '/ws/chat/lobby/?history=1'); // so that the room stays in memory
+    await stubborn.send(text('{"message":"hi"}'));
+    await stubborn.next();
+    const kept = await Promise.all(Array.from({ length: 12 }, async () => {
+      const socket = net.connect(server.port, '127.0.0.1');
+      socket.on('error', () => {}); // the end of those that belong to the worker that ends
+      socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+      await once(socket, 'data');
+      return socket;
+    }));
+    server.kill('SIGTERM');
+    await Promise.race(kept.map((socket) => once(socket, 'close')).concat(pause(500)));
+    for (const socket of kept)
+      socket.write(`GET /api/v1/rooms/lobby/members HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\n\r\n`);
+    await pause(ms(50));
+    stubborn.destroy();
+    for (const socket of kept) socket.destroy();
+    await server.stop();
+  }
 }));
 
 test('a full disk: posts get 503 and leave nothing, reads go on, and it recovers by itself', limit(60),
