@@ -141,10 +141,13 @@ static void append(struct room_log *rl, const struct draft *d, struct slink **wo
     }
 }
 
-/* True if the recent past shows, or may be about to show, a message as it was before this event. */
+/* True if the recent past shows, or may be about to show, a message as it was before this event. An
+ * edit has the text of its message too, and may be newer than what shows the message: a deletion
+ * has to take it out of the rich logs, whatever it deletes. */
 static bool makes_stale(const struct room *room, const struct store_event *e, unsigned encoding)
 {
     if (e->kind != STORE_EDIT && e->kind != STORE_DELETE) return false;
+    if (e->kind == STORE_DELETE && encoding_is_rich(encoding)) return true;
     return room->filling & 1 << encoding || e->target > room->logs[encoding].recent.from_seq;
 }
 

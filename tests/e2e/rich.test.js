@@ -817,6 +817,28 @@ test('after a restart rich clients resume, edits and all', limit(40), withLives(
   }
 }));
 
+for (const [where, args] of Object.entries(PATHS)) {
+  test(`the text of an edit is gone with its message, however old that is (${where})`, limit(30),
+    withLives(args, async (lives) => {
+      let ann = await named(lives.server, 'ann');
+      const old = await ann.say('old');
+      await lives.restart(); // the message is not in the recent past, its edit is going to be
+      ann = await named(lives.server, 'ann');
+      const since = await ann.say('new');
+      const edit = await ann.get('ack', { type: 'edit', id: old.id, message: 'secret' });
+      const del = await ann.get('ack', { type: 'delete', id: old.id });
+      await ann.say('newer');
+      for (const [id, events] of [[since.id, [del.id]], [edit.id, [del.id]], [del.id, []]]) {
+        const back = await named(lives.server, 'bob', 'lobby', `&since=${id}`);
+        assert.equal(back.joined.recovered, true);
+        const got = await back.take(events.length + 1);
+        assert.deepEqual(got.map((f) => f.event_id ?? f.message), [...events, 'newer']);
+        await back.leave();
+      }
+      await ann.leave();
+    }));
+}
+
 test('bye and 1012 at SIGTERM, with a time to come back that is spread', limit(30),
   withLives([...TWO, '--drain-timeout', '5s'], async (lives) => {
     const all = await Promise.all(Array.from({ length: 60 }, (_, i) => named(lives.server, `u${i}`, `room-${i % 5}`)));
