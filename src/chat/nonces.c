@@ -102,12 +102,16 @@ void nonces_fini(struct nonces *n)
     n->entry_bytes = 0;
 }
 
+bool nonce_is_old(const struct nonce *entry, int64_t now_ms)
+{
+    return !entry->pending && entry->ts_ms < now_ms - NONCE_KEEP_MS;
+}
+
 size_t nonces_expire(struct nonces *n, int64_t now_ms, size_t max_steps)
 {
     size_t steps = 0;
     struct nonce *entry;
-    while (steps < max_steps && (entry = n->first) && !entry->pending &&
-           entry->ts_ms < now_ms - NONCE_KEEP_MS) {
+    while (steps < max_steps && (entry = n->first) && nonce_is_old(entry, now_ms)) {
         CHECK(!entry->hh.prev); /* so that removing it moves n->first on */
         nonces_remove(n, entry);
         steps++;

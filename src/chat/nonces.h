@@ -69,6 +69,9 @@ struct nonce *nonces_find(const struct nonces *n, const struct nonce_key *key);
 struct nonce *nonces_add(struct nonces *n, const struct nonce_key *key, uint64_t seq, int64_t ts_ms,
                          int64_t now_ms);
 
+/* Whether it is older than NONCE_KEEP_MS, and settled: to be taken for one that is not there. */
+bool nonce_is_old(const struct nonce *entry, int64_t now_ms);
+
 /* A pending entry was committed: it stays for as long as it is not expired. */
 void nonces_settle(struct nonce *entry);
 

@@ -192,6 +192,10 @@ static bool is_dup_locked(struct room *room, struct publish *p)
     const struct nonce_key key = key_of(&p->event);
     struct nonce *first = nonces_find(&room->nonces, &key);
     if (!first) return false;
+    if (nonce_is_old(first, p->event.ts_ms)) { /* nothing has taken it out yet */
+        nonces_remove(&room->nonces, first);
+        return false;
+    }
     p->dup = true;
     p->event.seq = first->seq;
     p->event.ts_ms = first->ts_ms;

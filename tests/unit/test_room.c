@@ -665,13 +665,13 @@ static void test_fill_behind_retention(void **state)
 
 /* ---- decisions of the store that come late ---- */
 
-static void publish_nonce(struct guest *g, struct publish *p)
+static void publish_nonce(struct guest *g, struct publish *p, int64_t now_ms)
 {
     struct slink *woken;
     p->event = (struct store_event){.username = SLICE_LIT("guest"),
                                     .message = SLICE_LIT("hi"),
                                     .nonce = SLICE_LIT("n"),
-                                    .ts_ms = WALL_MS};
+                                    .ts_ms = now_ms};
     assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, p, &woken), 0);
     if (!p->dup) gate_appended(&stage->gate);
     push_woken(woken);
@@ -687,9 +687,9 @@ static void test_retry_outlives_members(void **state)
     struct slink waiter;
     struct slink *woken;
     struct slink *waiters;
-    publish_nonce(g, &p);
+    publish_nonce(g, &p, WALL_MS);
     p.waiter = &waiter;
-    publish_nonce(g, &p);
+    publish_nonce(g, &p, WALL_MS);
     assert_true(p.dup && p.waiting && p.event.seq == 1);
     flush_all();
     leave(g);
@@ -704,6 +704,24 @@ static void test_retry_outlives_members(void **state)
     end();
 }
 
+/* In a quiet room nothing takes out old nonces; they do not swallow a message even so. */
+static void test_nonce_of_long_ago(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    struct publish p = {.waiter = NULL};
+    publish_nonce(g, &p, WALL_MS);
+    settle_store();
+    publish_nonce(g, &p, WALL_MS + NONCE_KEEP_MS);
+    assert_true(p.dup && p.event.seq == 1);
+    publish_nonce(g, &p, WALL_MS + NONCE_KEEP_MS + 1);
+    assert_true(!p.dup && p.event.seq == 2);
+    publish_nonce(g, &p, WALL_MS + NONCE_KEEP_MS + 2);
+    assert_true(p.dup && p.event.seq == 2);
+    end();
+}
+
 /* A room was dropped and loaded anew, with the event in it, before its decision arrived. */
 static void test_decision_for_a_room_loaded_anew(void **state)
 {
@@ -711,13 +729,13 @@ static void test_decision_for_a_room_loaded_anew(void **state)
     begin(&plenty, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_BARE);
     struct publish p = {.waiter = NULL};
-    publish_nonce(g, &p);
+    publish_nonce(g, &p, WALL_MS);
     flush_all();
     leave(g);
     assert_null(hub_find(stage->hub, lobby));
     g = join_live(1, lobby, ENCODING_BARE);
     settle_store();
-    publish_nonce(g, &p);
+    publish_nonce(g, &p, WALL_MS);
     assert_true(p.dup && !p.waiting && p.event.seq == 1);
     end();
 }
@@ -933,6 +951,7 @@ int main(void)
         cmocka_unit_test(test_fill_stays_within_limits),
         cmocka_unit_test(test_fill_behind_retention),
         cmocka_unit_test(test_retry_outlives_members),
+        cmocka_unit_test(test_nonce_of_long_ago),
         cmocka_unit_test(test_decision_for_a_room_loaded_anew),
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_reads_in_flight),
