@@ -1,5 +1,9 @@
 /* See api_import.h. Two threads: the caller's, and the store's writer and readers in callbacks;
  * what they share is under `lock`. */
+
+/* uthash would exit; a name that cannot be noted is an error instead. */
+#define HASH_NONFATAL_OOM 1
+#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
 #include "server/api_import.h"
 
 #include <errno.h>
@@ -10,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <uthash.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "proto/name.h"
 #include "server/api_line.h"
 #include "store/store.h"
@@ -21,6 +27,12 @@ enum {
     IN_FLIGHT_MAX = STORE_BATCH_MAX * 2, /* one batch is written while the next one gathers */
     PROGRESS_S = 2,
     PROGRESS_EVENTS = 1024, /* between two looks at the clock */
+};
+
+/* A room of the file: the second of that name is found while nothing is stored yet. */
+struct import_room {
+    UT_hash_handle hh;
+    char name[];
 };
 
 struct api_import {
@@ -47,6 +59,7 @@ struct api_import {
     uint64_t last_seq;
     uint64_t events;
     struct api_import_sum sum;
+    struct import_room *rooms; /* uthash, by name; of the first reading */
 };
 
 /* ---- the store's threads ---- */
@@ -118,6 +131,23 @@ static int wait_for_store(struct api_import *im, uint64_t most)
     return err;
 }
 
+/* 0 if it is the first room of its name in the file. */
+static int note_room(struct api_import *im)
+{
+    struct import_room *room;
+    HASH_FIND(hh, im->rooms, im->room, im->room_len, room);
+    if (room)
+        return fail(im, ERR_STORE_ORDER, "the room \"%.*s\" is in the file already",
+                    (int)im->room_len, im->room);
+    room = calloc(1, sizeof *room + im->room_len);
+    if (!room) return fail(im, ERR_NOMEM, "not enough memory");
+    memcpy(room->name, im->room, im->room_len);
+    HASH_ADD_KEYPTR(hh, im->rooms, room->name, im->room_len, room);
+    if (room->hh.tbl) return 0;
+    free(room);
+    return fail(im, ERR_NOMEM, "not enough memory");
+}
+
 /* 0 if the store has never heard of the room. */
 static int check_room(struct api_import *im)
 {
@@ -177,7 +207,8 @@ static int on_room(struct api_import *im, const struct api_line *line)
     im->last_seq = 0;
     im->events = 0;
     im->sum.rooms++;
-    return check_room(im);
+    int err = im->write ? 0 : note_room(im);
+    return err ? err : check_room(im);
 }
 
 static int on_event(struct api_import *im, const struct store_event *e)
@@ -307,6 +338,13 @@ struct api_import *api_import_new(struct store_options *options)
 void api_import_free(struct api_import *im)
 {
     if (!im) return;
+    struct import_room *room = im->rooms;
+    HASH_CLEAR(hh, im->rooms);
+    while (room) {
+        struct import_room *next = room->hh.next;
+        free(room);
+        room = next;
+    }
     pthread_mutex_destroy(&im->lock);
     pthread_cond_destroy(&im->changed);
     buf_fini(&im->text);

@@ -719,6 +719,7 @@ test('import refuses what is not whole or not new, and says where', limit(60), (
   await refuse(`${room}\n${end(0)}`, /line 2/);
   await refuse(event(1) + end(1), /line 1: an event without a room/);
   await refuse(room + room + end(0), /line 2: /);
+  await refuse((room + event(1) + end(1)).repeat(2), /line 4: the room "r" is in the file already/);
   await refuse(room.replace('"r"', '"a/b"') + end(0), /line 1: "room"/);
   await refuse(room.replace('abcdefgh', 'ABCDEFGH') + end(0), /line 1: "epoch"/);
   await refuse(room + event(1, '"kind":"poke","username":"u"') + end(1), /line 2: "kind"/);
