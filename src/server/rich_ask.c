@@ -89,15 +89,22 @@ static void on_history_page(void *ctx, int err, const struct store_page *page)
     worker_post(h->q.conn.worker, &h->q.task);
 }
 
+static void answer_history(struct conn *c, const struct history *h)
+{
+    bool held = c->rich->pages-- == RICH_PAGES_MAX;
+    if (h->q.err)
+        rich_refuse(c, question_ref(&h->q), h->q.err);
+    else
+        ws_session_send_text(c, h->json.data, h->json.len);
+    if (held && c->state == CONN_OPEN) conn_release(c);
+}
+
 static void run_history(struct worker *w, struct task *t)
 {
     (void)w;
     struct history *h = container_of(t, struct history, q.task);
     struct conn *c = question_client(&h->q);
-    if (c && h->q.err)
-        rich_refuse(c, question_ref(&h->q), h->q.err);
-    else if (c)
-        ws_session_send_text(c, h->json.data, h->json.len);
+    if (c) answer_history(c, h);
     room_unref(h->q.room);
     buf_fini(&h->json);
     free(h);
@@ -128,10 +135,14 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
         .reactions = true,
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_history_page, h);
-    if (!err) return 0;
-    question_undo(&h->q, c);
-    free(h);
-    return err;
+    if (err) {
+        question_undo(&h->q, c);
+        free(h);
+        return err;
+    }
+    /* A page is a thousand times what asks for it: who does not take them does not get to ask. */
+    if (++c->rich->pages == RICH_PAGES_MAX) conn_hold(c);
+    return 0;
 }
 
 /* ---- who ---- */

@@ -28,6 +28,7 @@ struct rich {
     struct list seats;
     unsigned seat_count;
     unsigned questions; /* asked of the store or the workers, not answered yet */
+    unsigned pages;     /* those of them for a page of history */
     bool typing;        /* as the others were told */
     uint64_t typing_next_ms;
     uint64_t requests_next_us;

@@ -158,7 +158,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
         .inflated = &w->inflated,
     };
     struct ws_input in = {data, len};
-    while (c->state == CONN_OPEN && !c->paused) {
+    while (c->state == CONN_OPEN && !c->paused && !c->held) {
         struct ws_event ev;
         int err = ws_reader_next(&c->reader, &options, &in, &ev);
         if (err) {

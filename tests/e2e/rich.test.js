@@ -540,6 +540,35 @@ for (const [where, args] of Object.entries(PATHS)) {
     }));
 }
 
+test('pages of history that are not read cost the server a few of them, and come all the same', limit(60),
+  withServer(['--workers', '2', '--rate', '0'], async (server) => {
+    const ann = await named(server, 'ann');
+    await post(ann, 0, 16, { data: 'x'.repeat(4000) });
+    for (let i = 0; i < 16; i++) await ann.say('x'.repeat(16000));
+    const before = server.residentBytes();
+    const readers = [];
+    for (let i = 0; i < 12; i++) {
+      const raw = await Raw.open(server.port, '/ws/chat/lobby/', { headers: { 'Sec-WebSocket-Protocol': 'parlor.v1' } });
+      raw.socket.pause();
+      await raw.send(Buffer.concat(Array.from({ length: 100 }, (_, ref) => text(`{"type":"history","limit":200,"ref":${ref}}`))));
+      readers.push(raw);
+    }
+    for (let reads = 0, last = -1; reads !== last; await pause(ms(200))) // until nothing moves any more
+      [last, reads] = [reads, await server.metric(/^parlor_store_reads_total/)];
+    const grown = server.residentBytes() - before;
+    if (!SANITIZED) assert.ok(grown < 60 << 20, `12 readers of nothing take ${grown} bytes`);
+    readers[0].socket.resume();
+    const refs = new Set();
+    while (refs.size < 100) {
+      const frame = JSON.parse((await readers[0].next()).payload.toString());
+      if (frame.type !== 'history') continue;
+      assert.ok(!refs.has(frame.ref) && frame.messages.length >= 16, `${frame.ref}`);
+      refs.add(frame.ref);
+    }
+    for (const raw of readers) raw.destroy();
+    await ann.leave();
+  }));
+
 test('who is here, on every rung and worker', limit(60), withServer(TWO, async (server) => {
   const began = Date.now();
   const ann = await named(server, 'ann');
