@@ -9,6 +9,7 @@
 #include "chat/event_json.h"
 #include "proto/ws_frame.h"
 #include "server/conn.h"
+#include "server/rich_seat.h"
 #include "server/rich_session.h"
 #include "server/task.h"
 #include "server/worker.h"
@@ -168,8 +169,11 @@ static void run(struct worker *w, struct task *t)
     struct answer *a = container_of(t, struct answer, task);
     struct conn *c = conn_find(&a->conn);
     struct replay *r = a->replay;
+    bool others = c && c->rich && c->rich->replays-- == RICH_PAGES_MAX;
     if (r) r->asked = NULL;
     if (c && r) take_page(c, r, a);
+    others = others && c->state == CONN_OPEN && conn_unsent(c) == 0;
+    if (others) (void)rich_session_on_writable(c); /* one of its rooms may ask now */
     room_unref(a->room);
     buf_fini(&a->frames);
     free(a);
@@ -207,12 +211,19 @@ static int ask(struct conn *c, struct replay *r)
         return err;
     }
     r->asked = a;
+    if (c->rich) c->rich->replays++;
     return 0;
+}
+
+/* The rooms of a rich client share its socket: all of their pages at once would be too much. */
+static bool has_to_wait(const struct conn *c)
+{
+    return c->rich && (c->rich->replays >= RICH_PAGES_MAX || conn_unsent(c) > 0);
 }
 
 void replay_go_on(struct conn *c, struct replay *r)
 {
-    if (r->asked) return;
+    if (r->asked || has_to_wait(c)) return;
     int err = ask(c, r);
     if (err) r->owner->on_error(c, r, err);
 }

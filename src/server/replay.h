@@ -35,7 +35,8 @@ struct replay *replay_new(struct member *m, const struct join *j, const struct r
 struct member *replay_member(const struct replay *r);
 const struct join *replay_join(const struct replay *r);
 
-/* The connection's socket has taken everything: asks for the next page. */
+/* The connection's socket has taken everything: asks for the next page, unless enough pages are on
+ * their way to it for others of its rooms; then it is called again. */
 void replay_go_on(struct conn *c, struct replay *r);
 
 /* NULL is ignored. An answer that is on its way finds nothing. */

@@ -29,6 +29,7 @@ struct rich {
     unsigned seat_count;
     unsigned questions; /* asked of the store or the workers, not answered yet */
     unsigned pages;     /* those of them for a page of history */
+    unsigned replays;   /* pages on their way for rooms that it enters */
     bool typing;        /* as the others were told */
     uint64_t typing_next_ms;
     uint64_t requests_next_us;

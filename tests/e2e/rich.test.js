@@ -569,6 +569,39 @@ test('pages of history that are not read cost the server a few of them, and come
     await ann.leave();
   }));
 
+test('rooms entered and not read cost the server a few pages, and come all the same', limit(60),
+  withServer(['--workers', '2', '--rate', '0'], async (server) => {
+    const [rooms, said] = [20, 140]; // more than memory keeps of a room
+    const ann = await named(server, 'ann', 'r0');
+    for (let i = 0; i < rooms; i++) {
+      if (i > 0) await ann.get('joined', { type: 'join', room: `r${i}` });
+      await Promise.all(Array.from({ length: said }, () => ann.say('x'.repeat(16000), { room: `r${i}` })));
+    }
+    await ann.leave();
+    const before = server.residentBytes();
+    const readers = [];
+    for (let i = 0; i < 8; i++) {
+      const raw = await Raw.open(server.port, '/ws/chat/lobby/', { headers: { 'Sec-WebSocket-Protocol': 'parlor.v1' } });
+      raw.socket.pause();
+      const joins = Array.from({ length: rooms }, (_, r) => text(`{"type":"join","room":"r${r}","history":1000}`));
+      await raw.send(Buffer.concat(joins));
+      readers.push(raw);
+    }
+    for (let reads = 0, last = -1; reads !== last; await pause(ms(200))) // until nothing moves any more
+      [last, reads] = [reads, await server.metric(/^parlor_store_reads_total/)];
+    const grown = server.residentBytes() - before;
+    if (!SANITIZED) assert.ok(grown < 60 << 20, `8 readers of nothing take ${grown} bytes`);
+    readers[0].socket.resume();
+    const left = new Map(); // of each room, what joined has told of and has not come yet
+    while (left.size < rooms || [...left.values()].some((n) => n > 0)) {
+      const frame = JSON.parse((await readers[0].next()).payload.toString());
+      if (frame.type === 'joined' && frame.room !== 'lobby') left.set(frame.room, frame.replayed);
+      if (frame.type === 'message') left.set(frame.room, left.get(frame.room) - 1);
+    }
+    assert.ok([...left.values()].every((n) => n === 0), 'as many as joined had said, and after it');
+    for (const raw of readers) raw.destroy();
+  }));
+
 test('who is here, on every rung and worker', limit(60), withServer(TWO, async (server) => {
   const began = Date.now();
   const ann = await named(server, 'ann');
