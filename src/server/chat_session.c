@@ -188,7 +188,6 @@ static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
 
 void chat_session_start(struct conn *c, const struct join *j)
 {
-    whisper_presence(c->worker, c->member.reader->room, j->presence);
     if (!j->from_store) {
         if (conn_unsent(c) == 0) reader_resume(&c->member, &c->worker->delivery);
         return;

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "server/conn.h"
+#include "server/whisper.h"
 #include "server/worker.h"
 
 static void run(struct worker *w, struct task *t)
@@ -36,7 +37,11 @@ int entry_start(struct entry *e, struct conn *c, struct slice room)
 
 int entry_join(struct entry *e, struct join *j, struct member *m)
 {
-    return room_join(e->wait.room, j, m, &e->wait);
+    int err = room_join(e->wait.room, j, m, &e->wait);
+    /* At once: the connection may be gone before it is told of its join, and a timer that the room
+     * believes to run would never be started. */
+    if (!err) whisper_presence(e->conn.worker, e->wait.room, j->presence);
+    return err;
 }
 
 void entry_free(struct entry *e)

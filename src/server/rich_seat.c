@@ -142,16 +142,12 @@ static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
 void seat_start(struct seat *s, const struct join *j)
 {
     struct conn *c = s->conn;
-    struct room *room = s->member.reader->room;
     s->since_ms = c->worker->wall_ms;
     if (!j->from_store) {
         send_joined(s, j, j->recovered, j->replayed);
-        if (c->state != CONN_OPEN) return;
-        whisper_presence(c->worker, room, j->presence);
-        resume(s);
+        if (c->state == CONN_OPEN) resume(s);
         return;
     }
-    whisper_presence(c->worker, room, j->presence);
     s->replay = replay_new(&s->member, j, &replay_owner);
     if (!s->replay) {
         rich_refuse(c, seat_ref(s), ERR_NOMEM);

@@ -3,6 +3,7 @@
 // brings back.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import net from 'node:net';
 import { test } from 'node:test';
 import { LOGGED, Member, Rich } from './lib/chat.js';
 import { CLOSE, Raw, TEXT, closeOf, text } from './lib/raw.js';
@@ -689,6 +690,27 @@ test('presence above 50 members: one frame a second, with the balance of names',
     assert.deepEqual(new Map([...names].sort()), new Map(want.sort()));
     for (const one of [...crowd, ...more]) one.socket.terminate();
     await ann.leave();
+  }));
+
+test('presence above 50 members goes on after somebody who was gone before it was in', limit(60),
+  withServer(['--workers', '1', '--rate', '0'], async (server) => {
+    const all = await Promise.all(Array.from({ length: 60 }, (_, i) => named(server, `m${i}`)));
+    await until(ms(10000), async () => all[0].frames.findLast((f) => f.type === 'presence')?.count === 60, 'all are told');
+    await pause(1100);
+    all.push(await named(server, 'first')); // told at once; the next is told a second later
+    await all[0].take(all[0].unread('presence').length, 'presence');
+    server.kill('SIGSTOP'); // so that it reads the handshake when the reset is there already
+    await new Promise((resolve) => {
+      const ghost = net.connect(server.port, '127.0.0.1', () => ghost.write(
+        'GET /ws/chat/lobby/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+        + 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+        () => ghost.resetAndDestroy().on('close', resolve)));
+    });
+    server.kill('SIGCONT');
+    await until(ms(5000), async () => await server.metric(/^parlor_http_requests_total.*101/) >= 62, 'it was let in');
+    all.push(await named(server, 'second'));
+    for (let told; told?.count !== 62;) told = await all[0].next('presence', ms(5000));
+    await leaveAll(all);
   }));
 
 test('presence above 500 members: the count alone', limit(60), withServer(TWO, async (server) => {
