@@ -11,6 +11,7 @@
 #include "server/rich_session.h"
 #include "server/whisper.h"
 #include "server/worker.h"
+#include "server/ws_session.h"
 
 int seat_new(struct conn *c, struct slice room, struct slice ref, struct seat **out)
 {
@@ -130,6 +131,10 @@ static void on_error(struct conn *c, struct replay *r, int err)
 {
     struct seat *s = r ? seat_of(r) : NULL;
     if (!s) return;
+    if (s->answered) { /* with what did not come: so that it knows, it has to come back for it */
+        ws_session_close(c, err_info(err)->close_code, err_info(err)->text);
+        return;
+    }
     char ref[RICH_REF_MAX];
     struct slice had = seat_ref(s);
     memcpy(ref, had.ptr, had.len);

@@ -2,11 +2,13 @@
 // somebody else has locked it, what each --durability promises, and what retention takes away.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, fstatSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync,
+  writeSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { LOGGED, Member, Rich } from './lib/chat.js';
 import { request } from './lib/http.js';
+import { CLOSE, Raw, closeOf } from './lib/raw.js';
 import { freePort, runToEnd, startServer, withDirectory, withLives, withServer } from './lib/server.js';
 import { count, limit, ms, pause, until, within } from './lib/wait.js';
 
@@ -325,6 +327,33 @@ test('another process locks the database: for a moment, and for longer', limit(6
   assert.deepEqual((await transcript(lives.server)).map((m) => m.id), acked);
   assert.equal((await named(lives.server, 'ann')).joined.read, acked[9]);
 }));
+
+test('a file that breaks while a client is given its past: closed with 1013, not left with a hole', limit(60),
+  withLives([...TWO, '--memory-budget', '0'], async (lives) => {
+    const ann = await Rich.join(lives.server, 'lobby', { query: '?username=ann' });
+    const first = await ann.say('first');
+    for (let i = 0; i < 9; i++) await Promise.all(Array.from({ length: 100 }, () => ann.say('x'.repeat(16000))));
+    await ann.leave();
+    await lives.restart();
+    const raw = await Raw.open(lives.server.port, `/ws/chat/lobby/?since=${first.id}`,
+      { headers: { 'Sec-WebSocket-Protocol': 'parlor.v1' } });
+    raw.socket.pause();
+    for (let reads = 0, last = -1; reads !== last; await pause(ms(200))) // until its socket takes no more
+      [last, reads] = [reads, await lives.server.metric(/^parlor_store_reads_total/)];
+    const file = openSync(lives.file, 'r+');
+    const { size } = fstatSync(file);
+    writeSync(file, Buffer.alloc(size - 65536), 0, size - 65536, 65536);
+    closeSync(file);
+    raw.socket.resume();
+    const got = [];
+    let frame;
+    while ((frame = await raw.next()).opcode !== CLOSE) got.push(JSON.parse(frame.payload.toString()));
+    assert.equal(closeOf(frame.payload).code, 1013);
+    const types = got.map((f) => f.type);
+    assert.ok(types.includes('joined') && !types.includes('error'), `${new Set(types)}`);
+    assert.ok(got.length < 900, 'the file was read before it broke');
+    raw.destroy();
+  }));
 
 test('retention by age: what is too old is given to nobody, and is removed', limit(60),
   withLives([...TWO, '--keep-age', '2s'], async (lives) => {
