@@ -207,47 +207,52 @@ void room_wake_all(struct slink *waits, int err)
     }
 }
 
-static int note_nonces(struct room *room, const struct store_loaded *loaded)
+static int note_nonces(struct nonces *out, const struct store_loaded *loaded)
 {
     for (size_t i = 0; i < loaded->nonce_count; i++) {
         const struct store_nonce *from = &loaded->nonces[i];
         const struct nonce_key key = {from->user, from->nonce};
-        if (nonces_find(&room->nonces, &key)) continue; /* used again after it had expired */
-        struct nonce *n = nonces_add(&room->nonces, &key, from->seq, from->ts_ms, from->ts_ms);
+        if (nonces_find(out, &key)) continue; /* used again after it had expired */
+        struct nonce *n = nonces_add(out, &key, from->seq, from->ts_ms, from->ts_ms);
         if (!n) return ERR_NOMEM;
         nonces_settle(n);
     }
     return 0;
 }
 
-static int note_marks(struct room *room, const struct store_loaded *loaded)
+static int note_marks(struct marks *out, const struct store_loaded *loaded)
 {
     int err = 0;
     for (size_t i = 0; i < loaded->mark_count && !err; i++)
-        err = marks_move(&room->marks, &loaded->marks[i]);
+        err = marks_move(out, &loaded->marks[i]);
     return err;
 }
 
 static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
 {
     struct room *room = ctx;
+    struct nonces nonces = {0};
+    struct marks marks = {0};
+    /* Without the lock: of a busy room there are a million, and a worker may want to enter. */
+    if (loaded) err = note_nonces(&nonces, loaded);
+    if (!err) err = note_marks(&marks, loaded);
+    if (err) {
+        nonces_fini(&nonces);
+        marks_fini(&marks);
+    }
     pthread_mutex_lock(&room->lock);
     if (!err) {
         memcpy(room->epoch, loaded->room.epoch, ROOM_EPOCH_LEN);
         room->seq = loaded->room.next_seq - 1;
         room->trimmed_seq = loaded->room.trimmed_seq;
-        err = note_nonces(room, loaded);
-        if (!err) err = note_marks(room, loaded);
+        room->nonces = nonces; /* which has none of either before it is READY */
+        room->marks = marks;
     }
     if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: the new epoch stands */
     room->head = room->seq;
     for (unsigned i = 0; i < ENCODING_COUNT; i++)
         room->logs[i].recent.from_seq = room->head;
     room->state = err ? ROOM_COLD : ROOM_READY;
-    if (err) {
-        nonces_fini(&room->nonces);
-        marks_fini(&room->marks);
-    }
     struct slink *waits = room->waits;
     room->waits = NULL;
     pthread_mutex_unlock(&room->lock);

@@ -15,6 +15,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ enum {
     STAY = 20, /* turns of a member that comes and goes */
     PAGE = 60,
     TIGHT_BYTES = 100000,
+    NONCES = 50000,
     WAIT_S = 60,
 };
 
@@ -604,11 +606,86 @@ static void test_threads_strict(void **state)
     run_threads(UINT64_MAX);
 }
 
+/* ---- loading ---- */
+
+static atomic_bool woken;
+
+static void on_wake(struct room_wait *w)
+{
+    (void)w;
+    atomic_store(&woken, true);
+}
+
+static void fill_with_nonces(struct slice room)
+{
+    char nonce[16];
+    struct store_stats stats;
+    for (unsigned i = 1; i <= NONCES; i++) {
+        int len = snprintf(nonce, sizeof nonce, "%u", i);
+        const struct store_event e = {.seq = i,
+                                      .ts_ms = (int64_t)time(NULL) * 1000,
+                                      .username = SLICE_LIT("ann"),
+                                      .message = SLICE_LIT("hi"),
+                                      .nonce = {nonce, (size_t)len}};
+        const struct store_append a = {.room = room, .epoch = "epoch000", .event = &e};
+        assert_int_equal(store_append(store, &a), 0);
+    }
+    do {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        store_stats(store, &stats);
+    } while (stats.in_flight > 0);
+}
+
+/* How often the room's lock was tried, and was free, while its nonces were noted: each is one more
+ * block of memory. */
+static void watch_load(struct slice name, unsigned *tried, unsigned *was_free)
+{
+    struct room_wait w = {.wake = on_wake};
+    long before = fail_alloc_live();
+    atomic_store(&woken, false);
+    assert_int_equal(hub_enter(hub, name, &w), ERR_AGAIN);
+    while (!atomic_load(&woken)) {
+        long noted = fail_alloc_live() - before;
+        if (noted < NONCES / 10 || noted > NONCES / 10 * 9) continue;
+        ++*tried;
+        if (pthread_mutex_trylock(&w.room->lock) != 0) continue;
+        ++*was_free;
+        pthread_mutex_unlock(&w.room->lock);
+    }
+    assert_int_equal(w.err, 0);
+    room_unref(w.room);
+    while (hub_room_count(hub) > 0) /* the loading thread has a reference of its own */
+        sched_yield();
+}
+
+/* A worker that enters a room has its lock to wait for, and must not wait for a long load. */
+static void test_load_without_the_lock(void **state)
+{
+    (void)state;
+    const struct slice name = SLICE_LIT("busy");
+    const struct hub_options options = {.seed = 5};
+    unsigned tried = 0;
+    unsigned was_free = 0;
+    strict = false;
+    hub = hub_new(&options);
+    store = store_memory_open(&(struct store_options){.on_done = on_done});
+    assert_true(hub && store);
+    hub_set_store(hub, store);
+    fill_with_nonces(name);
+    for (int i = 0; i < 100 && tried == 0; i++) /* this thread may have slept through it */
+        watch_load(name, &tried, &was_free);
+    assert_true(tried > 0 && was_free > 0);
+    store_close(store);
+    store = NULL;
+    hub_free(hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_threads_strict),
+        cmocka_unit_test(test_load_without_the_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
