@@ -238,7 +238,7 @@ int room_publish(struct room *room, struct scribe *s, struct publish *p, struct 
         pthread_mutex_unlock(&room->lock);
         return 0;
     }
-    if (room->seq >= STORE_SEQ_MAX) err = ERR_STORE; /* as no room gets to that is not imported */
+    if (room->seq >= STORE_SEQ_MAX) err = ERR_STORE; /* only an import gets a room there */
     if (!err && !strict) err = plan_locked(room, s, &p->event, &plan);
     if (!err) err = store_locked(room, p);
     if (!err) {
