@@ -66,6 +66,12 @@ uint16_t socket_port(int fd)
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
+bool socket_has_input(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES])
 {
     memset(ip, 0, SOCKET_IP_BYTES);

@@ -18,6 +18,9 @@ int socket_listen(const char *host, uint16_t port, bool first);
 /* The port a listening socket got. */
 uint16_t socket_port(int fd);
 
+/* True if bytes from the peer wait to be read. */
+bool socket_has_input(int fd);
+
 /* The address as 16 bytes, IPv4 mapped into IPv6. */
 void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES]);
 

@@ -2,6 +2,7 @@
 #include "server/ws_session.h"
 
 #include "base/err.h"
+#include "net/socket.h"
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
@@ -172,11 +173,20 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
     return c->state == CONN_OPEN ? len - in.len : len;
 }
 
+/* A server that stood still (a suspended machine, one with too much to do) blames nobody for it:
+ * what its peers said meanwhile lies unread, or it has not asked them for a whole period. */
+static bool is_silent(const struct conn *c)
+{
+    const struct worker *w = c->worker;
+    uint64_t period_ms = w->server->options.ping_interval_ms;
+    if (w->now_ms - c->last_seen_ms < 2 * period_ms) return false;
+    if (w->now_ms - c->timer.deadline_ms >= period_ms) return false;
+    return c->paused || c->held || !socket_has_input(c->fd);
+}
+
 void ws_session_on_timeout(struct conn *c)
 {
-    struct worker *w = c->worker;
-    uint64_t period_ms = w->server->options.ping_interval_ms;
-    if (w->now_ms - c->last_seen_ms >= 2 * period_ms) {
+    if (is_silent(c)) {
         const struct err_info *info = err_info(ERR_NO_PONG);
         ws_session_close(c, info->close_code, info->text);
         return;

@@ -204,6 +204,38 @@ test('a peer that answers no ping is cut with 4201 after two periods, one that d
     busy.destroy();
   }));
 
+test('a server that stood still cuts nobody for it', limit(40),
+  withServer([...TWO, '--ping-interval', '1s'], async (server) => {
+    const standStill = async (time) => {
+      server.kill('SIGSTOP');
+      await pause(time);
+      server.kill('SIGCONT');
+    };
+    const stays = async (peer) => {
+      await peer.send(ping('still here'));
+      let got = await peer.next();
+      while (got.opcode === PING) got = await peer.next(); // those that it leaves unanswered
+      assert.equal(got.opcode, PONG, got.payload.toString());
+    };
+    // Longer than two periods: nobody was asked meanwhile.
+    const peers = await Promise.all(Array.from({ length: 20 }, () => Raw.open(server.port, '/ws/chat/lobby/')));
+    await standStill(2500);
+    for (const peer of peers) await stays(peer);
+    for (const peer of peers) await peer.closeClean();
+    // Shorter: the answer to the first ping is unread when two periods of silence are over.
+    for (let soon = false; !soon;) {
+      const began = performance.now();
+      const late = await Raw.open(server.port, '/ws/chat/lobby/', { answerPings: false });
+      assert.equal((await late.next()).opcode, PING);
+      const still = standStill(1500);
+      soon = performance.now() - began < 1900; // else it was we who stood still, and it may be cut
+      await late.send(pong());
+      await still;
+      if (soon) await stays(late);
+      late.destroy();
+    }
+  }));
+
 test('peers that vanish without a word are cleared away', limit(30),
   withServer([...TWO, '--ping-interval', '300ms'], async (server) => {
     const gone = await Promise.all(Array.from({ length: 50 }, () =>
