@@ -282,6 +282,7 @@ test('what was seen but never committed is not resumed as something else after k
       for (let i = 0; i < 500; i++) ann.send({ message: `round ${round} m${i}` });
       await until(ms(10000), () => seen.length > 10 + round * 40, 'some delivered');
       await lives.killAndStart();
+      await one.closed; // now it has seen everything
       const last = seen.at(-1);
       const back = await join1(lives.server, `?since=${last.id}`);
       back.say('back', { username: 'bob' });

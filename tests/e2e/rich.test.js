@@ -193,19 +193,21 @@ test('refused over and over, the connection is closed with 1008', limit(20), wit
 test('rates: messages and changes share one, other requests have their own', limit(30),
   withServer(['--workers', '2', '--rate', '5'], async (server) => {
     const ann = await named(server, 'ann');
+    let began = Date.now();
+    const back = (rate) => Math.floor((Date.now() - began + 2) * rate / 10000); // what came back meanwhile
+    const refused = (answers) => answers.filter((a) => a.type === 'error' && a.code === 'rate_limited' && a.temporary);
     const { id } = await ann.say('1');
     await ann.get('ack', { type: 'edit', id, message: 'one' });
     await ann.get('ack', { type: 'react', id, emoji: 'x' });
-    await ann.say('4');
-    await ann.say('5');
-    for (const frame of [{ message: '6' }, { type: 'edit', id, message: '6' }, { type: 'delete', id }]) {
-      const error = await ann.refused('rate_limited', frame);
-      assert.equal(error.temporary, true);
-    }
+    const others = [await ann.say('4'), await ann.say('5')];
+    const more = await Promise.all(others.flatMap((other) => [{ message: '6' }, { type: 'edit', id, message: '6' },
+      { type: 'delete', id: other.id }]).map((frame) => ann.ask(frame)));
+    assert.ok(refused(more).length >= 6 - back(5), `${refused(more).length} refused of 6`);
+    assert.equal(more.filter((a) => a.type === 'ack').length, 6 - refused(more).length);
+    began = Date.now();
     const asks = await Promise.all(Array.from({ length: 110 }, () => ann.ask({ type: 'who' })));
-    const refused = asks.filter((a) => a.type === 'error');
-    assert.ok(refused.length >= 5 && refused.length <= 10, `${refused.length} refused of 110`);
-    assert.ok(refused.every((a) => a.code === 'rate_limited' && a.temporary));
+    assert.ok(refused(asks).length >= 10 - back(100) && refused(asks).length <= 10, `${refused(asks).length} refused of 110`);
+    assert.equal(asks.filter((a) => a.type === 'members').length, 110 - refused(asks).length);
     const again = async () => (await ann.ask({ message: 'later' })).type === 'ack';
     await until(ms(5000), async () => (await pause(200), again()), 'the rate gives a message back');
     await ann.leave();
@@ -673,8 +675,8 @@ test('presence above 50 members: one frame a second, with the balance of names',
     for (let i = 0; i < 20; i++) more.push(await Member.join(server, 'lobby', { query: `?username=b${i}` }));
     const blink = await Member.join(server, 'lobby', { query: '?username=blink' });
     await blink.leave();
-    await Promise.all(crowd.slice(0, 5).map((one) => one.leave()));
-    await counts(75);
+    await Promise.all(crowd.slice(0, 25).map((one) => one.leave()));
+    await counts(55); // so many there were never on the way up
     const took = Date.now() - began;
     const frames = await ann.take(ann.unread('presence').length, 'presence');
     assert.ok(frames.length <= 2 + took / 1000, `${frames.length} frames in ${took} ms`);
@@ -686,7 +688,7 @@ test('presence above 50 members: one frame a second, with the balance of names',
     }
     assert.equal(names.get('blink') ?? 0, 0);
     names.delete('blink');
-    const want = [...Array.from({ length: 20 }, (_, i) => [`b${i}`, 1]), ...Array.from({ length: 5 }, (_, i) => [`a${i}`, -1])];
+    const want = [...Array.from({ length: 20 }, (_, i) => [`b${i}`, 1]), ...Array.from({ length: 25 }, (_, i) => [`a${i}`, -1])];
     assert.deepEqual(new Map([...names].sort()), new Map(want.sort()));
     for (const one of [...crowd, ...more]) one.socket.terminate();
     await ann.leave();
@@ -739,7 +741,8 @@ test('typing: to the others, at most once a second, never stored', limit(30), wi
   assert.deepEqual(await bob.next('typing'), { type: 'typing', room: 'lobby', username: 'ann', on: true });
   await ann.settled();
   await bob.settled();
-  if (Date.now() - began < 1000) assert.deepEqual(bob.unread('typing'), []);
+  const late = await bob.take(bob.unread('typing').length, 'typing');
+  assert.ok(late.length <= (Date.now() - began) / 1000, 'more than once a second');
   await pause(1050);
   ann.send({ type: 'typing', on: true, room: 'lobby' });
   assert.equal((await bob.next('typing')).on, true);

@@ -171,7 +171,7 @@ test('an echo that nobody reads stops the reading, not the server', limit(60),
   }));
 
 test('a peer that answers no ping is cut with 4201 after two periods, one that does stays', limit(30),
-  withServer([...TWO, '--ping-interval', '500ms'], async (server) => {
+  withServer([...TWO, '--ping-interval', '2s'], async (server) => {
     const chat = '/ws/chat/lobby/';
     const began = performance.now();
     const dead = await Raw.open(server.port, chat, { answerPings: false });
@@ -192,7 +192,7 @@ test('a peer that answers no ping is cut with 4201 after two periods, one that d
       break;
     }
     assert.ok(pings >= 1, 'it was asked before it was cut');
-    assert.ok(performance.now() - began >= 900, 'cut before two periods were over');
+    assert.ok(performance.now() - began >= 3900, 'cut before two periods were over');
     await dead.expectEnd();
     await until(ms(10000), () => alive.pings.length >= 5, 'five pings to a living peer');
     clearInterval(talking);
@@ -241,7 +241,10 @@ test('peers that vanish without a word are cleared away', limit(30),
     const gone = await Promise.all(Array.from({ length: 50 }, () =>
       Raw.open(server.port, '/ws/chat/lobby/', { answerPings: false })));
     for (const one of gone) one.socket.pause();
-    assert.equal(await server.metric(/^parlor_websockets$/), 50);
+    await until(ms(5000), async () => {
+      const all = await server.metrics(); // the first may be cut already
+      return all.get('parlor_websockets') + (all.get('parlor_closes_total{code="4201"}') ?? 0) === 50;
+    }, 'fifty peers');
     await until(ms(15000), async () => (await server.metric(/^parlor_websockets$/)) === 0, 'no peers');
     assert.equal(await server.metric(/^parlor_closes_total\{code="4201"\}$/), 50);
     for (const one of gone) one.destroy();
@@ -256,7 +259,7 @@ test('a peer that never answers a close is cut', limit(40), withServer(TWO, asyn
 }));
 
 test('three hundred slow handshakes are cut, and nobody waits for them', limit(30),
-  withServer([...TWO, '--handshake-timeout', '700ms'], async (server) => {
+  withServer([...TWO, '--handshake-timeout', '2500ms'], async (server) => {
     const slow = await Promise.all(Array.from({ length: 300 }, async (_, i) => {
       const connection = await HttpConnection.open(server.port);
       if (i % 3) connection.write('GET /ws/chat/lobby/ HTTP/1.1\r\nHost: x\r\nUpgrade: webso'.slice(0, i));

@@ -304,8 +304,10 @@ test('another process locks the database: for a moment, and for longer', limit(6
   const acked = (await post(ann, 0, 20)).map((ack) => ack.id);
   // Shorter than the server waits for it: acks are late, that is all.
   let release = await locked(lives.file);
-  const late = ann.say('late');
-  await pause(500);
+  let answered = false;
+  const late = ann.say('late').finally(() => (answered = true));
+  await until(ms(5000), async () => (await server.metric(/^parlor_store_in_flight$/)) === 1, 'a commit that waits');
+  assert.equal(answered, false, 'acked before it was committed');
   await release();
   acked.push((await late).id);
   assert.equal(await readiness(server), 200);
@@ -361,7 +363,7 @@ test('retention by age: what is too old is given to nobody, and is removed', lim
     const acks = await post(ann, 0, 20);
     await until(ms(20000), async () =>
       (await ann.get('history', { type: 'history' })).messages.length === 0, 'all gone');
-    assert.equal((await lives.server.metric(/^parlor_store_trimmed_total$/)), 20);
+    await until(ms(5000), async () => (await lives.server.metric(/^parlor_store_trimmed_total$/)) === 20, '20 counted');
     const back = await named(lives.server, 'bob', 'lobby', `&since=${acks[5].id}`);
     assert.deepEqual([back.joined.recovered, back.joined.replayed], [false, 0]);
     const head = await named(lives.server, 'cid', 'lobby', `&since=${acks[19].id}`);

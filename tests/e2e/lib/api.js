@@ -9,6 +9,7 @@ import { REPO, startServer } from './server.js';
 
 export const KEY = 'a-key-for-tests-0123456789';
 export const AUTH = { Authorization: `Bearer ${KEY}` };
+const SEARCH_WAIT_MS = 250;
 export const JSON_TYPE = { 'Content-Type': 'application/json' };
 
 export const document = JSON.parse(readFileSync(path.join(REPO, 'web/api/v1/openapi.json'), 'utf8'));
@@ -110,6 +111,18 @@ export class Api {
   post(room, message, more = {}, headers = {}) {
     const body = { message, username: 'app', ...more };
     return this.ok('POST', `/rooms/${encodeURIComponent(room)}/messages`, body, { status: 201, headers });
+  }
+
+  /**
+   * The answer of a search that had the time to wait for what was posted before it. After 250 ms it
+   * gives what is indexed by then (decision 3): on a busy machine one has to ask again.
+   */
+  async search(target) {
+    for (;;) {
+      const began = performance.now();
+      const page = await this.get(target);
+      if (performance.now() - began < SEARCH_WAIT_MS) return page;
+    }
   }
 
   export(room) {

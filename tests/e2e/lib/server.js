@@ -187,14 +187,17 @@ export class Server {
 
 /** A server that listens on 127.0.0.1:port with these further options. */
 export async function startServer(args = [], { port, env } = {}) {
-  const at = port ?? (await freePort());
   const drain = args.includes('--drain-timeout') ? [] : ['--drain-timeout', '2s'];
-  const server = new Server(at, ['--listen', `127.0.0.1:${at}`, ...drain, ...args], env);
-  try {
-    return await server.listening();
-  } catch (error) {
-    server.kill('SIGKILL');
-    throw error;
+  for (;;) {
+    const at = port ?? (await freePort());
+    const server = new Server(at, ['--listen', `127.0.0.1:${at}`, ...drain, ...args], env);
+    try {
+      return await server.listening();
+    } catch (error) {
+      server.kill('SIGKILL');
+      const taken = /listen_failed.*in use/.test(server.stderr); // since it was found free
+      if (port !== undefined || !taken) throw error;
+    }
   }
 }
 

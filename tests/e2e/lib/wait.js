@@ -20,13 +20,30 @@ export const count = (release, sanitized) => (SANITIZED ? sanitized : release);
 /** Options for node:test: the bound after which a test has failed. */
 export const limit = (seconds) => ({ timeout: ms(seconds * 1000) });
 
+/** Of a step in which this process stood still no more than this counts as waiting. */
+const STEP_MS = 250;
+
+/**
+ * Calls late() after this time of waiting; returns what calls that off. When a busy machine let us
+ * stand still, what we wait for may have come long ago, and only we have not looked yet.
+ */
+function bound(time, late) {
+  let timer;
+  const wait = (left) => {
+    const step = Math.min(left, STEP_MS);
+    timer = setTimeout(() => (left > step ? wait(left - step) : late()), step);
+  };
+  wait(time);
+  return () => clearTimeout(timer);
+}
+
 /** The promise, or an error that names what was waited for. */
 export function within(time, promise, what) {
-  let timer;
+  let off;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no ${what} within ${time} ms`)), time);
+    off = bound(time, () => reject(new Error(`no ${what} within ${time} ms`)));
   });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  return Promise.race([promise, late]).finally(() => off());
 }
 
 /** A pause that is itself the subject of a test (a rate limit that refills, a peer that is silent). */
@@ -34,12 +51,18 @@ export const pause = (time) => new Promise((resolve) => setTimeout(resolve, time
 
 /** Asks again until the answer is truthy; for states that can only be polled, such as /metrics. */
 export async function until(time, ask, what) {
-  const end = Date.now() + time;
-  for (;;) {
-    const answer = await ask();
-    if (answer) return answer;
-    if (Date.now() > end) throw new Error(`${what}: not so within ${time} ms`);
-    await pause(10);
+  let late = false;
+  const off = bound(time, () => (late = true));
+  try {
+    for (;;) {
+      const last = late;
+      const answer = await ask();
+      if (answer) return answer;
+      if (last) throw new Error(`${what}: not so within ${time} ms`);
+      await pause(10);
+    }
+  } finally {
+    off();
   }
 }
 
@@ -71,13 +94,13 @@ export class Inbox {
     if (this.#over) return Promise.reject(this.#over);
     return new Promise((resolve, reject) => {
       const reader = {
-        resolve: (item) => (clearTimeout(timer), resolve(item)),
-        reject: (error) => (clearTimeout(timer), reject(error)),
+        resolve: (item) => (off(), resolve(item)),
+        reject: (error) => (off(), reject(error)),
       };
-      const timer = setTimeout(() => {
+      const off = bound(time, () => {
         this.#waiting.splice(this.#waiting.indexOf(reader), 1);
         reject(new Error(`no ${what} within ${time} ms`));
-      }, time);
+      });
       this.#waiting.push(reader);
     });
   }
