@@ -455,7 +455,7 @@ test('a body that does not come ends with 408; an answer is not held up by it', 
   withApi(['--handshake-timeout', '2s', '--keepalive-timeout', '10s'], async (api, server) => {
     const slow = await HttpConnection.open(server.port);
     slow.write(JSON_HEAD(1000)); // of which it gets a tenth before we give up
-    const drip = setInterval(() => slow.more('x'), 50);
+    const drip = setInterval(() => slow.more('x'), 50).unref();
     isError(await slow.answer(), 408, 'timeout');
     clearInterval(drip);
     await within(ms(5000), slow.closed, 'close');

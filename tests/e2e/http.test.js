@@ -253,7 +253,7 @@ test('a slow head is cut after --handshake-timeout, others go on meanwhile', lim
     }));
     // One that sends a byte now and then is as slow as one that sends none.
     const dripping = await HttpConnection.open(server.port);
-    const drip = setInterval(() => dripping.more('G'), 100);
+    const drip = setInterval(() => dripping.more('G'), 100).unref();
     await other.send(text('quick'));
     await other.expectMessage(TEXT, 'quick');
     for (const connection of [...slow, dripping]) {

@@ -177,7 +177,7 @@ test('a peer that answers no ping is cut with 4201 after two periods, one that d
     const dead = await Raw.open(server.port, chat, { answerPings: false });
     const alive = await Raw.open(server.port, chat);
     const busy = await Raw.open(server.port, chat, { answerPings: false });
-    const talking = setInterval(() => busy.send(pong()), 150); // no answer to a ping, but a sign of life
+    const talking = setInterval(() => busy.send(pong()), 150).unref(); // no answer to a ping, but a sign of life
     let pings = 0;
     for (;;) {
       const got = await dead.next();

@@ -71,6 +71,7 @@ struct answer {
 void world_hold(struct seen *seen, bool hold);
 void world_wait_done(struct seen *seen, size_t count);
 void world_nap(void);
+int64_t world_now_ms(void); /* of a clock that does not go back */
 
 /* A counter of seen, under its lock. */
 size_t world_count(struct seen *seen, const size_t *counter);
@@ -111,7 +112,8 @@ void world_expect_page(struct world *w, const struct store_query *q, const char 
 /* The newest 100 of room, with reactions. */
 void world_expect(struct world *w, const char *room, const char *want);
 
-/* The seqs found in room by the text, and "<" for more_before. */
+/* The seqs found in room by the text, and "<" for more_before. Asks again when the search gave up
+ * waiting for the index; one that did not wait so long has to know everything. */
 void world_expect_found(struct world *w, const char *room, const char *text, const char *want);
 
 /* The file of a closed store: what SQLite itself checks, what has to be true between its tables,

@@ -312,6 +312,8 @@ static void test_no_memory(void **state)
     }
     assert_in_range(failed, 10, 100);
     assert_true(worked > 40);
+    for (int i = 0; i < WORLD_WAIT_S * 200 && fail_alloc_live() != live; i++)
+        world_nap();
     assert_int_equal(settled_live(), live);
     assert_true(store_healthy(w->store));
 }
@@ -447,36 +449,39 @@ static void test_index_keeps_up(void **state)
     assert_true(indexed_of(w->path) >= 500);
 }
 
-static int64_t now_ms(void)
+/* Asks for pages while a search waits. True if they came before it could have given up. */
+static bool pages_overtake_search(struct world *w)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* A writer that has no time: the search gives up waiting, and pages do not wait behind it. */
-static void test_patience(void **state)
-{
-    struct world *w = open_world(state);
     struct answer found;
     struct answer page;
-    say(w, 1, "early");
-    world_expect_found(w, "r", "early", "1 ");
-    world_hold(&w->seen, true);
-    say(w, 2, "early too");
     struct store_search q = {SLICE_LIT("r"), SLICE_LIT("early"), STORE_SEQ_MAX + 1, 10};
-    int64_t start_ms = now_ms();
+    int64_t start_ms = world_now_ms();
     answer_init(&found);
     assert_int_equal(store_search(w->store, &q, answer_on_page, &found), 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 5, &page), 0);
     assert_int_equal(page.count, 2);
-    int64_t page_ms = now_ms() - start_ms;
+    int64_t page_ms = world_now_ms() - start_ms;
     assert_int_equal(answer_wait(&found), 0);
-    int64_t found_ms = now_ms() - start_ms;
+    int64_t found_ms = world_now_ms() - start_ms;
     assert_int_equal(found.count, 1); /* what there is */
     assert_true(found_ms >= STORE_INDEX_WAIT_MS);
-    assert_true(page_ms < found_ms);
+    return page_ms < STORE_INDEX_WAIT_MS;
+}
+
+/* A writer that has no time: the search gives up waiting, and pages do not wait behind it. A
+ * machine that stands still looks the same, but not every time. */
+static void test_patience(void **state)
+{
+    struct world *w = open_world(state);
+    say(w, 1, "early");
+    world_expect_found(w, "r", "early", "1 ");
+    world_hold(&w->seen, true);
+    say(w, 2, "early too");
+    bool overtaken = false;
+    for (int i = 0; i < 20 && !overtaken; i++)
+        overtaken = pages_overtake_search(w);
+    assert_true(overtaken);
     world_hold(&w->seen, false);
     world_expect_found(w, "r", "early", "2 1 ");
 }
