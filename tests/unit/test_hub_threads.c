@@ -311,7 +311,7 @@ static void enter(struct work *w, struct sock *s)
     v->join = (struct join){.encoding = s->encoding,
                             .worker = w->index,
                             .username = SLICE_LIT("u"),
-                            .resume = s->last.seq > 0,
+                            .resume = s->last.epoch[0], /* seq 0: nothing was said yet */
                             .since = s->last};
     s->state = SOCK_ENTERING;
     int err = hub_enter(hub, room_name(s->room), &v->wait);
