@@ -90,7 +90,7 @@ const MEMORY_NOTES = {
   rooms: (found) =>
     `2 full members and ${found.messages} messages in each of ${number(found.rooms)} rooms; before a ` +
     `word was said ${number(found.bytes_per_silent_room)}`,
-  database: (found) => `${number(found.messages)} messages, the file after an orderly end`,
+  database: (found) => `${number(found.messages)} messages, indexed for search; the file after an orderly end`,
 };
 
 function memoryTable(summary) {

@@ -27,6 +27,7 @@ const BOTH_CORES = "0,1";
 const START_LIMIT_MS = 15000;
 const STOP_LIMIT_MS = 3000;
 const RUN_LIMIT_MS = 90000;
+const INDEX_MS = 5000; // until everything is indexed for search, which a flood of messages puts off
 const FIRST_PORT = 21000;
 const LAST_PORT = 29000;
 
@@ -244,6 +245,7 @@ async function figuresOf(begun, name, options) {
     const found = await load(begun, CASES[name].load ?? name, args, options);
     const figures = { ...found, startMs: begun.startMs };
     if (name === "database" && !figures.failed) {
+      await sleep(INDEX_MS);
       await stop(begun.run);
       figures.database_bytes_per_message = databaseBytes(begun.scratch) / figures.messages;
     }
