@@ -1,4 +1,4 @@
-/* The contract of the store, third part: read markers. Run against every implementation. */
+/* The contract of the store, fourth part: read markers. Run against every implementation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
