@@ -46,6 +46,9 @@ ld_flags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(mode_flags) $(LD
 libs := $(shell pkg-config --libs libcrypto zlib inih sqlite3 2>/dev/null || \
           echo -lcrypto -lz -linih -lsqlite3) \
         -lhttp_parser
+# The server's malloc, before libc's (docs/decisions/0005-allocator.md); `make ALLOCATOR=` keeps libc's.
+# Sanitizers bring their own.
+ALLOCATOR := $(if $(filter release debug,$(MODE)),-lmimalloc)
 oracles := -ljansson # what tests compare Parlor's own parsers with
 
 # ---- the server and its library ----
@@ -66,7 +69,7 @@ build/parlor: build/release/parlor
 
 $(server): $(B)/src/main.o $(library)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ld_flags) -o $@ $^ $(libs)
+	$(Q)$(CC) $(ld_flags) -o $@ $^ $(ALLOCATOR) $(libs)
 
 $(library): $(objects) $(B)/sources.stamp
 	$(call say,AR,$@)
@@ -94,7 +97,7 @@ stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
 
 .PHONY: always
 $(B)/flags.stamp: always
-	$(call stamp,$(CC) $(cc_flags) / $(ld_flags))
+	$(call stamp,$(CC) $(cc_flags) / $(ld_flags) $(ALLOCATOR))
 $(B)/sources.stamp: always
 	$(call stamp,$(sources))
 

@@ -1,7 +1,6 @@
 /* Options in, parts wired together, signals. The only place that sees everything. */
 #include <errno.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,14 +32,6 @@ static void raise_file_limit(struct log *log)
     if (setrlimit(RLIMIT_NOFILE, &rl) != 0) rl.rlim_cur = before;
     LOG(log, LOG_INFO, "file_limit", "open files this process may have",
         LOG_U64("limit", rl.rlim_cur), LOG_U64("was", before));
-}
-
-/* Room logs are made and given back in every turn. glibc would return that memory to the system
- * each time and fault it in again: measured at up to a fifth of the CPU with 500 busy rooms. */
-static void keep_freed_memory(void)
-{
-    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
-    mallopt(M_TOP_PAD, 1024 * 1024);
 }
 
 static unsigned core_count(void)
@@ -156,7 +147,6 @@ static int serve(const struct config *cf)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    keep_freed_memory();
 
     struct log *log = log_new(cf->log_format, cf->log_level, STDERR_FILENO);
     if (!log) {
