@@ -12,6 +12,7 @@ enum write_stmt {
     WRITE_COMMIT,
     WRITE_ROLLBACK,
     WRITE_FIND_ROOM,
+    WRITE_FIND_TAIL,
     WRITE_ADD_ROOM,
     WRITE_SET_ROOM,
     WRITE_ADD_EVENT,
@@ -62,6 +63,12 @@ enum read_stmt {
     READ_STMT_COUNT,
 };
 
+/* In a query of rooms: what is true now. A row is as of its last_seq, see sqlite_writer.c. */
+#define ROOM_TAIL " FROM events WHERE room = rooms.id AND seq > last_seq)"
+#define ROOM_LAST_SEQ "(SELECT coalesce(max(seq), last_seq)" ROOM_TAIL
+#define ROOM_COUNT "count + (SELECT count(*)" ROOM_TAIL
+#define ROOM_BYTES "bytes + (SELECT coalesce(sum(events.bytes), 0)" ROOM_TAIL
+
 struct sqlite_room;
 
 struct sqlite_reader {
@@ -77,7 +84,7 @@ struct sqlite_store {
     sqlite3 *db; /* the writer's */
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
     struct sqlite_room *rooms; /* cache of the rows of rooms, the writer's */
-    struct sqlite_room *touched;
+    struct sqlite_room *due;   /* whose rows are written with this batch */
     int64_t outages;           /* of meta, as of the last commit */
     int64_t sweep_id;          /* the room at which retention goes on */
     int64_t indexed;           /* of meta, as of the last commit; see sqlite_search.c */
@@ -135,8 +142,12 @@ int sqlite_writer_commit(struct store_backend *b);
 void sqlite_writer_rollback(struct store_backend *b);
 int sqlite_writer_recover(struct store_backend *b);
 
-/* Empties the cache of rooms. Writer thread. */
-void sqlite_writer_forget(struct sqlite_store *s);
+/* Keeps the cache of rooms within its cap. Between transactions. */
+void sqlite_writer_bound(struct sqlite_store *s);
+
+/* Within a transaction: writes the row of the room if it has a tail, before something else changes
+ * its sums. An SQLITE_ code; on error the transaction has to be rolled back. */
+int sqlite_writer_settle(struct sqlite_store *s, struct slice name);
 
 /* Keeps the reason of a failure for the log, and returns the code of enum err for it. */
 int sqlite_writer_fail(struct sqlite_store *s, int rc);

@@ -11,7 +11,7 @@
 enum { COLUMN_KIND = 2, COLUMN_TEXTS = 7 };
 
 #define ROOM_COLUMNS                                                                               \
-    "id, epoch, last_seq, trimmed_seq, (SELECT outages FROM meta) - outages,"                      \
+    "id, epoch, " ROOM_LAST_SEQ ", trimmed_seq, (SELECT outages FROM meta) - outages,"             \
     " (SELECT min(seq) FROM events WHERE room = rooms.id)"
 
 /* ?4: messages only. All columns are in the index, so what is not wanted costs little. */
@@ -40,9 +40,10 @@ static const char *const sql[READ_STMT_COUNT] = {
                     " coalesce((SELECT id FROM events WHERE room = ?2 AND seq >= ?3"
                     "  ORDER BY seq LIMIT 1), 9223372036854775807)"
                     " ORDER BY search.rowid DESC LIMIT ?4",
-    [READ_ROOMS] = "SELECT " ROOM_COLUMNS ", name, count, bytes, (SELECT ts_ms FROM events"
-                   " WHERE room = rooms.id ORDER BY seq DESC LIMIT 1)"
-                   " FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2",
+    [READ_ROOMS] =
+        "SELECT " ROOM_COLUMNS ", name, " ROOM_COUNT ", " ROOM_BYTES ", (SELECT ts_ms FROM events"
+        " WHERE room = rooms.id ORDER BY seq DESC LIMIT 1)"
+        " FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2",
 };
 
 static struct sqlite_reader *reader_of(struct store_backend *b, unsigned reader)

@@ -5,10 +5,11 @@
  * written at one end of the file, so a batch for a thousand rooms dirties a few pages, not a
  * thousand. That a seq comes once in a room is the writer's business (rooms.last_seq); events_seq
  * holds two more columns instead, so that a page of messages passes over other events without
- * reading them. Small columns come first, since long texts are on pages of their own. rooms.outages
- * is the meta.outages of the room's last commit; see store_next_seq. marks are read markers;
- * marks.moved counts up within the room and says which was moved longest ago; marks_moved has all
- * that is read when the room is loaded. */
+ * reading them. Small columns come first, since long texts are on pages of their own. The row of a
+ * room is as of its last_seq: a few newer events may not be in it yet, see sqlite_writer.c.
+ * rooms.outages is the meta.outages of the room's last commit; see store_next_seq. marks are read
+ * markers; marks.moved counts up within the room and says which was moved longest ago; marks_moved
+ * has all that is read when the room is loaded. */
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
@@ -41,6 +42,8 @@ static const char *const migrations[] = {
     "CREATE TABLE marks(room INTEGER NOT NULL, user TEXT NOT NULL, seq INTEGER NOT NULL,"
     "  moved INTEGER NOT NULL, PRIMARY KEY(room, user)) WITHOUT ROWID;"
     "CREATE INDEX marks_moved ON marks(room, moved, seq);",
+    /* Only so that no older Parlor opens it: one would take last_seq of a row for the newest. */
+    "",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };

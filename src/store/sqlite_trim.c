@@ -5,6 +5,7 @@
 
 struct excess {
     int64_t room;
+    struct slice name; /* until the next row */
     int64_t events;
     int64_t bytes;
     int64_t before_ms; /* events older than this */
@@ -19,9 +20,13 @@ struct cut {
 
 static struct excess measure(sqlite3_stmt *row, const struct store_keep *keep, int64_t now_ms)
 {
-    struct excess e = {.room = sqlite3_column_int64(row, 0), .before_ms = INT64_MIN};
-    int64_t count = sqlite3_column_int64(row, 1);
-    int64_t bytes = sqlite3_column_int64(row, 2);
+    struct excess e = {
+        .room = sqlite3_column_int64(row, 0),
+        .name = {(const char *)sqlite3_column_text(row, 1), (size_t)sqlite3_column_bytes(row, 1)},
+        .before_ms = INT64_MIN,
+    };
+    int64_t count = sqlite3_column_int64(row, 2);
+    int64_t bytes = sqlite3_column_int64(row, 3);
     if (keep->max_events && (uint64_t)count > keep->max_events)
         e.events = count - (int64_t)keep->max_events;
     if (keep->max_bytes && (uint64_t)bytes > keep->max_bytes)
@@ -53,11 +58,12 @@ static int choose(struct sqlite_store *s, const struct excess *e, int64_t limit,
     return rc == SQLITE_DONE ? SQLITE_OK : end;
 }
 
-static int apply(struct sqlite_store *s, int64_t room, const struct cut *cut)
+static int apply(struct sqlite_store *s, const struct excess *e, const struct cut *cut)
 {
-    const int64_t values[] = {room, cut->seq, cut->count, cut->bytes};
-    int rc = sqlite_search_remove(s, room, 0, cut->seq);
-    if (!rc) rc = sqlite_state_forget(s, room, 0, cut->seq);
+    const int64_t values[] = {e->room, cut->seq, cut->count, cut->bytes};
+    int rc = sqlite_writer_settle(s, e->name);
+    if (!rc) rc = sqlite_search_remove(s, e->room, 0, cut->seq);
+    if (!rc) rc = sqlite_state_forget(s, e->room, 0, cut->seq);
     if (!rc) rc = sqlite_run_with(s->stmt[WRITE_DELETE], values, 2);
     return rc ? rc : sqlite_run_with(s->stmt[WRITE_TRIMMED], values, 4);
 }
@@ -80,7 +86,7 @@ static int sweep(struct sqlite_store *s, const struct store_keep *keep, int64_t 
             break;
         }
         rc = choose(s, &e, (int64_t)(STORE_TRIM_MAX - *trimmed), &cut);
-        if (!rc && cut.count) rc = apply(s, e.room, &cut);
+        if (!rc && cut.count) rc = apply(s, &e, &cut);
         if (rc) break;
         *trimmed += (uint64_t)cut.count;
         if (*trimmed < STORE_TRIM_MAX) *next = e.room + 1;
@@ -96,6 +102,7 @@ int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int
     int64_t next = 0;
     int64_t indexed = s->indexed;
     uint64_t count = 0;
+    sqlite_writer_bound(s);
     int rc = sqlite_writer_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if (!rc) rc = sweep(s, keep, now_ms, &next, &count);

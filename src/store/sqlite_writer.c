@@ -1,8 +1,12 @@
 /* The writing half of the SQLite store; the writer thread's.
  *
- * The row of a room is read once and then kept in a cache, and written back once per batch however
- * many events it got. The cache holds what is committed only between batches: a rollback empties
- * it.
+ * The row of a room is read once and then kept in a cache. It is as of its last_seq: what came
+ * after is its tail, of which the cache holds the sums, and whoever reads the row counts the tail
+ * from the events. Writing the row with every batch would cost a lone message a third of its
+ * writing; so it is written when the tail gets long, when the sums would no longer follow from the
+ * events (an edit or a delete has changed older ones, retention takes some away), and with the
+ * first events after an outage, which it has to know of. The cache holds what is committed only
+ * between transactions: a rollback empties it.
  *
  * A COMMIT whose fsync fails leaves complete frames, commit mark included, in the WAL, which a
  * later recovery could take for committed although their senders were told that they failed.
@@ -22,20 +26,22 @@ enum {
     ROOM_CACHE_MAX = 8192,
     SYNC_NORMAL = 1,
     SYNC_FULL = 2,
+    TAIL_MAX = 64, /* events; so many may be read for each room in a list */
     UNSYNCED_MAX = STORE_IN_FLIGHT_MAX / 2, /* the other half is in flight, see store_sqlite.c */
 };
 
 struct sqlite_room {
     UT_hash_handle hh;
-    struct sqlite_room *next_touched;
-    bool touched;
+    struct sqlite_room *next_due;
+    bool due;   /* the row is written at the end of this batch */
     bool found; /* the row and its epoch are known */
     char epoch[STORE_EPOCH_LEN];
     int64_t id;
-    int64_t last_seq;
-    int64_t count;
-    int64_t bytes; /* added by this batch, as is count */
-    int64_t marks; /* -1: not counted yet */
+    int64_t last_seq; /* the tail included */
+    int64_t outages;  /* of the row */
+    int64_t count;    /* of the tail */
+    int64_t bytes;    /* what the row's have to become larger by */
+    int64_t marks;    /* -1: not counted yet */
     size_t name_len;
     char name[];
 };
@@ -58,17 +64,20 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_ROLLBACK] = "ROLLBACK",
-    [WRITE_FIND_ROOM] = "SELECT id, epoch, last_seq FROM rooms WHERE name = ?1",
+    [WRITE_FIND_ROOM] = "SELECT id, epoch, last_seq, outages FROM rooms WHERE name = ?1",
+    [WRITE_FIND_TAIL] = "SELECT coalesce(max(seq), ?2), count(*), coalesce(sum(bytes), 0)"
+                        " FROM events WHERE room = ?1 AND seq > ?2",
     [WRITE_ADD_ROOM] =
         "INSERT INTO rooms(name, epoch, last_seq, trimmed_seq, outages, count, bytes)"
-        " VALUES(?1, ?2, 0, ?3, 0, 0, 0)",
+        " VALUES(?1, ?2, 0, ?3, ?4, 0, 0)",
     [WRITE_SET_ROOM] = "UPDATE rooms SET last_seq = ?2, outages = ?3, count = count + ?4,"
                        " bytes = bytes + ?5 WHERE id = ?1",
     [WRITE_ADD_EVENT] = "INSERT INTO events(room, seq, ts_ms, kind, target, reply_to, edited_ms,"
                         " deleted, bytes, username, user, message, data, nonce)"
                         " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
     [WRITE_COUNT_OUTAGE] = "UPDATE meta SET outages = outages + ?1, clean = ?2 RETURNING outages",
-    [WRITE_SWEEP] = "SELECT id, count, bytes FROM rooms WHERE id >= ?1 ORDER BY id LIMIT 64",
+    [WRITE_SWEEP] = "SELECT id, name, " ROOM_COUNT ", " ROOM_BYTES
+                    " FROM rooms WHERE id >= ?1 ORDER BY id LIMIT 64",
     [WRITE_OLDEST] = "SELECT seq, ts_ms, bytes FROM events WHERE room = ?1 ORDER BY seq LIMIT ?2",
     [WRITE_DELETE] = "DELETE FROM events WHERE room = ?1 AND seq <= ?2",
     [WRITE_TRIMMED] = "UPDATE rooms SET trimmed_seq = ?2, count = count - ?3, bytes = bytes - ?4"
@@ -122,10 +131,14 @@ static struct sqlite_store *store_of(struct store_backend *b)
 
 int sqlite_writer_fail(struct sqlite_store *s, int rc)
 {
+    if (rc == SQLITE_NOMEM) { /* ours as well as SQLite's, which then has a message too */
+        snprintf(s->reason, sizeof s->reason, "the server is out of memory");
+        return ERR_NOMEM;
+    }
     snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", sqlite3_errmsg(s->db),
              sqlite3_extended_errcode(s->db));
     sqlite_search_notice(s, s->db);
-    return rc == SQLITE_NOMEM ? ERR_NOMEM : ERR_STORE;
+    return ERR_STORE;
 }
 
 int sqlite_writer_sync(struct sqlite_store *s, bool sync)
@@ -138,10 +151,11 @@ int sqlite_writer_sync(struct sqlite_store *s, bool sync)
     return rc;
 }
 
-void sqlite_writer_forget(struct sqlite_store *s)
+/* Nothing is lost with a tail: it is added up again from its events. */
+static void forget(struct sqlite_store *s)
 {
     struct sqlite_room *room = s->rooms;
-    s->touched = NULL;
+    s->due = NULL;
     HASH_CLEAR(hh, s->rooms);
     while (room) {
         struct sqlite_room *next = room->hh.next;
@@ -150,10 +164,15 @@ void sqlite_writer_forget(struct sqlite_store *s)
     }
 }
 
+void sqlite_writer_bound(struct sqlite_store *s)
+{
+    if (HASH_COUNT(s->rooms) > ROOM_CACHE_MAX) forget(s);
+}
+
 int sqlite_writer_begin(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
-    if (HASH_COUNT(s->rooms) > ROOM_CACHE_MAX) sqlite_writer_forget(s);
+    sqlite_writer_bound(s);
     s->in_batch = 0;
     bool sync = !s->relaxed || s->unsynced + STORE_BATCH_MAX > UNSYNCED_MAX;
     int rc = sqlite_writer_sync(s, sync);
@@ -161,19 +180,38 @@ int sqlite_writer_begin(struct store_backend *b)
     return rc ? sqlite_writer_fail(s, rc) : 0;
 }
 
+/* What has come since the row was written, in whatever life. */
+static int find_tail(struct sqlite_store *s, struct sqlite_room *room)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_FIND_TAIL];
+    sqlite3_bind_int64(stmt, 1, room->id);
+    sqlite3_bind_int64(stmt, 2, room->last_seq);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        room->last_seq = sqlite3_column_int64(stmt, 0);
+        room->count = sqlite3_column_int64(stmt, 1);
+        room->bytes = sqlite3_column_int64(stmt, 2);
+        room->found = true;
+    }
+    int end = sqlite3_reset(stmt);
+    if (rc == SQLITE_ROW) return SQLITE_OK;
+    return end ? end : SQLITE_CORRUPT;
+}
+
 static int find_row(struct sqlite_store *s, struct sqlite_room *room)
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_FIND_ROOM];
     sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
     int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 1) == STORE_EPOCH_LEN) {
+    bool sound = rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 1) == STORE_EPOCH_LEN;
+    if (sound) {
         room->id = sqlite3_column_int64(stmt, 0);
         memcpy(room->epoch, sqlite3_column_text(stmt, 1), STORE_EPOCH_LEN);
         room->last_seq = sqlite3_column_int64(stmt, 2);
-        room->found = true;
-        rc = SQLITE_DONE;
+        room->outages = sqlite3_column_int64(stmt, 3);
     }
     int end = sqlite3_reset(stmt);
+    if (sound) return find_tail(s, room);
     if (rc == SQLITE_DONE) return SQLITE_OK;
     return end ? end : SQLITE_CORRUPT;
 }
@@ -186,40 +224,35 @@ static int add_row(struct sqlite_store *s, struct sqlite_room *room, const struc
     sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 2, r->epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 3, (int64_t)r->event.seq - 1);
+    sqlite3_bind_int64(stmt, 4, s->outages);
     int rc = sqlite_run(stmt);
     if (rc) return rc;
+    room->outages = s->outages;
     room->id = sqlite3_last_insert_rowid(s->db);
     memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
     room->found = true;
     return SQLITE_OK;
 }
 
-static int no_memory(struct sqlite_store *s)
-{
-    snprintf(s->reason, sizeof s->reason, "the server is out of memory");
-    return ERR_NOMEM;
-}
-
-/* The cached room, with its row read if it has one. 0, ERR_STORE or ERR_NOMEM. */
-static int find_room(struct sqlite_store *s, const struct store_record *r, struct sqlite_room **out)
+/* The cached room, with its row read if it has one. An SQLITE_ code. */
+static int find_room(struct sqlite_store *s, struct slice name, struct sqlite_room **out)
 {
     struct sqlite_room *room;
-    HASH_FIND(hh, s->rooms, r->room.ptr, r->room.len, room);
+    HASH_FIND(hh, s->rooms, name.ptr, name.len, room);
     if (!room) {
-        room = calloc(1, sizeof *room + r->room.len);
-        if (!room) return no_memory(s);
-        memcpy(room->name, r->room.ptr, r->room.len);
-        room->name_len = r->room.len;
+        room = calloc(1, sizeof *room + name.len);
+        if (!room) return SQLITE_NOMEM;
+        memcpy(room->name, name.ptr, name.len);
+        room->name_len = name.len;
         room->marks = -1;
         HASH_ADD_KEYPTR(hh, s->rooms, room->name, room->name_len, room);
         if (!room->hh.tbl) {
             free(room);
-            return no_memory(s);
+            return SQLITE_NOMEM;
         }
     }
     *out = room;
-    int rc = room->found ? SQLITE_OK : find_row(s, room);
-    return rc ? sqlite_writer_fail(s, rc) : 0;
+    return room->found ? SQLITE_OK : find_row(s, room);
 }
 
 static int add_event(struct sqlite_store *s, int64_t room, const struct store_record *r)
@@ -278,18 +311,19 @@ static int put_event(struct sqlite_store *s, struct sqlite_room *room, const str
     if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 ||
         (int64_t)r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
+    int64_t changed = 0;
     rc = add_event(s, room->id, r);
     if (!rc && r->event.kind != STORE_MESSAGE)
-        rc = sqlite_state_apply(s, room->id, &r->event, &room->bytes);
+        rc = sqlite_state_apply(s, room->id, &r->event, &changed);
     if (rc) return sqlite_writer_fail(s, rc);
     room->last_seq = (int64_t)r->event.seq;
     room->count++;
-    room->bytes += (int64_t)r->bytes;
+    room->bytes += (int64_t)r->bytes + changed;
     s->in_batch++;
-    if (!room->touched) {
-        room->touched = true;
-        room->next_touched = s->touched;
-        s->touched = room;
+    if (!room->due && (changed || room->count >= TAIL_MAX || room->outages != s->outages)) {
+        room->due = true;
+        room->next_due = s->due;
+        s->due = room;
     }
     return 0;
 }
@@ -298,39 +332,44 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
 {
     struct sqlite_store *s = store_of(b);
     struct sqlite_room *room = NULL;
-    int err = find_room(s, r, &room);
-    if (err) return err;
+    int rc = find_room(s, r->room, &room);
+    if (rc) return sqlite_writer_fail(s, rc);
     if (!r->mark) return put_event(s, room, r);
     if (!room->found || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
-    int rc = put_mark(s, room, r);
+    rc = put_mark(s, room, r);
     return rc ? sqlite_writer_fail(s, rc) : 0;
 }
 
-static int write_rooms(struct sqlite_store *s)
+/* The row takes in its tail. */
+static int write_row(struct sqlite_store *s, struct sqlite_room *room)
 {
-    sqlite3_stmt *stmt = s->stmt[WRITE_SET_ROOM];
-    int rc = SQLITE_OK;
-    for (struct sqlite_room *room = s->touched; room && !rc; room = room->next_touched) {
-        const int64_t values[] = {room->id, room->last_seq, s->outages, room->count, room->bytes};
-        rc = sqlite_run_with(stmt, values, 5);
-    }
-    return rc;
+    const int64_t values[] = {room->id, room->last_seq, s->outages, room->count, room->bytes};
+    room->outages = s->outages;
+    room->count = 0;
+    room->bytes = 0;
+    return sqlite_run_with(s->stmt[WRITE_SET_ROOM], values, 5);
+}
+
+int sqlite_writer_settle(struct sqlite_store *s, struct slice name)
+{
+    struct sqlite_room *room = NULL;
+    int rc = find_room(s, name, &room);
+    return rc || room->count == 0 ? rc : write_row(s, room);
 }
 
 int sqlite_writer_commit(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
-    int rc = write_rooms(s);
+    int rc = SQLITE_OK;
+    while (s->due && !rc) {
+        struct sqlite_room *room = s->due;
+        s->due = room->next_due;
+        room->due = false;
+        rc = write_row(s, room);
+    }
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) return sqlite_writer_fail(s, rc);
     s->unsynced = s->sync_now == SYNC_FULL ? 0 : s->unsynced + s->in_batch;
-    while (s->touched) {
-        struct sqlite_room *room = s->touched;
-        s->touched = room->next_touched;
-        room->touched = false;
-        room->count = 0;
-        room->bytes = 0;
-    }
     return 0;
 }
 
@@ -357,7 +396,7 @@ void sqlite_writer_rollback(struct store_backend *b)
     struct sqlite_store *s = store_of(b);
     bool io = (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
     if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
-    sqlite_writer_forget(s);
+    forget(s);
     if (io) count_outage(s, 1, false); /* see the top of this file; if it fails, recover tries on */
 }
 
@@ -398,7 +437,7 @@ void sqlite_writer_close(struct sqlite_store *s, bool clean)
 {
     if (clean && s->stmt[WRITE_COUNT_OUTAGE] && !sqlite_writer_sync(s, true))
         count_outage(s, 0, true); /* if it fails, the next start counts an outage */
-    sqlite_writer_forget(s);
+    forget(s);
     for (int i = 0; i < WRITE_STMT_COUNT; i++)
         sqlite3_finalize(s->stmt[i]);
     sqlite3_close(s->db);

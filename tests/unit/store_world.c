@@ -341,9 +341,13 @@ void world_expect_found(struct world *w, const char *room, const char *text, con
 /* Each of them has to give 0, or "ok". */
 static const char *const checks[] = {
     "PRAGMA integrity_check",
-    "SELECT count(*) FROM rooms WHERE count <> (SELECT count(*) FROM events WHERE room = rooms.id)",
-    "SELECT count(*) FROM rooms WHERE bytes <> (SELECT coalesce(sum(bytes), 0) FROM events"
-    " WHERE room = rooms.id)",
+    "SELECT count(*) FROM rooms WHERE count <> (SELECT count(*) FROM events WHERE room = rooms.id"
+    " AND seq <= last_seq)",
+    "SELECT count(*) FROM rooms WHERE bytes <> (SELECT coalesce(sum(events.bytes), 0) FROM events"
+    " WHERE room = rooms.id AND seq <= last_seq)",
+    "SELECT count(*) FROM rooms WHERE (SELECT count(*) FROM events WHERE room = rooms.id"
+    " AND seq > last_seq) >= 64",
+    "SELECT count(*) FROM rooms, meta WHERE rooms.outages > meta.outages",
     "SELECT count(*) FROM events WHERE bytes <> 64 + " LENGTH("username") " + " LENGTH(
         "user") " + " LENGTH("message") " + " LENGTH("data") " + " LENGTH("nonce"),
     "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY room, seq HAVING count(*) > 1)",

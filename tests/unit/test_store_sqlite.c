@@ -63,6 +63,102 @@ static void test_reopen(void **state)
     assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
 }
 
+static void expect_rooms(struct world *w, const char *want)
+{
+    struct answer a;
+    assert_int_equal(world_list(w, "", 10, &a), 0);
+    assert_string_equal(a.shown, want);
+}
+
+/* Kept by the file alone: how far the row of a room is behind. */
+static void expect_row(const struct world *w, const char *want)
+{
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db,
+                                        "SELECT last_seq || ' ' || count || ' ' || outages"
+                                        " FROM rooms WHERE name = 'r'",
+                                        -1, &stmt, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    assert_string_equal((const char *)sqlite3_column_text(stmt, 0), want);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+}
+
+/* Appends to the file in a process that then ends without closing it. */
+static void fill_and_die(struct world *w, uint64_t from, uint64_t to)
+{
+    store_close(w->store);
+    w->store = NULL;
+    pid_t child = fork();
+    if (child == 0) {
+        struct answer a;
+        NEED(world_open(w, (struct store_options){0}));
+        world_fill(w, "r", from, to);
+        NEED(world_load(w, "r", &a) == 0 && a.room.last_seq == to); /* it is committed */
+        _exit(0);
+    }
+    expect_child_ok(child);
+}
+
+/* The row of a room is written seldom; nobody can tell, whatever end a life has. */
+static void test_row_behind(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    fill_and_die(w, 1, 10); /* 69 bytes each */
+    expect_row(w, "0 0 0");
+    reopen(w);
+    expect_rooms(w, "r:10/690@10[1-10] ");
+    assert_int_equal(world_load(w, "r", &a), 0);
+    uint64_t next = 10 + STORE_IN_FLIGHT_MAX + 1;
+    assert_int_equal(a.room.next_seq, next);
+    world_fill(w, "r", next, next); /* the first after an outage */
+    world_load(w, "r", &a);
+    assert_int_equal(a.room.next_seq, next + 1);
+    expect_row(w, "65547 11 1");
+    world_fill(w, "r", next + 1, next + 63);
+    expect_row(w, "65547 11 1");
+    world_fill(w, "r", next + 64, next + 64); /* the tail is long enough */
+    expect_row(w, "65611 75 1");
+    world_fill(w, "r", next + 65, next + 65);
+    expect_rooms(w, "r:76/5244@65612[1-65612] ");
+
+    /* An edit of what the row does not have yet, and a delete of what it has. */
+    world_put(
+        w, "r",
+        (struct store_event){
+            .seq = next + 66, .kind = STORE_EDIT, .target = next + 65, .message = SLICE_LIT("e")});
+    world_put(w, "r", (struct store_event){.seq = next + 67, .kind = STORE_DELETE, .target = 2});
+    expect_rooms(w, "r:78/5376@65614[1-65614] ");
+    reopen(w);
+    expect_rooms(w, "r:78/5376@65614[1-65614] ");
+
+    /* Retention goes into the tail. */
+    fill_and_die(w, next + 68, next + 75);
+    struct store_options o = {.keep = {.max_events = 3}, .trim_pause_ms = 5};
+    assert_non_null(world_open(w, o));
+    int64_t end_ms = world_now_ms() + WORLD_WAIT_S * 1000;
+    do {
+        world_nap();
+        assert_int_equal(world_list(w, "", 5, &a), 0);
+    } while (strncmp(a.shown, "r:3/", 4) != 0 && world_now_ms() < end_ms);
+    assert_string_equal(a.shown, "r:3/207@65622[65620-65622] ");
+}
+
+/* No seq twice, also if the row does not know of it. */
+static void test_row_behind_order(void **state)
+{
+    struct world *w = *state;
+    fill_and_die(w, 1, 10);
+    reopen(w);
+    assert_int_equal(world_add(w, "r", 10, SLICE_LIT("again")), 0);
+    world_wait_done(&w->seen, 1);
+    assert_int_equal(w->seen.done[0].err, ERR_STORE_ORDER);
+}
+
 enum { FILE_SIZE = 1 << 17 };
 
 static size_t read_all(const char *path, char *out, size_t size)
@@ -572,9 +668,11 @@ static void test_no_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),         TEST(test_disk_full),       TEST(test_strange_files),
-        TEST(test_older_schema), TEST(test_no_permission),   TEST(test_locked),
-        TEST(test_reopen),       TEST(test_deleted_is_gone),
+        TEST(test_kill),          TEST(test_disk_full),
+        TEST(test_strange_files), TEST(test_older_schema),
+        TEST(test_no_permission), TEST(test_locked),
+        TEST(test_reopen),        TEST(test_deleted_is_gone),
+        TEST(test_row_behind),    TEST(test_row_behind_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
