@@ -17,6 +17,13 @@ function live(title, more = {}) {
   return { title, ...DELIVERY, args: [], quick: SHORT, ...more };
 }
 
+// A case again, with the servers that are closest in it.
+function closest(load, args, close) {
+  const servers = ["parlor", "bare", "uws", "bun"];
+  const title = "The same, the closest four at the same time";
+  return live(title, { load, args, servers, close, together: true });
+}
+
 const FILE = "parlor-history";
 const EACH_DURABILITY = [FILE, "parlor-strict", "parlor-relaxed", "parlor"];
 const SHORTER = ["--warm-ms", "200", "--measure-ms", "300"];
@@ -30,7 +37,7 @@ function acks(title, args, servers) {
 // each commit pays for its growth, and that is over in minutes.
 function history(load, rung, title) {
   const before = { load: "acks", args: ["--measure-ms", "1500"] };
-  const shared = { group: "history", servers: [FILE, "parlor", "parlor-off"], close: 5 };
+  const shared = { group: "history", servers: [FILE, "parlor", "parlor-off"], close: 7 };
   const args = ["--rung", rung, "--measure-ms", "5000"];
   return { title, load, ...DELIVERY, args, quick: SHORTER, ...shared, together: true, before };
 }
@@ -54,15 +61,10 @@ function memory(title, figure, more) {
 
 export const CASES = {
   one: live("One room of 1,000, one talker at a fixed rate"),
-  "one-together": live("The same, the closest four at the same time", {
-    load: "one",
-    args: ["--rate", "15", "--measure-ms", "6000"],
-    servers: ["parlor", "bare", "uws", "bun"],
-    close: 7,
-    together: true,
-  }),
+  "one-together": closest("one", ["--rate", "15", "--measure-ms", "6000"], 7),
   ten: live("One room of 1,000, ten talkers as fast as they can"),
-  pairs: live("500 rooms of 2, the two answer each other as fast as they can", { close: 9 }),
+  pairs: live("500 rooms of 2, the two answer each other as fast as they can"),
+  "pairs-together": closest("pairs", ["--measure-ms", "4000"], 7),
   chatter: live("500 rooms of 2, both talk as fast as they can", { named: true }),
   idle: {
     title: "15,000 idle connections",

@@ -38,9 +38,9 @@ function talkTable(data, summary, name) {
 }
 
 // Latency and rate are left out: the servers are in each other's way.
-function togetherTable(data, summary) {
+function togetherTable(data, summary, name) {
   const head = ["server", "server CPU us per delivery", "lowest .. highest", "faults"];
-  return caseTable(data, summary, "one-together", head, []);
+  return caseTable(data, summary, name, head, []);
 }
 
 function idleTable(data, summary) {
@@ -95,8 +95,9 @@ function figures(data, summary) {
   add("The bars", table(["what", "measured", "bar", "verdict"], rows));
   for (const name of TALK_CASES) {
     if (ran(name)) add(CASES[name].title, talkTable(data, summary, name));
-    if (name === "one" && ran("one-together"))
-      parts.push(`### ${CASES["one-together"].title}\n\n${togetherTable(data, summary)}`);
+    const again = `${name}-together`;
+    if (CASES[again] && ran(again))
+      parts.push(`### ${CASES[again].title}\n\n${togetherTable(data, summary, again)}`);
   }
   if (ran("idle")) add(CASES.idle.title, idleTable(data, summary));
   if (ran("storm")) add(CASES.storm.title, stormTable(data, summary));
@@ -119,15 +120,15 @@ const METHOD = `## What is measured, and how
   run inside the server's \`send\`, so they are part of every figure, the bare server's included.
 * **one**: the talker sends 60 texts a second, so neither core is full, each text only after the one
   before has reached everybody: no server gets a backlog to merge when the machine holds it up.
-  The closest four are measured again at the same time, on the same core, with 15 texts a second each:
-  a virtual machine is slower by a fifth and more for seconds, and then it is so for all of them. The
-  ratios of that run scatter by 2 to 4 % where those of runs one after the other scatter by 15 %, so
-  they are the ones that count.
   **ten**: each talker keeps 8 texts on the way and sends the next when its own comes back; merging
   is allowed and is the point. **pairs**: in each room one text is on the way, and whoever gets it
   answers with the next, so a text is one read and two sends for everybody. (\`--cases chatter\` is the
   other way: both keep one text on the way, and a server that meets both in one turn merges them.
   It swings with the timing of the machine, so it is no part of the whole run.)
+* **At the same time**: in one and pairs the closest four are measured again together, on the same core
+  (in one with 15 texts a second each): a virtual machine is slower by a fifth and more for seconds, and
+  then it is so for all of them. The ratios of these runs scatter by 2 to 4 % where those of runs one
+  after the other scatter by 15 % and more, so they are the ones that count.
 * **Latency** is from just before the talker's send to the read at a member, into a histogram with
   1.6 % steps. In ten and pairs it is mostly time in queue: it tells how long a
   round takes, not how long an idle server needs. A text that is sent late counts from its sending.

@@ -36,8 +36,8 @@ const GROUPS = ["acks", "history", "resume", "memory"];
 const HELP = `node bench/run.mjs [options]
   --servers a,b    only these: parlor bare uws bun nchan ws channels shared1 shared2, and for history
                    parlor-history parlor-strict parlor-relaxed parlor-off
-  --cases a,b      only these: one one-together ten pairs idle storm, and of history: ${GROUPS.join(" ")};
-                   more, when named: chatter
+  --cases a,b      only these: one one-together ten pairs pairs-together idle storm, and of history:
+                   ${GROUPS.join(" ")}; more, when named: chatter
   --reps N         repetitions (default 3; 5 for Parlor and the bare server, more where servers are close)
   --quick          one short repetition: shows that all works, the figures are rough
   --spin           the generator never sleeps while it waits
