@@ -34,7 +34,7 @@ function acks(title, args, servers) {
 }
 
 // Before that so much is said that the write-ahead log of the file has reached its size: until then
-// each commit pays for its growth, and that is over in minutes.
+// each commit pays for its growth, and that is over in minutes. What was said is indexed first, too.
 function history(load, rung, title) {
   const before = { load: "acks", args: ["--measure-ms", "1500"] };
   const shared = { group: "history", servers: [FILE, "parlor", "parlor-off"], close: 7 };

@@ -10,7 +10,7 @@
 enum {
     RETRY_MAX_MS = 5000,
     INDEX_IDLE_US = 100 * 1000,   /* without a batch for so long the writer is idle */
-    INDEX_PAUSE_US = 1000 * 1000, /* to gather messages in, if no search waits */
+    INDEX_PAUSE_US = 5000 * 1000, /* to gather messages in, if no search waits */
     INDEX_SHARE = 16,             /* what a busy writer spends on indexing: one part in so many of
                                      what the batches cost */
     INDEX_CREDIT_MAX_US = 10 * 1000,
