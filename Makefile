@@ -46,7 +46,7 @@ ld_flags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(mode_flags) $(LD
 libs := $(shell pkg-config --libs libcrypto zlib inih sqlite3 2>/dev/null || \
           echo -lcrypto -lz -linih -lsqlite3) \
         -lhttp_parser
-# The server's malloc, before libc's (docs/decisions/0005-allocator.md); `make ALLOCATOR=` keeps libc's.
+# The server's malloc, before libc's (docs/decisions/0005-allocator.md); `make build ALLOCATOR=` keeps libc's.
 # Sanitizers bring their own.
 ALLOCATOR := $(if $(filter release debug,$(MODE)),-lmimalloc)
 oracles := -ljansson # what tests compare Parlor's own parsers with

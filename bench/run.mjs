@@ -27,7 +27,7 @@ const BOTH_CORES = "0,1";
 const START_LIMIT_MS = 15000;
 const STOP_LIMIT_MS = 3000;
 const RUN_LIMIT_MS = 90000;
-const INDEX_MS = 3000; // until everything is indexed for search, which a flood of messages puts off
+const INDEX_MS = 6000; // until everything is indexed for search, which a flood of messages puts off
 const FIRST_PORT = 21000;
 const LAST_PORT = 29000;
 

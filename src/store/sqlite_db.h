@@ -145,9 +145,9 @@ int sqlite_writer_recover(struct store_backend *b);
 /* Keeps the cache of rooms within its cap. Between transactions. */
 void sqlite_writer_bound(struct sqlite_store *s);
 
-/* Within a transaction: writes the row of the room if it has a tail, before something else changes
- * its sums. An SQLITE_ code; on error the transaction has to be rolled back. */
-int sqlite_writer_settle(struct sqlite_store *s, struct slice name);
+/* Within a transaction, for a row that has a tail: writes the row with it, and adds the sums of the
+ * tail to *count and *bytes. An SQLITE_ code; on error the transaction has to be rolled back. */
+int sqlite_writer_settle(struct sqlite_store *s, struct slice name, int64_t *count, int64_t *bytes);
 
 /* Keeps the reason of a failure for the log, and returns the code of enum err for it. */
 int sqlite_writer_fail(struct sqlite_store *s, int rc);

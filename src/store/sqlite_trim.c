@@ -5,7 +5,6 @@
 
 struct excess {
     int64_t room;
-    struct slice name; /* until the next row */
     int64_t events;
     int64_t bytes;
     int64_t before_ms; /* events older than this */
@@ -18,22 +17,27 @@ struct cut {
     int64_t bytes;
 };
 
-static struct excess measure(sqlite3_stmt *row, const struct store_keep *keep, int64_t now_ms)
+/* A tail is written away first: it would be met again in every sweep, and retention may take some
+ * of it. */
+static int measure(struct sqlite_store *s, sqlite3_stmt *row, const struct store_keep *keep,
+                   int64_t now_ms, struct excess *e)
 {
-    struct excess e = {
-        .room = sqlite3_column_int64(row, 0),
-        .name = {(const char *)sqlite3_column_text(row, 1), (size_t)sqlite3_column_bytes(row, 1)},
-        .before_ms = INT64_MIN,
-    };
+    const struct slice name = {(const char *)sqlite3_column_text(row, 1),
+                               (size_t)sqlite3_column_bytes(row, 1)};
     int64_t count = sqlite3_column_int64(row, 2);
     int64_t bytes = sqlite3_column_int64(row, 3);
+    *e = (struct excess){.room = sqlite3_column_int64(row, 0), .before_ms = INT64_MIN};
+    if (sqlite3_column_int(row, 4)) {
+        int rc = sqlite_writer_settle(s, name, &count, &bytes);
+        if (rc) return rc;
+    }
     if (keep->max_events && (uint64_t)count > keep->max_events)
-        e.events = count - (int64_t)keep->max_events;
+        e->events = count - (int64_t)keep->max_events;
     if (keep->max_bytes && (uint64_t)bytes > keep->max_bytes)
-        e.bytes = bytes - (int64_t)keep->max_bytes;
+        e->bytes = bytes - (int64_t)keep->max_bytes;
     if (keep->max_age_ms && now_ms > 0 && keep->max_age_ms < (uint64_t)now_ms)
-        e.before_ms = now_ms - (int64_t)keep->max_age_ms;
-    return e;
+        e->before_ms = now_ms - (int64_t)keep->max_age_ms;
+    return SQLITE_OK;
 }
 
 static int choose(struct sqlite_store *s, const struct excess *e, int64_t limit, struct cut *cut)
@@ -58,12 +62,11 @@ static int choose(struct sqlite_store *s, const struct excess *e, int64_t limit,
     return rc == SQLITE_DONE ? SQLITE_OK : end;
 }
 
-static int apply(struct sqlite_store *s, const struct excess *e, const struct cut *cut)
+static int apply(struct sqlite_store *s, int64_t room, const struct cut *cut)
 {
-    const int64_t values[] = {e->room, cut->seq, cut->count, cut->bytes};
-    int rc = sqlite_writer_settle(s, e->name);
-    if (!rc) rc = sqlite_search_remove(s, e->room, 0, cut->seq);
-    if (!rc) rc = sqlite_state_forget(s, e->room, 0, cut->seq);
+    const int64_t values[] = {room, cut->seq, cut->count, cut->bytes};
+    int rc = sqlite_search_remove(s, room, 0, cut->seq);
+    if (!rc) rc = sqlite_state_forget(s, room, 0, cut->seq);
     if (!rc) rc = sqlite_run_with(s->stmt[WRITE_DELETE], values, 2);
     return rc ? rc : sqlite_run_with(s->stmt[WRITE_TRIMMED], values, 4);
 }
@@ -78,15 +81,16 @@ static int sweep(struct sqlite_store *s, const struct store_keep *keep, int64_t 
     sqlite3_bind_int64(stmt, 1, at);
     *next = 0;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct excess e = measure(stmt, keep, now_ms);
+        struct excess e;
         struct cut cut;
-        *next = e.room;
+        *next = sqlite3_column_int64(stmt, 0);
         if (*trimmed >= STORE_TRIM_MAX) {
             rc = SQLITE_DONE;
             break;
         }
-        rc = choose(s, &e, (int64_t)(STORE_TRIM_MAX - *trimmed), &cut);
-        if (!rc && cut.count) rc = apply(s, &e, &cut);
+        rc = measure(s, stmt, keep, now_ms, &e);
+        if (!rc) rc = choose(s, &e, (int64_t)(STORE_TRIM_MAX - *trimmed), &cut);
+        if (!rc && cut.count) rc = apply(s, e.room, &cut);
         if (rc) break;
         *trimmed += (uint64_t)cut.count;
         if (*trimmed < STORE_TRIM_MAX) *next = e.room + 1;

@@ -4,9 +4,10 @@
  * after is its tail, of which the cache holds the sums, and whoever reads the row counts the tail
  * from the events. Writing the row with every batch would cost a lone message a third of its
  * writing; so it is written when the tail gets long, when the sums would no longer follow from the
- * events (an edit or a delete has changed older ones, retention takes some away), and with the
- * first events after an outage, which it has to know of. The cache holds what is committed only
- * between transactions: a rollback empties it.
+ * events (an edit or a delete has changed older ones), and with the first events after an outage,
+ * which it has to know of. A tail that is met without the cache knowing of it is written away too,
+ * so that nobody adds it up again and again: by the next batch, and by retention. The cache holds
+ * what is committed only between transactions: a rollback empties it.
  *
  * A COMMIT whose fsync fails leaves complete frames, commit mark included, in the WAL, which a
  * later recovery could take for committed although their senders were told that they failed.
@@ -26,15 +27,16 @@ enum {
     ROOM_CACHE_MAX = 8192,
     SYNC_NORMAL = 1,
     SYNC_FULL = 2,
-    TAIL_MAX = 64, /* events; so many may be read for each room in a list */
+    TAIL_MAX = 64,                          /* events, which a reader of the row has to read too */
     UNSYNCED_MAX = STORE_IN_FLIGHT_MAX / 2, /* the other half is in flight, see store_sqlite.c */
 };
 
 struct sqlite_room {
     UT_hash_handle hh;
     struct sqlite_room *next_due;
-    bool due;   /* the row is written at the end of this batch */
-    bool found; /* the row and its epoch are known */
+    bool due;    /* the row is written at the end of this batch */
+    bool found;  /* the row and its epoch are known */
+    bool behind; /* the tail was found with the row */
     char epoch[STORE_EPOCH_LEN];
     int64_t id;
     int64_t last_seq; /* the tail included */
@@ -76,7 +78,7 @@ static const char *const sql[WRITE_STMT_COUNT] = {
                         " deleted, bytes, username, user, message, data, nonce)"
                         " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
     [WRITE_COUNT_OUTAGE] = "UPDATE meta SET outages = outages + ?1, clean = ?2 RETURNING outages",
-    [WRITE_SWEEP] = "SELECT id, name, " ROOM_COUNT ", " ROOM_BYTES
+    [WRITE_SWEEP] = "SELECT id, name, count, bytes, EXISTS(SELECT 1" ROOM_TAIL
                     " FROM rooms WHERE id >= ?1 ORDER BY id LIMIT 64",
     [WRITE_OLDEST] = "SELECT seq, ts_ms, bytes FROM events WHERE room = ?1 ORDER BY seq LIMIT ?2",
     [WRITE_DELETE] = "DELETE FROM events WHERE room = ?1 AND seq <= ?2",
@@ -191,6 +193,7 @@ static int find_tail(struct sqlite_store *s, struct sqlite_room *room)
         room->last_seq = sqlite3_column_int64(stmt, 0);
         room->count = sqlite3_column_int64(stmt, 1);
         room->bytes = sqlite3_column_int64(stmt, 2);
+        room->behind = room->count > 0;
         room->found = true;
     }
     int end = sqlite3_reset(stmt);
@@ -320,7 +323,8 @@ static int put_event(struct sqlite_store *s, struct sqlite_room *room, const str
     room->count++;
     room->bytes += (int64_t)r->bytes + changed;
     s->in_batch++;
-    if (!room->due && (changed || room->count >= TAIL_MAX || room->outages != s->outages)) {
+    bool due = changed || room->behind || room->count >= TAIL_MAX || room->outages != s->outages;
+    if (due && !room->due) {
         room->due = true;
         room->next_due = s->due;
         s->due = room;
@@ -343,18 +347,22 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
 /* The row takes in its tail. */
 static int write_row(struct sqlite_store *s, struct sqlite_room *room)
 {
-    const int64_t values[] = {room->id, room->last_seq, s->outages, room->count, room->bytes};
-    room->outages = s->outages;
+    const int64_t values[] = {room->id, room->last_seq, room->outages, room->count, room->bytes};
     room->count = 0;
     room->bytes = 0;
+    room->behind = false;
     return sqlite_run_with(s->stmt[WRITE_SET_ROOM], values, 5);
 }
 
-int sqlite_writer_settle(struct sqlite_store *s, struct slice name)
+int sqlite_writer_settle(struct sqlite_store *s, struct slice name, int64_t *count, int64_t *bytes)
 {
     struct sqlite_room *room = NULL;
     int rc = find_room(s, name, &room);
-    return rc || room->count == 0 ? rc : write_row(s, room);
+    if (!rc && !room->found) rc = SQLITE_CORRUPT;
+    if (rc) return rc;
+    *count += room->count;
+    *bytes += room->bytes;
+    return write_row(s, room); /* with its own outages: it has not gone on since the last one */
 }
 
 int sqlite_writer_commit(struct store_backend *b)
@@ -365,6 +373,7 @@ int sqlite_writer_commit(struct store_backend *b)
         struct sqlite_room *room = s->due;
         s->due = room->next_due;
         room->due = false;
+        room->outages = s->outages;
         rc = write_row(s, room);
     }
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
