@@ -7,11 +7,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/store.h"
 
 enum { WORLD_WAIT_S = 60 };
+
+/* In a child process, where cmocka's assertions do not work. */
+#define NEED(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #cond);                                     \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
 
 extern const char world_epoch[];
 

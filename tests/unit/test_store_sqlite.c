@@ -26,15 +26,6 @@
 #include "store/store_sqlite.h"
 #include "store_world.h"
 
-/* In a child process, where cmocka's assertions do not work. */
-#define NEED(cond)                                                                                 \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #cond);                                     \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
 static void expect_child_ok(pid_t child)
 {
     int status = -1;
