@@ -127,7 +127,8 @@ export const HISTORY_METHOD = `* **History**: Parlor with its default, \`--data 
   * **What history costs the fan-out**: the cases one and ten with the file, at the same time with
     \`--data :memory:\`, and with \`--memory-budget 0\` too, which keeps nothing for those who come
     back either: three servers on the one core. The bar is against the cheaper of the two. The file is
-    one in use: before the measurement so much is said that its write-ahead log has reached its size.
+    one in use: before the measurement so much is said that its write-ahead log has reached its size,
+    and all of that is indexed for search.
   * **Everybody comes back**: 5,000 clients connect, 100 to a room or all in one. Then 200 texts are
     said in each room, each after the one before has reached everybody (*live, in turn*). All leave,
     and come back as fast as the generator connects (up to 4,000 at any time) with the id from before
