@@ -21,14 +21,6 @@
 #include "store/store_sqlite.h"
 #include "store_world.h"
 
-#define NEED(cond)                                                                                 \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #cond);                                     \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
 /* ---- a disk that fails on demand ---- */
 
 struct disk_file {
