@@ -219,12 +219,15 @@ async function both(body, end) {
 }
 
 /** The body of a test with a server of its own, which is stopped and checked at the end. */
-export function withServer(args, body) {
+export function withServer(args, body, env) {
   return async (t) => {
-    const server = await startServer(typeof args === 'function' ? args() : args);
+    const server = await startServer(typeof args === 'function' ? args() : args, { env });
     await both(() => body(server, t), () => server.stop());
   };
 }
+
+/** For a server whose memory is measured: the allocator gives back at once what is not in use. */
+export const NO_SLACK = { MIMALLOC_DECOMMIT_DELAY: '0' };
 
 /** A directory for the body alone. */
 export async function withDirectory(body) {
