@@ -24,6 +24,10 @@ bool socket_has_input(int fd);
 /* The address as 16 bytes, IPv4 mapped into IPv6. */
 void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES]);
 
+/* The client behind such an address, as limits and budgets see it: an IPv4 address is one, and so
+ * is an IPv6 /64, since whoever has one address of it has all (RFC 6177). In place. */
+void socket_ip_client(uint8_t ip[static SOCKET_IP_BYTES]);
+
 /* Such 16 bytes as text. */
 void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX]);
 

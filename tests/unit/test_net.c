@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -192,6 +193,29 @@ static void test_addresses(void **state)
     check_address("::1");
 }
 
+static void check_client(const char *address, const char *client)
+{
+    uint8_t ip[SOCKET_IP_BYTES] = {0};
+    char text[SOCKET_TEXT_MAX];
+    if (inet_pton(AF_INET, address, ip + 12) == 1)
+        ip[10] = ip[11] = 0xff;
+    else
+        assert_int_equal(inet_pton(AF_INET6, address, ip), 1);
+    socket_ip_client(ip);
+    socket_ip_text(ip, text);
+    assert_string_equal(text, client);
+}
+
+static void test_clients(void **state)
+{
+    (void)state;
+    check_client("192.0.2.7", "192.0.2.7");
+    check_client("::ffff:192.0.2.8", "192.0.2.8");
+    check_client("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+    check_client("2001:db8:1:2::", "2001:db8:1:2::");
+    check_client("2001:db8:1:3::1", "2001:db8:1:3::");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_mailbox),
         cmocka_unit_test(test_listen_is_exclusive),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
