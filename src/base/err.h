@@ -68,7 +68,8 @@
       "a query parameter is missing, or of the wrong kind or size")                                \
     X(ERR_BAD_SEARCH, "bad_search", 400, 1008, "\"q\" has to hold a word, and at most 512 bytes")  \
     X(ERR_BAD_KEY, "bad_idempotency_key", 400, 1008,                                               \
-      "an Idempotency-Key has 1 to 255 visible ASCII characters")
+      "an Idempotency-Key has 1 to 255 visible ASCII characters")                                  \
+    X(ERR_HOST, "bad_host", 421, 4003, "this server does not answer to that host name")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -66,6 +66,16 @@ uint16_t socket_port(int fd)
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
+bool socket_is_loopback(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    uint8_t ip[SOCKET_IP_BYTES];
+    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) return false;
+    socket_ip(&address, ip);
+    return socket_ip_is_loopback(ip);
+}
+
 bool socket_has_input(int fd)
 {
     char byte;
@@ -93,6 +103,12 @@ static bool is_v4(const uint8_t *ip)
 void socket_ip_client(uint8_t ip[static SOCKET_IP_BYTES])
 {
     if (!is_v4(ip)) memset(ip + SOCKET_IP_BYTES / 2, 0, SOCKET_IP_BYTES / 2);
+}
+
+bool socket_ip_is_loopback(const uint8_t ip[static SOCKET_IP_BYTES])
+{
+    static const uint8_t v6[SOCKET_IP_BYTES] = {[SOCKET_IP_BYTES - 1] = 1};
+    return (is_v4(ip) && ip[12] == 127) || memcmp(ip, v6, sizeof v6) == 0;
 }
 
 void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX])

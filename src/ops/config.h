@@ -80,7 +80,8 @@ struct config {
     uint32_t drain_timeout_ms;
 
     char *origins[CONFIG_ORIGINS_MAX]; /* lower case, as browsers send them; owned */
-    size_t origin_count;               /* 0: any origin */
+    size_t origin_count;               /* 0: none was named */
+    bool any_origin;                   /* "*" */
     bool compression;
     bool echo;
 

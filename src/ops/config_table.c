@@ -82,10 +82,12 @@ const struct config_option config_options[] = {
      60 * MINUTE, NULL, "TIME", "10s",
      "Time to close all connections in a paced way after SIGTERM or SIGINT."},
 
-    {"origins", CONFIG_KIND_ORIGINS, CONFIG_GROUP_PROTOCOL, FIELD(origins), 0, 0, NULL, "LIST", "*",
-     "Web origins whose pages may open a WebSocket, separated by commas; * or nothing is any. Only "
-     "browsers send an Origin, other clients pass; the check matters once the server acts on "
-     "cookies."},
+    {"origins", CONFIG_KIND_ORIGINS, CONFIG_GROUP_PROTOCOL, FIELD(origins), 0, 0, "auto", "LIST",
+     "auto",
+     "Web origins whose pages may open a WebSocket besides the server's own, separated by commas; "
+     "* "
+     "is any. auto is any where the server listens on a loopback address, else none. A loopback "
+     "listener answers to localhost, addresses and the hosts of these origins only."},
     {"compression", CONFIG_KIND_BOOL, CONFIG_GROUP_PROTOCOL, FIELD(compression), 0, 1, NULL,
      "on|off", "on", "permessage-deflate for clients that offer it."},
     {"echo", CONFIG_KIND_FLAG, CONFIG_GROUP_PROTOCOL, FIELD(echo), 0, 1, NULL, "", "off",

@@ -245,11 +245,9 @@ static bool normalize_origin(char *origin)
     return true;
 }
 
-/* "*" stands for the empty list; it may not hide among others, where it would open all by mistake.
- */
 static int set_origin(struct config *c, const char *text)
 {
-    if (strlen(text) > CONFIG_ORIGIN_BYTES_MAX) return ERR_CONFIG;
+    if (c->any_origin || strlen(text) > CONFIG_ORIGIN_BYTES_MAX) return ERR_CONFIG;
     char origin[CONFIG_ORIGIN_BYTES_MAX + 1];
     snprintf(origin, sizeof origin, "%s", text);
     if (!normalize_origin(origin)) return ERR_CONFIG;
@@ -265,12 +263,22 @@ static int set_origin(struct config *c, const char *text)
     return 0;
 }
 
+/* "*" and "auto" stand for lists that cannot be written; they may not hide among others, where the
+ * one would open all by mistake. */
+static int set_origins_word(struct config *c, bool any)
+{
+    if (c->origin_count > 0 || (c->any_origin && !any)) return ERR_CONFIG;
+    c->any_origin = any;
+    return 0;
+}
+
 /* Sets each element of a comma-separated list. */
 static int set_list(struct config *c, const struct config_option *o, const char *text)
 {
     bool origins = o->kind == CONFIG_KIND_ORIGINS;
-    if (origins && (*text == '\0' || strcmp(text, "*") == 0))
-        return c->origin_count == 0 ? 0 : ERR_CONFIG;
+    if (origins && strcmp(text, "*") == 0) return set_origins_word(c, true);
+    if (origins && (*text == '\0' || strcasecmp(text, o->zero) == 0))
+        return set_origins_word(c, false);
     for (const char *p = text;; p++) {
         p += strspn(p, " \t");
         size_t len = strcspn(p, ",");
@@ -342,13 +350,14 @@ void config_value_clear(struct config *c, const struct config_option *o)
             free(c->origins[i]);
         memset(c->origins, 0, sizeof c->origins);
         c->origin_count = 0;
+        c->any_origin = false;
     }
 }
 
 size_t config_value_count(const struct config *c, const struct config_option *o)
 {
     if (o->kind == CONFIG_KIND_LISTEN) return c->listen_count;
-    if (o->kind == CONFIG_KIND_ORIGINS) return c->origin_count;
+    if (o->kind == CONFIG_KIND_ORIGINS) return c->origin_count ? c->origin_count : 1;
     if (o->kind == CONFIG_KIND_SECRET) return 0;
     return 1;
 }
@@ -418,7 +427,7 @@ size_t config_value_text(const struct config *c, const struct config_option *o, 
         word = log_level_name(*(const enum log_level *)const_field(c, o));
         break;
     case CONFIG_KIND_ORIGINS:
-        word = c->origins[i];
+        word = c->any_origin ? "*" : c->origin_count ? c->origins[i] : o->zero;
         break;
     case CONFIG_KIND_SECRET:
     case CONFIG_KIND_FILE:
@@ -468,7 +477,7 @@ void config_value_allowed(const struct config_option *o, char *text)
     case CONFIG_KIND_ORIGINS:
         snprintf(text, size,
                  "origins like https://example.org or http://localhost:3000, without a path, or * "
-                 "alone");
+                 "or auto alone");
         break;
     case CONFIG_KIND_DURABILITY:
         snprintf(text, size, "relaxed, commit or strict");

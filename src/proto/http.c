@@ -241,8 +241,7 @@ struct slice http_header_get(const struct http_request *r, const char *name)
     return (struct slice){0};
 }
 
-/* Takes the next item off a comma-separated list, without the white space around it. */
-static struct slice take_item(struct slice *list)
+struct slice http_list_take(struct slice *list)
 {
     const char *comma = memchr(list->ptr, ',', list->len);
     struct slice item = {list->ptr, comma ? (size_t)(comma - list->ptr) : list->len};
@@ -262,14 +261,14 @@ bool http_list_has(struct slice list, const char *token)
 {
     size_t token_len = strlen(token);
     while (list.len > 0)
-        if (same_name(take_item(&list), token, token_len)) return true;
+        if (same_name(http_list_take(&list), token, token_len)) return true;
     return false;
 }
 
 bool http_list_has_exactly(struct slice list, const char *token)
 {
     while (list.len > 0)
-        if (slice_is(take_item(&list), token)) return true;
+        if (slice_is(http_list_take(&list), token)) return true;
     return false;
 }
 

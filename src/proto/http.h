@@ -61,6 +61,10 @@ int http_request_parse(const char *head, size_t len, struct http_request *out);
 /* Value of the first header of this name (ASCII case ignored); {NULL, 0} if there is none. */
 struct slice http_header_get(const struct http_request *r, const char *name);
 
+/* Takes the next item off a comma-separated list that is not empty, without the blanks around it.
+ */
+struct slice http_list_take(struct slice *list);
+
 /* True if a comma-separated list holds this token (ASCII case ignored; RFC 9110 section 5.6.1). */
 bool http_list_has(struct slice list, const char *token);
 

@@ -83,7 +83,8 @@ static void count_connection(struct conn *c)
     if (!c->counted) atomic_fetch_sub(&s->connections, 1);
 }
 
-bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES])
+bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES],
+                 bool on_loopback)
 {
     struct conn *c = calloc(1, sizeof *c);
     if (!c || loop_add(&w->loop, fd, EPOLLIN, c, &c->slot) != 0) {
@@ -95,6 +96,7 @@ bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYT
     c->fd = fd;
     c->last_seen_ms = w->now_ms;
     memcpy(c->ip, ip, SOCKET_IP_BYTES);
+    c->on_loopback = on_loopback;
     timer_init(&c->timer);
     conn_set_timeout(c, TIMEOUT_HANDSHAKE);
 

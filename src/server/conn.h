@@ -88,6 +88,7 @@ struct conn {
     bool watch_out;        /* EPOLLOUT is on */
     bool peer_ended;       /* read end of file */
     bool over_limit;       /* to be turned away */
+    bool on_loopback;      /* its listener's address is one */
     bool counted;          /* in the server's connections */
     bool counted_ip;       /* in the server's counts per address */
     uint16_t pings;        /* since our last one */
@@ -95,8 +96,10 @@ struct conn {
     uint8_t ip[SOCKET_IP_BYTES];
 };
 
-/* Takes over fd. False if it could not (fd is closed). */
-bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES]);
+/* Takes over fd, which a listener on a loopback address accepted or another one. False if it could
+ * not (fd is closed). */
+bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES],
+                 bool on_loopback);
 
 /* The loop's and the timers' entry points. */
 void conn_on_events(struct conn *c, uint32_t events);

@@ -50,6 +50,8 @@ static const char *reason_phrase(unsigned status)
         return "Content Too Large";
     case 415:
         return "Unsupported Media Type";
+    case 421:
+        return "Misdirected Request";
     case 426:
         return "Upgrade Required";
     case 429:
@@ -158,14 +160,15 @@ void http_answer(struct conn *c, const struct http_request *r, const struct http
     http_answer_later(c, http_manner(r), a);
 }
 
-void http_answer_error_later(struct conn *c, struct http_manner m, int err, const char *headers)
+/* text holds no control characters and no backslashes. */
+static void answer_error(struct conn *c, struct http_manner m, int err, const char *text,
+                         const char *headers)
 {
     const struct err_info *info = err_info(err);
-    char body[ERROR_MAX_BYTES];
-    char detail[ERROR_MAX_BYTES / 2];
+    char body[2 * ERROR_MAX_BYTES];
+    char detail[ERROR_MAX_BYTES];
     size_t n = 0;
-    /* The table's texts hold no control characters; only quotes need escaping. */
-    for (const char *p = info->text; *p && n + 2 < sizeof detail; p++) {
+    for (const char *p = text; *p && n + 2 < sizeof detail; p++) {
         if (*p == '"') detail[n++] = '\\';
         detail[n++] = *p;
     }
@@ -181,9 +184,19 @@ void http_answer_error_later(struct conn *c, struct http_manner m, int err, cons
     http_answer_later(c, m, &a);
 }
 
+void http_answer_error_later(struct conn *c, struct http_manner m, int err, const char *headers)
+{
+    answer_error(c, m, err, err_info(err)->text, headers);
+}
+
 void http_answer_error(struct conn *c, const struct http_request *r, int err, const char *headers)
 {
     http_answer_error_later(c, http_manner(r), err, headers);
+}
+
+void http_answer_error_text(struct conn *c, const struct http_request *r, int err, const char *text)
+{
+    answer_error(c, http_manner(r), err, text, NULL);
 }
 
 /* HTTP/1.0 takes the end of the connection for the end of the body. */

@@ -40,7 +40,12 @@ void http_answer(struct conn *c, const struct http_request *r, const struct http
 /* The same for an error of the table, as {"error":{"code","detail"}}; headers as above. */
 void http_answer_error(struct conn *c, const struct http_request *r, int err, const char *headers);
 
-/* Both, after the request. */
+/* The same with a text that says more than the table's: at most 400 bytes of it are sent, and it
+ * holds no control characters and no backslashes. */
+void http_answer_error_text(struct conn *c, const struct http_request *r, int err,
+                            const char *text);
+
+/* The first two, after the request. */
 void http_answer_later(struct conn *c, struct http_manner m, const struct http_answer *a);
 void http_answer_error_later(struct conn *c, struct http_manner m, int err, const char *headers);
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 
 #include "base/err.h"
@@ -15,6 +14,7 @@
 #include "proto/name.h"
 #include "proto/rich.h"
 #include "proto/ws_deflate.h"
+#include "proto/ws_frame.h"
 #include "proto/ws_handshake.h"
 #include "server/api.h"
 #include "server/api_route.h"
@@ -22,6 +22,7 @@
 #include "server/conn.h"
 #include "server/entry.h"
 #include "server/http_answer.h"
+#include "server/origin_gate.h"
 #include "server/rich_session.h"
 #include "server/web_assets.h"
 #include "server/worker.h"
@@ -36,6 +37,7 @@ enum {
     METRICS_MAX_BYTES = 256 * 1024,
     URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
     UPGRADE_MAX_BYTES = 1024,
+    REFUSAL_MAX_BYTES = ORIGIN_GATE_TEXT_MAX + 128,
 };
 
 static void answer_text(struct conn *c, const struct http_request *r, unsigned status,
@@ -133,20 +135,6 @@ static void route_asset(struct conn *c, const struct http_request *r, const stru
     http_answer(c, r, &a);
 }
 
-static bool origin_allowed(const struct worker *w, const struct http_request *r)
-{
-    const struct server_options *o = &w->server->options;
-    struct slice origin = http_header_get(r, "Origin");
-    if (o->origin_count == 0 || !origin.ptr) return true; /* not a browser: it could lie anyway */
-    for (size_t i = 0; i < o->origin_count; i++) {
-        if (strcmp(o->origins[i], "*") == 0) return true;
-        if (strlen(o->origins[i]) == origin.len &&
-            strncasecmp(o->origins[i], origin.ptr, origin.len) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Sends the 101 and turns the connection into a WebSocket. False: it did not come to that. */
 static bool upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
                     struct slice subprotocol)
@@ -166,13 +154,29 @@ static bool upgrade(struct conn *c, const struct http_request *r, const struct w
     return true;
 }
 
-/* A refused origin is told by a close code: a browser would hide the status of a refused handshake
- * from its page. */
+/* A refused page is told by a close code: a browser would hide the status of a refused handshake
+ * from it. Before that in a frame of the kind it asked for, which it may show as it shows others.
+ */
 static void upgrade_and_refuse(struct conn *c, const struct http_request *r,
-                               const struct ws_handshake *h, struct slice subprotocol)
+                               const struct ws_handshake *h, struct slice subprotocol, int err)
 {
-    const struct err_info *info = err_info(ERR_ORIGIN);
-    if (upgrade(c, r, h, subprotocol)) ws_session_close(c, info->close_code, info->text);
+    const struct err_info *info = err_info(err);
+    char text[ORIGIN_GATE_TEXT_MAX];
+    char frame[REFUSAL_MAX_BYTES];
+    origin_gate_refuse(c, r, err, text);
+    int len =
+        subprotocol.len
+            ? snprintf(frame, sizeof frame,
+                       "{\"type\":\"error\",\"code\":\"%s\",\"detail\":\"%s\",\"temporary\":false}",
+                       info->word, text)
+            : snprintf(frame, sizeof frame,
+                       "{\"message\":\"Not connected: %s\",\"username\":\"system\","
+                       "\"error\":{\"code\":\"%s\"}}",
+                       text, info->word);
+    if (!upgrade(c, r, h, subprotocol)) return;
+    if (!c->echo) ws_session_send_text(c, (const uint8_t *)frame, (size_t)len);
+    bool fits = strlen(text) <= WS_CONTROL_MAX - 2; /* half an option is worse than none */
+    ws_session_close(c, info->close_code, fits ? text : info->text);
 }
 
 static bool read_handshake(struct conn *c, const struct http_request *r, struct ws_handshake *h)
@@ -195,10 +199,11 @@ static void route_echo(struct conn *c, const struct http_request *r)
     c->echo = true;
     c->window_bits = h.deflate ? h.server_window_bits : 0;
     const struct slice none = {NULL, 0};
-    if (origin_allowed(c->worker, r))
-        (void)upgrade(c, r, &h, none);
+    int err = origin_gate_page(c, r);
+    if (err)
+        upgrade_and_refuse(c, r, &h, none, err);
     else
-        upgrade_and_refuse(c, r, &h, none);
+        (void)upgrade(c, r, &h, none);
 }
 
 /* ?username=: kept if it is a name, refused if it cannot be one. */
@@ -300,7 +305,6 @@ static int enter(struct conn *c, struct slice name, struct join *j)
 static int begin_chat(struct conn *c, const struct ws_handshake *h, struct slice name, bool rich)
 {
     struct server *s = c->worker->server;
-    c->echo = false;
     if (!c->entry) c->guest = (uint32_t)s->guest_seed + atomic_fetch_add(&s->guests, 1) * 0x9e375U;
     c->window_bits = h->deflate ? h->server_window_bits : 0;
     c->since_ms = c->worker->wall_ms;
@@ -336,8 +340,10 @@ static void route_chat(struct conn *c, const struct http_request *r)
     bool rich = http_list_has_exactly(h.protocols, RICH_SUBPROTOCOL);
     struct slice subprotocol = {rich ? RICH_SUBPROTOCOL : NULL,
                                 rich ? sizeof RICH_SUBPROTOCOL - 1 : 0};
-    if (!origin_allowed(c->worker, r)) {
-        upgrade_and_refuse(c, r, &h, subprotocol);
+    c->echo = false;
+    err = origin_gate_page(c, r);
+    if (err) {
+        upgrade_and_refuse(c, r, &h, subprotocol, err);
         return;
     }
     struct join j;
@@ -397,8 +403,28 @@ static bool is_api(const struct conn *c, struct slice path)
     return has_prefix(path, API_PREFIX) && !(on && slice_is(path, API_DOCUMENT));
 }
 
+static void refuse_host(struct conn *c, const struct http_request *r, int err)
+{
+    char text[ORIGIN_GATE_TEXT_MAX];
+    origin_gate_refuse(c, r, err, text);
+    http_answer_error_text(c, r, err, text);
+}
+
+/* WebSockets are told in their own way; what only says how the server is is for whoever asks. */
+static int check_host(const struct conn *c, const struct http_request *r)
+{
+    route_fn route = find_route(c, r->path);
+    bool passes = route && route != route_metrics;
+    return passes ? 0 : origin_gate_host(c, r);
+}
+
 static void on_request(struct conn *c, const struct http_request *r)
 {
+    int err = check_host(c, r);
+    if (err) {
+        refuse_host(c, r, err);
+        return;
+    }
     if (is_api(c, r->path)) {
         api_on_request(c, r);
         return;

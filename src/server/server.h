@@ -36,8 +36,9 @@ struct server_options {
     uint32_t keepalive_timeout_ms;
     uint32_t ping_interval_ms;
     uint32_t drain_timeout_ms;
-    const char *const *origins; /* lower case */
-    size_t origin_count;        /* 0: any */
+    const char *const *origins; /* that may connect besides a page of our own; lower case */
+    size_t origin_count; /* 0, without any_origin: any on loopback listeners, else only our own */
+    bool any_origin;
     bool compression;
     bool echo;
     const char *api_key;          /* NULL: no API */

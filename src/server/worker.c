@@ -79,6 +79,7 @@ int worker_listen(struct worker *w, int fd)
     w->listeners[i] = fd;
     int err = loop_add(&w->loop, fd, EPOLLIN, &w->listeners[i], &w->listener_slots[i]);
     if (!err) w->listener_count++;
+    w->listener_on_loopback[i] = socket_is_loopback(fd);
     return err;
 }
 
@@ -115,9 +116,10 @@ static void turn_away(struct worker *w, int listener)
     if (w->spare_fd < 0) watch_listeners(w, false); /* another thread was faster */
 }
 
-static void accept_some(struct worker *w, int listener)
+static void accept_some(struct worker *w, size_t i)
 {
-    for (int i = 0; i < WORKER_ACCEPTS_MAX; i++) {
+    int listener = w->listeners[i];
+    for (int n = 0; n < WORKER_ACCEPTS_MAX; n++) {
         struct sockaddr_storage from;
         socklen_t from_len = sizeof from;
         int fd =
@@ -129,7 +131,7 @@ static void accept_some(struct worker *w, int listener)
         }
         uint8_t ip[SOCKET_IP_BYTES];
         socket_ip(&from, ip);
-        (void)conn_accept(w, fd, ip);
+        (void)conn_accept(w, fd, ip, w->listener_on_loopback[i]);
     }
 }
 
@@ -189,7 +191,7 @@ static void run_events(struct worker *w, const struct epoll_event *events, int n
             mailbox_on_event(owner);
             metrics_add(&w->metrics, METRIC_WAKEUPS, 1);
         } else if (is_listener(w, owner)) {
-            accept_some(w, *(int *)owner);
+            accept_some(w, (size_t)((int *)owner - w->listeners));
         } else {
             conn_on_events(owner, events[i].events);
         }

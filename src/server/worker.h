@@ -48,6 +48,7 @@ struct worker {
     struct mailbox tasks;   /* shared: answers of other threads */
     int listeners[SERVER_ADDRESSES_MAX];
     uint32_t listener_slots[SERVER_ADDRESSES_MAX];
+    bool listener_on_loopback[SERVER_ADDRESSES_MAX];
     size_t listener_count;
     int spare_fd; /* given up for a moment to turn connections away when descriptors run out */
     uint64_t accept_again_ms; /* 0, or when the paused listeners are watched again */

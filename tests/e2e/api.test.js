@@ -386,7 +386,7 @@ test('methods: 405 with Allow; unknown paths; HEAD', limit(20), withApi([], asyn
 }));
 
 const HEAD = (method, target, headers) =>
-  `${method} /api/v1${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\n` +
+  `${method} /api/v1${target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${KEY}\r\n` +
   `${Object.entries(headers).map(([k, v]) => `${k}: ${v}\r\n`).join('')}\r\n`;
 const JSON_HEAD = (length, more = {}) =>
   HEAD('POST', '/rooms/body/messages', { 'Content-Type': 'application/json', 'Content-Length': length, ...more });
@@ -565,7 +565,7 @@ test('who is here, asked while one of two workers has ended already', limit(60),
     server.kill('SIGTERM');
     await Promise.race(kept.map((socket) => once(socket, 'close')).concat(pause(500)));
     for (const socket of kept)
-      socket.write(`GET /api/v1/rooms/lobby/members HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\n\r\n`);
+      socket.write(`GET /api/v1/rooms/lobby/members HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${KEY}\r\n\r\n`);
     await pause(ms(50));
     stubborn.destroy();
     for (const socket of kept) socket.destroy();

@@ -480,6 +480,7 @@ test('origins: any without --origins, else only those; the others are told so by
         // A browser sees no status of a refused handshake, so it is let in to be told (protocol.md 8).
         const raw = await knock(server, origin);
         raw.send(text('{"message":"intruder"}'));
+        assert.equal(JSON.parse((await raw.message()).payload).error.code, 'forbidden', origin);
         const { reason } = await raw.expectFailure(4003);
         assert.notEqual(reason, '', origin);
       }

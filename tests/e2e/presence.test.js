@@ -111,7 +111,7 @@ test('presence above 50 members goes on after somebody who was gone before it wa
     server.kill('SIGSTOP'); // so that it reads the handshake when the reset is there already
     await new Promise((resolve) => {
       const ghost = net.connect(server.port, '127.0.0.1', () => ghost.write(
-        'GET /ws/chat/lobby/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+        'GET /ws/chat/lobby/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
         + 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
         () => ghost.resetAndDestroy().on('close', resolve)));
     });

@@ -273,10 +273,22 @@ static void test_origins(void **state)
     assert_int_equal(config.origin_count, 6);
     for (size_t i = 0; i < 6; i++)
         assert_string_equal(config.origins[i], want[i]);
+    assert_false(config.any_origin);
     assert_int_equal(LOAD_ARGS("--origins="), 0);
     assert_int_equal(config.origin_count, 0);
+    assert_false(config.any_origin);
     assert_int_equal(load(LIST("--origins=*"), LIST("PARLOR_ORIGINS=https://a")), 0);
     assert_int_equal(config.origin_count, 0);
+    assert_true(config.any_origin);
+    assert_int_equal(load(LIST("--origins=auto"), LIST("PARLOR_ORIGINS=*")), 0);
+    assert_false(config.any_origin);
+    assert_int_equal(load(LIST("--origins=https://b"), LIST("PARLOR_ORIGINS=*")), 0);
+    assert_int_equal(config.origin_count, 1);
+    assert_false(config.any_origin);
+    assert_int_equal(LOAD_ARGS("--origins=*", "--origins=https://b"), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("--origins=https://b", "--origins=*"), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("--origins=https://b", "--origins=auto"), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("--origins=*", "--origins=auto"), ERR_CONFIG);
 
     static const char *const bad[] = {
         "a.example",   "https://",    "https://a/",      "https://a,*",
@@ -434,6 +446,7 @@ static void test_print(void **state)
         {NULL},
         {"--listen=*:1,localhost:2,1.2.3.4:5,[::1]:6,localhost:6", "--workers=3", "--rate=none",
          "--echo", "--origins=https://a.example,null", NULL},
+        {"--origins=*", NULL},
         {"--listen=localhost:7,127.0.0.1:7", "--drain-timeout=0", "--ping-interval=1500ms",
          "--lag-max-bytes=70001", "--log-format=json", NULL},
     };
@@ -453,6 +466,7 @@ static void test_print(void **state)
         assert_int_equal(before.ping_interval_ms, after.ping_interval_ms);
         assert_int_equal(before.drain_timeout_ms, after.drain_timeout_ms);
         assert_int_equal(before.origin_count, after.origin_count);
+        assert_int_equal(before.any_origin, after.any_origin);
         assert_int_equal(before.echo, after.echo);
         assert_int_equal(before.log_format, after.log_format);
         free(first);
