@@ -60,7 +60,7 @@
     X(ERR_API_KEY, "unauthorized", 401, 4001, "the API wants its key: Authorization: Bearer KEY")  \
     X(ERR_NO_ROOM, "not_found", 404, 1008, "nothing was said in this room, and nobody is there")   \
     X(ERR_LENGTH_REQUIRED, "length_required", 411, 1008,                                           \
-      "a body with Content-Length is needed; chunked ones are not accepted")                       \
+      "a body is needed, with Content-Length or Transfer-Encoding: chunked")                       \
     X(ERR_BODY_TOO_LARGE, "body_too_large", 413, 1009, "the request body is too large")            \
     X(ERR_MEDIA_TYPE, "bad_media_type", 415, 1008,                                                 \
       "the body has to be Content-Type: application/json")                                         \
@@ -69,7 +69,8 @@
     X(ERR_BAD_SEARCH, "bad_search", 400, 1008, "\"q\" has to hold a word, and at most 512 bytes")  \
     X(ERR_BAD_KEY, "bad_idempotency_key", 400, 1008,                                               \
       "an Idempotency-Key has 1 to 255 visible ASCII characters")                                  \
-    X(ERR_HOST, "bad_host", 421, 4003, "this server does not answer to that host name")
+    X(ERR_HOST, "bad_host", 421, 4003, "this server does not answer to that host name")            \
+    X(ERR_BAD_CODING, "bad_coding", 501, 1008, "the only Transfer-Encoding taken is chunked")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

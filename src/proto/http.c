@@ -183,27 +183,31 @@ static bool host_is_clean(struct slice host)
     return true;
 }
 
-/* RFC 9112 sections 3.2 (Host) and 6.1 (two framings of a body are an attack). */
-static bool headers_are_sound(struct http_request *r)
+/* RFC 9112 sections 3.2 (Host) and 6.1 (two framings of a body are an attack, and so is one that
+ * HTTP/1.0 does not know). */
+static int check_headers(struct http_request *r)
 {
     size_t hosts = 0;
+    size_t codings = 0;
     bool length = false;
-    bool coding = false;
     for (size_t i = 0; i < r->header_count; i++) {
         const struct http_header *h = &r->headers[i];
         if (same_name(h->name, "host", 4)) {
             hosts++;
-            if (!host_is_clean(h->value)) return false;
+            if (!host_is_clean(h->value)) return ERR_BAD_REQUEST;
         } else if (same_name(h->name, "content-length", 14)) {
             length = true;
         } else if (same_name(h->name, "transfer-encoding", 17)) {
-            coding = true;
+            codings++;
+            r->chunked = same_name(h->value, "chunked", 7);
         }
     }
-    if (coding) r->has_body = true;
+    if (codings) r->has_body = true;
     struct slice expect = http_header_get(r, "Expect");
     r->expects_continue = r->has_body && r->minor > 0 && http_list_has(expect, "100-continue");
-    return !(length && coding) && hosts <= 1 && (hosts == 1 || r->minor == 0);
+    bool framed = !codings || (!length && r->minor > 0);
+    if (!framed || hosts > 1 || (hosts == 0 && r->minor > 0)) return ERR_BAD_REQUEST;
+    return codings && !(codings == 1 && r->chunked) ? ERR_BAD_CODING : 0;
 }
 
 int http_request_parse(const char *head, size_t len, struct http_request *out)
@@ -226,11 +230,10 @@ int http_request_parse(const char *head, size_t len, struct http_request *out)
     if (HTTP_PARSER_ERRNO(&parser) != HPE_OK || used != len || !reading.complete)
         return ERR_BAD_REQUEST;
 
-    if (!split_request_line(head, len, out) || !split_target(out) || !headers_are_sound(out))
-        return ERR_BAD_REQUEST;
+    if (!split_request_line(head, len, out) || !split_target(out)) return ERR_BAD_REQUEST;
     out->is_get = slice_is(out->method, "GET");
     out->is_head = slice_is(out->method, "HEAD");
-    return 0;
+    return check_headers(out);
 }
 
 struct slice http_header_get(const struct http_request *r, const char *name)

@@ -108,7 +108,7 @@ static bool is_json(const struct http_request *r)
 static int check_body(const struct http_request *r, bool wanted)
 {
     if (!wanted) return r->has_body ? ERR_BODY_REFUSED : 0;
-    if (!r->has_length) return ERR_LENGTH_REQUIRED;
+    if (!r->has_length && !r->chunked) return ERR_LENGTH_REQUIRED;
     if (r->body_bytes > BODY_MAX_BYTES) return ERR_BODY_TOO_LARGE;
     return is_json(r) ? 0 : ERR_MEDIA_TYPE;
 }
@@ -143,6 +143,7 @@ static struct api_call *call_new(const struct http_request *r, const struct api_
     call->manner = http_manner(r);
     call->manner.keep_alive = r->keep_alive; /* the body is going to be read */
     call->body_bytes = (size_t)r->body_bytes;
+    call->chunked = r->chunked;
     call->query = (struct slice){call->text, r->query.len};
     if (r->query.len) memcpy(call->text, r->query.ptr, r->query.len);
     return call;
@@ -162,6 +163,7 @@ static int read_path(struct api_call *call, const struct api_match *match)
  */
 static void run(struct conn *c, struct api_call *call)
 {
+    call->running = true;
     int err = handlers[call->route](c, call);
     if (err) api_fail(c, call, err);
     if (!c->api) return;
@@ -190,7 +192,7 @@ static void begin(struct conn *c, const struct http_request *r, const struct api
     }
     c->api = call;
     c->kept_alive = false;
-    if (call->body_bytes == 0) {
+    if (!r->has_body) {
         run(c, call);
         return;
     }
@@ -221,16 +223,39 @@ void api_on_request(struct conn *c, const struct http_request *r)
     http_answer_error(c, r, err, err == ERR_BAD_METHOD ? header : NULL);
 }
 
+/* Both take bytes of the body off *in. 1: that was all of it. */
+static int take_length(struct api_call *call, struct slice *in)
+{
+    size_t missing = call->body_bytes - call->body.len;
+    size_t take = in->len < missing ? in->len : missing;
+    int err = buf_append(&call->body, in->ptr, take, BODY_MAX_BYTES);
+    in->ptr += take;
+    in->len -= take;
+    return err ? err : take == missing;
+}
+
+static int take_chunks(struct api_call *call, struct slice *in)
+{
+    int got = 0;
+    while (in->len > 0 && got == 0) {
+        struct slice data;
+        got = http_chunks_read(&call->chunks, in, &data);
+        int err = buf_append(&call->body, data.ptr, data.len, BODY_MAX_BYTES);
+        if (err) return err == ERR_TOO_LONG ? ERR_BODY_TOO_LARGE : err;
+    }
+    return got;
+}
+
 size_t api_on_body(struct conn *c, const uint8_t *data, size_t len)
 {
     struct api_call *call = c->api;
-    size_t missing = call->body_bytes - call->body.len;
-    size_t take = len < missing ? len : missing;
-    if (buf_append(&call->body, data, take, BODY_MAX_BYTES) != 0)
-        api_fail(c, call, ERR_NOMEM);
-    else if (take == missing)
-        run(c, call);
-    return take;
+    struct slice in = {(const char *)data, len};
+    int got = call->chunked ? take_chunks(call, &in) : take_length(call, &in);
+    if (got > 0) run(c, call);
+    if (got >= 0) return len - in.len;
+    call->manner.keep_alive = false; /* where the next request begins is not known any more */
+    api_fail(c, call, got);
+    return len;
 }
 
 void api_on_writable(struct conn *c)
@@ -246,7 +271,7 @@ void api_on_timeout(struct conn *c)
         return;
     }
     call->manner.keep_alive = false;
-    api_fail(c, call, call->body.len < call->body_bytes ? ERR_TIMEOUT : ERR_STORE);
+    api_fail(c, call, call->running ? ERR_STORE : ERR_TIMEOUT);
 }
 
 /* ---- query parameters ---- */

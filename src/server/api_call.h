@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "proto/http_chunks.h"
 #include "proto/id.h"
 #include "proto/name.h"
 #include "proto/rich.h"
@@ -55,7 +56,10 @@ struct api_export {
 struct api_call {
     enum api_route route;
     struct http_manner manner;
-    size_t body_bytes; /* to be received in all */
+    size_t body_bytes; /* to be received in all, unless it is chunked */
+    bool chunked;
+    bool running; /* the body is here, and the handler was asked */
+    struct http_chunks chunks;
     struct buf body;
     struct buf scratch; /* decoded strings of the body */
     char room_name[NAME_ROOM_MAX];

@@ -406,8 +406,6 @@ async function raw(server, bytes) {
 test('bodies: length, size, pieces, 100-continue', limit(60), withApi(['--max-message-bytes', '90k', '--max-frame-bytes', '200k'],
   async (api, server) => {
     isError(await raw(server, HEAD('POST', '/rooms/x/messages', { 'Content-Type': 'application/json' })), 411, 'length_required');
-    const chunked = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' };
-    isError(await raw(server, `${HEAD('POST', '/rooms/x/messages', chunked)}2\r\n{}\r\n0\r\n\r\n`), 411, 'length_required');
     isError(await raw(server, JSON_HEAD(0)), 400, 'bad_json');
     isError(await raw(server, JSON_HEAD(200000)), 413, 'body_too_large');
     isError(await raw(server, JSON_HEAD('99999999999999999999')), 400, 'bad_request');
@@ -451,6 +449,73 @@ test('bodies: length, size, pieces, 100-continue', limit(60), withApi(['--max-me
     stranger.end();
   }));
 
+const CHUNKED_HEAD = (more = {}) =>
+  HEAD('POST', '/rooms/chunked/messages', { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked', ...more });
+const chunk = (bytes, extension = '') =>
+  Buffer.concat([Buffer.from(`${bytes.length.toString(16)}${extension}\r\n`), Buffer.from(bytes), Buffer.from('\r\n')]);
+const LAST = '0\r\n\r\n';
+
+test('chunked bodies: in any pieces, with the limits of others, and the next request begins behind them', limit(60),
+  withApi(['--max-message-bytes', '90k', '--max-frame-bytes', '200k'], async (api, server) => {
+    const body = bodyOf('in chunks');
+    const whole = Buffer.concat([Buffer.from(CHUNKED_HEAD()), chunk(body.subarray(0, 5), ';a="b"'), chunk(body.subarray(5)),
+      Buffer.from('0\r\nX-Sum: ignored\r\n\r\n')]);
+    const connection = await HttpConnection.open(server.port);
+    for (let i = 0; i < 3; i++) connection.write(Buffer.concat([whole, Buffer.from(HEAD('GET', '/rooms/chunked', {}))]));
+    for (let i = 0; i < 3; i++) {
+      const posted = await connection.answer();
+      assert.deepEqual([posted.status, posted.json.message], [201, 'in chunks']);
+      connection.write('');
+      assert.equal((await connection.answer()).json.room, 'chunked');
+    }
+    connection.write('');
+    for (const byte of whole) {
+      connection.more(Buffer.from([byte]));
+      await new Promise(setImmediate);
+    }
+    assert.equal((await connection.answer()).json.message, 'in chunks');
+    connection.end();
+
+    const text = bodyOf('x'.repeat(90 * 1024), { data: 'y'.repeat(4000) });
+    const parts = [Buffer.from(CHUNKED_HEAD())];
+    for (let at = 0; at < text.length; at += 777) parts.push(chunk(text.subarray(at, at + 777)));
+    const big = await raw(server, Buffer.concat([...parts, Buffer.from(LAST)]));
+    assert.deepEqual([big.status, big.json.message.length], [201, 90 * 1024]);
+
+    const patient = await HttpConnection.open(server.port);
+    patient.write(CHUNKED_HEAD({ Expect: '100-continue' }));
+    assert.equal((await patient.answer()).status, 100);
+    patient.write(Buffer.concat([chunk(body), Buffer.from(LAST)]));
+    assert.equal((await patient.answer()).status, 201);
+    patient.end();
+    isError(await raw(server, `${CHUNKED_HEAD()}${LAST}`), 400, 'bad_json');
+  }));
+
+test('chunked bodies: what is wrong or too large ends the connection, and nothing behind it is a request', limit(60),
+  withApi([], async (api, server) => {
+    const smuggled = HEAD('DELETE', '/rooms/x/messages/y-1', {});
+    const fails = async (bytes, status, code) => {
+      const connection = await HttpConnection.open(server.port);
+      connection.write(bytes);
+      isError(await connection.answer(), status, code);
+      connection.socket.end();
+      await within(ms(5000), connection.closed, 'close');
+      assert.equal(connection.surplus, 0, 'what came behind it was answered');
+    };
+    for (const bad of ['zz\r\n', '2\n{}\r\n', '2\rX{}\r\n', '2\r\n{}XX', '2;\n\r\n{}\r\n', '0\r\nfolded\r\n x\r\n\r\n', '0\r\n\n'])
+      await fails(`${CHUNKED_HEAD()}${bad}${LAST}${smuggled}`, 400, 'bad_request');
+    await fails(`${CHUNKED_HEAD({ 'Content-Length': 5 })}${LAST}${smuggled}`, 400, 'bad_request');
+    await fails(`${CHUNKED_HEAD({ 'transfer-encoding': 'gzip, chunked' }).replace('Transfer-Encoding: chunked\r\n', '')}${LAST}${smuggled}`,
+      501, 'bad_coding');
+    await fails(`${CHUNKED_HEAD().replace('HTTP/1.1', 'HTTP/1.0')}${LAST}${smuggled}`, 400, 'bad_request');
+    await fails(Buffer.concat([Buffer.from(CHUNKED_HEAD()), chunk(Buffer.alloc(150 * 1024, ' ')), Buffer.from(smuggled)]),
+      413, 'body_too_large');
+    await fails(`${CHUNKED_HEAD()}ffffffffff\r\n${smuggled}`, 413, 'body_too_large');
+    await fails(`${CHUNKED_HEAD()}0\r\nA: ${'x'.repeat(20000)}`, 431, 'head_too_large');
+    const other = HEAD('GET', '/stats', { 'Transfer-Encoding': 'chunked' });
+    await fails(`${other}${LAST}${smuggled}`, 413, 'body_refused');
+  }));
+
 test('a body that does not come ends with 408; an answer is not held up by it', limit(30),
   withApi(['--handshake-timeout', '2s', '--keepalive-timeout', '10s'], async (api, server) => {
     const slow = await HttpConnection.open(server.port);
@@ -459,6 +524,10 @@ test('a body that does not come ends with 408; an answer is not held up by it', 
     isError(await slow.answer(), 408, 'timeout');
     clearInterval(drip);
     await within(ms(5000), slow.closed, 'close');
+    const stuck = await HttpConnection.open(server.port);
+    stuck.write(`${CHUNKED_HEAD()}5\r\n{`);
+    isError(await stuck.answer(), 408, 'timeout');
+    await within(ms(5000), stuck.closed, 'close');
     const gone = await HttpConnection.open(server.port);
     gone.write(`${JSON_HEAD(100)}{`);
     gone.end();

@@ -198,6 +198,17 @@ static void test_headers(void **state)
         {"Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", ERR_BAD_REQUEST},
         {"Host: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", ERR_BAD_REQUEST},
         {"Host: h\r\nTransfer-Encoding: gzip\r\nContent-Length: 0\r\n", ERR_BAD_REQUEST},
+        {"Host: h\r\nTransfer-Encoding: Chunked\r\n", 0},
+        {"Host: h\r\nTransfer-Encoding: gzip, chunked\r\n", ERR_BAD_CODING},
+        {"Host: h\r\nTransfer-Encoding: chunked, chunked\r\n", ERR_BAD_REQUEST},
+        {"Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", ERR_BAD_CODING},
+        {"Host: h\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n", ERR_BAD_CODING},
+        {"Host: h\r\nTransfer-Encoding: \"chunked\"\r\n", ERR_BAD_REQUEST},
+        {"Host: h\r\nTransfer-Encoding: xchunked\r\n", ERR_BAD_REQUEST},
+        {"Host: h\r\nTransfer-Encoding: chunked;q=1\r\n", ERR_BAD_REQUEST},
+        {"Host: h\r\nTransfer-Encoding: identity\r\n", ERR_BAD_REQUEST},
+        {"Host: h\r\nTransfer-Encoding: gzip\r\n", ERR_BAD_REQUEST},
+        {"Host: h\r\nTransfer-Encoding:\r\n", ERR_BAD_REQUEST},
         {"Host: h\r\nContent-Length: -1\r\n", ERR_BAD_REQUEST},
         {"Host: h\r\nContent-Length: +1\r\n", ERR_BAD_REQUEST},
         {"Host: h\r\nContent-Length: 1, 1\r\n", ERR_BAD_REQUEST},
@@ -209,6 +220,8 @@ static void test_headers(void **state)
         snprintf(text, sizeof(text), "GET / HTTP/1.1\r\n%s\r\n", table[i].headers);
         expect(text, table[i].err);
     }
+    /* So is Transfer-Encoding: RFC 9112 section 6.1 takes it for an attack there. */
+    expect("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", ERR_BAD_REQUEST);
     /* Host is HTTP/1.1's; but two of them are wrong at any version. */
     expect("GET / HTTP/1.0\r\n\r\n", 0);
     expect("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", ERR_BAD_REQUEST);
