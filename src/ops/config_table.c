@@ -73,7 +73,7 @@ const struct config_option config_options[] = {
      "Time a new connection has to send its first request whole."},
     {"keepalive-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(keepalive_timeout_ms),
      10, 60 * MINUTE, NULL, "TIME", "15s",
-     "Time an HTTP connection may stay idle between requests."},
+     "Time an HTTP connection may stay idle between requests; clients are told one second less."},
     {"ping-interval", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(ping_interval_ms), 10,
      60 * MINUTE, NULL, "TIME", "25s",
      "Time between pings to a WebSocket; a peer silent for two of them is cut. Keep it below the "

@@ -68,6 +68,7 @@ int api_route_find(struct slice method, struct slice path, struct api_match *out
         add_method(others, own);
     }
     if (!others[0]) return ERR_NOT_FOUND;
+    add_method(others, "OPTIONS");
     memcpy(allow, others, API_ALLOW_MAX);
     return ERR_BAD_METHOD;
 }

@@ -87,14 +87,25 @@ static bool keeps(const struct conn *c, struct http_manner m)
     return m.keep_alive && !c->over_limit && !c->worker->draining;
 }
 
+/* Tells the client to be done a second before we are: a request that it sends in the last moment
+ * would meet a closed connection. */
+static void format_keep_alive(const struct conn *c, char out[static 48])
+{
+    uint32_t seconds = c->worker->server->options.keepalive_timeout_ms / 1000;
+    out[0] = '\0';
+    if (seconds > 1) snprintf(out, 48, "Keep-Alive: timeout=%u\r\n", seconds - 1);
+}
+
 /* Writes status line and headers to the worker's reply; framing are the lines that say where the
  * body ends. False if it does not fit, which no answer of ours gets to. */
 static bool write_head(struct conn *c, bool keep, const struct http_answer *a, const char *framing)
 {
     char date[32];
+    char keep_alive[48] = "";
     char head[HEAD_MAX_BYTES];
     struct buf *reply = &c->worker->reply;
     format_date(c->worker->wall_ms, date);
+    if (keep) format_keep_alive(c, keep_alive);
     int n =
         snprintf(head, sizeof head,
                  "HTTP/1.1 %u %s\r\n"
@@ -105,11 +116,11 @@ static bool write_head(struct conn *c, bool keep, const struct http_answer *a, c
                  "Cache-Control: %s\r\n"
                  "X-Content-Type-Options: nosniff\r\n"
                  "Connection: %s\r\n"
-                 "%s\r\n",
+                 "%s%s\r\n",
                  a->status, reason_phrase(a->status), date, a->content_type ? "Content-Type: " : "",
                  a->content_type ? a->content_type : "", a->content_type ? "\r\n" : "", framing,
                  a->cache_control ? a->cache_control : "no-store", keep ? "keep-alive" : "close",
-                 a->headers ? a->headers : "");
+                 keep_alive, a->headers ? a->headers : "");
     reply->len = 0;
     return n > 0 && (size_t)n < sizeof head &&
            buf_append(reply, head, (size_t)n, CONN_OUT_MAX_BYTES) == 0;

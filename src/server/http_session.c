@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
+#include "net/socket.h"
 #include "ops/metrics.h"
 #include "proto/http.h"
 #include "proto/name.h"
@@ -31,6 +32,8 @@
 #define CHAT_PREFIX "/ws/chat/"
 #define ECHO_PATH "/ws/echo"
 #define UPGRADE_TO "Upgrade: websocket\r\nConnection: Upgrade\r\n" /* RFC 9110 section 7.8 */
+#define ALLOW_GET "Allow: GET, OPTIONS\r\n"
+#define ALLOW_GET_HEAD "Allow: GET, HEAD, OPTIONS\r\n"
 #define RETRY_AFTER "Retry-After: 5\r\n"
 
 enum {
@@ -403,6 +406,27 @@ static bool is_api(const struct conn *c, struct slice path)
     return has_prefix(path, API_PREFIX) && !(on && slice_is(path, API_DOCUMENT));
 }
 
+/* Any path, so that a balancer finds the server alive (HAProxy's httpchk asks like this). No CORS.
+ */
+static void answer_options(struct conn *c, const struct http_request *r)
+{
+    char allow[API_ALLOW_MAX];
+    char header[API_ALLOW_MAX + 16];
+    struct api_match match;
+    struct http_answer a = {.status = 204, .headers = "Allow: OPTIONS\r\n"};
+    route_fn route = find_route(c, r->path);
+    if (route == route_chat || route == route_echo) {
+        a.headers = ALLOW_GET;
+    } else if (route || find_asset(r->path) || slice_is(r->path, "*")) {
+        a.headers = ALLOW_GET_HEAD;
+    } else if (is_api(c, r->path) && c->worker->server->options.api_key &&
+               api_route_find(r->method, r->path, &match, allow) == ERR_BAD_METHOD) {
+        snprintf(header, sizeof header, "Allow: %s\r\n", allow);
+        a.headers = header;
+    }
+    http_answer(c, r, &a);
+}
+
 static void refuse_host(struct conn *c, const struct http_request *r, int err)
 {
     char text[ORIGIN_GATE_TEXT_MAX];
@@ -420,6 +444,10 @@ static int check_host(const struct conn *c, const struct http_request *r)
 
 static void on_request(struct conn *c, const struct http_request *r)
 {
+    if (slice_is(r->method, "OPTIONS") && !r->has_body) {
+        answer_options(c, r);
+        return;
+    }
     int err = check_host(c, r);
     if (err) {
         refuse_host(c, r, err);
@@ -437,7 +465,7 @@ static void on_request(struct conn *c, const struct http_request *r)
     } else if (!route && !asset) {
         http_answer_error(c, r, ERR_NOT_FOUND, NULL);
     } else if (!r->is_get && (websocket || !r->is_head)) {
-        const char *allow = websocket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n";
+        const char *allow = websocket ? ALLOW_GET : ALLOW_GET_HEAD;
         http_answer_error(c, r, ERR_BAD_METHOD, allow);
     } else if (r->has_body) {
         http_answer_error(c, r, ERR_BODY_REFUSED, NULL);
@@ -486,7 +514,12 @@ void http_on_timeout(struct conn *c)
         return;
     }
     if (c->in.len == 0) {
-        conn_drop(c);
+        /* A request that came while we were busy, or this instant, is not cut off unread; it is
+         * going to be read in this turn or the next. */
+        if (!c->paused && socket_has_input(c->fd))
+            conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+        else
+            conn_drop(c);
         return;
     }
     bool held = c->held; /* the store has not answered */

@@ -354,12 +354,17 @@ test('methods: 405 with Allow; unknown paths; HEAD', limit(20), withApi([], asyn
     '/rooms/x/members': 'GET, HEAD', '/rooms/x/search': 'GET, HEAD', '/rooms/x/messages': 'GET, HEAD, POST',
     '/rooms/x/messages/abcdefgh-1': 'GET, HEAD, PATCH, DELETE',
   };
-  for (const [target, allow] of Object.entries(allows)) {
-    for (const method of ['PUT', 'OPTIONS', 'TRACE', 'POST', 'DELETE']) {
+  for (const [target, methods] of Object.entries(allows)) {
+    const allow = `${methods}, OPTIONS`;
+    for (const method of ['PUT', 'TRACE', 'POST', 'DELETE']) {
       if (allow.includes(method)) continue;
       const answer = await ask(method, target, { 'Content-Length': '0' });
       isError(answer, 405, 'bad_method');
       assert.equal(answer.headers.allow, allow, `${method} ${target}`);
+    }
+    for (const key of [AUTH, {}]) {
+      const answer = await request(server.port, 'OPTIONS', `/api/v1${target}`, key);
+      assert.deepEqual([answer.status, answer.headers.allow], [204, allow], `OPTIONS ${target}`);
     }
   }
   for (const target of ['', '/', '/room', '/rooms/x/', '/rooms/x/y', '/rooms/x/members/', '/rooms/x/messages/a/b', '/stats/', '/openapi.yaml'])

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { HttpConnection, request } from './lib/http.js';
 import { Raw, TEXT, text } from './lib/raw.js';
 import { withServer } from './lib/server.js';
-import { limit, ms, within } from './lib/wait.js';
+import { limit, ms, pause, within } from './lib/wait.js';
 
 const ONE = ['--workers', '1'];
 
@@ -112,13 +112,69 @@ test('unknown paths: 404 in JSON', limit(10), withServer(ONE, async (server) => 
 
 test('methods: 405 with Allow', limit(10), withServer(ONE, async (server) => {
   for (const path of ['/', '/healthz', '/readyz', '/metrics', '/ws/chat/lobby/']) {
-    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {
       const got = await request(server.port, method, path, { 'Content-Length': '0' });
       isError(got, 405, 'bad_method');
       assert.match(got.headers.allow ?? '', /\bGET\b/, `${method} ${path}: Allow (RFC 9110 15.5.6)`);
     }
   }
 }));
+
+test('OPTIONS: answered on every path, so that a balancer finds the server alive', limit(10),
+  withServer(ONE, async (server) => {
+    const allows = { '/': 'GET, HEAD, OPTIONS', '/healthz': 'GET, HEAD, OPTIONS', '/metrics': 'GET, HEAD, OPTIONS',
+      '/app.js': 'GET, HEAD, OPTIONS', '*': 'GET, HEAD, OPTIONS', '/ws/chat/lobby/': 'GET, OPTIONS', '/nothing': 'OPTIONS',
+      '/api/v1/rooms': 'OPTIONS' };
+    const connection = await HttpConnection.open(server.port);
+    for (const [path, allow] of Object.entries(allows)) {
+      const got = await connection.ask('OPTIONS', path, { Origin: 'https://other.example', 'Access-Control-Request-Method': 'GET' });
+      assert.deepEqual([got.status, got.headers.allow, got.body.length], [204, allow, 0], path);
+      assert.deepEqual(Object.keys(got.headers).filter((name) => name.startsWith('access-control')), [], path);
+      assert.notEqual(got.headers.connection, 'close', path);
+    }
+    connection.end();
+    assert.equal((await request(server.port, 'OPTIONS', '/', { Host: 'balancer.example' })).status, 204);
+    const haproxy = await HttpConnection.open(server.port);
+    haproxy.write('OPTIONS / HTTP/1.0\r\n\r\n');
+    assert.equal((await haproxy.answer()).status, 204);
+    await within(ms(5000), haproxy.closed, 'close');
+    const full = await HttpConnection.open(server.port);
+    full.write('OPTIONS / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n12345');
+    assert.equal((await full.answer()).status, 405);
+    await within(ms(5000), full.closed, 'close');
+  }));
+
+test('Keep-Alive says when to be done, a second before the server is', limit(20), async (t) => {
+  const saidWith = (args, expected) => withServer([...ONE, ...args], async (server) => {
+    const kept = await HttpConnection.open(server.port);
+    const got = await kept.ask('GET', '/healthz');
+    assert.deepEqual([got.headers.connection, got.headers['keep-alive']], ['keep-alive', expected]);
+    assert.equal((await kept.ask('HEAD', '/nothing')).headers['keep-alive'], expected);
+    kept.end();
+    const closed = await request(server.port, 'GET', '/healthz');
+    assert.deepEqual([closed.headers.connection, closed.headers['keep-alive']], ['close', undefined]);
+  });
+  await t.test('by default', saidWith([], 'timeout=14'));
+  await t.test('a minute', saidWith(['--keepalive-timeout', '60s'], 'timeout=59'));
+  await t.test('too short to say', saidWith(['--keepalive-timeout', '1s'], undefined));
+});
+
+test('a request that lies in the socket when the time of its idle connection is over is answered', limit(30),
+  withServer([...ONE, '--keepalive-timeout', '1s', '--handshake-timeout', '1s'], async (server) => {
+    const kept = await HttpConnection.open(server.port);
+    assert.equal((await kept.ask('GET', '/healthz')).status, 200);
+    const fresh = await HttpConnection.open(server.port);
+    assert.equal((await request(server.port, 'GET', '/healthz')).status, 200, 'both connections are accepted');
+    server.kill('SIGSTOP'); // as a busy machine would
+    await pause(1500);
+    for (const connection of [kept, fresh]) connection.write('GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await pause(100);
+    server.kill('SIGCONT');
+    for (const connection of [kept, fresh]) {
+      assert.equal((await connection.answer()).status, 200);
+      await within(ms(5000), connection.closed, 'the end of an idle connection');
+    }
+  }));
 
 test('a WebSocket path without an upgrade: 426 in JSON', limit(10), withServer(ONE, async (server) => {
   const got = await request(server.port, 'GET', '/ws/chat/lobby/');

@@ -94,11 +94,11 @@ static void test_methods(void **state)
     char allow[API_ALLOW_MAX];
     struct api_match m;
     assert_int_equal(find("PUT", API_ROOT "rooms/a/messages/b", &m, allow), ERR_BAD_METHOD);
-    assert_string_equal(allow, "GET, HEAD, PATCH, DELETE");
+    assert_string_equal(allow, "GET, HEAD, PATCH, DELETE, OPTIONS");
     assert_int_equal(find("HEADS", API_ROOT "rooms/a/messages", &m, allow), ERR_BAD_METHOD);
-    assert_string_equal(allow, "GET, HEAD, POST");
+    assert_string_equal(allow, "GET, HEAD, POST, OPTIONS");
     assert_int_equal(find("get", API_ROOT "rooms", &m, allow), ERR_BAD_METHOD);
-    assert_string_equal(allow, "GET, HEAD");
+    assert_string_equal(allow, "GET, HEAD, OPTIONS");
 }
 
 /* Every prefix of a path that exists, and every path with a byte more, ends in an answer. */
