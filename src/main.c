@@ -115,13 +115,20 @@ static struct server *start(const struct config *cf, struct log *log,
     return NULL;
 }
 
-/* Waits at most ms for one of the signals, and lets the log say what it held back. */
+/* Waits at most ms for a signal to stop, and lets the log say what it held back. What other
+ * programs take for "reload" or "reopen the log" must not be the end of this one. */
 static int wait_signal(const sigset_t *signals, long ms, struct log *log)
 {
     const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     int got = sigtimedwait(signals, NULL, &time);
     log_tick(log);
-    return got > 0 ? got : 0;
+    if (got == SIGTERM || got == SIGINT) return got;
+    if (got > 0)
+        LOG(log, LOG_INFO, "signal_ignored", "options are read at the start only: restart instead",
+            LOG_STR("signal", got == SIGHUP    ? "SIGHUP"
+                              : got == SIGUSR1 ? "SIGUSR1"
+                                               : "SIGUSR2"));
+    return 0;
 }
 
 /* Waits for the signal to stop, drains, and lets a second signal end the waiting. */
@@ -142,10 +149,11 @@ static void run(struct server *server, struct log *log, const sigset_t *signals)
 static int serve(const struct config *cf)
 {
     /* Blocked before any thread starts, so that only sigwait sees them. */
+    static const int heard[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    for (size_t i = 0; i < sizeof heard / sizeof heard[0]; i++)
+        sigaddset(&signals, heard[i]);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 

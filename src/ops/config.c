@@ -22,6 +22,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     FILE_LINES_MAX = 10000, /* lines of a configuration file */
@@ -374,12 +376,24 @@ static int apply_file(struct loader *l)
 
 /* --- the key's file --- */
 
+/* True if somebody can read it who is not meant to. A file that is not ours we can only read by its
+ * group or an access list (whose mask stands in the group's place): so systemd and Kubernetes hand
+ * out secrets, and nobody could take that right away and leave us ours. */
+static bool is_public(FILE *file)
+{
+    struct stat st;
+    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode)) return false;
+    bool by_group = st.st_uid != geteuid() && geteuid() != 0;
+    return st.st_mode & (by_group ? 037U : 077U);
+}
+
 /* Reads the first line; key is of CONFIG_SECRET_MAX bytes. A reason, or NULL. */
 static const char *read_first_line(const char *path, char *key)
 {
     char line[CONFIG_SECRET_MAX + 2] = ""; /* of one that is too long enough to see that it is */
     FILE *file = fopen(path, "re");
     if (!file) return strerror(errno);
+    bool public = is_public(file);
     const char *read = fgets(line, sizeof line, file);
     const char *why = !read && ferror(file) ? strerror(errno) : NULL;
     fclose(file);
@@ -388,6 +402,9 @@ static const char *read_first_line(const char *path, char *key)
     if (fits) memcpy(key, line, strlen(line) + 1);
     explicit_bzero(line, sizeof line);
     if (why) return why;
+    if (public)
+        return "other users can read it; chmod 600 it, or leave it readable to its group "
+               "alone if another user owns it";
     return fits ? NULL : "its first line has to be 16 to 255 visible ASCII characters";
 }
 

@@ -96,8 +96,8 @@ const struct config_option config_options[] = {
 
     {"api-key-file", CONFIG_KIND_PATH, CONFIG_GROUP_API, FIELD(api_key_file), 0, 0, "none", "FILE",
      "none",
-     "File whose first line is the key of the HTTP API, 16 characters or more. Without a key there "
-     "is no API."},
+     "File whose first line is the key of the HTTP API, 16 characters or more; nobody else may be "
+     "able to read it (chmod 600). Without a key there is no API."},
     {"api-key", CONFIG_KIND_SECRET, CONFIG_GROUP_API, FIELD(api_key), 0, 0, "none", "KEY", "none",
      "The key itself. On the command line other users of the machine can see it: prefer the file "
      "or "

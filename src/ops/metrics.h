@@ -37,6 +37,8 @@
       "Members closed with 4202 because they lagged past lag-max-bytes.")                          \
     X(METRIC_WHISPERS_DROPPED, "parlor_whispers_dropped_total", "counter",                         \
       "Typing and presence frames not sent to a member whose socket was full.")                    \
+    X(METRIC_API_KEYS_REFUSED, "parlor_api_keys_refused_total", "counter",                         \
+      "Requests to the API without its key, or with a wrong one.")                                 \
     X(METRIC_WAKEUPS, "parlor_wakeups_total", "counter",                                           \
       "Times a worker was woken by the mailbox of another thread.")
 

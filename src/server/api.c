@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
+#include "net/socket.h"
+#include "ops/log.h"
 #include "proto/http.h"
 #include "server/api_call.h"
 #include "server/conn.h"
@@ -77,6 +79,7 @@ void api_answer(struct conn *c, struct api_call *call, unsigned status, struct s
 void api_fail(struct conn *c, struct api_call *call, int err)
 {
     c->api = NULL;
+    metrics_refusal(&c->worker->metrics, err);
     http_answer_error_later(c, call->manner, err, NULL);
     api_end(c, call);
 }
@@ -92,6 +95,17 @@ static bool has_key(const struct server *s, const struct http_request *r)
     if (given.len <= skip || strncasecmp(given.ptr, scheme, skip) != 0) return false;
     api_digest_key((struct slice){given.ptr + skip, given.len - skip}, digest);
     return CRYPTO_memcmp(digest, s->api_key, sizeof digest) == 0;
+}
+
+/* Somebody may be trying keys. */
+static void note_refused_key(struct conn *c, const struct http_request *r)
+{
+    struct log *log = c->worker->server->options.log;
+    char peer[SOCKET_TEXT_MAX];
+    metrics_add(&c->worker->metrics, METRIC_API_KEYS_REFUSED, 1);
+    socket_ip_text(c->ip, peer);
+    LOG(log, LOG_WARN, "api_key_refused", "a request to the API came without its key",
+        LOG_STR("peer", peer), LOG_BOOL("given", http_header_get(r, "Authorization").len > 0));
 }
 
 static bool is_json(const struct http_request *r)
@@ -211,6 +225,7 @@ void api_on_request(struct conn *c, const struct http_request *r)
         return;
     }
     if (!has_key(s, r)) {
+        note_refused_key(c, r);
         http_answer_error(c, r, ERR_API_KEY, AUTHENTICATE);
         return;
     }

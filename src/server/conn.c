@@ -320,12 +320,15 @@ void conn_on_lag(struct member *m, uint64_t lag_bytes)
 
 void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes)
 {
-    char peer[SOCKET_TEXT_MAX];
-    socket_ip_text(c->ip, peer);
-    LOG(c->worker->server->options.log, LOG_WARN, "lag_close",
-        "closed a member that reads too slowly", LOG_STR("peer", peer),
-        LOG_SLICE("room", ((struct slice){room->name, room->name_len})),
+    struct log *log = c->worker->server->options.log;
+    LOG(log, LOG_WARN, "lag_close", "closed a member that reads too slowly",
         LOG_U64("lag_bytes", lag_bytes));
+    if (log_enabled(log, LOG_DEBUG)) { /* a room's name may be all that keeps others out of it */
+        char peer[SOCKET_TEXT_MAX];
+        socket_ip_text(c->ip, peer);
+        LOG(log, LOG_DEBUG, "lag_close_member", "who that was", LOG_STR("peer", peer),
+            LOG_SLICE("room", ((struct slice){room->name, room->name_len})));
+    }
     metrics_add(&c->worker->metrics, METRIC_LAG_CLOSES, 1);
     ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
 }

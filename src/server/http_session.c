@@ -63,11 +63,16 @@ static void route_healthz(struct conn *c, const struct http_request *r)
 /* New clients are welcome. */
 static void route_readyz(struct conn *c, const struct http_request *r)
 {
-    const struct server *s = c->worker->server;
-    const char *text = "ready\n";
-    if (!store_healthy(s->options.store)) text = "the store fails: messages are refused\n";
-    if (atomic_load(&s->draining)) text = "draining\n";
-    answer_text(c, r, text[0] == 'r' ? 200 : 503, text);
+    struct server *s = c->worker->server;
+    struct outage_sum outage;
+    char text[OUTAGE_TEXT_MAX];
+    char line[OUTAGE_TEXT_MAX + 2];
+    bool draining = atomic_load(&s->draining);
+    bool ready = store_healthy(s->options.store) && !draining;
+    snprintf(text, sizeof text, "%s", ready ? "ready" : "the store fails: messages are refused");
+    if (!ready && outage_look(s, &outage)) outage_text(&outage, text);
+    snprintf(line, sizeof line, "%s\n", draining ? "draining" : text);
+    answer_text(c, r, ready ? 200 : 503, line);
 }
 
 static void route_metrics(struct conn *c, const struct http_request *r)
@@ -77,10 +82,6 @@ static void route_metrics(struct conn *c, const struct http_request *r)
     const struct metrics *all[SERVER_WORKERS_MAX];
     for (unsigned i = 0; i < s->worker_count; i++)
         all[i] = &s->workers[i].metrics;
-    uint64_t connections = 0;
-    for (unsigned i = 0; i < s->worker_count; i++)
-        connections +=
-            atomic_load_explicit(&all[i]->value[METRIC_CONNECTIONS], memory_order_relaxed);
     struct rlimit files = {0};
     getrlimit(RLIMIT_NOFILE, &files);
     struct store_stats store;
@@ -96,7 +97,7 @@ static void route_metrics(struct conn *c, const struct http_request *r)
         .store_trimmed = store.trimmed,
         .store_reads = store.reads,
         .workers = s->worker_count,
-        .open_fds = s->own_fds + connections,
+        .open_fds = s->own_fds + server_connections(s),
         .max_fds = files.rlim_cur,
         .uptime_ms = w->now_ms - s->start_ms,
     };

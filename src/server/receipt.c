@@ -161,8 +161,12 @@ static void on_health(void *ctx, bool healthy, const char *text)
 {
     struct server *s = ctx;
     if (healthy) {
-        LOG(s->options.log, LOG_INFO, "store_recovered", text);
-    } else {
+        struct outage_sum sum = {0};
+        outage_look(s, &sum);
+        outage_end(s);
+        LOG(s->options.log, LOG_INFO, "store_recovered", text, LOG_U64("after_ms", sum.lasted_ms),
+            LOG_U64("refused", sum.refused));
+    } else if (outage_begin(s)) {
         LOG(s->options.log, LOG_ERROR, "store_failed",
             "messages cannot be stored and are refused until it works again",
             LOG_STR("reason", text));

@@ -189,6 +189,15 @@ void server_drain(struct server *s, bool now)
         mailbox_wake(&s->workers[i].mailbox);
 }
 
+uint64_t server_connections(const struct server *s)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        sum += atomic_load_explicit(&s->workers[i].metrics.value[METRIC_CONNECTIONS],
+                                    memory_order_relaxed);
+    return sum;
+}
+
 bool server_ended(const struct server *s)
 {
     return atomic_load(&s->ended) == s->started;

@@ -106,7 +106,7 @@ static void turn_away(struct worker *w, int listener)
 {
     LOG(w->server->options.log, LOG_ERROR, "out_of_files",
         "no file descriptor left for a new connection; raise the open-file limit",
-        LOG_U64("connections", w->conn_count));
+        LOG_U64("connections", server_connections(w->server)));
     if (w->spare_fd >= 0) {
         close(w->spare_fd);
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

@@ -18,6 +18,7 @@
 #include "net/timer.h"
 #include "ops/metrics.h"
 #include "server/api.h"
+#include "server/outage.h"
 #include "server/server.h"
 
 struct conn;
@@ -104,7 +105,11 @@ struct server {
     uint64_t guest_seed;
     atomic_uint guests;
     struct scribe scribe; /* the store's writer thread's */
+    struct outage outage;
 };
+
+/* Connections open now, of all workers together. Any thread. */
+uint64_t server_connections(const struct server *s);
 
 /* Allocates what the worker owns. ERR_NOMEM or ERR_IO; worker_fini cleans up in any case. */
 int worker_init(struct worker *w, struct server *server, unsigned index);

@@ -69,6 +69,19 @@ test('the key: what is accepted, what is not', limit(20), withApi([], async (api
   assert.ok(!server.stderr.includes(KEY), 'the key is not logged');
 }));
 
+test('who tries keys is seen: a line with the address, and a count', limit(20), withApi([], async (api, server) => {
+  const ask = (headers) => request(server.port, 'GET', '/api/v1/rooms', headers);
+  await ask({});
+  await ask({ Authorization: 'Bearer guess-guess-guess' });
+  await ask(AUTH);
+  await server.says(/api_key_refused.* peer=127\.0\.0\.1 given=true/, ms(5000));
+  assert.match(server.stderr, /api_key_refused.* peer=127\.0\.0\.1 given=false/);
+  assert.doesNotMatch(server.stderr, /guess-guess/);
+  assert.equal(await server.metric(/^parlor_api_keys_refused_total$/), 2);
+  for (let i = 0; i < 200; i++) await ask({});
+  assert.ok(server.stderr.match(/api_key_refused/g).length <= 2 + 10 * 20, 'repeats are limited');
+}));
+
 test('the key on the command line is wiped from the process title', limit(20), () =>
   withDirectory(async (dir) => {
     for (const form of [['--api-key', KEY], [`--api-key=${KEY}`]]) {
@@ -100,6 +113,8 @@ test('a bad key stops the start without being shown; --print-config shows none',
     await refused(['--api-key-file', path.join(dir, 'none')], {}, /api-key-file .*none.*No such file/);
     await refused(['--api-key-file', dir], {}, /api-key-file .*directory/);
     await refused(['--api-key-file', keyFile(dir, 'short-secret\n')], {}, /first line/);
+    for (const mode of [0o644, 0o640, 0o604, 0o620, 0o602])
+      await refused(['--api-key-file', keyFile(dir, `${KEY}\n`, mode)], {}, /api-key-file .*key": other users .*chmod 600/);
     await refused(['--api-key-file', keyFile(dir, '')], {}, /first line/);
     await refused(['--api-key-file', keyFile(dir, `${'x'.repeat(300)}\n`)], {}, /first line/);
     await refused(['--api-key-file', keyFile(dir)], { PARLOR_API_KEY: KEY }, /both given/);

@@ -91,8 +91,12 @@ test('SIGTERM right after the start, and twice', limit(20), async () => {
   }
 });
 
-test('SIGHUP and SIGPIPE do not kill it by surprise', limit(20), withServer([], async (server) => {
+test('SIGHUP, SIGUSR1, SIGUSR2 and SIGPIPE do not kill it by surprise', limit(20), withServer([], async (server) => {
   server.kill('SIGPIPE');
+  for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2']) {
+    server.kill(signal);
+    await server.says(new RegExp(`signal_ignored.*${signal}`), ms(5000));
+  }
   const member = await Member.join(server);
   await member.expectNothing('still there');
   await member.leave();

@@ -62,6 +62,9 @@ test('a slow reader is closed with 4202 and told in order up to there; the other
       one.socket.end();
       await one.expectEnd();
     }
+    const line = /^.* lag_close .*$/m.exec(server.stderr)[0];
+    assert.match(line, / lag_bytes=\d+/);
+    assert.doesNotMatch(line, /lobby|127\.0\.0\.1/, 'the name of a room may be all that keeps others out of it');
     // A closed one can come back at once.
     const back = await Member.join(server);
     back.say('back', { username: 'slow' });
@@ -70,7 +73,7 @@ test('a slow reader is closed with 4202 and told in order up to there; the other
   }));
 
 test('a slow reader that never reads again is gone all the same, and costs no memory', limit(60),
-  withServer([...TWO, '--lag-max-bytes', String(256 * KIB)], async (server) => {
+  withServer([...TWO, '--lag-max-bytes', String(256 * KIB), '--log-level', 'debug'], async (server) => {
     const listener = await Member.join(server);
     await talkTo([listener], listener, 100);
     const before = server.residentBytes();
@@ -78,6 +81,7 @@ test('a slow reader that never reads again is gone all the same, and costs no me
     for (const one of slow) one.socket.pause();
     await talkTo([listener], listener, Math.ceil((KERNEL_HOLDS + 4 * MIB) / 16000));
     await until(ms(30000), async () => (await server.metric(/^parlor_websockets$/)) === 1, 'slow readers gone');
+    await server.says(/ lag_close_member .* peer=127\.0\.0\.1 room=lobby/, ms(5000));
     const grown = server.residentBytes() - before;
     if (!SANITIZED) assert.ok(grown < 16 * MIB, `memory grew by ${grown}`);
     for (const one of slow) one.destroy();
@@ -457,6 +461,8 @@ test('out of descriptors: newcomers are turned away, no worker spins, and it rec
     const sockets = Array.from({ length: 300 }, () => net.connect({ port: server.port, host: '127.0.0.1' }));
     for (const socket of sockets) socket.on('error', () => {});
     await until(ms(10000), async () => server.stderr.includes('out_of_files'), 'the event out_of_files');
+    const said = [...server.stderr.matchAll(/ out_of_files .* connections=(\d+)/g)].map((m) => Number(m[1]));
+    assert.ok(Math.max(...said) > 30, `connections of all workers, not of one: ${said}`);
     await pause(300);
     const before = cpuSeconds(pid);
     await pause(1000);

@@ -224,6 +224,10 @@ for (const [durability, args] of [['commit', TWO], ['strict', STRICT]]) {
       }
       await until(ms(5000), async () => (await readiness(server)) === 503, 'readiness goes red');
       await other.refused('unavailable', { message: 'in another room' });
+      const degraded = (await request(server.port, 'GET', '/readyz')).text;
+      const [, since, refusals] = /^the store fails since (\d{4}-\S+Z) \(\d+ s\): (\d+) refused$/m.exec(degraded) ?? [];
+      assert.ok(Math.abs(Date.parse(since) - Date.now()) < ms(60000), degraded);
+      assert.ok(refusals >= 21 && refusals <= 25, degraded);
       plain.say('from rung 1', { username: 'dora' });
       await until(ms(5000), async () => (await plain.next()).error?.code === 'unavailable', 'a refusal on rung 1');
       // What is there can still be read, and what was refused is not in it.
@@ -251,7 +255,9 @@ for (const [durability, args] of [['commit', TWO], ['strict', STRICT]]) {
       assert.deepEqual(got.map((m) => [m.id, m.message]), acked, 'nobody has seen what was refused');
     }
     assert.match(server.stderr, /store_failed/);
-    assert.match(server.stderr, /store_recovered/);
+    for (const [, afterMs, count] of server.stderr.matchAll(/ store_recovered .* after_ms=(\d+) refused=(\d+)/g))
+      assert.ok(afterMs > 0 && count >= 22 && count < 30, server.stderr);
+    assert.equal(server.stderr.match(/ store_recovered .* refused=/g).length, 2);
     assert.ok(server.stderr.split('\n').filter((line) => line.includes('store_failed')).length <= 4, 'told once each');
     await lives.killAndStart();
     const kept = await transcript(lives.server);

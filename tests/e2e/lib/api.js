@@ -1,7 +1,7 @@
 // A client of the HTTP API that believes only the OpenAPI document: every answer, errors included, has
 // to be one that the document tells of, in the form that it tells.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import Ajv2020 from 'ajv/dist/2020.js';
@@ -166,8 +166,9 @@ export function withApi(args, use) {
   });
 }
 
-export function keyFile(dir, content = `${KEY}\n`) {
+export function keyFile(dir, content = `${KEY}\n`, mode = 0o600) {
   const file = path.join(dir, 'key');
   writeFileSync(file, content);
+  chmodSync(file, mode);
   return file;
 }
