@@ -912,6 +912,16 @@ test('an export that is not read costs the server a page, and its end costs nobo
 
 // ---- the document ----
 
+test('the document makes a client with names that can be used', () => {
+  const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+  const ids = operations.map((operation) => operation.operationId);
+  assert.equal(new Set(ids).size, ids.length, 'each once');
+  for (const id of ids) // a verb and what it is done to: "export" alone is a word of JavaScript
+    assert.match(id, /^(get|list|search|post|edit|delete|export)([A-Z][a-z]+)+$/);
+  for (const { operationId, responses } of operations)
+    assert.ok(responses['431'] && responses['421'], `${operationId}: what every request may get`);
+});
+
 test('the document: served as it is, and everything in it has been seen above', limit(20), withApi([], async (api, server) => {
   const answer = await api.call('GET', '/openapi.json');
   assert.deepEqual(answer.json, document);
@@ -919,6 +929,9 @@ test('the document: served as it is, and everything in it has been seen above', 
   assert.equal((await request(server.port, 'GET', '/api/v1/openapi.json', { 'If-None-Match': answer.headers.get('etag') })).status, 304);
   assert.match(document.openapi, /^3\.1\./);
   await api.fails(401, 'unauthorized', 'GET', '/stats', undefined, { Authorization: 'Bearer x' });
+  for (const target of ['/stats', '/rooms', '/rooms/x', '/openapi.json'])
+    await api.fails(431, 'head_too_large', 'GET', target, undefined, { 'X-Fill': 'x'.repeat(17000) });
+  await api.fails(431, 'head_too_large', 'POST', '/rooms/x/messages', { message: 'm', username: 'u' }, { 'X-Fill': 'x'.repeat(17000) });
   for (const operation of promised)
     assert.ok([...seen].some((s) => s.startsWith(`${operation} 2`)), `${operation} was never called with success`);
 }));
