@@ -34,6 +34,9 @@ enum {
 enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_ARGUMENTS };
 
 #define ENV_PREFIX "PARLOR_"
+#define PUBLIC_TEXT                                                                                \
+    "other users can read the file; chmod 600 it, or leave it to its group if another user owns "  \
+    "it"
 
 struct loader {
     struct config *config;
@@ -109,6 +112,17 @@ static int fail_unknown(struct loader *l, const char *written, const char *key)
                 spelled(l, near->key, name));
 }
 
+/* True if somebody can read it who is not meant to. A file that is not ours we can only read by its
+ * group or an access list (whose mask stands in the group's place): so systemd and Kubernetes hand
+ * out secrets, and nobody could take that right away and leave us ours. */
+static bool is_public(FILE *file)
+{
+    struct stat st;
+    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode)) return false;
+    bool by_group = st.st_uid != geteuid() && geteuid() != 0;
+    return st.st_mode & (by_group ? 037U : 077U);
+}
+
 /* Sets one option from the source being read. */
 static int apply(struct loader *l, const struct config_option *o, const char *value)
 {
@@ -121,6 +135,9 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
                     o->kind == CONFIG_KIND_FILE ? "on the command line and in the environment"
                                                 : "on the command line");
     if (o->kind == CONFIG_KIND_FILE) return 0; /* it was read first */
+
+    if (o->kind == CONFIG_KIND_SECRET && l->source == SOURCE_FILE && is_public(l->file))
+        return fail(l, ERR_CONFIG, "%s: " PUBLIC_TEXT, o->key);
 
     bool list = o->kind == CONFIG_KIND_LISTEN || o->kind == CONFIG_KIND_ORIGINS;
     if (l->source == SOURCE_FILE && l->line_of[i] && !list)
@@ -375,17 +392,6 @@ static int apply_file(struct loader *l)
 }
 
 /* --- the key's file --- */
-
-/* True if somebody can read it who is not meant to. A file that is not ours we can only read by its
- * group or an access list (whose mask stands in the group's place): so systemd and Kubernetes hand
- * out secrets, and nobody could take that right away and leave us ours. */
-static bool is_public(FILE *file)
-{
-    struct stat st;
-    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode)) return false;
-    bool by_group = st.st_uid != geteuid() && geteuid() != 0;
-    return st.st_mode & (by_group ? 037U : 077U);
-}
 
 /* Reads the first line; key is of CONFIG_SECRET_MAX bytes. A reason, or NULL. */
 static const char *read_first_line(const char *path, char *key)

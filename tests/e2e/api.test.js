@@ -115,6 +115,10 @@ test('a bad key stops the start without being shown; --print-config shows none',
     await refused(['--api-key-file', keyFile(dir, 'short-secret\n')], {}, /first line/);
     for (const mode of [0o644, 0o640, 0o604, 0o620, 0o602])
       await refused(['--api-key-file', keyFile(dir, `${KEY}\n`, mode)], {}, /api-key-file .*key": other users .*chmod 600/);
+    const ini = keyFile(dir, `workers = 1\napi-key = ${KEY}\n`, 0o644);
+    await refused(['--config', ini], {}, /key:2: api-key: other users .*chmod 600/);
+    keyFile(dir, `api-key = ${KEY}\n`);
+    assert.equal((await runToEnd(['--check-config', '--config', ini])).code, 0);
     await refused(['--api-key-file', keyFile(dir, '')], {}, /first line/);
     await refused(['--api-key-file', keyFile(dir, `${'x'.repeat(300)}\n`)], {}, /first line/);
     await refused(['--api-key-file', keyFile(dir)], { PARLOR_API_KEY: KEY }, /both given/);

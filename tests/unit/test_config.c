@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -577,6 +578,35 @@ static int load_key_file(const char *text, size_t len)
     return LOAD_ARGS("--api-key-file", write_file(text, len));
 }
 
+/* Who may read a key's file: its owner; and where that is somebody else, its group, since that is
+ * all the server has it by. */
+static void test_api_key_mode(void **state)
+{
+    (void)state;
+    const char *path = write_file(KEY, strlen(KEY));
+    static const mode_t bad[] = {0640, 0604, 0620, 0602, 0610, 0444};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(chmod(path, bad[i]), 0);
+        assert_int_equal(LOAD_ARGS("--api-key-file", path), ERR_CONFIG);
+        assert_non_null(strstr(error, "chmod 600"));
+    }
+    if (geteuid() == 0) {
+        const gid_t group = getegid();
+        assert_int_equal(chmod(path, 0440), 0);
+        assert_int_equal(chown(path, 0, 65534), 0);
+        assert_int_equal(setegid(65534), 0);
+        assert_int_equal(seteuid(65534), 0);
+        int by_group = LOAD_ARGS("--api-key-file", path);
+        assert_int_equal(seteuid(0), 0);
+        assert_int_equal(setegid(group), 0);
+        assert_int_equal(by_group, 0);
+        assert_int_equal(chown(path, 0, 0), 0);
+    }
+    assert_int_equal(chmod(path, 0400), 0);
+    assert_int_equal(LOAD_ARGS("--api-key-file", path), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
 static void test_api_key_file(void **state)
 {
     (void)state;
@@ -650,8 +680,8 @@ int main(void)
         cmocka_unit_test(test_file_long),     cmocka_unit_test(test_actions),
         cmocka_unit_test(test_print),         cmocka_unit_test(test_help),
         cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_api_key),
-        cmocka_unit_test(test_api_key_file),  cmocka_unit_test(test_hide_secrets),
-        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_api_key_mode),  cmocka_unit_test(test_api_key_file),
+        cmocka_unit_test(test_hide_secrets),  cmocka_unit_test(test_import),
     };
     return cmocka_run_group_tests(tests, NULL, remove_file);
 }
