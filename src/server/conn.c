@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "chat/hub.h"
 #include "ops/log.h"
 #include "proto/ws_frame.h"
@@ -318,17 +319,30 @@ void conn_on_lag(struct member *m, uint64_t lag_bytes)
     conn_close_slow(container_of(m, struct conn, member), m->reader->room, lag_bytes);
 }
 
-void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes)
+/* A number that stands for a name or an address in the log: whether it was the same one again can
+ * be told, but not which. Not the bits that order tables. */
+static uint64_t tag_of(const void *data, size_t len)
+{
+    return hash_keyed(data, len) >> 32;
+}
+
+/* The name of a room may be all that keeps others out of it. */
+static void log_slow(const struct conn *c, const struct room *room, uint64_t lag_bytes)
 {
     struct log *log = c->worker->server->options.log;
+    uint64_t room_tag = tag_of(room->name, room->name_len);
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->ip, peer);
     LOG(log, LOG_WARN, "lag_close", "closed a member that reads too slowly",
-        LOG_U64("lag_bytes", lag_bytes));
-    if (log_enabled(log, LOG_DEBUG)) { /* a room's name may be all that keeps others out of it */
-        char peer[SOCKET_TEXT_MAX];
-        socket_ip_text(c->ip, peer);
-        LOG(log, LOG_DEBUG, "lag_close_member", "who that was", LOG_STR("peer", peer),
-            LOG_SLICE("room", ((struct slice){room->name, room->name_len})));
-    }
+        LOG_U64("lag_bytes", lag_bytes), LOG_U64("room_tag", room_tag),
+        LOG_U64("peer_tag", tag_of(c->ip, sizeof c->ip)));
+    LOG(log, LOG_DEBUG, "lag_close_member", "who that was", LOG_U64("room_tag", room_tag),
+        LOG_STR("peer", peer), LOG_SLICE("room", ((struct slice){room->name, room->name_len})));
+}
+
+void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes)
+{
+    log_slow(c, room, lag_bytes);
     metrics_add(&c->worker->metrics, METRIC_LAG_CLOSES, 1);
     ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
 }
