@@ -1,12 +1,15 @@
 // Which pages may use the server from a browser: same-origin always, others by listener and option,
 // and what a refused one is told.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import os from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
+import { visitor, withBrowser } from './lib/browser.js';
 import { Member, Rich } from './lib/chat.js';
 import { request } from './lib/http.js';
 import { Raw, TEXT, text } from './lib/raw.js';
-import { Server, freePort, withServer } from './lib/server.js';
+import { Server, freePort, withDirectory, withServer } from './lib/server.js';
 import { limit, ms } from './lib/wait.js';
 
 const ONE = ['--workers', '1'];
@@ -187,3 +190,43 @@ test('a refused rich client gets an error frame, and bytes of a stranger are no 
     const echo = await knock(server, { Host, Origin: 'https://other.example' }, '/ws/echo/');
     assert.match((await echo.expectFailure(4003)).reason, /--origins https:\/\/other\.example/);
   }));
+
+/** In a page: what becomes of a WebSocket that says hello. */
+const tryChat = (url) => new Promise((resolve) => {
+  const socket = new WebSocket(url);
+  const heard = [];
+  socket.onopen = () => socket.send('{"message":"hello","username":"page"}');
+  socket.onmessage = (event) => {
+    heard.push(JSON.parse(event.data).message);
+    if (heard.at(-1) === 'hello') socket.close(1000);
+  };
+  socket.onclose = ({ code, reason }) => resolve({ code, reason, heard });
+});
+
+test('a real browser: pages of files and of this machine chat, one that was rebound does not', limit(60),
+  withServer(ONE, (server) => withBrowser(async (browser) => {
+    const evil = `http://evil.example:${server.port}`;
+    const { page, problems } = await visitor(browser);
+    await page.route(`${evil}/attack`, (route) => route.fulfill({ contentType: 'text/html', body: '<title>evil</title>' }));
+    await page.goto(`${evil}/attack`); // loaded from elsewhere; from now on its name is this machine's
+    const { code, reason, heard } = await page.evaluate(tryChat, `ws://evil.example:${server.port}/ws/chat/lobby/`);
+    assert.equal(code, 4003, `${reason} ${problems}`);
+    assert.match(reason, /bad|host/);
+    assert.match(heard[0], new RegExp(`^Not connected: .*--origins ${evil} allows it`));
+    const read = (target, headers = {}) =>
+      page.evaluate(async ([t, h]) => (await fetch(t, { headers: h })).status, [target, headers]);
+    for (const target of ['/', '/metrics', '/api/v1/rooms']) assert.equal(await read(target), 421, target);
+    // What decision 7 says of forged headers: they open what HTTP has for everybody, and nothing else.
+    assert.equal(await read('/metrics', { 'X-Forwarded-For': '203.0.113.7' }), 200);
+
+    await page.goto(`http://localhost:${server.port}/`);
+    assert.deepEqual((await page.evaluate(tryChat, `ws://localhost:${server.port}/ws/chat/lobby/`)).heard, ['hello']);
+    await withDirectory(async (dir) => {
+      const file = path.join(dir, 'page.html');
+      writeFileSync(file, '<!doctype html><title>file</title>');
+      await page.goto(`file://${file}`);
+      assert.deepEqual((await page.evaluate(tryChat, `ws://localhost:${server.port}/ws/chat/lobby/`)).heard, ['hello']);
+    });
+  }, ['--host-resolver-rules=MAP evil.example 127.0.0.1',
+    // Newer ones of this browser ask their user first; others do not.
+    '--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets'])));
