@@ -1,6 +1,6 @@
 // The page: which screen shows, the address, the title.
 //
-//   door.js        which room, which name          rules.js   what may be typed
+//   door.js        which room, which name          rules.js   what may be typed    lookup.js  who has a name
 //   chat.js        being in a room: brings these together
 //     connection.js  the socket and coming back    session.js the protocol: asking and being answered
 //     frames.js      what the server may say       room.js    what is known of the room
@@ -8,32 +8,26 @@
 //     people.js -> presence.js                     who is here, who is typing
 //     rows.js -> view.js -> article.js             the log    text.js   how names, times, links look
 //     composer.js, menu.js, side.js, status.js     the rest of what one sees
-//   memory.js      what this browser remembers     dom.js     making elements
+//   memory.js      what browser and tab remember   dom.js     making elements
+//   address.js     where page and sockets are
 //
-// The address is the state: /?room=<name> is that room, / is the door. Room and name are remembered in
-// localStorage, so an invite link opened by someone known here leads straight in.
+// A tab that has entered keeps its name: a reload, back and forward lead straight in. A new tab asks, also
+// with an invite link, and proposes the name that this browser used last.
 
+import { pageAddress, roomInAddress } from './address.js';
 import { Chat } from './chat.js';
 import { copyText } from './dom.js';
 import { Door } from './door.js';
-import { memory } from './memory.js';
+import { drafts, memory, tabMemory } from './memory.js';
 import * as rules from './rules.js';
 
 // Every element of the page that has an id, as ui.camelCase.
 const camelCase = (id) => id.replace(/-(\w)/g, (_, letter) => letter.toUpperCase());
 const ui = Object.fromEntries(Array.from(document.querySelectorAll('[id]'), (el) => [camelCase(el.id), el]));
 
-const door = new Door(ui, onEnter);
 const chat = new Chat(ui, { onUnread: updateTitle });
+const door = new Door(ui, { onEnter, isMine: (name) => chat.hasClaimed(name) });
 let inRoom = null; // the room's name
-// Room -> what was being written there, or was not confirmed, when we left it in this tab.
-let drafts = new Map();
-try {
-  drafts = new Map(JSON.parse(sessionStorage.getItem('parlor.drafts') ?? '[]'));
-} catch { /* forbidden, or not ours: there are none */ }
-
-const roomInAddress = () => new URLSearchParams(location.search).get('room');
-const addressOf = (room) => `/?room=${encodeURIComponent(room)}`;
 
 function updateTitle(unread = 0) {
   const count = unread > 0 ? `(${unread}) ` : '';
@@ -47,9 +41,12 @@ function showDoor(what) {
   door.show(what);
 }
 
-function onEnter({ room, name }) {
+// claim: the person says that whoever has the name already is they as well.
+function onEnter({ room, name, claim }) {
   memory.set('name', name);
-  if (roomInAddress() !== room) history.pushState(null, '', addressOf(room));
+  tabMemory.set('name', name);
+  if (claim) chat.claim(name);
+  if (roomInAddress() !== room) history.pushState(null, '', pageAddress(room));
   enter(room, name);
 }
 
@@ -60,7 +57,7 @@ function enter(room, name) {
   door.hide();
   ui.chatScreen.hidden = false;
   updateTitle();
-  chat.enter({ room, name, draft: drafts.get(room) ?? '' });
+  chat.enter({ room, name, draft: drafts.get(room) });
 }
 
 function leave() {
@@ -72,19 +69,14 @@ function leave() {
 
 // Also on a reload, and before a phone throws a hidden tab away.
 function keepDraft() {
-  if (inRoom === null) return;
-  drafts.delete(inRoom);
-  if (chat.draft !== '') drafts.set(inRoom, chat.draft);
-  try {
-    sessionStorage.setItem('parlor.drafts', JSON.stringify([...drafts]));
-  } catch { /* forgotten on reload */ }
+  if (inRoom !== null) drafts.set(inRoom, chat.draft);
 }
 
 // Makes the screen agree with the address: on load, and on back and forward.
 function followAddress() {
   leave();
   const room = roomInAddress();
-  const name = memory.get('name');
+  const name = tabMemory.get('name');
   if (room === null) return showDoor({ room: memory.get('room') });
   const problem = rules.roomProblem(room);
   if (problem || rules.nameProblem(name)) return showDoor({ room, problem });
@@ -94,7 +86,7 @@ function followAddress() {
 function leaveForDoor() {
   const room = inRoom;
   leave();
-  history.pushState(null, '', '/');
+  history.pushState(null, '', pageAddress(null));
   showDoor({ room });
 }
 
@@ -109,7 +101,7 @@ function onLeave() {
 }
 
 async function onCopyLink() {
-  const link = location.origin + addressOf(inRoom);
+  const link = pageAddress(inRoom);
   const label = ui.copyLink.querySelector('.label');
   if (!(await copyText(link))) return chat.notice(`The link to this room: ${link}`);
   chat.announce('Invite link copied');

@@ -9,7 +9,7 @@
 
 import { Composer } from './composer.js';
 import { copyText } from './dom.js';
-import { memory, readMarks, RememberedSet } from './memory.js';
+import { onMemoryChange, readMarks, RememberedSet } from './memory.js';
 import { MessageMenu } from './menu.js';
 import { Outbox } from './outbox.js';
 import { Pager } from './pager.js';
@@ -27,6 +27,7 @@ const KEEP_MAX = 3000; // while somebody reads further up
 const CATCH_UP_QUIET_MS = 2000; // nothing more comes, although the head is not reached
 const OWN_MAX = 1000;
 const REACTED_MAX = 500;
+const CLAIMED_MAX = 50;
 const READ_PAUSE_MS = 2000; // between two tellings how far was read, and more for each who is here:
 const READ_PAUSE_EACH_MS = 20; // a thousand who read make 50 writes a second, not 500
 
@@ -40,7 +41,8 @@ export class Chat {
   #composer;
   #presence;
   #own = new RememberedSet('own', OWN_MAX); // ids of what was said by this browser
-  #reacted = new RememberedSet('reacted', REACTED_MAX); // `${id} ${emoji}` of our reactions
+  #reacted = new RememberedSet('reacted', REACTED_MAX); // see #reactionKey()
+  #claimed = new RememberedSet('claimed', CLAIMED_MAX); // names of which a person said "that is me, wherever"
   #session = null;
   #room = new Room();
   #pager = null;
@@ -99,7 +101,7 @@ export class Chat {
     ui.newMessages.addEventListener('click', () => this.#composer.focus());
     document.addEventListener('visibilitychange', () => document.hidden || this.#onLook());
     addEventListener('pagehide', () => this.#session && this.#remember());
-    memory.onChange('own', () => this.#onOwnElsewhere());
+    for (const key of ['own', 'claimed']) onMemoryChange(key, () => this.#onOwnElsewhere());
   }
 
   // -- Coming and going
@@ -112,11 +114,11 @@ export class Chat {
     this.#pager = new Pager({
       room: this.#room, max: KEEP_MAX,
       ask: (page) => this.#request({ type: 'history', ...page }),
-      own: (message) => this.#own.has(message.id),
+      own: (message) => this.#isOwn(message),
       onChange: () => this.#onPage(),
     });
     this.#again = false;
-    this.#readMark = readMarks.get(room);
+    this.#readMark = readMarks.get({ room, name });
     this.#readSeq = 0;
     this.#ui.roomName.textContent = room;
     this.#status.reset();
@@ -144,6 +146,16 @@ export class Chat {
     this.#presence.reset(null);
     session.stop();
     this.#menu.close();
+  }
+
+  // Whoever speaks under this name is the person at this browser, with another device.
+  claim(name) {
+    this.#claimed.add(name);
+    this.#markOwn();
+  }
+
+  hasClaimed(name) {
+    return this.#claimed.has(name);
   }
 
   // What is being written or is not confirmed, as one text.
@@ -260,7 +272,7 @@ export class Chat {
     const entry = this.#outbox.echo(frame);
     if (entry && earlier !== null && earlier !== frame.id) this.#room.drop(earlier);
     if (entry) this.#own.add(frame.id);
-    const own = entry !== null || this.#own.has(frame.id);
+    const own = entry !== null || this.#isOwn(frame);
     this.#room.message(frame, { own, key: entry?.nonce, seen: this.#isSeen(frame) });
     this.#presence.onTyping({ username: frame.username, on: false });
     this.#afterStream();
@@ -356,12 +368,22 @@ export class Chat {
     const { unread, head, epoch } = this.#room;
     if (unread > 0 || head === this.#readSeq || this.#room.replaying) return;
     this.#readSeq = head;
-    readMarks.set(this.#roomName, { epoch, seq: head });
+    readMarks.set({ room: this.#roomName, name: this.#name }, { epoch, seq: head });
+  }
+
+  // Ours is what this browser said under the name of this tab; in another tab somebody else may sit.
+  #isOwn({ id, username }) {
+    return username === this.#name && (this.#own.has(id) || this.#claimed.has(username));
   }
 
   #onOwnElsewhere() {
     this.#own.reload();
-    this.#room.markOwn((message) => this.#own.has(message.id));
+    this.#claimed.reload();
+    this.#markOwn();
+  }
+
+  #markOwn() {
+    this.#room.markOwn((message) => this.#isOwn(message));
     this.#draw();
   }
 
@@ -427,7 +449,7 @@ export class Chat {
     const mine = there && this.#mayChange(message);
     return {
       react: there, reply: there, quote: there && message.replyTo !== null, copy: !message.deleted,
-      edit: mine, delete: mine,
+      edit: mine, delete: mine, mine: mine && !message.own,
     };
   }
 
@@ -444,6 +466,7 @@ export class Chat {
       case 'reply': return this.#composer.reply(message);
       case 'edit': return this.#composer.edit(message);
       case 'copy': return this.#copy(message.text);
+      case 'mine': return this.claim(message.username);
       case 'quote': return this.#jumpTo(message.replyTo);
       case 'react': return this.#react(message, emoji);
       case 'delete': return this.#delete(message);
@@ -485,13 +508,18 @@ export class Chat {
 
   // The emoji we reacted with. What the server says by name holds; where it gave only a number, memory.
   #mine = ({ id, reactions }) => reactions.map(({ emoji }) => emoji)
-    .filter((emoji, i) => reactions[i].names.includes(this.#name) || this.#reacted.has(`${id} ${emoji}`)).join('\n');
+    .filter((emoji, i) => reactions[i].names.includes(this.#name) || this.#reacted.has(this.#reactionKey(id, emoji)))
+    .join('\n');
+
+  #reactionKey(id, emoji) {
+    return `${id} ${emoji} ${this.#name}`;
+  }
 
   async #react(message, emoji) {
     const now = this.#room.get(message.id);
     if (!now || !emoji) return;
     const on = !this.#mine(now).split('\n').includes(emoji);
-    const key = `${message.id} ${emoji}`;
+    const key = this.#reactionKey(message.id, emoji);
     const change = { type: on ? 'react' : 'unreact', id: message.id, emoji };
     if (!(await this.#try('That did not work.', this.#request(change)))) return;
     if (on) this.#reacted.add(key);

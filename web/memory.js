@@ -1,29 +1,39 @@
-// What this browser remembers between visits, in localStorage. Storage may be forbidden or full; then the
-// page forgets, and works. What is read back may have been written by anything, so it is checked.
+// What is remembered between visits: by this browser, in localStorage, and by this tab alone, in
+// sessionStorage. Storage may be forbidden or full; then the page forgets, and works. What is read back may
+// have been written by anything, so it is checked.
+//
+// Two tabs of one browser may be two people. So a tab is who it says, under the name it entered with, and
+// whatever belongs to a person is remembered together with the name.
 
 const PREFIX = 'parlor.';
 
-export const memory = {
+// storage(): asked for each time, since even naming it throws where it is forbidden.
+const memoryIn = (storage) => ({
   get(key) {
     try {
-      return localStorage.getItem(PREFIX + key) ?? '';
+      return storage().getItem(PREFIX + key) ?? '';
     } catch {
       return '';
     }
   },
   set(key, value) {
     try {
-      localStorage.setItem(PREFIX + key, value);
+      storage().setItem(PREFIX + key, value);
     } catch { /* forgotten on reload */ }
   },
-  onChange(key, handler) {
-    addEventListener('storage', (event) => event.key === PREFIX + key && handler());
-  },
-};
+});
 
-function read(key) {
+export const memory = memoryIn(() => localStorage);
+export const tabMemory = memoryIn(() => sessionStorage);
+
+// handler(): another tab of this browser has changed it.
+export function onMemoryChange(key, handler) {
+  addEventListener('storage', (event) => event.key === PREFIX + key && handler());
+}
+
+function read(key, from = memory) {
   try {
-    return JSON.parse(memory.get(key));
+    return JSON.parse(from.get(key));
   } catch {
     return null;
   }
@@ -69,16 +79,32 @@ export class RememberedSet {
 
 const ROOMS_MAX = 50;
 
-// Up to where each room has been read: {epoch, seq}.
+const readList = (key, from) => {
+  const list = read(key, from);
+  return Array.isArray(list) ? list.filter(Array.isArray) : [];
+};
+
+// Up to where each person has read each room: {epoch, seq}.
 export const readMarks = {
-  get(room) {
-    const marks = read('read');
-    const mark = Array.isArray(marks) ? marks.find((m) => Array.isArray(m) && m[0] === room) : null;
-    return mark && Number.isSafeInteger(mark[2]) ? { epoch: mark[1], seq: mark[2] } : null;
+  get({ room, name }) {
+    const mark = readList('read').find((m) => m[0] === room && m[1] === name);
+    return mark && Number.isSafeInteger(mark[3]) ? { epoch: mark[2], seq: mark[3] } : null;
   },
-  set(room, { epoch, seq }) {
-    const marks = read('read');
-    const others = Array.isArray(marks) ? marks.filter((m) => Array.isArray(m) && m[0] !== room) : [];
-    memory.set('read', JSON.stringify([...others, [room, epoch, seq]].slice(-ROOMS_MAX)));
+  set({ room, name }, { epoch, seq }) {
+    const others = readList('read').filter((m) => m[0] !== room || m[1] !== name);
+    memory.set('read', JSON.stringify([...others, [room, name, epoch, seq]].slice(-ROOMS_MAX)));
+  },
+};
+
+// Room -> what was being written there, or was not confirmed, when this tab left it.
+export const drafts = {
+  get(room) {
+    const draft = readList('drafts', tabMemory).find((d) => d[0] === room);
+    return typeof draft?.[1] === 'string' ? draft[1] : '';
+  },
+  set(room, text) {
+    const others = readList('drafts', tabMemory).filter((d) => d[0] !== room);
+    const all = text === '' ? others : [...others, [room, text]];
+    tabMemory.set('drafts', JSON.stringify(all.slice(-ROOMS_MAX)));
   },
 };

@@ -13,7 +13,7 @@ const MARGIN_PX = 8;
 
 const ITEMS = [
   ['reply', 'Reply'], ['edit', 'Edit'], ['copy', 'Copy text'], ['quote', 'Show what it answers'],
-  ['delete', 'Delete'],
+  ['mine', 'That was me'], ['delete', 'Delete'],
 ];
 
 export class MessageMenu {
@@ -28,7 +28,7 @@ export class MessageMenu {
   #press = null;
   #armed = false; // a pointer went down since the menu opened: the one that opened it chooses nothing
 
-  // may(row): what is possible, {reply, edit, copy, quote, delete, react}. onChoice(act, row, emoji).
+  // may(row): what is possible, {reply, edit, copy, quote, mine, delete, react}. onChoice(act, row, emoji).
   constructor({ dialog, hover, log, view, may, onChoice }) {
     this.#dialog = dialog;
     this.#hover = hover;

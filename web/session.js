@@ -7,6 +7,7 @@
 //
 // An answer that does not come is how a silent dead peer is found.
 
+import { socketAddress } from './address.js';
 import { Connection } from './connection.js';
 import { parseFrame } from './frames.js';
 
@@ -78,11 +79,9 @@ export class Session {
   }
 
   #url() {
-    const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
     const since = this.#since();
-    const from = since === null ? `history=${HISTORY_ON_ENTERING}` : `since=${encodeURIComponent(since)}`;
-    const name = encodeURIComponent(this.#name);
-    return `${scheme}//${location.host}/ws/chat/${encodeURIComponent(this.#room)}/?username=${name}&${from}`;
+    const from = since === null ? { history: HISTORY_ON_ENTERING } : { since };
+    return socketAddress(this.#room, { username: this.#name, ...from });
   }
 
   #onState(state) {

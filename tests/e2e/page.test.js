@@ -74,9 +74,12 @@ test('the room is in the URL, the name is remembered', limit(60), withPage(async
   const link = ann.page.url();
   assert.match(decodeURIComponent(link), /tea & cake-é/);
   assert.equal(await ann.page.evaluate(() => Object.values(localStorage).includes('Ann')), true);
-  // The same person, a second tab: straight in.
+  // A second tab asks, since somebody else may sit there, and proposes the name.
   const second = await tab(ann.context);
   await second.page.goto(link);
+  assert.equal(await second.page.inputValue('#enter input[name=name]'), 'Ann');
+  await second.page.keyboard.press('Enter');
+  await second.page.locator('#taken-me').click();
   await connected(second.page);
   await say(second.page, 'from the second tab');
   await shows(ann.page, 'from the second tab');

@@ -330,6 +330,8 @@ test('who is here, and who is typing', limit(60), withPage(async ({ browser, url
   await until(ms(5000), async () => await ann.page.locator('#typing').innerText() === '', 'no longer typing');
   const again = await tab(bob.context);
   await again.page.goto(bob.page.url());
+  await again.page.keyboard.press('Enter');
+  await again.page.locator('#taken-me').click();
   await connected(again.page);
   await until(ms(5000), async () => /2 times/.test(await ann.page.locator('#people-list').innerText()), 'twice');
   await again.page.close();
