@@ -7,7 +7,7 @@
 //     outbox.js      ours until acknowledged       pager.js   fetching history    search.js  searching it
 //     people.js -> presence.js                     who is here, who is typing
 //     rows.js -> view.js -> article.js             the log    text.js   how names, times, links look
-//     composer.js, menu.js, side.js, status.js     the rest of what one sees
+//     composer.js, menu.js, hover.js, side.js, status.js   the rest of what one sees
 //   memory.js      what browser and tab remember   dom.js     making elements
 //   address.js     where page and sockets are
 //

@@ -6,7 +6,7 @@
 // exceptions are a message that was not sent, where the person has to act, and one that is folded.
 
 import { button, element } from './dom.js';
-import { fullTimeOf, initialOf, linkedText, timeOf, toneOf } from './text.js';
+import { fullTimeOf, initialOf, linkedText, setTone, timeOf } from './text.js';
 
 const LONG_CHARS = 1800;
 const LONG_LINES = 20;
@@ -48,7 +48,7 @@ export function patchArticle(article, row, old) {
 }
 
 function sign(article, { username, ts, own }) {
-  article.style.setProperty('--tone', toneOf(username));
+  setTone(article, username);
   article.querySelector('.avatar').textContent = initialOf(username);
   const you = own ? [element('span', 'you', ' (you)')] : [];
   const author = article.querySelector('.author');
@@ -89,7 +89,7 @@ function quoteOf(message) {
     line.append(element('span', 'quoted', 'An earlier message'));
     return line;
   }
-  line.style.setProperty('--tone', toneOf(message.username));
+  setTone(line, message.username);
   const text = message.deleted ? 'This message was deleted.' : brief(message.text);
   const quoted = element('span', 'quoted', text);
   quoted.dir = 'auto';

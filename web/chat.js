@@ -9,7 +9,8 @@
 
 import { Composer } from './composer.js';
 import { copyText } from './dom.js';
-import { onMemoryChange, readMarks, RememberedSet } from './memory.js';
+import { HoverBar } from './hover.js';
+import { memory, onMemoryChange, readMarks, RememberedSet } from './memory.js';
 import { MessageMenu } from './menu.js';
 import { Outbox } from './outbox.js';
 import { Pager } from './pager.js';
@@ -38,6 +39,7 @@ export class Chat {
   #side;
   #status;
   #menu;
+  #hover;
   #composer;
   #presence;
   #own = new RememberedSet('own', OWN_MAX); // ids of what was said by this browser
@@ -51,7 +53,7 @@ export class Chat {
   #name = '';
   #state = { name: 'closed' };
   #again = false; // we were in this room before the connection was lost
-  #caughtUp = { again: false, recovered: true, missed: 0, gap: 0 }; // see Room.caughtUp()
+  #caughtUp = { again: false, recovered: true, anew: false, missed: 0, gap: 0 }; // see Room.caughtUp()
   #messageMaxBytes = rules.MESSAGE_MAX_BYTES;
   #readMark = null; // as of entering, or of another device of this name
   #readSeq = 0; // as remembered
@@ -77,15 +79,22 @@ export class Chat {
       },
     });
     this.#menu = new MessageMenu({
-      dialog: ui.menu, hover: ui.hover, log: ui.log, view: this.#log,
+      dialog: ui.menu, log: ui.log, view: this.#log,
       may: (row) => this.#may(row),
       onChoice: (act, row, emoji) => this.#choose(act, row, emoji),
+      onPress: () => this.#onPress(),
+    });
+    this.#hover = new HoverBar({
+      bar: ui.hover, log: ui.log, view: this.#log,
+      may: (row) => this.#may(row),
+      onChoice: (act, row, at) => (act === 'menu' ? this.#openMenu(row, at) : this.#choose(act, row)),
     });
     this.#composer = new Composer(ui, {
       onSay: (text, replyTo) => this.#say(text, replyTo),
       onEdit: (message, text) => this.#edit(message, text),
       onTyping: (on) => this.#live && this.#session.tell({ type: 'typing', on }),
       lastOwn: () => this.#room.messages.findLast((m) => m.own && this.#mayChange(m)) ?? null,
+      maxBytes: () => this.#messageMaxBytes,
     });
     this.#side = new Side(ui, {
       messages: () => this.#room.messages,
@@ -146,6 +155,7 @@ export class Chat {
     this.#presence.reset(null);
     session.stop();
     this.#menu.close();
+    this.#hover.hide();
   }
 
   // Whoever speaks under this name is the person at this browser, with another device.
@@ -260,8 +270,8 @@ export class Chat {
 
   #onJoined(frame) {
     this.#again = this.#room.position !== null;
+    this.#room.joined(frame, this.#readMark?.epoch);
     this.#takeReadMark(frame);
-    this.#room.joined(frame);
     this.#presence.joined({ name: this.#name, count: frame.members });
     this.#setState({ name: 'catching-up' });
     this.#afterStream();
@@ -366,7 +376,8 @@ export class Chat {
 
   #remember() {
     const { unread, head, epoch } = this.#room;
-    if (unread > 0 || head === this.#readSeq || this.#room.replaying) return;
+    // A room that began anew and is empty is remembered as what it was, so that a reload says so again.
+    if (unread > 0 || head === 0 || head === this.#readSeq || this.#room.replaying) return;
     this.#readSeq = head;
     readMarks.set({ room: this.#roomName, name: this.#name }, { epoch, seq: head });
   }
@@ -482,13 +493,24 @@ export class Chat {
       case 'load-gap': return this.#try('Not loaded.', this.#pager.loadGap(row));
       case 'menu': {
         const { left, bottom } = acting.querySelector('.bubble').getBoundingClientRect();
-        return this.#menu.open(row, { x: left, y: bottom + 4 });
+        return this.#openMenu(row, { x: left, y: bottom + 4 });
       }
       case 'retry': return entry && this.#retry(entry);
       case 'take-back':
       case 'discard': return entry && this.#giveUp(entry, act === 'take-back');
       default: return this.#choose(act, row, acting.dataset.emoji);
     }
+  }
+
+  #openMenu(row, at) {
+    this.#hover.hide();
+    this.#menu.open(row, at);
+  }
+
+  // Who found out needs no hint any more.
+  #onPress() {
+    memory.set('pressed', 'yes');
+    this.#draw();
   }
 
   #retry(entry) {
@@ -538,7 +560,9 @@ export class Chat {
   }
 
   async #copy(text) {
-    this.#composer.notice((await copyText(text)) ? '' : 'Copying is not allowed here.');
+    const copied = await copyText(text);
+    this.#composer.notice(copied ? '' : 'Copying is not allowed here.');
+    if (copied) this.#status.toast('Text copied');
   }
 
   async #jumpTo(id) {
@@ -587,6 +611,10 @@ export class Chat {
       room: this.#room, entries: this.#outbox.all(), name: this.#name, older, loading, mine: this.#mine,
     });
     this.#log.render(rows, { hush: this.#hush, unread: this.#room.unread, empty: this.#live });
+    this.#ui.emptyQuiet.hidden = this.#room.anew;
+    this.#ui.emptyAnew.hidden = !this.#room.anew;
+    this.#ui.touchHint.hidden = this.#room.messages.length === 0 || memory.get('pressed') !== '';
+    this.#hover.follow();
     this.#hush = false;
     if (this.#match) this.#log.highlight(this.#match);
     this.#side.refresh();

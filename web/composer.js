@@ -5,10 +5,13 @@
 
 import { brief } from './article.js';
 import { setText } from './dom.js';
-import { wellFormed } from './rules.js';
+import { messageRoom, wellFormed } from './rules.js';
 
 const TYPING_EVERY_MS = 2500;
 const TYPING_IDLE_MS = 4000;
+const COUNT_FROM = 1 / 16; // of what is allowed: with less left than that, it is counted down
+
+const number = new Intl.NumberFormat();
 
 export class Composer {
   #ui;
@@ -18,7 +21,7 @@ export class Composer {
   #idleTimer = 0;
 
   // ui: the page's elements. handlers: onSay(text, replyTo) and onEdit(message, text) return why not, or
-  // ''; onTyping(on); lastOwn(): the message that Up edits, or null.
+  // ''; onTyping(on); lastOwn(): the message that Up edits, or null; maxBytes(): of a message, 0: no limit.
   constructor(ui, handlers) {
     this.#ui = ui;
     this.#handlers = handlers;
@@ -152,6 +155,7 @@ export class Composer {
 
   #onInput() {
     this.#grow();
+    this.#count();
     this.notice('');
     if (this.#about?.kind === 'edit') return;
     if (this.text.trim() === '') return this.#stopTyping(true);
@@ -173,6 +177,16 @@ export class Composer {
   #setText(text) {
     this.#ui.message.value = text;
     this.#grow();
+    this.#count();
+  }
+
+  #count() {
+    const maxBytes = this.#handlers.maxBytes();
+    const { left, excess } = messageRoom(this.text, maxBytes);
+    const { counter } = this.#ui;
+    counter.hidden = left > maxBytes * COUNT_FROM || maxBytes === 0;
+    counter.classList.toggle('over', excess > 0);
+    setText(counter, excess > 0 ? `${number.format(excess)} too many` : `${number.format(left)} bytes left`);
   }
 
   // The box is as high as its text, within what app.css allows.

@@ -8,7 +8,8 @@
 //   2. Every reconnect is delayed by chance ("full jitter", a uniform pick from a window that doubles),
 //      or ten thousand pages would return in the same instant after a restart and fell the server again.
 //   3. No path reconnects without a floor. "Come back now" (42xx) is obeyed once at a time: a connection
-//      that did not live long enough counts as a failed attempt, whatever its close code says.
+//      that did not serve long enough counts as a failed attempt, whatever its close code says. Serving
+//      begins when the caller calls settled(): an open socket alone proves nothing about the server.
 //   4. 40xx means the server will not have us as we are: nothing is retried until a person asks.
 //   5. A person, a returning network or a tab brought to the front may shorten a wait.
 //
@@ -50,7 +51,7 @@ export class Connection {
   #socket = null;
   #timer = 0;
   #attempt = 0;
-  #openedAtMs = 0;
+  #settledAtMs = 0;
   #pacedMs = 0;
   #stopped = true;
   #listeners = null;
@@ -95,6 +96,11 @@ export class Connection {
     this.#pacedMs = Math.min(delayMs, BUSY.capMs);
   }
 
+  // The caller has got what it connected for.
+  settled() {
+    if (this.#socket) this.#settledAtMs ||= performance.now();
+  }
+
   // The caller has reason to think the peer is gone although no close has come.
   suspect(reason) {
     if (this.#socket) this.#lost(1006, reason);
@@ -123,12 +129,11 @@ export class Connection {
     this.#onState({ name: 'connecting' });
     const socket = new WebSocket(this.#url(), this.#protocol);
     this.#socket = socket;
-    this.#openedAtMs = 0;
+    this.#settledAtMs = 0;
     this.#pacedMs = 0;
     const current = (handler) => (event) => socket === this.#socket && handler(event);
     socket.onopen = current(() => {
       clearTimeout(this.#timer);
-      this.#openedAtMs = performance.now();
       this.#onState({ name: 'connected' });
     });
     socket.onmessage = current((event) => typeof event.data === 'string' && this.#onText(event.data));
@@ -150,7 +155,7 @@ export class Connection {
   }
 
   #lost(code, reason) {
-    const lasted = this.#openedAtMs > 0 && performance.now() - this.#openedAtMs >= STABLE_AFTER_MS;
+    const lasted = this.#settledAtMs > 0 && performance.now() - this.#settledAtMs >= STABLE_AFTER_MS;
     if (isFinal(code)) {
       this.#end();
       this.#onState({ name: 'refused', code, reason });

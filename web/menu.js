@@ -1,10 +1,10 @@
-// What can be done with one message: a menu, and for the mouse two buttons that float over the message
-// it is on. The menu is a modal dialog, so focus stays in it, Esc closes it, and focus returns to where
-// it was; on a narrow screen app.css makes it a sheet at the bottom.
+// What can be done with one message: a menu. It is a modal dialog, so focus stays in it, Esc closes it,
+// and focus returns to where it was; on a narrow screen app.css makes it a sheet at the bottom.
 //
-// Ways in: the floating buttons, a right click, a long press, Enter on a focused message.
+// Ways in: the bar of hover.js, a right click, a long press, Enter on a focused message.
 
 import { button, element } from './dom.js';
+import { fullTimeOf } from './text.js';
 
 const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🎉'];
 const LONG_PRESS_MS = 450;
@@ -18,32 +18,29 @@ const ITEMS = [
 
 export class MessageMenu {
   #dialog;
-  #hover;
+  #time = element('time', 'when');
   #log;
   #view;
   #may;
   #onChoice;
+  #onPress;
   #row = null;
-  #hovered = null;
   #press = null;
   #armed = false; // a pointer went down since the menu opened: the one that opened it chooses nothing
 
   // may(row): what is possible, {reply, edit, copy, quote, mine, delete, react}. onChoice(act, row, emoji).
-  constructor({ dialog, hover, log, view, may, onChoice }) {
+  // onPress(): a long press has opened it.
+  constructor({ dialog, log, view, may, onChoice, onPress }) {
     this.#dialog = dialog;
-    this.#hover = hover;
     this.#log = log;
     this.#view = view;
     this.#may = may;
     this.#onChoice = onChoice;
+    this.#onPress = onPress;
     this.#fill();
     dialog.addEventListener('pointerdown', (event) => this.#onPointerDown(event));
     dialog.addEventListener('click', (event) => this.#onClick(event));
     dialog.addEventListener('keydown', (event) => this.#onKey(event));
-    hover.addEventListener('click', (event) => this.#onHoverClick(event));
-    log.addEventListener('mouseover', (event) => this.#onOver(event));
-    log.addEventListener('scroll', () => this.#hideHover(), { passive: true });
-    log.parentElement.addEventListener('mouseleave', () => this.#hideHover());
     log.addEventListener('contextmenu', (event) => this.#onContextMenu(event));
     this.#listenToPresses();
   }
@@ -58,7 +55,7 @@ export class MessageMenu {
     for (const emoji of this.#dialog.querySelectorAll('[data-emoji]')) {
       emoji.setAttribute('aria-pressed', mine.includes(emoji.dataset.emoji));
     }
-    this.#hideHover();
+    this.#time.textContent = fullTimeOf(row.message.ts);
     this.#armed = false;
     this.#dialog.showModal();
     this.#place(at);
@@ -66,7 +63,6 @@ export class MessageMenu {
 
   close() {
     this.#dialog.close();
-    this.#hideHover();
   }
 
   #fill() {
@@ -78,7 +74,8 @@ export class MessageMenu {
     });
     this.#dialog.append(
       element('div', 'faces', ...emoji),
-      ...ITEMS.map(([act, label]) => button(act, `item ${act}`, label)),
+      ...ITEMS.map(([act, label]) => button(act, 'item', label)),
+      this.#time,
     );
   }
 
@@ -115,37 +112,7 @@ export class MessageMenu {
     items.at((items.indexOf(document.activeElement) + step) % items.length).focus();
   }
 
-  // -- The mouse
-
-  #onOver(event) {
-    const article = event.target.closest('article');
-    const row = article && this.#view.rowOf(article);
-    if (!row || !matchMedia('(hover: hover)').matches) return;
-    const may = this.#may(row);
-    if (!may.react && !may.reply) return this.#hideHover();
-    this.#hovered = row;
-    const bubble = article.querySelector('.bubble').getBoundingClientRect();
-    const frame = this.#log.parentElement.getBoundingClientRect();
-    this.#hover.hidden = false;
-    const { width, height } = this.#hover.getBoundingClientRect();
-    const beside = row.message.own ? bubble.left - width - 4 : bubble.right + 4;
-    this.#hover.style.left = `${Math.max(0, Math.min(beside, frame.right - width - 16) - frame.left)}px`;
-    this.#hover.style.top = `${Math.max(0, bubble.top - frame.top + Math.min(0, (bubble.height - height) / 2))}px`;
-  }
-
-  #hideHover() {
-    this.#hover.hidden = true;
-    this.#hovered = null;
-  }
-
-  #onHoverClick(event) {
-    const chosen = event.target.closest('[data-act]');
-    const row = this.#hovered;
-    if (!chosen || !row) return;
-    const box = chosen.getBoundingClientRect();
-    if (chosen.dataset.act === 'menu') this.open(row, { x: box.left, y: box.bottom + 4 });
-    else this.#onChoice(chosen.dataset.act, row);
-  }
+  // -- Other ways in
 
   // The browser's own menu stays where text is selected, and on links.
   #onContextMenu(event) {
@@ -171,6 +138,7 @@ export class MessageMenu {
       const timer = setTimeout(() => {
         this.#press = null;
         if (!this.#dialog.open) this.open(this.#view.rowOf(article), { x, y });
+        this.#onPress();
       }, LONG_PRESS_MS);
       this.#press = { x, y, timer };
     });

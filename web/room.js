@@ -36,6 +36,7 @@ export class Room {
   head = 0; // the highest seq that the stream told of
   epoch = '';
   unread = 0;
+  anew = false; // the log we knew is not continued: this one began without what was said before
   lineSeq = null; // the line "new messages" stands before the first message from this seq on
   #byId = new Map();
   #late = [];
@@ -75,14 +76,17 @@ export class Room {
 
   // -- The stream
 
-  joined({ epoch, seq, id, recovered, replayed }) {
+  // knownEpoch: of the log as it was at an earlier visit, or ''.
+  joined({ epoch, seq, id, recovered, replayed }, knownEpoch = '') {
     const again = this.position !== null;
     if (again && !recovered) this.clear();
+    const known = this.epoch || knownEpoch;
+    if (known !== '' && known !== epoch) this.anew = true;
     this.epoch = epoch;
     this.#replay = { again, recovered, announced: replayed, seq, id, missed: 0, gap: 0 };
   }
 
-  // Once everything up to the head is in: what happened, {again, recovered, missed, gap}; else null.
+  // Once everything up to the head is in: what happened, {again, recovered, anew, missed, gap}; else null.
   // The number announced cannot tell: after the last of them a gap may follow. force: nothing more
   // will come, since the last events before the head are such as are not told any more.
   caughtUp(force = false) {
@@ -94,7 +98,7 @@ export class Room {
       this.head = replay.seq;
     }
     const { again, recovered, missed, gap } = replay;
-    return { again, recovered, missed, gap };
+    return { again, recovered, anew: again && !recovered && this.anew, missed, gap };
   }
 
   // A message of the stream. own: said by this browser; key: what the page called it before it had an

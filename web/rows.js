@@ -59,7 +59,8 @@ export function rowsOf({ room, entries, name, older, loading, mine }) {
     });
   };
 
-  if (room.messages.length > 0) rows.push({ key: 'top', kind: 'top', older: room.atStart ? 'start' : older });
+  const start = room.anew ? 'anew' : 'start';
+  if (room.messages.length > 0) rows.push({ key: 'top', kind: 'top', older: room.atStart ? start : older });
   for (const message of room.messages) {
     pushGaps(message.seq);
     pushMessage(message, open.get(message.key));

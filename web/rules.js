@@ -7,6 +7,7 @@ export const MESSAGE_MAX_BYTES = 16 * 1024;
 export const FRAME_MAX_BYTES = 64 * 1024;
 
 const encoder = new TextEncoder();
+const number = new Intl.NumberFormat();
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 const LONE_SURROGATE = /\p{Surrogate}/gu;
 
@@ -37,12 +38,28 @@ export function nameProblem(name) {
   return lengthProblem(name, NAME_MAX_BYTES);
 }
 
-// maxBytes: as the server said on entering; 0 means no limit.
-export function messageProblem(text, maxBytes = MESSAGE_MAX_BYTES) {
+// How a message stands with the limit: {bytes, left} in bytes, and how many characters have to go from its
+// end. maxBytes: as the server said on entering; 0 means no limit.
+export function messageRoom(text, maxBytes = MESSAGE_MAX_BYTES) {
   const bytes = byteLength(text);
-  if (maxBytes === 0 || bytes <= maxBytes) return '';
-  const kib = (n) => (n / 1024).toFixed(1).replace('.0', '');
-  return `Too long to send: ${kib(bytes)} of at most ${kib(maxBytes)} KiB. Your text is still here; please split it.`;
+  const left = maxBytes === 0 ? Infinity : maxBytes - bytes;
+  let excess = 0;
+  let end = text.length;
+  for (let over = -left; over > 0; excess++) {
+    const code = text.charCodeAt(end - 1);
+    const pair = code >= 0xdc00 && code < 0xe000 && /[\ud800-\udbff]/.test(text[end - 2] ?? '');
+    over -= pair ? 4 : code < 0x80 ? 1 : code < 0x800 ? 2 : 3;
+    end -= pair ? 2 : 1;
+  }
+  return { bytes, left, excess };
+}
+
+export function messageProblem(text, maxBytes = MESSAGE_MAX_BYTES) {
+  const { bytes, excess } = messageRoom(text, maxBytes);
+  if (excess === 0) return '';
+  const characters = excess === 1 ? '1 character' : `${number.format(excess)} characters`;
+  const exact = `${number.format(bytes)} of at most ${number.format(maxBytes)} bytes`;
+  return `Not sent: ${characters} too long (${exact}). Your text is still here.`;
 }
 
 // An invite link pasted into the room field means the room it leads to.

@@ -106,7 +106,10 @@ export class Session {
   #onText(text) {
     const frame = parseFrame(text, Date.now());
     if (!frame || (frame.room !== null && frame.room !== this.#room)) return;
-    if (frame.type === 'joined') clearTimeout(this.#joinTimer);
+    if (frame.type === 'joined') {
+      clearTimeout(this.#joinTimer);
+      this.#connection.settled();
+    }
     if (frame.type === 'bye' && frame.retryAfterMs > 0) this.#connection.paceNext(frame.retryAfterMs);
     this.#handlers.onFrame(frame);
     const asked = this.#open.get(frame.ref);

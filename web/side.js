@@ -4,7 +4,7 @@
 import { button, element, marked, narrow, setText } from './dom.js';
 import { memory } from './memory.js';
 import { matcher, OlderSearch, snippet } from './search.js';
-import { dayLabel, fullTimeOf, initialOf, timeOf, toneOf } from './text.js';
+import { dayLabel, fullTimeOf, initialOf, setTone, timeOf } from './text.js';
 
 const TYPE_PAUSE_MS = 150;
 const LOADED_MATCHES_MAX = 200;
@@ -12,7 +12,7 @@ const number = new Intl.NumberFormat();
 
 const avatar = (name) => {
   const face = element('span', 'face-small', initialOf(name));
-  face.style.setProperty('--tone', toneOf(name));
+  setTone(face, name);
   face.setAttribute('aria-hidden', 'true');
   return face;
 };
@@ -166,7 +166,7 @@ export class Side {
     body.dir = 'auto';
     const when = element('time', '', `${dayLabel(ts)}, ${timeOf(ts)}`);
     when.title = fullTimeOf(ts);
-    const hit = button('jump', 'result', element('span', 'about', element('bdi', 'who', username), when), body);
+    const hit = button('jump', 'result', element('span', 'result-head', element('bdi', 'who', username), when), body);
     hit.dataset.id = id;
     return element('li', '', hit);
   }

@@ -4,6 +4,7 @@
 import { setText } from './dom.js';
 
 const GOOD_NEWS_MS = 7000;
+const TOAST_MS = 2500;
 
 const FINAL_REASONS = {
   4001: 'This room asks for a sign-in that is missing or not valid.',
@@ -52,7 +53,10 @@ function troubleText(state) {
 }
 
 // What coming back brought; see Room.caughtUp().
-export function caughtUpText({ recovered, missed, gap }) {
+export function caughtUpText({ recovered, anew, missed, gap }) {
+  if (anew) {
+    return 'Connected again, but the room could not be continued: what was said before is not on the server any more.';
+  }
   if (!recovered) {
     return 'Connected again, but the room could not be continued from where you were. These are its newest messages.';
   }
@@ -64,6 +68,7 @@ export function caughtUpText({ recovered, missed, gap }) {
 export class StatusView {
   #ui;
   #timer = 0;
+  #toastTimer = 0;
   #last = null;
 
   constructor(ui) {
@@ -97,6 +102,13 @@ export class StatusView {
   notice(text) {
     this.#banner(text, 'warn');
     this.#timer = setTimeout(() => this.#hide(), 3 * GOOD_NEWS_MS);
+  }
+
+  // What a person did has worked: shown for a moment, and spoken.
+  toast(text) {
+    clearTimeout(this.#toastTimer);
+    this.#ui.toast.textContent = text;
+    this.#toastTimer = setTimeout(() => this.#ui.toast.replaceChildren(), TOAST_MS);
   }
 
   announce(text) {

@@ -40,6 +40,8 @@ function gapLine({ from, to, loading }) {
 function topLine({ older }) {
   switch (older) {
     case 'start': return line('notice', element('span', '', 'The conversation begins here.'));
+    case 'anew':
+      return line('notice', element('span', '', 'Here it began anew. What was said before is not on the server any more.'));
     case 'loading': return line('notice', element('span', '', 'Loading older messages…'));
     case 'full': return line('notice', element('span', '', 'This is as far back as the page can show at once.'));
     case 'failed':

@@ -1,21 +1,8 @@
 // The parts of the page that need no browser: what is believed of the server, what is known of the room,
-// what is sent again. The modules are loaded from a copy in a directory that says "type": "module",
-// which web/ must not, since everything in it is embedded into the binary.
+// what is sent again.
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { after, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
-import { webcrypto } from 'node:crypto';
-import { REPO } from './lib/server.js';
-
-globalThis.crypto ??= webcrypto; // Node 18
-const copy = mkdtempSync(path.join(tmpdir(), 'parlor-web-'));
-after(() => rmSync(copy, { recursive: true }));
-cpSync(path.join(REPO, 'web'), copy, { recursive: true, dereference: true });
-writeFileSync(path.join(copy, 'package.json'), '{"type":"module"}');
-const load = (name) => import(pathToFileURL(path.join(copy, name)));
+import { test } from 'node:test';
+import { load } from './lib/web.js';
 
 const { parseFrame } = await load('frames.js');
 const { Room } = await load('room.js');
@@ -112,7 +99,7 @@ test('room: entering is history, and the head is where one resumes', () => {
   assert.equal(room.caughtUp(), null);
   room.message(message(7));
   assert.equal(room.caughtUp(), null, 'a gap may follow');
-  assert.deepEqual(room.caughtUp(true), { again: false, recovered: true, missed: 0, gap: 0 });
+  assert.deepEqual(room.caughtUp(true), { again: false, recovered: true, anew: false, missed: 0, gap: 0 });
   assert.equal(room.position, id(9), 'what lies between was no message');
   assert.deepEqual(seqs(room), [5, 7]);
   assert.ok(!room.replaying);
@@ -146,7 +133,7 @@ test('room: coming back counts what was missed, once', () => {
   room.message(message(3), { seen: false });
   room.message(message(4), { own: true, seen: false });
   room.change(change('edit', 5, 1, { text: 'new' }));
-  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, missed: 1, gap: 0 });
+  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, anew: false, missed: 1, gap: 0 });
   assert.deepEqual(seqs(room), [1, 2, 3, 4]);
   assert.equal(room.get(id(1)).text, 'new');
   assert.deepEqual([room.unread, room.lineSeq], [1, 3]);
@@ -159,8 +146,21 @@ test('room: not recovered means a new list', () => {
   room.joined({ ...joined(3, { recovered: false, replayed: 1 }), epoch: 'other000', id: 'other000-3' });
   assert.deepEqual(seqs(room), []);
   room.message(message(3, { id: 'other000-3' }));
-  assert.equal(room.caughtUp().recovered, false);
+  assert.deepEqual(room.caughtUp(), { again: true, recovered: false, anew: true, missed: 1, gap: 0 });
   assert.equal(room.position, 'other000-3');
+  assert.ok(room.anew);
+});
+
+test('room: it began anew iff the log is another one than was known', () => {
+  const anew = (...more) => {
+    const room = new Room();
+    room.joined(joined(0), ...more);
+    return room.anew;
+  };
+  assert.deepEqual([anew(), anew(''), anew('epoch000'), anew('older000')], [false, false, false, true]);
+  const room = entered(1);
+  room.joined({ ...joined(9), recovered: false }); // the same log, but too long ago
+  assert.equal(room.anew, false);
 });
 
 test('room: an ack does not move the position, and its echo is no second message', () => {
@@ -229,7 +229,7 @@ test('room: a gap is filled from its beginning and ends when all of it is there'
   room.message(message(3));
   room.gap({ from: 4, to: 2000, next: id(3) });
   assert.equal(room.position, id(3));
-  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, missed: 1, gap: 1997 });
+  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, anew: false, missed: 1, gap: 1997 });
   room.message(message(2001));
   assert.deepEqual(room.gaps, [{ from: 4, to: 2000, next: id(3) }]);
   room.pageInGap(room.gaps[0], { messages: range(4, 203).map((s) => message(s)), more: true }, nobody);
