@@ -4,9 +4,13 @@
 //   1. A row keeps its node. A node is created, patched or moved only where its row demands it, since
 //      a screen reader announces what is inserted, and focus and selection live in nodes.
 //   2. The reader's place is theirs: at the end the log follows; anywhere else the message that is first
-//      in view stays where it is, whatever is added or taken away above it. The browser's own scroll
-//      anchoring is off (app.css): Safari has none, and two of them would fight.
+//      in view stays where it is, whatever is added or taken away above it: to half a pixel, and without
+//      drifting, since it is held where the reader left it. The browser's own scroll anchoring is off
+//      (app.css): Safari has none, and two of them would fight.
 //   3. What arrives in bulk (history) is not announced.
+//   4. A message out of view costs nothing in a frame (content-visibility). It is laid out for real first,
+//      when it is new, changed or of another width; only then is it `settled` and its size remembered. So no
+//      size is ever a guess that is corrected under the reader.
 //
 // Clicks on anything with data-act go to onAction(act, row, element).
 
@@ -74,6 +78,8 @@ export class LogView {
   #height = 0;
   #width = 0;
   #held = []; // see #anchor(): where the reader is, unless at the end
+  #unsettled = new Set(); // articles
+  #settling = false;
   #hushTimer = 0;
 
   // handlers: onAction(act, row, element), onNearTop(), onEnd(): the reader came to the end.
@@ -88,6 +94,7 @@ export class LogView {
     jump.addEventListener('click', () => this.scrollToEnd());
     // The keyboard of a phone, a growing composer, a turned phone: what was in view stays in view.
     new ResizeObserver(() => {
+      if (log.clientWidth !== this.#width) this.#unsettleAll();
       this.#height = log.clientHeight;
       this.#width = log.clientWidth;
       if (this.#atEnd) this.#toEnd();
@@ -115,8 +122,10 @@ export class LogView {
   // empty: the words for a log without rows; hush: this is bulk, not news; unread: for the button.
   render(rows, { hush, unread, empty }) {
     if (hush) this.#hush();
-    const anchor = this.#atEnd ? null : this.#anchor();
+    const held = this.#held.some(({ node }) => node.isConnected) ? this.#held : this.#anchor();
+    const anchor = this.#atEnd ? null : held;
     this.#reconcile(rows);
+    this.#settleSoon();
     this.#empty.hidden = rows.length > 0 || !empty;
     if (anchor) this.#restore(anchor);
     else this.#toEnd();
@@ -136,6 +145,7 @@ export class LogView {
     this.#setAtEnd(false);
     article.scrollIntoView({ block: 'center' });
     this.#top = this.#log.scrollTop;
+    this.#held = this.#anchor();
     article.focus({ preventScroll: true });
     article.classList.add('flash');
     setTimeout(() => article.classList.remove('flash'), FLASH_MS);
@@ -191,7 +201,29 @@ export class LogView {
       if (focused) this.#log.focus({ preventScroll: true });
     }
     this.#rowOf.set(node, row);
+    if (row.kind === 'message') this.#unsettle(node);
     return { node, row };
+  }
+
+  #unsettle(node) {
+    node.classList.remove('settled');
+    this.#unsettled.add(node);
+  }
+
+  #unsettleAll() {
+    for (const node of this.#log.querySelectorAll('.settled')) this.#unsettle(node);
+    this.#settleSoon();
+  }
+
+  // The browser notes the size of what it shows once it has laid it out: in the next frame it is known.
+  #settleSoon() {
+    if (this.#settling || this.#unsettled.size === 0) return;
+    this.#settling = true;
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      this.#settling = false;
+      for (const node of this.#unsettled) node.classList.add('settled');
+      this.#unsettled.clear();
+    }));
   }
 
   #hush() {
@@ -212,13 +244,18 @@ export class LogView {
     }
     return Array.from({ length: Math.min(8, children.length - low) }, (_, i) => children[low + i])
       .filter((node) => node.tagName === 'ARTICLE')
-      .map((node) => ({ node, top: node.offsetTop - scrollTop }));
+      .map((node) => ({ node, top: this.#topOf(node) }));
+  }
+
+  // Unlike offsetTop it is not rounded.
+  #topOf(node) {
+    return node.getBoundingClientRect().top - this.#log.getBoundingClientRect().top;
   }
 
   #restore(anchor) {
     const kept = anchor.find(({ node }) => node.isConnected);
-    const top = kept ? kept.node.offsetTop - kept.top : this.#log.scrollTop;
-    if (Math.abs(top - this.#log.scrollTop) >= 1) this.#log.scrollTop = top;
+    const moved = kept ? this.#topOf(kept.node) - kept.top : 0;
+    if (Math.abs(moved) > 0.5) this.#log.scrollTop += moved;
     this.#top = this.#log.scrollTop;
   }
 
@@ -239,8 +276,9 @@ export class LogView {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
     if (scrollHeight - scrollTop - clientHeight <= END_SLACK_PX) this.#setAtEnd(true);
     else if (scrollTop < this.#top && clientHeight === this.#height) this.#setAtEnd(false);
+    const byReader = scrollTop !== this.#top;
     this.#top = scrollTop;
-    if (!this.#atEnd && this.#log.clientWidth === this.#width) this.#held = this.#anchor();
+    if (byReader && !this.#atEnd && this.#log.clientWidth === this.#width) this.#held = this.#anchor();
     if (this.nearTop) this.#handlers.onNearTop();
   }
 
