@@ -25,6 +25,7 @@ import { LogView } from './view.js';
 
 const KEEP_AT_END = 500; // messages on the page while its end is in view
 const KEEP_MAX = 3000; // while somebody reads further up
+const KEEP_SLACK = 100; // so many are taken away at once: each time moves all that is below
 const CATCH_UP_QUIET_MS = 2000; // nothing more comes, although the head is not reached
 const OWN_MAX = 1000;
 const REACTED_MAX = 500;
@@ -316,7 +317,8 @@ export class Chat {
       if (done) this.#onLive(done);
       else this.#quietTimer = setTimeout(() => this.#onLive(room.caughtUp(true)), CATCH_UP_QUIET_MS);
     }
-    room.trim(this.#log.atEnd ? KEEP_AT_END : KEEP_MAX);
+    const keep = this.#log.atEnd ? KEEP_AT_END : KEEP_MAX;
+    if (room.messages.length > keep + KEEP_SLACK) room.trim(keep);
     this.#noteSeen();
     this.#draw();
   }

@@ -20,6 +20,7 @@ import { dayLabel } from './text.js';
 
 const END_SLACK_PX = 40;
 const TOP_SLACK_PX = 600; // older messages are fetched before the reader hits the top
+const SETTLE_MS = 1000; // changing what is skipped costs a layout: done for many at once
 const HUSH_MS = 800;
 const FLASH_MS = 2000;
 
@@ -79,7 +80,8 @@ export class LogView {
   #width = 0;
   #held = []; // see #anchor(): where the reader is, unless at the end
   #unsettled = new Set(); // articles
-  #settling = false;
+  #settling = new Set(); // of these the ones that nothing has changed in since #settleSoon() looked
+  #settleTimer = 0;
   #hushTimer = 0;
 
   // handlers: onAction(act, row, element), onNearTop(), onEnd(): the reader came to the end.
@@ -207,6 +209,7 @@ export class LogView {
 
   #unsettle(node) {
     node.classList.remove('settled');
+    this.#settling.delete(node);
     this.#unsettled.add(node);
   }
 
@@ -216,14 +219,19 @@ export class LogView {
   }
 
   // The browser notes the size of what it shows once it has laid it out: in the next frame it is known.
+  // In a hidden tab there are no frames, and nothing settles.
   #settleSoon() {
-    if (this.#settling || this.#unsettled.size === 0) return;
-    this.#settling = true;
-    requestAnimationFrame(() => requestAnimationFrame(() => {
-      this.#settling = false;
-      for (const node of this.#unsettled) node.classList.add('settled');
-      this.#unsettled.clear();
-    }));
+    if (this.#settleTimer !== 0 || this.#unsettled.size === 0) return;
+    this.#settleTimer = setTimeout(() => requestAnimationFrame(() => {
+      this.#settling = this.#unsettled;
+      this.#unsettled = new Set();
+      requestAnimationFrame(() => {
+        this.#settleTimer = 0;
+        for (const node of this.#settling) node.classList.add('settled');
+        this.#settling.clear();
+        this.#settleSoon();
+      });
+    }), SETTLE_MS);
   }
 
   #hush() {

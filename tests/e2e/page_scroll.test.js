@@ -11,6 +11,9 @@ const drawn = (page, frames = 2) => page.evaluate(async (n) => {
   for (let i = 0; i < n; i++) await new Promise(requestAnimationFrame);
 }, frames);
 
+/** Until everything that is loaded has a known size. */
+const settled = (page) => page.waitForFunction(() => !document.querySelector('#log article:not(.settled)'));
+
 /** A person in a room where much was said, in texts of many heights, scrolled up until `count` are loaded. */
 async function longConversation({ browser, url, server }, count) {
   const bob = await Member.join(server, 'lobby', { query: '?username=Bob' });
@@ -26,7 +29,7 @@ async function longConversation({ browser, url, server }, count) {
     await new Promise(requestAnimationFrame);
     return log.querySelectorAll('article').length >= wanted;
   }, count), `${count} loaded`);
-  await drawn(ann.page, 6);
+  await settled(ann.page);
   return { bob, ann };
 }
 
@@ -84,6 +87,7 @@ test('scrolling moves by what the reader turned, also over what was never in vie
     for (const width of [900, 500, 1100]) {
       await page.setViewportSize({ width, height: 700 });
       await drawn(page, 6);
+      await settled(page);
       await page.evaluate(() => {
         const log = document.querySelector('#log');
         log.scrollTop = log.scrollHeight * 0.8;
