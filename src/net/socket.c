@@ -11,7 +11,13 @@
 
 #include "base/err.h"
 
-enum { BACKLOG = 4096 };
+enum { BACKLOG = 4096, DISCARD_PORT = 9 };
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
 
 static bool set_option(int fd, int level, int name)
 {
@@ -56,11 +62,7 @@ int socket_listen(const char *host, uint16_t port, bool first)
 
 uint16_t socket_port(int fd)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {.v6 = {0}};
+    union address address = {.v6 = {0}};
     socklen_t len = sizeof address;
     if (getsockname(fd, &address.any, &len) != 0) return 0;
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
@@ -74,6 +76,35 @@ bool socket_is_loopback(int fd)
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) return false;
     socket_ip(&address, ip);
     return socket_ip_is_loopback(ip);
+}
+
+/* Connecting a datagram socket only looks up the route. The peers are of the ranges for
+ * documentation (RFC 5737, RFC 3849), which exist nowhere, so only the default route leads to them.
+ */
+bool socket_outward_address(const char *host, char out[static SOCKET_TEXT_MAX])
+{
+    bool v6 = strcmp(host, "::") == 0;
+    if (!v6 && strcmp(host, "0.0.0.0") != 0) return false;
+    union address address = {.v6 = {0}};
+    if (v6) {
+        address.v6.sin6_family = AF_INET6;
+        address.v6.sin6_port = htons(DISCARD_PORT);
+        inet_pton(AF_INET6, "2001:db8::1", &address.v6.sin6_addr);
+    } else {
+        address.v4.sin_family = AF_INET;
+        address.v4.sin_port = htons(DISCARD_PORT);
+        inet_pton(AF_INET, "198.51.100.1", &address.v4.sin_addr);
+    }
+    socklen_t len = v6 ? sizeof address.v6 : sizeof address.v4;
+    int fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    bool found =
+        connect(fd, &address.any, len) == 0 && getsockname(fd, &address.any, &len) == 0 &&
+        inet_ntop(address.any.sa_family,
+                  v6 ? (const void *)&address.v6.sin6_addr : (const void *)&address.v4.sin_addr,
+                  out, SOCKET_TEXT_MAX) != NULL;
+    close(fd);
+    return found;
 }
 
 bool socket_has_input(int fd)

@@ -21,6 +21,11 @@ uint16_t socket_port(int fd);
 /* True if the socket's own address is a loopback one. */
 bool socket_is_loopback(int fd);
 
+/* For one who listens on every address, "0.0.0.0" or "::": the address under which others find this
+ * machine, which is the one it would speak to them from. Nothing is sent for that. False, and out
+ * is not touched, if host is another address or no route leads out. */
+bool socket_outward_address(const char *host, char out[static SOCKET_TEXT_MAX]);
+
 /* True if bytes from the peer wait to be read. */
 bool socket_has_input(int fd);
 

@@ -37,6 +37,20 @@ static void log_listen_failed(const struct server_options *o, const struct serve
         LOG_U64("port", a->port), LOG_STR("reason", strerror(errno)));
 }
 
+/* The URL is one to open: "every address" is none, so a phone beside it needs this machine's. */
+static void log_listening(const struct server *s, const char *host, uint16_t port)
+{
+    char outward[SOCKET_TEXT_MAX];
+    bool everywhere = socket_outward_address(host, outward);
+    if (everywhere) host = outward;
+    const char *text =
+        everywhere ? "ready for connections, also from other devices" : "ready for connections";
+    char url[SOCKET_TEXT_MAX * 2];
+    snprintf(url, sizeof url, strchr(host, ':') ? "http://[%s]:%u/" : "http://%s:%u/", host, port);
+    LOG(s->options.log, LOG_INFO, "listening", text, LOG_STR("url", url),
+        LOG_U64("workers", s->worker_count));
+}
+
 /* One socket per worker for the address. Returns 0, or ERR_IO after logging. */
 static int listen_on(struct server *s, const struct server_address *a)
 {
@@ -56,11 +70,7 @@ static int listen_on(struct server *s, const struct server_address *a)
             return ERR_IO;
         }
     }
-    char url[SOCKET_TEXT_MAX * 2];
-    bool v6 = strchr(a->host, ':') != NULL;
-    snprintf(url, sizeof url, v6 ? "http://[%s]:%u/" : "http://%s:%u/", a->host, port);
-    LOG(s->options.log, LOG_INFO, "listening", "ready for connections", LOG_STR("url", url),
-        LOG_U64("workers", s->worker_count));
+    log_listening(s, a->host, port);
     return 0;
 }
 
