@@ -70,7 +70,8 @@
     X(ERR_BAD_KEY, "bad_idempotency_key", 400, 1008,                                               \
       "an Idempotency-Key has 1 to 255 visible ASCII characters")                                  \
     X(ERR_HOST, "bad_host", 421, 4003, "this server does not answer to that host name")            \
-    X(ERR_BAD_CODING, "bad_coding", 501, 1008, "the only Transfer-Encoding taken is chunked")
+    X(ERR_BAD_CODING, "bad_coding", 501, 1008, "the only Transfer-Encoding taken is chunked")      \
+    X(ERR_BUSY, "unavailable", 503, 1013, "too much that you asked for is waiting, try again soon")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/account.h"
 #include "base/check.h"
 #include "proto/ws_frame.h"
 
@@ -12,11 +13,17 @@ struct chunk {
     _Atomic uint32_t len; /* published bytes of data */
     _Atomic(struct chunk *) next;
     uint64_t base;
+    struct account *account;
     uint32_t cap; /* bytes of data */
     uint8_t data[];
 };
 
-static struct chunk *chunk_new(size_t data_bytes)
+static size_t chunk_bytes(const struct chunk *ch)
+{
+    return sizeof *ch + ch->cap;
+}
+
+static struct chunk *chunk_new(const struct frame_log *log, size_t data_bytes)
 {
     struct chunk *ch = malloc(sizeof *ch + data_bytes);
     if (!ch) return NULL;
@@ -25,7 +32,15 @@ static struct chunk *chunk_new(size_t data_bytes)
     atomic_init(&ch->next, NULL);
     ch->base = 0;
     ch->cap = (uint32_t)data_bytes;
+    ch->account = log->account;
+    if (ch->account) account_add(ch->account, chunk_bytes(ch));
     return ch;
+}
+
+static void chunk_free(struct chunk *ch)
+{
+    if (ch && ch->account) account_sub(ch->account, chunk_bytes(ch));
+    free(ch);
 }
 
 static struct chunk *chunk_ref(struct chunk *ch)
@@ -39,7 +54,7 @@ static void chunk_unref(struct chunk *ch)
 {
     while (ch && atomic_fetch_sub_explicit(&ch->refs, 1, memory_order_acq_rel) == 1) {
         struct chunk *next = atomic_load_explicit(&ch->next, memory_order_relaxed);
-        free(ch);
+        chunk_free(ch);
         ch = next;
     }
 }
@@ -52,11 +67,6 @@ static uint32_t chunk_len(const struct chunk *ch)
 static struct chunk *chunk_next(const struct chunk *ch)
 {
     return atomic_load_explicit(&ch->next, memory_order_acquire);
-}
-
-static size_t chunk_bytes(const struct chunk *ch)
-{
-    return sizeof *ch + ch->cap;
 }
 
 void frame_log_init(struct frame_log *log, bool keeps)
@@ -83,10 +93,10 @@ uint8_t *frame_log_reserve(struct frame_log *log, size_t n)
         if (tail->cap - len >= n) return tail->data + len;
     }
     if (log->spare && log->spare->cap < n) {
-        free(log->spare);
+        chunk_free(log->spare);
         log->spare = NULL;
     }
-    if (!log->spare) log->spare = chunk_new(next_chunk_bytes(log, n));
+    if (!log->spare) log->spare = chunk_new(log, next_chunk_bytes(log, n));
     return log->spare ? log->spare->data : NULL;
 }
 
@@ -124,7 +134,7 @@ void frame_log_relax(struct frame_log *log)
     if (log->tail && atomic_load_explicit(&log->tail->refs, memory_order_acquire) > 1) return;
     if (!log->tail && !log->spare) return;
     chunk_unref(log->tail);
-    free(log->spare);
+    chunk_free(log->spare);
     log->tail = NULL;
     log->spare = NULL;
     uint64_t bytes = log->end - log->start;
@@ -177,7 +187,7 @@ uint64_t frame_log_prepend(struct frame_log *log, struct frame_log *older, uint6
     }
     log->first = older->first;
     log->kept_bytes += older->kept_bytes;
-    free(older->spare);
+    chunk_free(older->spare);
     frame_log_init(older, true);
     return delta;
 }
@@ -197,6 +207,14 @@ void frame_log_seek_tail(const struct frame_log *log, struct cursor *c, uint64_t
     CHECK(!c->chunk && log->tail && offset >= log->tail->base && offset <= log->end);
     c->chunk = chunk_ref(log->tail);
     c->offset = offset;
+}
+
+size_t frame_log_bytes(const struct frame_log *log)
+{
+    size_t bytes = log->spare ? chunk_bytes(log->spare) : 0;
+    for (const struct chunk *ch = log->first ? log->first : log->tail; ch; ch = chunk_next(ch))
+        bytes += chunk_bytes(ch);
+    return bytes;
 }
 
 void cursor_copy(struct cursor *to, const struct cursor *from)

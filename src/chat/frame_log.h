@@ -27,19 +27,22 @@
 
 #include "base/buf.h"
 
+struct account;
 struct chunk;
 
 struct frame_log {
-    struct chunk *tail;  /* NULL while nobody has anything to read */
-    struct chunk *spare; /* reserved, not yet part of the chain */
-    struct chunk *first; /* oldest chunk kept; NULL: no past is kept */
-    size_t kept_bytes;   /* allocated from first to the tail */
-    uint64_t end;        /* offset behind the newest byte */
-    uint64_t start;      /* offset at which the present chain began */
-    uint64_t joint;      /* where a past was put in front last; 0: none was */
-    uint32_t last_bytes; /* length of the chain before it: how large a burst to expect */
-    bool keeps;          /* what is committed stays until it is trimmed or forgotten */
-    bool sealed;         /* the next frame begins a new chunk */
+    struct chunk *tail;      /* NULL while nobody has anything to read */
+    struct chunk *spare;     /* reserved, not yet part of the chain */
+    struct chunk *first;     /* oldest chunk kept; NULL: no past is kept */
+    size_t kept_bytes;       /* allocated from first to the tail */
+    uint64_t end;            /* offset behind the newest byte */
+    uint64_t start;          /* offset at which the present chain began */
+    uint64_t joint;          /* where a past was put in front last; 0: none was */
+    uint32_t last_bytes;     /* length of the chain before it: how large a burst to expect */
+    bool keeps;              /* what is committed stays until it is trimmed or forgotten */
+    bool sealed;             /* the next frame begins a new chunk */
+    struct account *account; /* where its chunks are counted as long as they live, whoever holds
+                                them; NULL: nowhere */
 };
 
 /* A place in a log. chunk is NULL at rest: everything up to offset has been read. */
@@ -87,6 +90,10 @@ void frame_log_seek(const struct frame_log *log, struct cursor *c, uint64_t offs
 
 /* Sets *c, which is at rest, to the given offset within the tail chunk, which has to exist. */
 void frame_log_seek_tail(const struct frame_log *log, struct cursor *c, uint64_t offset);
+
+/* Memory of the chunks that the log holds itself. Exact as a sum of all its chunks if no cursor
+ * stands before what is kept. */
+size_t frame_log_bytes(const struct frame_log *log);
 
 /* Sets *to, which is at rest, to the place of *from. */
 void cursor_copy(struct cursor *to, const struct cursor *from);

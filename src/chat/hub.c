@@ -14,15 +14,24 @@
 #include "base/err.h"
 #include "base/hash.h"
 
-enum { FORGET_STEPS_MAX = 64 }; /* rooms looked at by one publisher that found the budget passed */
+enum {
+    FORGET_STEPS_MAX = 64,       /* rooms looked at by one publisher that found the budget passed */
+    ANSWERS_MIN_BYTES = 8 << 20, /* they may take half of the budget, and this in any case */
+    SWEEP_ROOMS_MAX = 1024,      /* in one hub_sweep; the rest has its turn in the next */
+    SWEEP_NONCES_MAX = 16384,    /* likewise */
+    SWEEP_STEP = 256,            /* nonces taken out under the room's lock at once */
+};
 
 struct hub {
     struct hub_options options;
     struct store *store;
     atomic_uint_fast64_t recent_bytes;
+    struct account held;
+    struct account answers;
     pthread_mutex_t lock;
     struct room *rooms; /* uthash, by name */
     struct list warm;   /* rooms with a recent past, the least recently looked at first */
+    struct room *sweep; /* where hub_sweep goes on; NULL: at the first */
     uint64_t in_use;
     uint64_t epoch; /* of the next room */
 };
@@ -35,6 +44,9 @@ struct hub *hub_new(const struct hub_options *options)
     list_init(&hub->warm);
     hub->options = *options;
     if (options->memory_budget_bytes == 0) hub->options.recent.max_events = 0;
+    hub->answers.max = options->memory_budget_bytes / 2 > ANSWERS_MIN_BYTES
+                           ? options->memory_budget_bytes / 2
+                           : ANSWERS_MIN_BYTES;
     hub->epoch = options->seed;
     return hub;
 }
@@ -70,6 +82,23 @@ static void take_epoch_locked(struct hub *hub, char out[static ROOM_EPOCH_LEN])
         out[i] = digits[bits & 31];
 }
 
+static uint64_t own_bytes(const struct room *room)
+{
+    uint64_t bytes =
+        sizeof *room + room->name_len + nonces_bytes(&room->nonces) + marks_bytes(&room->marks);
+    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
+        bytes += recent_index_bytes(&room->logs[i].recent);
+    return bytes;
+}
+
+static uint64_t past_bytes(const struct room *room)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
+        bytes += recent_bytes(&room->logs[i].recent, &room->logs[i].log);
+    return bytes;
+}
+
 static struct room *room_new(struct hub *hub, struct slice name)
 {
     struct room *room = calloc(1, sizeof *room + name.len);
@@ -83,7 +112,10 @@ static struct room *room_new(struct hub *hub, struct slice name)
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         list_init(&room->logs[i].readers);
         frame_log_init(&room->logs[i].log, encoding_keeps(i) && hub->options.recent.max_events);
+        room->logs[i].log.account = &hub->held;
     }
+    room->own_bytes = own_bytes(room);
+    account_add(&hub->held, room->own_bytes);
     return room;
 }
 
@@ -100,6 +132,7 @@ static void room_free(struct room *room)
     nonces_fini(&room->nonces);
     marks_fini(&room->marks);
     presence_fini(&room->presence);
+    account_sub(&room->hub->held, room->own_bytes);
     pthread_mutex_destroy(&room->lock);
     free(room);
 }
@@ -107,6 +140,7 @@ static void room_free(struct room *room)
 /* Takes it out of the table, for the caller to free. */
 static void take_out_locked(struct hub *hub, struct room *room)
 {
+    if (hub->sweep == room) hub->sweep = room->hh.next;
     HASH_DELETE(hh, hub->rooms, room);
     list_remove(&room->warm_link);
     atomic_fetch_sub(&hub->recent_bytes, room->recent_bytes);
@@ -195,6 +229,32 @@ uint64_t hub_recent_bytes(const struct hub *hub)
     return atomic_load_explicit(&hub->recent_bytes, memory_order_relaxed);
 }
 
+uint64_t hub_memory_bytes(const struct hub *hub)
+{
+    return account_used(&hub->held) + account_used(&hub->answers);
+}
+
+struct account *hub_answers(struct hub *hub)
+{
+    return &hub->answers;
+}
+
+struct account *hub_held(struct hub *hub)
+{
+    return &hub->held;
+}
+
+static bool is_over(const struct hub *hub)
+{
+    return hub_memory_bytes(hub) > hub->options.memory_budget_bytes;
+}
+
+bool hub_is_pressed(const struct hub *hub)
+{
+    uint64_t most = hub->answers.max - hub->answers.max / 8;
+    return hub_memory_bytes(hub) > 2 * hub->answers.max || account_used(&hub->answers) > most;
+}
+
 /* ---- loading ---- */
 
 void room_wake_all(struct slink *waits, int err)
@@ -228,36 +288,113 @@ static int note_marks(struct marks *out, const struct store_loaded *loaded)
     return err;
 }
 
+static bool is_waited_locked(const struct room *room)
+{
+    bool waited = false;
+    for (struct slink *l = room->waits; l && !waited; l = l->next)
+        waited = !atomic_load(&container_of(l, struct room_wait, link)->gone);
+    return waited;
+}
+
+bool room_is_waited(struct room *room)
+{
+    pthread_mutex_lock(&room->lock);
+    bool waited = is_waited_locked(room);
+    pthread_mutex_unlock(&room->lock);
+    return waited;
+}
+
+static bool load_is_wanted(void *room)
+{
+    return room_is_waited(room);
+}
+
+static void on_loaded(void *ctx, int err, const struct store_loaded *loaded);
+
+/* Asks for the room; the caller has counted it in room->loads and has a reference for it. */
+static void ask_for(struct room *room, uint64_t client)
+{
+    const struct store_asker asker = {.client = client, .wanted = load_is_wanted};
+    int err = store_load_room(room->hub->store, &asker, (struct slice){room->name, room->name_len},
+                              on_loaded, room);
+    if (err) on_loaded(room, err, NULL);
+}
+
+/* What the store says of a room that nobody has loaded before; the room is locked. */
+static void take_loaded_locked(struct room *room, int err, const struct store_loaded *loaded,
+                               struct nonces *nonces, struct marks *marks)
+{
+    if (!err && loaded) {
+        memcpy(room->epoch, loaded->room.epoch, ROOM_EPOCH_LEN);
+        room->seq = loaded->room.next_seq - 1;
+        room->trimmed_seq = loaded->room.trimmed_seq;
+        room->nonces = *nonces; /* which has none of either before it is READY */
+        room->marks = *marks;
+        *nonces = (struct nonces){0};
+        *marks = (struct marks){0};
+    }
+    room->head = room->seq;
+    for (unsigned i = 0; i < ENCODING_COUNT; i++)
+        room->logs[i].recent.from_seq = room->head;
+    room->state = err ? ROOM_COLD : ROOM_READY;
+    hub_account_locked(room);
+}
+
+/* Of several answers the first good one counts, and of bad ones the last: those before it may be
+ * about their asker alone. */
 static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
 {
     struct room *room = ctx;
     struct nonces nonces = {0};
     struct marks marks = {0};
+    struct slink *waits = NULL;
+    if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: the new epoch stands */
     /* Without the lock: of a busy room there are a million, and a worker may want to enter. */
     if (loaded) err = note_nonces(&nonces, loaded);
-    if (!err) err = note_marks(&marks, loaded);
-    if (err) {
-        nonces_fini(&nonces);
-        marks_fini(&marks);
-    }
+    if (loaded && !err) err = note_marks(&marks, loaded);
     pthread_mutex_lock(&room->lock);
-    if (!err) {
-        memcpy(room->epoch, loaded->room.epoch, ROOM_EPOCH_LEN);
-        room->seq = loaded->room.next_seq - 1;
-        room->trimmed_seq = loaded->room.trimmed_seq;
-        room->nonces = nonces; /* which has none of either before it is READY */
-        room->marks = marks;
+    bool last = --room->loads == 0;
+    bool counts = room->state == ROOM_LOADING && (!err || last);
+    /* Somebody has come since it was found that nobody wanted it. */
+    bool again = counts && err == ERR_CLOSED && is_waited_locked(room);
+    uint64_t client = room->load_client;
+    if (again) room->loads++;
+    if (counts && !again) {
+        take_loaded_locked(room, err, loaded, &nonces, &marks);
+        waits = room->waits;
+        room->waits = NULL;
     }
-    if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: the new epoch stands */
-    room->head = room->seq;
-    for (unsigned i = 0; i < ENCODING_COUNT; i++)
-        room->logs[i].recent.from_seq = room->head;
-    room->state = err ? ROOM_COLD : ROOM_READY;
-    struct slink *waits = room->waits;
-    room->waits = NULL;
     pthread_mutex_unlock(&room->lock);
+    nonces_fini(&nonces);
+    marks_fini(&marks);
+    if (again) {
+        ask_for(room, client);
+        return;
+    }
     room_wake_all(waits, err);
     room_unref(room);
+}
+
+/* Whether w->room is ready; else w waits in it, and *ask is set if the store has to be asked. So it
+ * is once for each client that comes in a row: what one has waiting is not for others to wait for.
+ */
+static bool wait_for_load(struct room_wait *w, bool *ask)
+{
+    struct room *room = w->room;
+    pthread_mutex_lock(&room->lock);
+    bool ready = room->state == ROOM_READY;
+    *ask = room->state == ROOM_COLD || (!ready && room->load_client != w->client);
+    if (!ready) {
+        w->link.next = room->waits;
+        room->waits = &w->link;
+        room->state = ROOM_LOADING;
+    }
+    if (*ask) {
+        room->load_client = w->client;
+        room->loads++;
+    }
+    pthread_mutex_unlock(&room->lock);
+    return ready;
 }
 
 int hub_enter(struct hub *hub, struct slice name, struct room_wait *w)
@@ -272,39 +409,37 @@ int hub_enter(struct hub *hub, struct slice name, struct room_wait *w)
 
     w->room = room;
     w->err = 0;
-    pthread_mutex_lock(&room->lock);
-    bool ready = room->state == ROOM_READY;
-    bool load = room->state == ROOM_COLD;
-    if (!ready) {
-        w->link.next = room->waits;
-        room->waits = &w->link;
-    }
-    if (load) room->state = ROOM_LOADING;
-    pthread_mutex_unlock(&room->lock);
-    if (!load) room_unref(room);
-    if (ready) return 0;
-    if (load) {
-        int err = store_load_room(hub->store, name, on_loaded, room);
-        if (err) on_loaded(room, err, NULL);
-    }
-    return ERR_AGAIN;
+    uint64_t client = w->client; /* w may be woken, and gone, as soon as it waits */
+    bool ask;
+    bool ready = wait_for_load(w, &ask);
+    if (ask)
+        ask_for(room, client);
+    else
+        room_unref(room);
+    return ready ? 0 : ERR_AGAIN;
 }
 
 /* ---- memory ---- */
 
+void hub_note_use(struct room *room)
+{
+    if (!atomic_load_explicit(&room->used, memory_order_relaxed))
+        atomic_store_explicit(&room->used, true, memory_order_relaxed);
+}
+
 bool hub_account_locked(struct room *room)
 {
     struct hub *hub = room->hub;
-    uint64_t bytes = 0;
-    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        bytes += recent_bytes(&room->logs[i].recent, &room->logs[i].log);
-    if (!atomic_load_explicit(&room->used, memory_order_relaxed)) atomic_store(&room->used, true);
-    if (bytes == room->recent_bytes) return false;
-    atomic_fetch_add(&hub->recent_bytes, bytes - room->recent_bytes);
-    bool grown = bytes > room->recent_bytes;
-    bool cold = room->recent_bytes == 0;
-    room->recent_bytes = bytes;
-    return grown && (cold || hub_recent_bytes(hub) > hub->options.memory_budget_bytes);
+    uint64_t past = past_bytes(room);
+    uint64_t own = own_bytes(room);
+    if (past == room->recent_bytes && own == room->own_bytes) return false;
+    atomic_fetch_add(&hub->recent_bytes, past - room->recent_bytes);
+    account_change(&hub->held, room->own_bytes, own);
+    bool grown = past > room->recent_bytes || own > room->own_bytes;
+    bool cold = room->recent_bytes == 0 && past > 0;
+    room->recent_bytes = past;
+    room->own_bytes = own;
+    return grown && (cold || is_over(hub));
 }
 
 void room_forget_locked(struct room *room)
@@ -314,11 +449,15 @@ void room_forget_locked(struct room *room)
     hub_account_locked(room);
 }
 
-/* Second chance: a room that was used since the last look goes to the end of the list. */
+/* Second chance: a room that was used since the last look goes to the end of the list. What is
+ * forgotten is not always free at once: who is behind, or has yet to be sent what was just said, may
+ * hold it. */
 static void forget_some_locked(struct hub *hub, struct list *freed)
 {
     uint64_t goal = hub->options.memory_budget_bytes - hub->options.memory_budget_bytes / 8;
-    for (int i = 0; i < FORGET_STEPS_MAX && hub_recent_bytes(hub) > goal; i++) {
+    uint64_t used = hub_memory_bytes(hub);
+    uint64_t forgotten = 0;
+    for (int i = 0; i < FORGET_STEPS_MAX && used > goal && forgotten < used - goal; i++) {
         if (list_empty(&hub->warm)) return;
         struct room *room = container_of(hub->warm.next, struct room, warm_link);
         list_remove(&room->warm_link);
@@ -327,12 +466,22 @@ static void forget_some_locked(struct hub *hub, struct list *freed)
             continue;
         }
         pthread_mutex_lock(&room->lock);
+        forgotten += room->recent_bytes;
         room_forget_locked(room);
         pthread_mutex_unlock(&room->lock);
-        atomic_store(&room->used, false);
         if (room->refs > 0 || room->waited_nonces) continue;
+        forgotten += room->own_bytes;
         take_out_locked(hub, room);
         list_push(freed, &room->warm_link);
+    }
+}
+
+static void free_rooms(struct list *freed)
+{
+    while (!list_empty(freed)) {
+        struct room *gone = container_of(freed->next, struct room, warm_link);
+        list_remove(&gone->warm_link);
+        room_free(gone);
     }
 }
 
@@ -343,12 +492,65 @@ void hub_balance(struct room *room)
     list_init(&freed);
     pthread_mutex_lock(&hub->lock);
     if (list_empty(&room->warm_link)) list_push(&hub->warm, &room->warm_link);
-    if (hub_recent_bytes(hub) > hub->options.memory_budget_bytes) forget_some_locked(hub, &freed);
+    if (is_over(hub)) forget_some_locked(hub, &freed);
     pthread_mutex_unlock(&hub->lock);
-    while (!list_empty(&freed)) {
-        struct room *gone = container_of(freed.next, struct room, warm_link);
-        list_remove(&gone->warm_link);
-        room_free(gone);
+    free_rooms(&freed);
+}
+
+void hub_relieve(struct hub *hub)
+{
+    struct list freed;
+    list_init(&freed);
+    if (!is_over(hub)) return;
+    pthread_mutex_lock(&hub->lock);
+    forget_some_locked(hub, &freed);
+    pthread_mutex_unlock(&hub->lock);
+    free_rooms(&freed);
+}
+
+/* ---- what time takes away ---- */
+
+/* The room at which hub_sweep is, with a reference; NULL at the end. */
+static struct room *sweep_at(struct hub *hub, bool first)
+{
+    pthread_mutex_lock(&hub->lock);
+    if (first && !hub->sweep) hub->sweep = hub->rooms;
+    struct room *room = hub->sweep;
+    if (room) ref_locked(room);
+    pthread_mutex_unlock(&hub->lock);
+    return room;
+}
+
+static void sweep_on(struct hub *hub, struct room *room)
+{
+    pthread_mutex_lock(&hub->lock);
+    if (hub->sweep == room) hub->sweep = room->hh.next;
+    pthread_mutex_unlock(&hub->lock);
+}
+
+/* Takes out at most SWEEP_STEP nonces; returns how many. */
+static size_t sweep_room(struct room *room, int64_t wall_ms)
+{
+    const struct recent_limits *limits = hub_recent_limits(room->hub);
+    pthread_mutex_lock(&room->lock);
+    size_t n = nonces_expire(&room->nonces, wall_ms, SWEEP_STEP);
+    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
+        (void)recent_expire(&room->logs[i].recent, &room->logs[i].log, wall_ms, limits);
+    hub_account_locked(room);
+    pthread_mutex_unlock(&room->lock);
+    return n;
+}
+
+void hub_sweep(struct hub *hub, int64_t wall_ms)
+{
+    size_t nonces = 0;
+    for (int i = 0; i < SWEEP_ROOMS_MAX && nonces < SWEEP_NONCES_MAX; i++) {
+        struct room *room = sweep_at(hub, i == 0);
+        if (!room) return;
+        size_t n = sweep_room(room, wall_ms);
+        nonces += n;
+        if (n < SWEEP_STEP) sweep_on(hub, room);
+        room_unref(room);
     }
 }
 
@@ -358,4 +560,27 @@ void hub_reader_free(struct reader *r)
     free(r->members);
     free(r);
     room_unref(room);
+}
+
+/* ---- the same as a check ---- */
+
+void hub_check(struct hub *hub, bool alone)
+{
+    uint64_t past = 0;
+    uint64_t held = 0;
+    pthread_mutex_lock(&hub->lock);
+    for (struct room *room = hub->rooms; room; room = room->hh.next) {
+        pthread_mutex_lock(&room->lock);
+        CHECK(room->own_bytes == own_bytes(room));
+        CHECK(room->recent_bytes == past_bytes(room));
+        CHECK(room->recent_bytes == 0 || !list_empty(&room->warm_link));
+        past += room->recent_bytes;
+        held += room->own_bytes;
+        for (unsigned i = 0; i < ENCODING_COUNT; i++)
+            held += frame_log_bytes(&room->logs[i].log);
+        pthread_mutex_unlock(&room->lock);
+    }
+    CHECK(past == hub_recent_bytes(hub));
+    CHECK(alone ? held == account_used(&hub->held) : held <= account_used(&hub->held));
+    pthread_mutex_unlock(&hub->lock);
 }

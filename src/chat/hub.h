@@ -4,13 +4,22 @@
  * A room exists while somebody refers to it or waits in it for the store's decision, and as long
  * after that as the memory of its recent past is not needed for others: who comes back to an empty
  * room is then served from memory too. So the number of rooms is bounded by the connections plus
- * the budget. */
+ * the budget.
+ *
+ * What is counted, under `held`: every chunk of every log as long as it lives, whoever holds it;
+ * every room with its index of the recent past, its nonces and markers (not the names that presence
+ * is about to tell, a few KiB for a second). Under `answers`:
+ * pages that are read and what connections have yet to send, which the server counts. Both together
+ * are to be within the budget. What can be forgotten for that is forgotten, answers have at most
+ * their max and wait beyond it, and while it is not enough (hub_is_pressed) the server closes who
+ * is behind. */
 #ifndef CHAT_HUB_H
 #define CHAT_HUB_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/account.h"
 #include "base/buf.h"
 #include "chat/room.h"
 
@@ -18,7 +27,7 @@ struct hub;
 
 struct hub_options {
     uint64_t seed; /* random bits: make new epochs differ from those of any other process */
-    uint64_t memory_budget_bytes; /* of the recent past of all rooms */
+    uint64_t memory_budget_bytes; /* of all that is counted; 0: no recent past is kept */
     struct recent_limits recent;  /* of one log */
     bool strict;                  /* deliver only what is committed */
 };
@@ -38,6 +47,8 @@ struct room_wait {
     struct room *room; /* a reference, to be given back with room_unref */
     int err;           /* why it did not work */
     unsigned tries;
+    uint64_t client;  /* who asks, as in struct store_asker */
+    atomic_bool gone; /* nobody waits any more, but wake is called; set by whoever waits */
     void (*wake)(struct room_wait *w); /* any thread; must not block */
 };
 
@@ -62,6 +73,8 @@ struct join {
     struct slice username;
     uint64_t now_ms; /* monotonic */
     int64_t wall_ms;
+    bool behind; /* its socket does not take what it was offered: it gets no place in the recent
+                    past, which would pin it there, but reads page by page */
 
     struct id head;    /* everything with a larger seq will arrive live */
     bool recovered;    /* everything after `since` will arrive; true if none was given */
@@ -102,18 +115,49 @@ uint64_t hub_room_count(struct hub *hub);
 /* Bytes of recent past in memory. Any thread. */
 uint64_t hub_recent_bytes(const struct hub *hub);
 
+/* Bytes of all that is counted. Any thread. */
+uint64_t hub_memory_bytes(const struct hub *hub);
+
+/* Where pages on their way and unsent output are counted; other memory that peers can make the
+ * server keep. Shared. */
+struct account *hub_answers(struct hub *hub);
+struct account *hub_held(struct hub *hub);
+
+/* More is counted than twice the max of answers, which is the budget unless that is very small, or
+ * answers have come near to their max: whoever is behind has to go. Any thread. */
+bool hub_is_pressed(const struct hub *hub);
+
+/* Forgets the recent past of some rooms if there is too much. Any thread. */
+void hub_relieve(struct hub *hub);
+
+/* Takes out some nonces that are old, and what is older than the limits' age from the recent past.
+ * To be called once a second or so: it goes on where it was. Any thread, one at a time. */
+void hub_sweep(struct hub *hub, int64_t wall_ms);
+
+/* Checks that what is counted is what is there (tests and debug builds): room by room what it says
+ * of itself; the sums; and, of the chunks, that they are all counted. alone: no member is behind
+ * and nobody has counted anything of its own in `held`, so that it has to be exact. Nothing else
+ * may run. */
+void hub_check(struct hub *hub, bool alone);
+
 /* For the other files of chat. */
 struct store *hub_store(const struct hub *hub);
 bool hub_is_strict(const struct hub *hub);
 const struct recent_limits *hub_recent_limits(const struct hub *hub);
 
-/* Counts what the recent past of the locked room takes now. True: call hub_balance once it is
+/* The room is not the next whose recent past is forgotten. */
+void hub_note_use(struct room *room);
+
+/* Counts what the locked room takes now. True: call hub_balance once it is
  * unlocked. */
 bool hub_account_locked(struct room *room);
 
 /* Notes that the room has a recent past, and forgets that of some others if it is too much for the
  * budget. No room is locked; the caller has a reference on the room. */
 void hub_balance(struct room *room);
+
+/* Whether anybody who waits in the room still wants to. Any thread; the room is not locked. */
+bool room_is_waited(struct room *room);
 
 /* Calls wake of every struct room_wait in the chain. No room is locked. */
 void room_wake_all(struct slink *waits, int err);

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 
-static_assert(sizeof(struct marks) <= 8, "every room has one");
+static_assert(sizeof(struct marks) <= 16, "every room has one");
 
 struct mark {
     UT_hash_handle hh;
@@ -37,6 +37,7 @@ uint64_t marks_find(const struct marks *m, struct slice user)
 static void drop_first(struct marks *m)
 {
     struct mark *first = m->first;
+    m->entry_bytes -= sizeof *first + first->hh.keylen;
     HASH_DELETE(hh, m->first, first);
     free(first);
 }
@@ -52,6 +53,7 @@ static int add(struct marks *m, const struct store_mark *from)
         free(mark);
         return ERR_NOMEM;
     }
+    m->entry_bytes += sizeof *mark + from->user.len;
     if (marks_count(m) > STORE_MARKS_MAX) drop_first(m);
     return 0;
 }
@@ -85,8 +87,16 @@ size_t marks_count(const struct marks *m)
     return HASH_COUNT(m->first);
 }
 
+size_t marks_bytes(const struct marks *m)
+{
+    if (!m->first) return 0;
+    const UT_hash_table *table = m->first->hh.tbl;
+    return m->entry_bytes + sizeof *table + table->num_buckets * sizeof *table->buckets;
+}
+
 void marks_fini(struct marks *m)
 {
+    m->entry_bytes = 0;
     struct mark *mark = m->first;
     HASH_CLEAR(hh, m->first);
     while (mark) {

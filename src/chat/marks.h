@@ -21,6 +21,7 @@ struct mark;
 
 struct marks {
     struct mark *first; /* uthash; the one moved longest ago first */
+    size_t entry_bytes;
 };
 
 /* The seq up to which the user has read; 0: not known. */
@@ -31,6 +32,9 @@ uint64_t marks_find(const struct marks *m, struct slice user);
 int marks_move(struct marks *m, const struct store_mark *mark);
 
 size_t marks_count(const struct marks *m);
+
+/* Bytes that were asked of the allocator. */
+size_t marks_bytes(const struct marks *m);
 
 void marks_fini(struct marks *m);
 

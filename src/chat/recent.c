@@ -57,7 +57,7 @@ void recent_note(struct recent *r, struct frame_log *log, const struct recent_en
     if (trim) trim_log(r, log);
 }
 
-void recent_expire(struct recent *r, struct frame_log *log, int64_t now_ms,
+bool recent_expire(struct recent *r, struct frame_log *log, int64_t now_ms,
                    const struct recent_limits *limits)
 {
     bool trim = false;
@@ -67,6 +67,7 @@ void recent_expire(struct recent *r, struct frame_log *log, int64_t now_ms,
         trim = true;
     }
     if (trim) trim_log(r, log);
+    return trim;
 }
 
 void recent_forget(struct recent *r, struct frame_log *log, uint64_t head)
@@ -95,6 +96,18 @@ int recent_prepend(struct recent *r, struct frame_log *log, struct recent_past *
     r->cap = cap;
     r->from_seq = past->from_seq;
     return 0;
+}
+
+void recent_past_trim(struct recent_past *past, uint64_t max_bytes)
+{
+    uint32_t drop = 0;
+    while (drop + 1 < past->count && past->older.end - past->entries[drop].offset > max_bytes)
+        drop++;
+    if (drop == 0) return;
+    past->from_seq = past->entries[drop - 1].seq;
+    past->count -= drop;
+    memmove(past->entries, past->entries + drop, past->count * sizeof *past->entries);
+    frame_log_trim(&past->older, past->entries[0].offset);
 }
 
 uint32_t recent_after(const struct recent *r, uint64_t seq)
@@ -129,9 +142,14 @@ void recent_seek(const struct recent *r, const struct frame_log *log, uint32_t c
     frame_log_seek(log, c, entry(r, r->count - count)->offset);
 }
 
+uint64_t recent_index_bytes(const struct recent *r)
+{
+    return r->cap * sizeof *r->entries;
+}
+
 uint64_t recent_bytes(const struct recent *r, const struct frame_log *log)
 {
-    return log->kept_bytes + r->cap * sizeof *r->entries;
+    return log->kept_bytes + recent_index_bytes(r);
 }
 
 void recent_fini(struct recent *r)

@@ -54,8 +54,8 @@ int recent_reserve(struct recent *r);
 void recent_note(struct recent *r, struct frame_log *log, const struct recent_entry *e,
                  const struct recent_limits *limits);
 
-/* Lets go of what is older than the limits' age. */
-void recent_expire(struct recent *r, struct frame_log *log, int64_t now_ms,
+/* Lets go of what is older than the limits' age; whether there was any. */
+bool recent_expire(struct recent *r, struct frame_log *log, int64_t now_ms,
                    const struct recent_limits *limits);
 
 /* Forgets everything up to head. */
@@ -72,6 +72,9 @@ struct recent_past {
 };
 int recent_prepend(struct recent *r, struct frame_log *log, struct recent_past *past);
 
+/* Drops the oldest of it until it is within max_bytes of frames or has one entry. */
+void recent_past_trim(struct recent_past *past, uint64_t max_bytes);
+
 /* Number of entries with a larger seq. */
 uint32_t recent_after(const struct recent *r, uint64_t seq);
 
@@ -85,6 +88,9 @@ void recent_seek(const struct recent *r, const struct frame_log *log, uint32_t c
 
 /* Memory it takes, chunks included. */
 uint64_t recent_bytes(const struct recent *r, const struct frame_log *log);
+
+/* Memory of the entries alone. */
+uint64_t recent_index_bytes(const struct recent *r);
 
 void recent_fini(struct recent *r);
 

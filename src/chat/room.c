@@ -247,7 +247,8 @@ int room_publish(struct room *room, struct scribe *s, struct publish *p, struct 
     } else {
         unplan_locked(room);
     }
-    bool balance = !err && hub_account_locked(room);
+    hub_note_use(room);
+    bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (balance) hub_balance(room);
     return err;
@@ -302,6 +303,7 @@ void room_on_done(struct room *room, struct scribe *s, const struct store_done *
             nonces_settle(nonce);
     }
     if (ready && done->err) room_forget_locked(room);
+    hub_note_use(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (balance) hub_balance(room);
@@ -334,7 +336,9 @@ void room_on_read(struct room *room, const struct store_mark *mark)
     pthread_mutex_lock(&room->lock);
     /* Else it is loaded anew, with this marker among the others. */
     if (room->state == ROOM_READY) (void)marks_move(&room->marks, mark);
+    bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
+    if (balance) hub_balance(room);
 }
 
 void room_relax(struct room *room, enum encoding encoding)

@@ -76,7 +76,10 @@ struct room {
     uint8_t filling;   /* bit e: the past of logs[e] is being read from the store */
     uint8_t name_len;
     uint64_t recent_bytes; /* of the logs, as counted in the hub's sum */
+    uint64_t own_bytes;    /* of all but the chunks, as counted in the hub's account */
     struct slink *waits;   /* of struct room_wait: for the load, or for a log to be filled */
+    uint64_t load_client;  /* who asked last for the load */
+    unsigned loads;        /* asked for and not answered yet */
     struct nonces nonces;
     uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
     struct marks marks;

@@ -21,6 +21,7 @@ struct fill {
     struct room *room; /* a reference */
     unsigned encoding;
     uint64_t from_seq; /* of the log when it was asked for */
+    uint32_t bytes;    /* counted for it by the store */
 };
 
 /* Encodes one event of the page into past; one that this log does not show leaves no trace. */
@@ -49,6 +50,7 @@ static int make_past(const struct fill *f, const struct store_page *page, struct
     struct buf json = {0};
     int err = 0;
     frame_log_init(&past->older, true);
+    past->older.account = hub_held(f->room->hub);
     past->entries = malloc((page->count + 1) * sizeof *past->entries);
     if (!past->entries) return ERR_NOMEM;
     past->from_seq = page->more_before ? page->events[0]->seq - 1 : page->room.trimmed_seq;
@@ -56,6 +58,8 @@ static int make_past(const struct fill *f, const struct store_page *page, struct
     for (size_t i = 0; i < page->count && !err; i++)
         err = add_past(&er, page->events[i], f->encoding, past, &json);
     buf_fini(&json);
+    /* The page was within the limit by the bytes of its texts; escapes make six of one. */
+    if (!err) recent_past_trim(past, f->bytes);
     return err;
 }
 
@@ -70,11 +74,18 @@ static void end_fill(struct room *room, unsigned encoding, int err)
     room_wake_all(waits, err);
 }
 
+static bool fill_is_wanted(void *ctx)
+{
+    const struct fill *f = ctx;
+    return room_is_waited(f->room);
+}
+
 static void on_filled(void *ctx, int err, const struct store_page *page)
 {
     struct fill *f = ctx;
     struct room *room = f->room;
     struct recent_past past = {0};
+    bool dropped = err == ERR_CLOSED;  /* whoever has come since asks again */
     if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: there is nothing to add */
     if (page) err = make_past(f, page, &past);
 
@@ -88,34 +99,43 @@ static void on_filled(void *ctx, int err, const struct store_page *page)
         if (!err) rl->recent.from_seq = past.from_seq;
     }
     if (fits && !err) rl->recent.filled = true;
+    hub_note_use(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (balance) hub_balance(room);
-    end_fill(room, f->encoding, err);
+    if (!dropped) account_sub(hub_answers(room->hub), f->bytes);
+    end_fill(room, f->encoding, dropped ? 0 : err);
 
     frame_log_forget(&past.older);
-    free(past.older.spare);
     free(past.entries);
     free(f);
     room_unref(room);
 }
 
+struct fill_want {
+    uint32_t max_events;
+    uint64_t client; /* who asks */
+};
+
 /* Asks for the page before what the log knows, of at most max_events. */
-static void start_fill(struct room *room, unsigned encoding, uint64_t from_seq, uint32_t max_events)
+static void start_fill(struct room *room, unsigned encoding, uint64_t from_seq,
+                       struct fill_want want)
 {
     const struct recent_limits *limits = hub_recent_limits(room->hub);
+    const uint32_t bytes = limits->max_bytes ? limits->max_bytes : 1;
     const struct store_query q = {
         .room = {room->name, room->name_len},
         .direction = STORE_BEFORE,
         .position = from_seq + 1,
-        .limit = max_events,
-        .max_bytes = limits->max_bytes ? limits->max_bytes : 1,
+        .limit = want.max_events,
+        .max_bytes = bytes,
         .messages_only = !encoding_is_rich(encoding),
+        .asker = {want.client, bytes, hub_answers(room->hub), fill_is_wanted},
     };
     struct fill *f = malloc(sizeof *f);
     int err = f ? 0 : ERR_NOMEM;
     if (f) {
-        *f = (struct fill){room, encoding, from_seq};
+        *f = (struct fill){room, encoding, from_seq, bytes};
         room_ref(room);
         err = store_read_page(hub_store(room->hub), &q, on_filled, f);
     }
@@ -139,7 +159,8 @@ static uint32_t space_for_past(const struct room *room, const struct recent *rec
 static enum plan older_plan(const struct room *room, const struct recent *recent,
                             const struct room_wait *w)
 {
-    bool fill = !recent->filled && w->tries < FILL_TRIES_MAX && space_for_past(room, recent) > 0;
+    bool fill = !recent->filled && w->tries < FILL_TRIES_MAX && space_for_past(room, recent) > 0 &&
+                !hub_is_pressed(room->hub);
     return fill ? PLAN_FILL : PLAN_STORE;
 }
 
@@ -195,6 +216,10 @@ static enum plan choose_plan(const struct room *room, struct join *j, const stru
 {
     enum plan plan = plan_join(room, j, w);
     if (plan != PLAN_MEMORY) return plan;
+    if (j->behind) {
+        j->replayed = 0;
+        return PLAN_STORE;
+    }
     const struct reader *r = find_reader_locked(room, j->encoding, j->worker);
     if (!r || r->cursor.offset >= room->logs[j->encoding].log.joint) return plan;
     j->replayed = 0;
@@ -319,19 +344,20 @@ int room_join(struct room *room, struct join *j, struct member *m, struct room_w
     room_ref(room);
     pthread_mutex_lock(&room->lock);
     struct room_log *rl = &room->logs[j->encoding];
-    if (encoding_keeps(j->encoding))
-        recent_expire(&rl->recent, &rl->log, j->wall_ms, hub_recent_limits(room->hub));
+    bool expired = encoding_keeps(j->encoding) &&
+                   recent_expire(&rl->recent, &rl->log, j->wall_ms, hub_recent_limits(room->hub));
     a.plan = choose_plan(room, j, w);
     uint64_t from_seq = rl->recent.from_seq;
-    uint32_t space = space_for_past(room, &rl->recent);
-    if (a.plan == PLAN_MEMORY) atomic_store_explicit(&room->used, true, memory_order_relaxed);
+    struct fill_want want = {space_for_past(room, &rl->recent), w->client};
+    if (a.plan == PLAN_MEMORY) hub_note_use(room);
     if (a.plan == PLAN_FILL)
         fill = wait_for_fill_locked(room, j, w);
     else
         err = join_locked(&a);
+    if (expired) hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (a.drop) hub_reader_free(a.drop);
-    if (fill) start_fill(room, j->encoding, from_seq, space);
+    if (fill) start_fill(room, j->encoding, from_seq, want);
     if (a.room_ref) room_unref(a.room_ref);
     return err;
 }

@@ -70,7 +70,7 @@ int api_ask_page(struct conn *c, const struct store_query *query, struct api_que
 
 int api_ask_search(struct conn *c, const struct store_search *search, struct api_question *q)
 {
-    int err = store_search(c->worker->server->options.store, search, on_page, q);
+    int err = store_search(c->worker->server->options.store, NULL, search, on_page, q);
     if (err) api_question_free(q);
     return err == ERR_BAD_REQUEST ? ERR_BAD_SEARCH : err;
 }

@@ -153,7 +153,7 @@ static int check_room(struct api_import *im)
 {
     struct slice name = {im->room, im->room_len};
     im->loaded = false;
-    int err = store_load_room(im->store, name, on_loaded, im);
+    int err = store_load_room(im->store, NULL, name, on_loaded, im);
     if (err) return fail_store(im, err);
     pthread_mutex_lock(&im->lock);
     while (!im->loaded)

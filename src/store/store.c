@@ -141,22 +141,16 @@ static int request(struct store *s, const struct read_request *what)
     r->query.room.ptr = r->bytes;
     r->text.ptr = r->bytes + name.len;
 
-    bool search = r->kind == REQUEST_SEARCH;
-    struct read_queue *queue = search ? &s->searches : &s->reads;
     pthread_mutex_lock(&s->lock);
-    bool ok = !s->closing && s->reads_waiting < STORE_READS_MAX;
-    if (ok) {
-        r->after = s->accepted;
-        r->link.next = NULL;
-        *queue->end = &r->link;
-        queue->end = &r->link.next;
-        s->reads_waiting++;
+    r->after = s->accepted;
+    int err = s->closing ? ERR_STORE : store_queue_push(&s->reads, r);
+    if (!err) {
         pthread_cond_signal(&s->requests);
-        if (search) pthread_cond_signal(&s->work); /* indexing hurries now */
+        if (what->kind == REQUEST_SEARCH) pthread_cond_signal(&s->work); /* indexing hurries now */
     }
     pthread_mutex_unlock(&s->lock);
-    if (!ok) free(r);
-    return ok ? 0 : ERR_STORE; /* cppcheck-suppress memleak ; the queue has it */
+    if (err) free(r);
+    return err; /* cppcheck-suppress memleak ; the queue has it */
 }
 
 static void check_room(struct slice room)
@@ -164,11 +158,14 @@ static void check_room(struct slice room)
     CHECK(room.len > 0 && room.len <= STORE_NAME_MAX_BYTES);
 }
 
-int store_load_room(struct store *s, struct slice room, store_room_fn *fn, void *ctx)
+int store_load_room(struct store *s, const struct store_asker *asker, struct slice room,
+                    store_room_fn *fn, void *ctx)
 {
     check_room(room);
     struct read_request r = {
         .kind = REQUEST_ROOM, .query = {.room = room}, .on_room = fn, .ctx = ctx};
+    if (asker) r.asker = *asker;
+    r.asker.account = NULL;
     return request(s, &r);
 }
 
@@ -176,12 +173,14 @@ int store_read_page(struct store *s, const struct store_query *q, store_page_fn 
 {
     check_room(q->room);
     CHECK(q->limit > 0 && q->limit <= STORE_PAGE_MAX);
-    struct read_request r = {.kind = REQUEST_PAGE, .query = *q, .on_page = fn, .ctx = ctx};
+    struct read_request r = {
+        .kind = REQUEST_PAGE, .asker = q->asker, .query = *q, .on_page = fn, .ctx = ctx};
     if (r.query.position > STORE_SEQ_MAX + 1) r.query.position = STORE_SEQ_MAX + 1;
     return request(s, &r);
 }
 
-int store_search(struct store *s, const struct store_search *q, store_page_fn *fn, void *ctx)
+int store_search(struct store *s, const struct store_asker *asker, const struct store_search *q,
+                 store_page_fn *fn, void *ctx)
 {
     check_room(q->room);
     CHECK(q->limit > 0 && q->limit <= STORE_PAGE_MAX);
@@ -198,6 +197,7 @@ int store_search(struct store *s, const struct store_search *q, store_page_fn *f
             .on_page = fn,
             .ctx = ctx,
         };
+        if (asker) r.asker = *asker;
         err = request(s, &r);
     }
     buf_fini(&text);
@@ -286,8 +286,7 @@ struct store *store_start(struct store_backend *b, const struct store_options *o
     }
     s->backend = b;
     s->queue_end = &s->queue;
-    s->reads.end = &s->reads.first;
-    s->searches.end = &s->searches.first;
+    store_queue_init(&s->reads);
     s->unindexed = b->ops->index != NULL;
     atomic_init(&s->healthy, true);
     set_options(s, options);

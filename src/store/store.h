@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/account.h"
 #include "base/buf.h"
 
 enum {
@@ -34,6 +35,7 @@ enum {
     STORE_IN_FLIGHT_MAX_BYTES = 64 << 20,
     STORE_BATCH_MAX = 4096,  /* appends in one transaction: bounds how long a commit takes */
     STORE_READS_MAX = 65536, /* requests waiting for a reader */
+    STORE_CLIENT_READS_MAX = STORE_READS_MAX / 16, /* those of one client; more are refused */
     STORE_READERS_MAX = 8,
     STORE_PAGE_MAX = 1000, /* events in a page */
     STORE_PAGE_MAX_BYTES = 4 << 20,
@@ -168,6 +170,20 @@ struct store_options {
     unsigned retry_first_ms; /* first wait after a failure, doubled up to 5 s; 0: 100 */
 };
 
+/* Who asks a question, and whether the answer is still wanted when its turn comes. Zeroed: the
+ * server itself, at any time. */
+struct store_asker {
+    uint64_t client; /* who asks, as a number that nobody can choose: clients take turns, and each
+                        has at most STORE_CLIENT_READS_MAX questions waiting. 0: the server */
+    uint32_t bytes;  /* of memory that the answer takes */
+    struct account *account;   /* it is read once there is so much here, to which it is then added,
+                          for the callback to take off again whatever the error, but for ERR_CLOSED.
+                          NULL: at once. Shared */
+    bool (*wanted)(void *ctx); /* of the callback's ctx. False: the callback gets ERR_CLOSED, and
+                        nothing is read. NULL: it is. A reader's thread; may lock what the callback
+                        may lock */
+};
+
 enum store_direction {
     STORE_AFTER,  /* seq > position, from there on */
     STORE_BEFORE, /* seq < position, up to there; STORE_SEQ_MAX + 1: the newest page */
@@ -183,6 +199,7 @@ struct store_query {
     bool messages_only; /* no deleted ones, no changes: what a reader of history wants to see */
     bool reactions;     /* fill them in */
     unsigned count_max; /* count what matches from position on, in page->total, up to this */
+    struct store_asker asker;
 };
 
 /* A page, oldest first; shorter than asked for if it would pass STORE_PAGE_MAX_BYTES. Read in one
@@ -219,8 +236,8 @@ struct store_rooms {
     bool more;
 };
 
-/* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE; the struct, borrowed for the call, is set iff 0.
- * A reader thread. */
+/* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE, ERR_CLOSED (not wanted any more); the struct,
+ * borrowed for the call, is set iff 0. A reader thread. */
 typedef void store_room_fn(void *ctx, int err, const struct store_loaded *loaded);
 typedef void store_rooms_fn(void *ctx, int err, const struct store_rooms *rooms);
 typedef void store_page_fn(void *ctx, int err, const struct store_page *page);
@@ -270,19 +287,24 @@ int store_move_mark(struct store *s, const struct store_move *m);
 void store_kick(struct store *s);
 
 /* Asks for a room. fn gets ERR_STORE while the store is unhealthy: next_seq is not known then.
- * Returns 0, and fn will be called; ERR_STORE (too many requests) or ERR_NOMEM, and it will not.
- * Any thread. */
-int store_load_room(struct store *s, struct slice room, store_room_fn *fn, void *ctx);
+ * Returns 0, and fn will be called; ERR_BUSY (too many requests of this client), ERR_STORE (too
+ * many in all) or ERR_NOMEM, and it will not. asker NULL: the server itself; what it says of memory
+ * is not looked at. Any thread. */
+int store_load_room(struct store *s, const struct store_asker *asker, struct slice room,
+                    store_room_fn *fn, void *ctx);
 
-/* Asks for a page. As store_load_room, but also answered while unhealthy. Any thread. */
+/* Asks for a page. As store_load_room, but also answered while unhealthy. Clients take turns, rooms
+ * and single messages come before pages of more. Any thread. */
 int store_read_page(struct store *s, const struct store_query *q, store_page_fn *fn, void *ctx);
 
 /* Asks for messages, newest first (more_before: there are older ones). ERR_BAD_REQUEST at once if
  * the text has no word or is over STORE_SEARCH_MAX_BYTES. A word is a run of letters and digits in
  * any script; case and diacritics do not matter, and the last one, if it has
  * STORE_PREFIX_MIN_BYTES, may be the beginning of a word. Finds every message that was queued
- * before, but under a steady heavy load the newest may be found late. Else as store_read_page. */
-int store_search(struct store *s, const struct store_search *q, store_page_fn *fn, void *ctx);
+ * before, but under a steady heavy load the newest may be found late. asker NULL: the server itself.
+ * Else as store_read_page. */
+int store_search(struct store *s, const struct store_asker *asker, const struct store_search *q,
+                 store_page_fn *fn, void *ctx);
 
 /* Asks for the rooms whose names follow `after` (empty: from the first), at most limit
  * (1..STORE_ROOMS_MAX). As store_read_page. */

@@ -23,29 +23,7 @@
 #include "base/list.h"
 #include "store/store.h"
 #include "store/store_backend.h"
-
-enum request_kind { REQUEST_ROOM, REQUEST_PAGE, REQUEST_SEARCH, REQUEST_ROOMS };
-
-/* A question for a reader. */
-struct read_request {
-    struct slink link;
-    enum request_kind kind;
-    uint64_t after;           /* appends that have to be completed first */
-    int64_t patience_us;      /* REQUEST_SEARCH: when to go on without the index */
-    struct store_query query; /* of the others: room, position and limit of it */
-    struct slice text;        /* REQUEST_SEARCH */
-    store_room_fn *on_room;   /* one of the three */
-    store_page_fn *on_page;
-    store_rooms_fn *on_rooms;
-    void *ctx;
-    char bytes[]; /* of query.room and text */
-};
-
-/* Requests, oldest first. */
-struct read_queue {
-    struct slink *first;
-    struct slink **end;
-};
+#include "store/store_queue.h"
 
 struct reader_thread {
     struct store *store;
@@ -62,10 +40,8 @@ struct store {
     pthread_cond_t progress; /* completed has grown */
     struct slink *queue;     /* oldest first */
     struct slink **queue_end;
-    struct read_queue reads;
-    struct read_queue searches; /* apart, since they may have to wait for the index */
-    unsigned reads_waiting;     /* in both */
-    unsigned searching;         /* readers that do a search */
+    struct store_queue reads;
+    unsigned searching; /* readers that do a search */
     uint64_t accepted;
     uint64_t completed;
     uint64_t indexed;

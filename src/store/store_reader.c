@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "store/store_core.h"
 
+enum { MEMORY_LOOK_US = 10000 };
+
 static void answer_page(struct store *s, unsigned reader, const struct read_request *r)
 {
     const struct store_backend_ops *ops = s->backend->ops;
@@ -59,14 +61,22 @@ static void answer_rooms(struct store *s, unsigned reader, const struct read_req
     store_arena_fini(&list.names);
 }
 
-static struct read_request *pop_locked(struct store *s, struct read_queue *queue)
+/* Its turn has come: what it needs is taken, also where the store is closing and there is no more.
+ */
+static struct read_request *pop_locked(struct store *s, enum store_class class)
 {
-    struct slink *first = queue->first;
-    queue->first = first->next;
-    if (!queue->first) queue->end = &queue->first;
-    s->reads_waiting--;
+    struct read_request *r = store_queue_pop(&s->reads, class);
+    if (r->asker.account) account_add(r->asker.account, r->asker.bytes);
     s->stats.reads++;
-    return container_of(first, struct read_request, link);
+    return r;
+}
+
+static bool has_memory(const struct store *s, const struct read_request *r, int64_t *wait_us)
+{
+    const struct account *account = r->asker.account;
+    if (!account || s->closing || account_may(account, r->asker.bytes)) return true;
+    *wait_us = store_now_us() + MEMORY_LOOK_US;
+    return false;
 }
 
 /* True if the oldest search may start. One reader is left for pages where there is more than one.
@@ -74,13 +84,29 @@ static struct read_request *pop_locked(struct store *s, struct read_queue *queue
 static bool may_search_locked(const struct store *s, int64_t *wait_us)
 {
     unsigned most = s->options.readers > 1 ? s->options.readers - 1 : 1;
-    if (!s->searches.first || s->searching >= most) return false;
-    const struct read_request *r = container_of(s->searches.first, struct read_request, link);
+    const struct read_request *r = store_queue_first(&s->reads, STORE_SEARCHES);
+    if (!r || s->searching >= most || !has_memory(s, r, wait_us)) return false;
     bool indexed = !s->backend->ops->index || s->indexed > r->after;
     bool hopeless = s->closing || !atomic_load(&s->healthy);
     if (indexed || hopeless || store_now_us() >= r->patience_us) return true;
-    *wait_us = r->patience_us;
+    if (!*wait_us || r->patience_us < *wait_us) *wait_us = r->patience_us;
     return false;
+}
+
+/* Whether a request may start, and of which class. What waits for memory is looked at again at
+ * *wait_us; nobody tells a reader when there is some. */
+static bool choose_locked(const struct store *s, enum store_class *class, int64_t *wait_us)
+{
+    const struct read_request *page = store_queue_first(&s->reads, STORE_PAGES);
+    bool quick = store_queue_first(&s->reads, STORE_QUICK);
+    bool pages = page && has_memory(s, page, wait_us);
+    if (quick && pages) quick = s->reads.quick_row < STORE_QUICK_ROW_MAX;
+    *class = STORE_QUICK;
+    if (quick) return true;
+    *class = STORE_SEARCHES;
+    if (may_search_locked(s, wait_us)) return true;
+    *class = STORE_PAGES;
+    return pages;
 }
 
 /* The next request whose appends are decided; NULL at the end. */
@@ -90,12 +116,11 @@ static struct read_request *take_request(struct store *s)
     pthread_mutex_lock(&s->lock);
     while (!r) {
         int64_t wait_us = 0;
-        if (may_search_locked(s, &wait_us)) {
-            r = pop_locked(s, &s->searches);
-            s->searching++;
-        } else if (s->reads.first) {
-            r = pop_locked(s, &s->reads);
-        } else if (s->closing && !s->searches.first) {
+        enum store_class class;
+        if (choose_locked(s, &class, &wait_us)) {
+            r = pop_locked(s, class);
+            s->searching += class == STORE_SEARCHES;
+        } else if (s->closing && s->reads.waiting == 0) {
             break;
         } else if (wait_us) {
             store_wait_locked(s, &s->requests, wait_us);
@@ -103,10 +128,27 @@ static struct read_request *take_request(struct store *s)
             pthread_cond_wait(&s->requests, &s->lock);
         }
     }
-    while (r && s->completed < r->after)
-        pthread_cond_wait(&s->progress, &s->lock);
     pthread_mutex_unlock(&s->lock);
     return r;
+}
+
+/* Whoever asked may be gone: then nothing is read for it. */
+static bool drop_unwanted(const struct read_request *r)
+{
+    if (!r->asker.wanted || r->asker.wanted(r->ctx)) return false;
+    if (r->asker.account) account_sub(r->asker.account, r->asker.bytes);
+    if (r->on_room) r->on_room(r->ctx, ERR_CLOSED, NULL);
+    if (r->on_page) r->on_page(r->ctx, ERR_CLOSED, NULL);
+    if (r->on_rooms) r->on_rooms(r->ctx, ERR_CLOSED, NULL);
+    return true;
+}
+
+static void await_appends(struct store *s, const struct read_request *r)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->completed < r->after)
+        pthread_cond_wait(&s->progress, &s->lock);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void end_search(struct store *s)
@@ -117,23 +159,31 @@ static void end_search(struct store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void answer(struct store *s, unsigned reader, const struct read_request *r)
+{
+    switch (r->kind) {
+    case REQUEST_ROOM:
+        answer_room(s, reader, r);
+        break;
+    case REQUEST_PAGE:
+    case REQUEST_SEARCH:
+        answer_page(s, reader, r);
+        break;
+    case REQUEST_ROOMS:
+        answer_rooms(s, reader, r);
+        break;
+    }
+}
+
 void *store_reader_main(void *arg)
 {
     struct reader_thread *me = arg;
     struct store *s = me->store;
     struct read_request *r;
     while ((r = take_request(s))) {
-        switch (r->kind) {
-        case REQUEST_ROOM:
-            answer_room(s, me->index, r);
-            break;
-        case REQUEST_PAGE:
-        case REQUEST_SEARCH:
-            answer_page(s, me->index, r);
-            break;
-        case REQUEST_ROOMS:
-            answer_rooms(s, me->index, r);
-            break;
+        if (!drop_unwanted(r)) {
+            await_appends(s, r);
+            answer(s, me->index, r);
         }
         if (r->kind == REQUEST_SEARCH) end_search(s);
         free(r);

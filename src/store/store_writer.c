@@ -168,7 +168,7 @@ static void do_index(struct store *s)
     s->unindexed = err || more;
     pthread_mutex_lock(&s->lock);
     if (!s->unindexed) s->indexed = s->completed + 1;
-    if (s->searches.first) pthread_cond_broadcast(&s->requests);
+    if (store_queue_first(&s->reads, STORE_SEARCHES)) pthread_cond_broadcast(&s->requests);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -180,7 +180,7 @@ static void do_index(struct store *s)
 static int64_t index_due_us_locked(const struct store *s)
 {
     if (!s->unindexed || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
-    if (s->searches.first) return 0;
+    if (store_queue_first(&s->reads, STORE_SEARCHES)) return 0;
     int64_t due_us = s->index_credit_us > 0 ? 0 : s->batch_at_us + INDEX_IDLE_US;
     return due_us > s->index_pause_us ? due_us : s->index_pause_us;
 }

@@ -5,7 +5,7 @@
  *
  * The writer waits in on_done. The reader (there is one) waits in the answers to questions of the
  * gate's own, the marks, which the test puts behind its questions: to open one mark is to have
- * everything answered up to the next.
+ * everything answered up to the next, and every room loaded that was asked for.
  *
  * All functions are for the test's thread. They assert, and give up after a minute. */
 #ifndef TESTS_GATED_STORE_H

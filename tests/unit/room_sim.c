@@ -227,11 +227,13 @@ static void check_hub(void)
     }
     assert_int_equal(hub_recent_bytes(sim->hub), bytes);
     assert_true(bytes <= sim->options.memory_budget_bytes);
+    hub_check(sim->hub, false);
 }
 
 static void tick(void)
 {
     sim->now_ms += sim_rnd(1000);
+    if (sim_rnd(3) == 0) hub_sweep(sim->hub, sim_read_wall());
     atomic_fetch_add(&sim->wall_ms, (long long)sim_rnd(sim->model.forgets ? 300 : 20));
 }
 
@@ -342,6 +344,7 @@ static void check_all(void)
         assert_int_equal(rl->dirty_count, 0);
         if (!encoding_keeps(s->encoding)) assert_null(rl->log.tail);
     }
+    hub_check(sim->hub, true);
 }
 
 static bool all_home(void)

@@ -275,7 +275,7 @@ int answer_wait(struct answer *a)
 int world_load(struct world *w, const char *room, struct answer *a)
 {
     answer_init(a);
-    int err = store_load_room(w->store, (struct slice){room, strlen(room)}, answer_on_room, a);
+    int err = store_load_room(w->store, NULL, (struct slice){room, strlen(room)}, answer_on_room, a);
     return err ? err : answer_wait(a);
 }
 
@@ -289,7 +289,7 @@ int world_ask(struct world *w, const struct store_query *q, struct answer *a)
 int world_search(struct world *w, const struct store_search *q, struct answer *a)
 {
     answer_init(a);
-    int err = store_search(w->store, q, answer_on_page, a);
+    int err = store_search(w->store, NULL, q, answer_on_page, a);
     return err ? err : answer_wait(a);
 }
 

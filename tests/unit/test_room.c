@@ -181,6 +181,7 @@ static void end(void)
     while (gate_answer(&stage->gate))
         ;
     assert_int_equal(hub_room_count(stage->hub), 0);
+    hub_check(stage->hub, true);
     gate_close(&stage->gate);
     hub_free(stage->hub);
     scribe_fini(&stage->scribe);
@@ -475,17 +476,22 @@ static void test_budget_keeps_what_is_used(void **state)
     static const struct slice names[] = {{"a", 1}, {"b", 1}, {"c", 1}, {"d", 1}};
     struct hub_options options = plenty;
     struct room *rooms[4];
+    char two[7001]; /* beside it the room itself, which counts too, is little */
+    memset(two, 'x', sizeof two - 1);
+    two[sizeof two - 1] = '\0';
     begin(&options, NULL);
     struct guest *g = join_live(0, names[0], ENCODING_FULL);
-    say(g, "one");
+    say(g, two);
     uint64_t one = hub_recent_bytes(stage->hub);
+    uint64_t all = hub_memory_bytes(stage->hub);
+    assert_true(all > one && all < one + 2000);
     flush_all();
-    options.memory_budget_bytes = one * 3 - 1;
+    options.memory_budget_bytes = all * 3 - 1;
     options.seed++;
     restart(&options);
     for (int i = 0; i < 3; i++) { /* the third is too much: the first is forgotten */
         g = join_live(i, names[i], ENCODING_FULL);
-        say(g, "two");
+        say(g, two);
         rooms[i] = g->member.reader->room;
     }
     flush_all();
@@ -494,10 +500,11 @@ static void test_budget_keeps_what_is_used(void **state)
     assert_int_equal(hub_recent_bytes(stage->hub), 2 * one);
     g = coming_back(4, names[1], ENCODING_FULL, rooms[1]->seq - 1);
     assert_int_equal(try_join(g), 0);
-    assert_string_equal(heard(g), "two");
+    assert_string_equal(heard(g), two);
     g = join_live(3, names[3], ENCODING_FULL);
-    say(g, "two");
+    say(g, two);
     flush_all();
+    hub_check(stage->hub, true);
     assert_true(rooms[1]->recent_bytes > 0);
     assert_int_equal(rooms[2]->recent_bytes, 0);
     assert_true(hub_recent_bytes(stage->hub) <= options.memory_budget_bytes);

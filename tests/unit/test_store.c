@@ -301,7 +301,7 @@ static void test_close_drains(void **state)
     for (uint64_t seq = 1; seq <= 1000; seq++)
         assert_int_equal(world_add(w, "r", seq, SLICE_LIT("m")), 0);
     answer_init(&a);
-    assert_int_equal(store_load_room(w->store, SLICE_LIT("r"), answer_on_room, &a), 0);
+    assert_int_equal(store_load_room(w->store, NULL, SLICE_LIT("r"), answer_on_room, &a), 0);
     store_close(w->store);
     w->store = NULL;
     assert_int_equal(w->seen.count, 1000);

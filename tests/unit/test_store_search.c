@@ -457,7 +457,7 @@ static bool pages_overtake_search(struct world *w)
     struct store_search q = {SLICE_LIT("r"), SLICE_LIT("early"), STORE_SEQ_MAX + 1, 10};
     int64_t start_ms = world_now_ms();
     answer_init(&found);
-    assert_int_equal(store_search(w->store, &q, answer_on_page, &found), 0);
+    assert_int_equal(store_search(w->store, NULL, &q, answer_on_page, &found), 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 5, &page), 0);
     assert_int_equal(page.count, 2);
