@@ -25,4 +25,17 @@ struct event_room {
 int event_encode(const struct event_room *room, const struct store_event *e, enum event_form form,
                  struct buf *out);
 
+/* Which of the events of a page are encoded: as many as fit, and at least one. */
+struct event_window {
+    enum store_direction
+        direction; /* AFTER: the first, BEFORE: the last, AROUND: those nearest to */
+    uint64_t position;
+    size_t max_bytes; /* after encoding, which makes six bytes of some */
+    bool cut;         /* set: there were more */
+};
+
+/* Appends the messages of the page, separated by commas. Errors as event_encode. */
+int event_encode_page(const struct event_room *room, const struct store_page *page,
+                      struct event_window *window, struct buf *out);
+
 #endif

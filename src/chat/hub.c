@@ -450,8 +450,8 @@ void room_forget_locked(struct room *room)
 }
 
 /* Second chance: a room that was used since the last look goes to the end of the list. What is
- * forgotten is not always free at once: who is behind, or has yet to be sent what was just said, may
- * hold it. */
+ * forgotten is not always free at once: who is behind, or has yet to be sent what was just said,
+ * may hold it. */
 static void forget_some_locked(struct hub *hub, struct list *freed)
 {
     uint64_t goal = hub->options.memory_budget_bytes - hub->options.memory_budget_bytes / 8;

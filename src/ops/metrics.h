@@ -47,6 +47,9 @@
     X(rooms, "parlor_rooms", "gauge", "Rooms that have a member now.")                             \
     X(recent_bytes, "parlor_recent_bytes", "gauge",                                                \
       "Memory with what was said lately, kept for who comes back (memory-budget).")                \
+    X(memory_bytes, "parlor_memory_bytes", "gauge",                                                \
+      "Memory counted against memory-budget: rooms and what is kept of them, pages on their way, " \
+      "output that sockets do not take.")                                                          \
     X(store_healthy, "parlor_store_healthy", "gauge",                                              \
       "1 while messages can be stored; 0 from a failure until a write has worked again.")          \
     X(store_in_flight, "parlor_store_in_flight", "gauge", "Events not committed yet.")             \

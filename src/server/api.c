@@ -43,6 +43,7 @@ void api_digest_key(struct slice key, uint8_t out[static API_KEY_DIGEST_BYTES])
 
 static void call_free(struct api_call *call)
 {
+    if (call->asked) atomic_store(&call->asked->gone, true);
     if (call->entered) room_unref(call->entered);
     buf_fini(&call->body);
     buf_fini(&call->scratch);

@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/account.h"
 #include "base/err.h"
 #include "chat/event_json.h"
+#include "chat/hub.h"
 #include "server/api_call.h"
 #include "server/conn.h"
 #include "server/worker.h"
@@ -13,6 +15,7 @@ static void run(struct worker *w, struct task *t)
     (void)w;
     struct api_question *q = container_of(t, struct api_question, task);
     struct conn *c = conn_find(&q->conn);
+    if (c && c->api && c->api->asked == q) c->api->asked = NULL;
     if (c && c->api) q->take(c, c->api, q);
     api_question_free(q);
 }
@@ -33,6 +36,7 @@ struct api_question *api_question_new(struct conn *c, const struct api_call *cal
 
 void api_question_free(struct api_question *q)
 {
+    if (q->account) account_sub(q->account, API_PAGE_MAX_BYTES);
     buf_fini(&q->json);
     free(q);
 }
@@ -54,6 +58,7 @@ void api_take_json(struct conn *c, struct api_call *call, struct api_question *q
 static void on_page(void *ctx, int err, const struct store_page *page)
 {
     struct api_question *q = ctx;
+    if (err == ERR_CLOSED) q->account = NULL; /* nothing was taken of it */
     if (err == ERR_NOT_FOUND) err = 0;
     bool stale = q->id.seq && (!page || memcmp(page->room.epoch, q->id.epoch, ID_EPOCH_LEN) != 0);
     if (!err && stale) err = ERR_NO_MESSAGE;
@@ -61,17 +66,43 @@ static void on_page(void *ctx, int err, const struct store_page *page)
     api_question_post(q);
 }
 
+static bool is_wanted(void *ctx)
+{
+    const struct api_question *q = ctx;
+    return !atomic_load(&q->gone);
+}
+
+static struct store_asker asker_of(const struct conn *c, struct api_question *q, bool large)
+{
+    q->account = large ? hub_answers(q->hub) : NULL;
+    return (struct store_asker){conn_client(c), API_PAGE_MAX_BYTES, q->account, is_wanted};
+}
+
+/* It is on its way, or not. */
+static int asked(struct conn *c, struct api_question *q, int err)
+{
+    if (err) {
+        q->account = NULL; /* nothing was taken of it */
+        api_question_free(q);
+    } else {
+        c->api->asked = q;
+    }
+    return err;
+}
+
 int api_ask_page(struct conn *c, const struct store_query *query, struct api_question *q)
 {
-    int err = store_read_page(c->worker->server->options.store, query, on_page, q);
-    if (err) api_question_free(q);
-    return err;
+    struct store_query mine = *query;
+    mine.asker = asker_of(c, q, query->limit > 1);
+    int err = store_read_page(c->worker->server->options.store, &mine, on_page, q);
+    return asked(c, q, err);
 }
 
 int api_ask_search(struct conn *c, const struct store_search *search, struct api_question *q)
 {
-    int err = store_search(c->worker->server->options.store, NULL, search, on_page, q);
-    if (err) api_question_free(q);
+    const struct store_asker asker = asker_of(c, q, true);
+    int err = store_search(c->worker->server->options.store, &asker, search, on_page, q);
+    err = asked(c, q, err);
     return err == ERR_BAD_REQUEST ? ERR_BAD_SEARCH : err;
 }
 

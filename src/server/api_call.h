@@ -6,11 +6,13 @@
 #define SERVER_API_CALL_H
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "chat/event_json.h"
 #include "proto/http_chunks.h"
 #include "proto/id.h"
 #include "proto/name.h"
@@ -39,7 +41,7 @@ struct room;
 enum {
     API_PAGE_DEFAULT = 50, /* messages */
     API_PAGE_MAX = 200,
-    API_PAGE_MAX_BYTES = 1 << 20, /* of texts; one message may be longer */
+    API_PAGE_MAX_BYTES = 1 << 20, /* of texts, and of the answer; one message may be longer */
     API_ROOMS_DEFAULT = 100,
     API_ROOMS_MAX = STORE_ROOMS_MAX,
 };
@@ -67,8 +69,9 @@ struct api_call {
     struct id id;       /* of the path */
     struct slice query; /* in text */
     char nonce[API_NONCE_LEN];
-    struct room *entered;     /* a reference, or NULL; owned */
-    struct store_event event; /* to be published; texts in body and scratch */
+    struct room *entered;       /* a reference, or NULL; owned */
+    struct api_question *asked; /* of the store and not answered yet, or NULL; not owned */
+    struct store_event event;   /* to be published; texts in body and scratch */
     struct id reply_to;
     struct api_export export;
     char text[];
@@ -109,6 +112,9 @@ struct api_question {
     struct task task;
     struct conn_name conn;
     struct hub *hub;
+    struct account *account;    /* where memory for the answer is counted, or NULL */
+    atomic_bool gone;           /* the call is */
+    struct event_window window; /* of a page */
     api_encode_fn *encode;
     api_take_fn *take;
     char room_name[NAME_ROOM_MAX];

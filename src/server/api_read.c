@@ -134,12 +134,12 @@ static int encode_messages(struct api_question *q, const struct store_page *page
     struct json_out o = json_out_begin(&q->json, CONN_OUT_MAX_BYTES);
     json_out_text(&o, SLICE_LIT("{\"room\":"), q->room);
     json_out_raw(&o, SLICE_LIT(",\"messages\":["));
-    for (size_t i = 0; page && i < page->count && !o.err; i++) {
+    q->window.max_bytes = API_PAGE_MAX_BYTES;
+    if (page && !o.err) {
         const struct event_room room = {q->room, page->room.epoch};
-        if (i > 0) json_out_raw(&o, SLICE_LIT(","));
-        if (!o.err) o.err = event_encode(&room, page->events[i], EVENT_PAGE, &q->json);
+        o.err = event_encode_page(&room, page, &q->window, &q->json);
     }
-    bool more = page && (page->more_before || page->more_after);
+    bool more = q->window.cut || (page && (page->more_before || page->more_after));
     json_out_bool(&o, SLICE_LIT("],\"more\":"), more);
     json_out_raw(&o, SLICE_LIT("}"));
     return json_out_end(&o);
@@ -184,6 +184,8 @@ int api_get_messages(struct conn *c, struct api_call *call)
     if (!q) return ERR_NOMEM;
     q->encode = encode_messages;
     q->id = at;
+    q->window.direction = query.direction;
+    q->window.position = query.position;
     query.room = q->room;
     return api_ask_page(c, &query, q);
 }
@@ -207,6 +209,7 @@ int api_search(struct conn *c, struct api_call *call)
     if (!q) return ERR_NOMEM;
     q->encode = encode_messages;
     q->id = before;
+    q->window.direction = STORE_AFTER; /* they come newest first: the first are kept */
     if (before.seq) search.before = before.seq;
     search.room = q->room;
     return api_ask_search(c, &search, q);

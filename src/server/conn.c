@@ -1,6 +1,7 @@
 /* See conn.h. */
 #include "server/conn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/account.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -16,6 +18,7 @@
 #include "proto/ws_frame.h"
 #include "server/api.h"
 #include "server/chat_session.h"
+#include "server/entry.h"
 #include "server/http_session.h"
 #include "server/peer_counts.h"
 #include "server/replay.h"
@@ -67,10 +70,50 @@ struct conn *conn_find(const struct conn_name *name)
     return loop_find(&name->worker->loop, name->key);
 }
 
+uint64_t conn_client(const struct conn *c)
+{
+    return hash_keyed(c->ip, sizeof c->ip) | 1;
+}
+
+size_t conn_page_bytes(const struct conn *c, size_t most)
+{
+    uint64_t part = c->worker->server->options.lag_max_bytes / 4;
+    return part && part < most ? (size_t)part : most;
+}
+
+/* What is kept for a peer that does not take it, or that has to wait, is counted. `before` is the
+ * cap of the buffer before it was changed. */
+static void count_out(const struct conn *c, size_t before)
+{
+    account_change(hub_answers(c->worker->server->hub), before, c->out.cap);
+}
+
+static void count_in(const struct conn *c, size_t before)
+{
+    account_change(hub_held(c->worker->server->hub), before, c->in.cap);
+}
+
+static void free_in(struct conn *c)
+{
+    size_t before = c->in.cap;
+    buf_fini(&c->in);
+    count_in(c, before);
+}
+
+static void free_out(struct conn *c)
+{
+    size_t before = c->out.cap;
+    buf_fini(&c->out);
+    c->out_sent = 0;
+    count_out(c, before);
+}
+
 static void watch_out(struct conn *c, bool on)
 {
     if (c->watch_out == on) return;
     c->watch_out = on;
+    c->behind_ms = on ? c->worker->now_ms : 0;
+    c->worker->behind_count += on ? 1U : -1U;
     watch(c);
 }
 
@@ -83,6 +126,8 @@ static void count_connection(struct conn *c)
     c->over_limit = !c->counted;
     if (!c->counted) atomic_fetch_sub(&s->connections, 1);
 }
+
+static_assert(sizeof(struct conn) <= 320, "every connection has one");
 
 bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES],
                  bool on_loopback)
@@ -118,6 +163,8 @@ void conn_drop(struct conn *c)
     if (c->state == CONN_DEAD) return;
     struct worker *w = c->worker;
     if (c->state == CONN_OPEN) ws_session_on_lost(c);
+    watch_out(c, false);
+    if (c->entry) atomic_store(&c->entry->wait.gone, true);
     conn_set_state(c, CONN_DEAD);
     chat_session_leave(c);
     api_drop(c);
@@ -136,8 +183,8 @@ void conn_free(struct conn *c)
 {
     CHECK(c->state == CONN_DEAD);
     ws_reader_fini(&c->reader);
-    buf_fini(&c->in);
-    buf_fini(&c->out);
+    free_in(c);
+    free_out(c);
     free(c->username);
     free(c->spoken);
     free(c);
@@ -190,18 +237,40 @@ size_t conn_unsent(const struct conn *c)
     return unsent(c);
 }
 
-static void keep(struct conn *c, const uint8_t *data, size_t len)
+/* Where the next frame begins in `out`, or in whole frames, that is not before `from`. */
+static size_t next_frame(const uint8_t *data, size_t at, size_t from, size_t len)
 {
+    while (at < from && at < len)
+        at += ws_frame_size(data + at);
+    return at < len ? at : len;
+}
+
+static size_t out_boundary(const struct conn *c)
+{
+    return next_frame(c->out.data, c->out_head, c->out_sent, c->out.len);
+}
+
+/* Keeps what the socket did not take of data, of which it took `sent`. */
+static void keep(struct conn *c, const uint8_t *data, size_t sent, size_t len)
+{
+    bool frames = c->state == CONN_OPEN;
+    if (frames && unsent(c) == 0) c->out_head = (uint32_t)(next_frame(data, 0, sent, len) - sent);
     int err = 0;
+    size_t before = c->out.cap;
     if (c->out_sent > c->out.len / 2) {
+        if (frames) c->out_head = (uint32_t)(out_boundary(c) - c->out_sent);
         buf_drop(&c->out, c->out_sent);
         c->out_sent = 0;
     }
     if (c->member.reader) {
         reader_block(&c->member);
+        size_t had = c->out.len;
         err = reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES);
+        if (had == 0 && c->out.len) c->out_head = (uint32_t)c->out.len;
     }
-    if (!err) err = buf_append(&c->out, data, len, CONN_OUT_MAX_BYTES);
+    if (!err) err = buf_append(&c->out, data + sent, len - sent, CONN_OUT_MAX_BYTES);
+    if (!frames) c->out_head = (uint32_t)c->out.len;
+    count_out(c, before);
     if (err) {
         conn_drop(c);
         return;
@@ -222,7 +291,7 @@ void conn_send(struct conn *c, const void *data, size_t len)
         if (n < 0) return;
         sent = (size_t)n;
     }
-    if (sent < len) keep(c, (const uint8_t *)data + sent, len - sent);
+    if (sent < len) keep(c, data, sent, len);
 }
 
 void conn_finish(struct conn *c)
@@ -231,7 +300,10 @@ void conn_finish(struct conn *c)
     conn_set_state(c, CONN_CLOSING); /* first: what fails below must not end a session again */
     if (c->member.reader) {
         /* What the room still has for this member is not for it any more, but for a frame begun. */
-        if (reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES) != 0) {
+        size_t before = c->out.cap;
+        int err = reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES);
+        count_out(c, before);
+        if (err) {
             conn_drop(c);
             return;
         }
@@ -306,7 +378,11 @@ ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size
     if ((size_t)sent == bytes) return sent;
     struct slice rest;
     size_t whole = whole_frames(iov, n, (size_t)sent, &rest);
-    if (buf_append(&c->out, rest.ptr, rest.len, CONN_OUT_MAX_BYTES) != 0) {
+    size_t before = c->out.cap;
+    int err = buf_append(&c->out, rest.ptr, rest.len, CONN_OUT_MAX_BYTES);
+    c->out_head = (uint32_t)rest.len;
+    count_out(c, before);
+    if (err) {
         conn_drop(c);
         return -1;
     }
@@ -347,6 +423,30 @@ void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes
     ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
 }
 
+/* Keeps of `out` what is left of the frame that was begun, and no more memory than that. */
+static int cut_out(struct conn *c)
+{
+    struct buf rest = {0};
+    size_t at = out_boundary(c);
+    int err = buf_append(&rest, c->out.data + c->out_sent, at - c->out_sent, CONN_OUT_MAX_BYTES);
+    if (err) return err;
+    free_out(c);
+    c->out = rest;
+    c->out_head = (uint32_t)rest.len;
+    count_out(c, 0);
+    return 0;
+}
+
+void conn_close_behind(struct conn *c)
+{
+    if (c->state != CONN_OPEN || c->echo || cut_out(c) != 0) {
+        conn_drop(c);
+        return;
+    }
+    metrics_add(&c->worker->metrics, METRIC_LAG_CLOSES, 1);
+    ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
+}
+
 /* Hands input to the state's handler until it wants no more; keeps the rest. */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
@@ -357,8 +457,11 @@ static void process(struct conn *c, uint8_t *data, size_t len)
         if (used == 0) break;
     }
     if (c->state == CONN_DEAD || len == 0) return;
+    size_t before = c->in.cap;
     c->in.len = 0;
-    if (buf_append(&c->in, data, len, WORKER_REST_BYTES) != 0) conn_drop(c);
+    int err = buf_append(&c->in, data, len, WORKER_REST_BYTES);
+    count_in(c, before);
+    if (err) conn_drop(c);
 }
 
 /* Continues with input that was left when reading paused. */
@@ -366,7 +469,7 @@ static void process_rest(struct conn *c)
 {
     size_t len = c->in.len;
     memcpy(c->worker->input, c->in.data, len);
-    buf_fini(&c->in);
+    free_in(c);
     process(c, c->worker->input, len);
 }
 
@@ -389,7 +492,7 @@ static void on_readable(struct conn *c)
         metrics_add(&w->metrics, METRIC_RECEIVED_BYTES, (uint64_t)n);
         if (rest) {
             memcpy(w->input, c->in.data, rest);
-            buf_fini(&c->in);
+            free_in(c);
         }
         process(c, w->input, rest + (size_t)n);
         return;
@@ -412,8 +515,7 @@ static void on_writable(struct conn *c)
         if (n < 0) return;
         c->out_sent += (size_t)n;
         if (unsent(c) > 0) return;
-        buf_fini(&c->out);
-        c->out_sent = 0;
+        free_out(c);
     }
     if (c->state == CONN_CLOSING) {
         watch_out(c, false);

@@ -75,10 +75,11 @@ struct conn {
     int64_t since_ms;      /* when it entered its room, since 1970 */
     uint64_t last_seen_ms;
     uint64_t rate_next_us; /* when the rate's bucket is full again */
-    uint32_t guest;        /* number behind the guest name */
-    uint16_t refusals;     /* in a row */
-    uint8_t state;         /* enum conn_state */
-    uint8_t window_bits;   /* of our deflate; 0: not negotiated */
+    uint64_t behind_ms;  /* since when its socket takes less than it was offered; 0: it does not */
+    uint32_t guest;      /* number behind the guest name */
+    uint16_t refusals;   /* in a row */
+    uint8_t state;       /* enum conn_state */
+    uint8_t window_bits; /* of our deflate; 0: not negotiated */
     uint8_t username_len;
     uint8_t spoken_len;
     bool echo;
@@ -93,6 +94,7 @@ struct conn {
     bool counted_ip;       /* in the server's counts per address */
     uint16_t pings;        /* since our last one */
     uint32_t head_scanned; /* of `in`, while reading a request head */
+    uint32_t out_head;     /* of `out`: its first bytes, up to where a frame begins */
     uint8_t ip[SOCKET_IP_BYTES];
 };
 
@@ -117,6 +119,15 @@ void conn_send(struct conn *c, const void *data, size_t len);
 
 /* After the last conn_send: no more input; shuts our side once everything is sent. */
 void conn_finish(struct conn *c);
+
+/* Bytes of a page of history for this connection: so many, but little of what it may lag. */
+size_t conn_page_bytes(const struct conn *c, size_t most);
+
+/* Who it is to the store's queue: a number that nobody can choose, and never 0. */
+uint64_t conn_client(const struct conn *c);
+
+/* Memory is short and it has been behind for long: it has to go, and may come back. */
+void conn_close_behind(struct conn *c);
 
 /* Stops and goes on reading; what was not consumed is presented again. */
 void conn_hold(struct conn *c);

@@ -30,6 +30,7 @@ int entry_start(struct entry *e, struct conn *c, struct slice room)
     e->wait.wake = wake;
     e->task.run = run;
     e->conn = conn_name(c);
+    e->wait.client = conn_client(c);
     int err = hub_enter(c->worker->server->hub, room, &e->wait);
     if (err && err != ERR_AGAIN) free(e);
     return err;

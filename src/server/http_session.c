@@ -89,6 +89,7 @@ static void route_metrics(struct conn *c, const struct http_request *r)
     const struct metrics_gauges gauges = {
         .rooms = hub_room_count(s->hub),
         .recent_bytes = hub_recent_bytes(s->hub),
+        .memory_bytes = hub_memory_bytes(s->hub),
         .store_healthy = store_healthy(s->options.store),
         .store_in_flight = store.in_flight,
         .store_committed = store.committed,
@@ -525,6 +526,7 @@ void http_on_timeout(struct conn *c)
     }
     bool held = c->held; /* the store has not answered */
     c->held = false;
+    if (c->entry) atomic_store(&c->entry->wait.gone, true);
     c->entry = NULL;
     http_answer_error(c, NULL, held ? ERR_STORE : ERR_TIMEOUT, NULL);
 }

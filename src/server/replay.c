@@ -1,9 +1,11 @@
 /* See replay.h. */
 #include "server/replay.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/account.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "chat/event_json.h"
@@ -16,8 +18,9 @@
 
 enum {
     PAGE_EVENTS = 200,
-    PAGE_BYTES = 64 * 1024,
-    NEWEST_BYTES = 1024 * 1024, /* of the one page that is given to who cannot be resumed */
+    PAGE_BYTES = 64 * 1024,     /* of texts in the store, and of frames: escapes make six of one */
+    NEWEST_BYTES = 1024 * 1024, /* of texts: what is given at most to who cannot be resumed */
+    ANSWER_BYTES = 2 * PAGE_BYTES, /* of memory: the last frame goes beyond */
 };
 
 struct replay {
@@ -26,7 +29,8 @@ struct replay {
     const struct replay_owner *owner;
     uint64_t next; /* events after this seq are wanted */
     unsigned left; /* events that may still be sent */
-    bool newest;   /* the newest page instead */
+    bool newest;   /* the newest page instead; `left` is what is left of it, once it has begun */
+    bool messages; /* as they are now, and no changes of them */
     bool begun;
     struct answer *asked; /* on its way; it belongs to the store's thread but for `replay` */
 };
@@ -36,14 +40,18 @@ struct answer {
     struct task task;
     struct conn_name conn;
     struct replay *replay; /* the worker's; NULL if it was given up */
+    atomic_bool gone;      /* the same, for the store */
     struct room *room;     /* a reference */
+    struct account *account;
     struct buf frames;
     enum event_form form;
+    size_t max_bytes;
     uint64_t until;
     uint64_t last;
     uint64_t trimmed_seq;
     uint64_t total;
-    unsigned count;
+    unsigned count; /* events in frames */
+    unsigned found; /* and in the page */
     bool more;
     int err;
 };
@@ -58,6 +66,7 @@ struct replay *replay_new(struct member *m, const struct join *j, const struct r
     r->next = j->since.seq;
     r->left = REPLAY_MAX;
     r->newest = !j->resume || !j->recovered;
+    r->messages = r->newest || !encoding_is_rich(j->encoding);
     return r;
 }
 
@@ -74,11 +83,20 @@ const struct join *replay_join(const struct replay *r)
 void replay_free(struct replay *r)
 {
     if (!r) return;
-    if (r->asked) r->asked->replay = NULL;
+    if (r->asked) {
+        r->asked->replay = NULL;
+        atomic_store(&r->asked->gone, true);
+    }
     free(r);
 }
 
 /* ---- the store's thread ---- */
+
+static bool is_wanted(void *ctx)
+{
+    const struct answer *a = ctx;
+    return !atomic_load(&a->gone);
+}
 
 static int add_frame(struct answer *a, const struct store_event *e, struct buf *json)
 {
@@ -91,13 +109,13 @@ static int add_frame(struct answer *a, const struct store_event *e, struct buf *
                            (struct slice){(const char *)json->data, json->len}, CONN_OUT_MAX_BYTES);
 }
 
-static void on_page(void *ctx, int err, const struct store_page *page)
+/* Encodes what comes first, until there is enough: the rest is read again when it is wanted. */
+static void encode_page(struct answer *a, const struct store_page *page)
 {
-    struct answer *a = ctx;
     struct buf json = {0};
+    size_t i = 0;
     bool beyond = false;
-    a->err = err == ERR_NOT_FOUND ? 0 : err;
-    for (size_t i = 0; page && i < page->count && !a->err; i++) {
+    for (; i < page->count && a->frames.len < a->max_bytes && !a->err; i++) {
         const struct store_event *e = page->events[i];
         beyond = e->seq > a->until;
         if (beyond) break;
@@ -105,11 +123,18 @@ static void on_page(void *ctx, int err, const struct store_page *page)
         a->last = e->seq;
     }
     buf_fini(&json);
-    if (page) {
-        a->more = page->more_after && !beyond && a->last < a->until;
-        a->trimmed_seq = page->room.trimmed_seq;
-        a->total = page->total;
-    }
+    a->found = (unsigned)page->count;
+    a->more = !beyond && (page->more_after || i < page->count) && a->last < a->until;
+    a->trimmed_seq = page->room.trimmed_seq;
+    a->total = page->total;
+}
+
+static void on_page(void *ctx, int err, const struct store_page *page)
+{
+    struct answer *a = ctx;
+    a->err = err == ERR_NOT_FOUND ? 0 : err;
+    if (page) encode_page(a, page);
+    if (err == ERR_CLOSED) a->account = NULL; /* nothing was taken of it */
     worker_post(a->conn.worker, &a->task);
 }
 
@@ -119,21 +144,32 @@ static void on_page(void *ctx, int err, const struct store_page *page)
 static bool turn_to_newest(struct conn *c, struct replay *r, const struct answer *a)
 {
     if (r->begun || r->newest || a->trimmed_seq <= r->next) return false;
-    r->newest = true;
+    r->newest = r->messages = true;
     r->join.recovered = false;
     if (r->join.history == 0) r->join.history = ROOM_HISTORY_DEFAULT;
     replay_go_on(c, r);
     return true;
 }
 
-/* Exact if the page is the only one. Else the store's count, which goes on beyond the head at which
- * the member joined, and has the deleted messages too. */
+/* Exact if the page is the only one, or of the newest, unless some are deleted meanwhile. Else the
+ * store's count, which goes on beyond the head at which the member joined, and has the deleted
+ * messages too. */
 static uint64_t events_to_come(const struct replay *r, const struct answer *a)
 {
-    if (r->newest || !a->more) return a->count;
+    if (r->newest) return r->left;
+    if (!a->more) return a->count;
     uint64_t most = a->until - r->next;
     if (most > a->total) most = a->total;
     return most < REPLAY_MAX ? most : REPLAY_MAX;
+}
+
+/* The first answer to a replay. False: the connection is gone, and r with it. */
+static bool begin(struct conn *c, struct replay *r, const struct answer *a)
+{
+    if (r->newest) r->left = a->found;
+    r->begun = true;
+    r->owner->on_begin(c, r, r->join.recovered, events_to_come(r, a));
+    return c->state == CONN_OPEN;
 }
 
 static void take_page(struct conn *c, struct replay *r, struct answer *a)
@@ -143,24 +179,27 @@ static void take_page(struct conn *c, struct replay *r, struct answer *a)
         return;
     }
     if (turn_to_newest(c, r, a)) return;
-    if (r->begun && !r->newest && a->trimmed_seq > r->next) {
+    if (r->begun && a->trimmed_seq > r->next) {
         r->owner->on_end(c, r, r->next, true); /* retention was faster than the member */
         return;
     }
-    if (!r->begun) {
-        r->begun = true;
-        r->owner->on_begin(c, r, r->join.recovered, events_to_come(r, a));
-        if (c->state != CONN_OPEN) return; /* and r is gone with it */
-    }
+    if (!r->begun && !begin(c, r, a)) return;
     if (a->frames.len) conn_send(c, a->frames.data, a->frames.len);
     if (c->state != CONN_OPEN) return;
     if (a->last > r->next) r->next = a->last;
     r->left -= a->count < r->left ? a->count : r->left;
-    bool over = r->newest || !a->more || r->left == 0;
-    if (over)
+    if (!a->more || r->left == 0)
         r->owner->on_end(c, r, r->next, !r->newest && a->more);
     else if (conn_unsent(c) == 0)
         replay_go_on(c, r);
+}
+
+static void answer_free(struct answer *a)
+{
+    if (a->account) account_sub(a->account, ANSWER_BYTES);
+    room_unref(a->room);
+    buf_fini(&a->frames);
+    free(a);
 }
 
 static void run(struct worker *w, struct task *t)
@@ -174,40 +213,50 @@ static void run(struct worker *w, struct task *t)
     if (c && r) take_page(c, r, a);
     others = others && c->state == CONN_OPEN && conn_unsent(c) == 0;
     if (others) (void)rich_session_on_writable(c); /* one of its rooms may ask now */
-    room_unref(a->room);
-    buf_fini(&a->frames);
-    free(a);
+    answer_free(a);
+}
+
+/* Where the newest page begins is only known when it was read; from there it is read on. */
+static struct store_query query_of(const struct conn *c, const struct replay *r,
+                                   const struct answer *a)
+{
+    const bool find = r->newest && !r->begun;
+    const struct room *room = a->room;
+    const bool rich = encoding_is_rich(r->join.encoding);
+    return (struct store_query){
+        .room = {room->name, room->name_len},
+        .direction = find ? STORE_BEFORE : STORE_AFTER,
+        .position = find ? a->until + 1 : r->next,
+        .limit = find                    ? r->join.history
+                 : r->left < PAGE_EVENTS ? r->left
+                                         : PAGE_EVENTS,
+        .max_bytes = find ? NEWEST_BYTES : a->max_bytes,
+        .messages_only = r->messages, /* n messages, not n events */
+        .reactions = rich && r->messages,
+        .count_max = r->begun || r->newest ? 0 : REPLAY_MAX,
+        .asker = {conn_client(c), ANSWER_BYTES, a->account, is_wanted},
+    };
 }
 
 static int ask(struct conn *c, struct replay *r)
 {
-    struct room *room = r->member->reader->room;
     const bool rich = encoding_is_rich(r->join.encoding);
     struct answer *a = calloc(1, sizeof *a);
     if (!a) return ERR_NOMEM;
     a->task.run = run;
     a->conn = conn_name(c);
     a->replay = r;
-    a->room = room;
-    a->form = !rich ? EVENT_FULL : r->newest ? EVENT_PAGE : EVENT_RICH;
+    a->room = r->member->reader->room;
+    a->account = hub_answers(c->worker->server->hub);
+    a->form = !rich ? EVENT_FULL : r->messages ? EVENT_PAGE : EVENT_RICH;
     a->until = r->join.head.seq;
-    room_ref(room);
-    const struct store_query q = {
-        .room = {room->name, room->name_len},
-        .direction = r->newest ? STORE_BEFORE : STORE_AFTER,
-        .position = r->newest ? a->until + 1 : r->next,
-        .limit = r->newest               ? r->join.history
-                 : r->left < PAGE_EVENTS ? r->left
-                                         : PAGE_EVENTS,
-        .max_bytes = r->newest ? NEWEST_BYTES : PAGE_BYTES,
-        .messages_only = !rich || r->newest, /* n messages, not n events */
-        .reactions = rich && r->newest,
-        .count_max = r->begun || r->newest ? 0 : REPLAY_MAX,
-    };
+    a->max_bytes = conn_page_bytes(c, PAGE_BYTES);
+    room_ref(a->room);
+    const struct store_query q = query_of(c, r, a);
     int err = store_read_page(c->worker->server->options.store, &q, on_page, a);
     if (err) {
-        room_unref(room);
-        free(a);
+        a->account = NULL;
+        answer_free(a);
         return err;
     }
     r->asked = a;

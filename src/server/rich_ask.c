@@ -1,8 +1,10 @@
 /* Frames of a rich client that ask the store or the other workers, and are answered later. What is
  * asked carries the name of the connection and the ref, so an answer finds its client or nobody. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/account.h"
 #include "base/err.h"
 #include "chat/event_json.h"
 #include "server/chat_session.h"
@@ -14,12 +16,18 @@
 #include "server/worker.h"
 #include "server/ws_session.h"
 
-enum { PAGE_MAX_BYTES = 256 * 1024 };
+enum {
+    PAGE_BYTES = 256 * 1024, /* at most of texts in the store, and of a frame with them */
+    ANSWER_BYTES =
+        2 * PAGE_BYTES, /* of memory: the frame is made in one buffer, sent from another */
+};
 
 /* What every question has. */
 struct question {
     struct task task;
     struct conn_name conn;
+    struct list link;  /* in its session, as long as that exists */
+    atomic_bool gone;  /* it does not */
     struct room *room; /* a reference */
     int err;
     uint8_t ref_len;
@@ -29,6 +37,7 @@ struct question {
 static void question_init(struct question *q, struct conn *c, struct seat *s, struct slice ref)
 {
     c->rich->questions++;
+    list_push(&c->rich->asked, &q->link);
     q->conn = conn_name(c);
     q->room = s->member.reader->room;
     q->ref_len = (uint8_t)ref.len;
@@ -42,18 +51,36 @@ static struct slice question_ref(const struct question *q)
 }
 
 /* It was answered: the client, if it is still one. */
-static struct conn *question_client(const struct question *q)
+static struct conn *question_client(struct question *q)
 {
+    list_remove(&q->link);
     struct conn *c = conn_find(&q->conn);
     if (!c || c->state != CONN_OPEN || !c->rich) return NULL;
     c->rich->questions--;
     return c;
 }
 
+void rich_ask_drop(struct rich *rich)
+{
+    while (!list_empty(&rich->asked)) {
+        struct question *q = container_of(rich->asked.next, struct question, link);
+        list_remove(&q->link);
+        atomic_store(&q->gone, true);
+    }
+}
+
+/* The store's thread. Every kind of question begins with the struct. */
+static bool is_wanted(void *ctx)
+{
+    const struct question *q = ctx;
+    return !atomic_load(&q->gone);
+}
+
 /* It could not be asked. */
 static void question_undo(struct question *q, struct conn *c)
 {
     c->rich->questions--;
+    list_remove(&q->link);
     room_unref(q->room);
 }
 
@@ -66,6 +93,10 @@ static struct slice room_name(const struct room *room)
 
 struct history {
     struct question q;
+    struct account *account;
+    enum store_direction direction;
+    uint64_t position;
+    size_t max_bytes;
     struct buf json;
 };
 
@@ -73,11 +104,9 @@ static int encode_page(struct history *h, const struct store_page *page)
 {
     const struct event_room er = {room_name(h->q.room), h->q.room->epoch};
     int err = rich_begin_history(question_ref(&h->q), er.name, &h->json, CONN_OUT_MAX_BYTES);
-    for (size_t i = 0; page && i < page->count && !err; i++) {
-        if (i > 0) err = buf_append(&h->json, ",", 1, CONN_OUT_MAX_BYTES);
-        if (!err) err = event_encode(&er, page->events[i], EVENT_PAGE, &h->json);
-    }
-    bool more = page && (page->more_before || page->more_after);
+    struct event_window window = {h->direction, h->position, h->max_bytes, false};
+    if (page && !err) err = event_encode_page(&er, page, &window, &h->json);
+    bool more = window.cut || (page && (page->more_before || page->more_after));
     return err ? err : rich_end_history(more, &h->json, CONN_OUT_MAX_BYTES);
 }
 
@@ -85,6 +114,7 @@ static int encode_page(struct history *h, const struct store_page *page)
 static void on_history_page(void *ctx, int err, const struct store_page *page)
 {
     struct history *h = ctx;
+    if (err == ERR_CLOSED) h->account = NULL; /* nothing was taken of it */
     h->q.err = err && err != ERR_NOT_FOUND ? err : encode_page(h, page);
     worker_post(h->q.conn.worker, &h->q.task);
 }
@@ -105,6 +135,7 @@ static void run_history(struct worker *w, struct task *t)
     struct history *h = container_of(t, struct history, q.task);
     struct conn *c = question_client(&h->q);
     if (c) answer_history(c, h);
+    if (h->account) account_sub(h->account, ANSWER_BYTES);
     room_unref(h->q.room);
     buf_fini(&h->json);
     free(h);
@@ -125,14 +156,19 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
     if (!h) return ERR_NOMEM;
     question_init(&h->q, c, s, in->ref);
     h->q.task.run = run_history;
+    h->account = hub_answers(c->worker->server->hub);
+    h->direction = directions[in->position];
+    h->max_bytes = conn_page_bytes(c, PAGE_BYTES);
+    h->position = newest ? STORE_SEQ_MAX + 1 : in->at.seq;
     const struct store_query query = {
         .room = seat_room(s),
-        .direction = directions[in->position],
-        .position = newest ? STORE_SEQ_MAX + 1 : in->at.seq,
+        .direction = h->direction,
+        .position = h->position,
         .limit = in->limit ? in->limit : RICH_PAGE_DEFAULT,
-        .max_bytes = PAGE_MAX_BYTES,
+        .max_bytes = h->max_bytes,
         .messages_only = true,
         .reactions = true,
+        .asker = {conn_client(c), ANSWER_BYTES, h->account, is_wanted},
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_history_page, h);
     if (err) {
@@ -288,6 +324,7 @@ int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in)
         .direction = STORE_AFTER,
         .position = in->id.seq - 1,
         .limit = 1,
+        .asker = {.client = conn_client(c), .wanted = is_wanted},
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_target, ch);
     if (!err) return 0;

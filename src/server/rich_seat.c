@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "server/chat_session.h"
 #include "server/conn.h"
+#include "server/entry.h"
 #include "server/replay.h"
 #include "server/rich_session.h"
 #include "server/whisper.h"
@@ -60,6 +61,7 @@ void seat_free(struct seat *s)
 {
     struct conn *c = s->conn;
     replay_free(s->replay);
+    if (s->entry) atomic_store(&s->entry->wait.gone, true);
     if (s->member.reader) {
         char guest[CHAT_GUEST_LEN];
         struct room *room = s->member.reader->room;

@@ -15,10 +15,10 @@ struct seat {
     struct member member;
     struct list link; /* in its session */
     struct conn *conn;
-    const struct entry *entry; /* while it is about to enter; not owned, and only compared */
-    struct replay *replay;     /* while its past comes from the store; owned */
-    int64_t since_ms;          /* 1970 */
-    bool answered;             /* the join was, with joined or an error */
+    struct entry *entry;   /* while it is about to enter; not owned */
+    struct replay *replay; /* while its past comes from the store; owned */
+    int64_t since_ms;      /* 1970 */
+    bool answered;         /* the join was, with joined or an error */
     uint8_t room_len;
     uint8_t ref_len; /* of the join, until it is answered */
     char text[];     /* room, ref */
@@ -26,6 +26,7 @@ struct seat {
 
 struct rich {
     struct list seats;
+    struct list asked; /* questions that are not answered yet (rich_ask.c) */
     unsigned seat_count;
     unsigned questions; /* asked of the store or the workers, not answered yet */
     unsigned pages;     /* those of them for a page of history */
@@ -68,6 +69,9 @@ int rich_ask_members(struct conn *c, struct seat *s, const struct rich_input *in
 
 /* Edit, delete, react, unreact: looks at the message first, then publishes. */
 int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in);
+
+/* The session ends: what was asked for it is wanted no more. */
+void rich_ask_drop(struct rich *rich);
 
 /* The receipt's function for everything that is acked. */
 struct receipt;

@@ -57,6 +57,7 @@ int rich_session_new(struct conn *c, struct slice home)
     c->rich = calloc(1, sizeof *c->rich + home.len);
     if (!c->rich) return ERR_NOMEM;
     list_init(&c->rich->seats);
+    list_init(&c->rich->asked);
     c->rich->home_len = (uint8_t)home.len;
     memcpy(c->rich->home_name, home.ptr, home.len);
     return seat_new(c, home, (struct slice){NULL, 0}, &c->rich->home);
@@ -93,6 +94,7 @@ void rich_session_end(struct conn *c)
 {
     while (!list_empty(&c->rich->seats))
         seat_free(container_of(c->rich->seats.next, struct seat, link));
+    rich_ask_drop(c->rich);
     free(c->rich);
     c->rich = NULL;
 }
@@ -199,6 +201,7 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     j->username = chat_name(c, guest);
     j->now_ms = c->worker->now_ms;
     j->wall_ms = c->worker->wall_ms;
+    j->behind = c->watch_out;
     int err = q->entry.wait.err;
     if (!err) err = entry_join(&q->entry, j, &s->member);
     if (err == ERR_AGAIN) return;
@@ -251,10 +254,12 @@ static int on_join(struct conn *c, const struct rich_input *in)
     s->entry = &q->entry;
     err = entry_start(&q->entry, c, room);
     if (err == ERR_AGAIN) return 0;
-    if (err)
+    if (err) {
+        s->entry = NULL; /* it is gone */
         seat_free(s);
-    else
+    } else {
         enter(c, q, s);
+    }
     return err;
 }
 

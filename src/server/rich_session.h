@@ -22,7 +22,7 @@ enum { RICH_FRAME_MAX_BYTES = 64 * 1024 }; /* of a frame that is no message and 
 enum {
     RICH_ROOMS_MAX = 100,     /* those it is about to enter included */
     RICH_QUESTIONS_MAX = 128, /* answers on their way; more are refused */
-    RICH_PAGES_MAX = 4,       /* pages of history on their way; then it is not read from. And
+    RICH_PAGES_MAX = 3,       /* pages of history on their way; then it is not read from. And
                                  pages for rooms it enters; then the others wait */
     RICH_REQUESTS = 100,      /* in 10 s: all but messages and their changes, if there is a rate */
 };

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/account.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "chat/hub.h"
@@ -225,6 +226,18 @@ static void empty_workers(struct server *s)
     }
 }
 
+/* Nobody is left: what is counted has to be what the rooms keep, to the byte. */
+static void check_memory(const struct server *s)
+{
+#ifdef PARLOR_DEBUG
+    if (!s->hub) return;
+    hub_check(s->hub, true);
+    CHECK(account_used(hub_answers(s->hub)) == 0);
+#else
+    (void)s;
+#endif
+}
+
 void server_free(struct server *s)
 {
     for (unsigned i = 0; i < s->started; i++)
@@ -233,6 +246,7 @@ void server_free(struct server *s)
     empty_workers(s);
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_fini(&s->workers[i]);
+    check_memory(s);
     hub_free(s->hub);
     scribe_fini(&s->scribe);
     peer_counts_free(s->peers);

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "chat/hub.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
@@ -274,6 +275,46 @@ static void count_deliveries(struct worker *w)
     w->delivery_bytes = 0;
 }
 
+static struct conn *conn_at(struct worker *w, uint32_t slot)
+{
+    void *owner = loop_owner_at(&w->loop, slot);
+    bool other = owner == &w->mailbox || owner == &w->tasks || is_listener(w, owner);
+    return other ? NULL : owner;
+}
+
+/* Whoever holds memory because its socket does not take what it has to be sent. */
+static bool is_behind(const struct worker *w, const struct conn *c)
+{
+    if (!c->behind_ms || w->now_ms - c->behind_ms < WORKER_BEHIND_MS) return false;
+    return c->state == CONN_OPEN || conn_unsent(c) > WORKER_BEHIND_BYTES;
+}
+
+/* While memory is short, who has been behind for longest has to go: those who have been so for
+ * WORKER_BEHIND_MS, a few at each look, as long as it is short. */
+static void run_pressure(struct worker *w)
+{
+    struct hub *hub = w->server->hub;
+    if (w->now_ms < w->pressure_at_ms) return;
+    w->pressure_at_ms = w->now_ms + WORKER_PRESSURE_MS;
+    hub_relieve(hub);
+    uint32_t n = w->behind_count ? w->loop.slot_count : 0;
+    if (n > WORKER_PRESSURE_SLOTS) n = WORKER_PRESSURE_SLOTS;
+    for (; n > 0 && hub_is_pressed(hub); n--) {
+        if (w->pressure_slot >= w->loop.slot_count) w->pressure_slot = 0;
+        struct conn *c = conn_at(w, w->pressure_slot++);
+        if (c && is_behind(w, c)) conn_close_behind(c);
+    }
+}
+
+/* Phase: sweep. */
+static void run_sweep(struct worker *w)
+{
+    run_pressure(w);
+    if (w->index != 0 || w->now_ms < w->sweep_at_ms) return;
+    w->sweep_at_ms = w->now_ms + WORKER_SWEEP_MS;
+    hub_sweep(w->server->hub, w->wall_ms);
+}
+
 /* Phase: reap. */
 static void run_reap(struct worker *w)
 {
@@ -282,13 +323,6 @@ static void run_reap(struct worker *w)
         w->reap = c->next_reap;
         conn_free(c);
     }
-}
-
-static struct conn *conn_at(struct worker *w, uint32_t slot)
-{
-    void *owner = loop_owner_at(&w->loop, slot);
-    bool other = owner == &w->mailbox || owner == &w->tasks || is_listener(w, owner);
-    return other ? NULL : owner;
 }
 
 static void start_draining(struct worker *w)
@@ -367,6 +401,8 @@ static int wait_ms(const struct worker *w)
     if (presence_ms < next) next = presence_ms;
     if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
     if (w->accept_again_ms && w->accept_again_ms < next) next = w->accept_again_ms;
+    if (w->behind_count && w->pressure_at_ms < next) next = w->pressure_at_ms;
+    if (w->index == 0 && w->sweep_at_ms < next) next = w->sweep_at_ms;
     if (next == UINT64_MAX) return -1;
     if (next <= w->now_ms) return 0;
     uint64_t ms = next - w->now_ms;
@@ -394,6 +430,7 @@ static void turn(struct worker *w)
     run_post(w);
     run_mailbox(w);
     run_flush(w);
+    run_sweep(w);
     if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);
     run_reap(w);
     count_deliveries(w);

@@ -1,7 +1,8 @@
 /* A worker: one thread, one loop, its own listeners, its own connections. Everything here belongs
  * to that thread, except what is marked shared.
  *
- * A turn: timers, socket events, tasks, post, mailbox, room flush, reap. Time is read once a turn.
+ * A turn: timers, socket events, tasks, post, mailbox, room flush, sweep, reap. Time is read once a
+ * turn.
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -33,6 +34,11 @@ enum {
     WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
     WORKER_ACCEPT_PAUSE_MS = 100,   /* when descriptors or memory for sockets ran out */
     WORKER_DRAIN_TICK_MS = 10,
+    WORKER_SWEEP_MS = 1000,       /* between two looks for what time takes away */
+    WORKER_PRESSURE_MS = 100,     /* between two looks at who is behind, while memory is short */
+    WORKER_PRESSURE_SLOTS = 4096, /* connections looked at then */
+    WORKER_BEHIND_MS = 1000,      /* who is behind for so long has to go then */
+    WORKER_BEHIND_BYTES = 4096,   /* unless what it has yet to take is less */
     WORKER_DRAIN_MIN_PER_TICK = 16,
     WORKER_BYE_MIN_MS = 1000,
     WORKER_BYE_RETURNS_PER_S = 1000, /* connections of a worker that are asked to come back */
@@ -64,6 +70,10 @@ struct worker {
     bool published;         /* events in this turn, which the store has yet to look at */
     struct conn *reap;      /* closed in this turn, freed at its end */
     uint32_t conn_count;
+    uint32_t behind_count;   /* of them those whose socket takes less than it was offered */
+    uint32_t pressure_slot;  /* where run_pressure goes on */
+    uint64_t pressure_at_ms; /* when it looks next */
+    uint64_t sweep_at_ms;    /* of the first worker: when hub_sweep is due */
 
     uint8_t *input; /* WORKER_REST_BYTES + WORKER_READ_BYTES */
     struct ws_inflater *inflater;

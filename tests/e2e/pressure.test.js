@@ -1,0 +1,229 @@
+// Memory and the disk under clients that ask for much and read nothing: what they pin is bounded, each
+// of them and all together; whoever does read gets everything, complete and in order; and one address
+// that asks and asks does not keep others out.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import net from 'node:net';
+import { test } from 'node:test';
+import { Member, Rich } from './lib/chat.js';
+import { NO_SLACK, startServer, withDirectory, withLives } from './lib/server.js';
+import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
+
+const MIB = 1 << 20;
+const TWO = ['--workers', '2', '--rate', '0'];
+const ATTACKER = '127.0.0.66';
+
+/** The worst that a text can be: each byte becomes six, or two, in JSON. */
+const worst = (i, bytes) => `${i}:`.padEnd(bytes, i % 3 ? '\u0001' : '"\u0002\\');
+
+const headOf = (room, query, more = '') =>
+  `GET /ws/chat/${room}/${query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n${more}\r\n`;
+
+/** A socket that sends this and never reads; from another address if that is wanted. */
+async function mute(server, bytes, localAddress) {
+  const socket = net.connect({ host: '127.0.0.1', port: server.port, localAddress });
+  socket.on('error', () => {});
+  await within(ms(20000), new Promise((resolve) => {
+    socket.once('connect', resolve);
+    socket.once('close', resolve);
+  }), 'TCP connection');
+  socket.pause();
+  socket.write(bytes);
+  return socket;
+}
+
+/** Rooms r0, r1, ... with so many of the worst texts, as they lie in the file. */
+async function fillRooms(lives, rooms, messages, bytes) {
+  const anns = await Promise.all(Array.from({ length: rooms }, (_, i) =>
+    Rich.join(lives.server, `r${i}`, { query: '?username=ann' })));
+  for (const ann of anns) {
+    ann.frames = { push() {} }; // they are many, and nobody looks at them
+    for (let i = 0; i < messages; i += 25)
+      await Promise.all(Array.from({ length: Math.min(25, messages - i) }, (_, k) => ann.say(worst(i + k, bytes))));
+  }
+  await Promise.all(anns.map((ann) => ann.leave()));
+}
+
+/** A life of its own for what follows: nothing of the filling is in memory. */
+async function begin(lives, args, env = NO_SLACK) {
+  await lives.server.stop();
+  lives.server = await startServer(['--data', lives.file, ...args], { port: lives.port, env });
+  return lives.server;
+}
+
+const handshakes = (server) => server.metric(/^parlor_http_requests_total\{status="101"\}$/);
+
+test('a hundred that ask for a thousand messages and never read pin little, together within the budget',
+  limit(180), withLives(TWO, async (lives) => {
+    const sockets = 100;
+    await fillRooms(lives, 10, 130, 10000);
+    const server = await begin(lives, [...TWO, '--memory-budget', '64m']);
+    const before = server.residentBytes();
+    const all = await Promise.all(Array.from({ length: sockets }, (_, i) =>
+      mute(server, headOf(`r${i % 10}`, '?history=1000'))));
+    await until(ms(60000), async () => (await handshakes(server)) === sockets, 'all of them in');
+    let most = 0;
+    for (let i = 0; i < 20; i++) {
+      await pause(100);
+      most = Math.max(most, server.residentBytes() - before);
+    }
+    const counted = await server.metric(/^parlor_memory_bytes$/);
+    // A reader of its own still gets all that there is, from the store.
+    const one = await Member.join(server, 'r3', { query: '?history=1000' });
+    const got = [];
+    while (got.at(-1)?.message !== worst(129, 10000)) got.push(await one.next(ms(30000)));
+    assert.deepEqual(got.map((m) => m.message), Array.from(got, (_, i) => worst(130 - got.length + i, 10000)));
+    assert.ok(got.length > 80, `${got.length} of 130`);
+    assert.ok(counted <= 64 * MIB, `${counted} counted`);
+    if (!SANITIZED) assert.ok(most < 96 * MIB, `${(most / MIB).toFixed(1)} MiB more`);
+    await one.leave();
+    for (const socket of all) socket.destroy();
+  }));
+
+test('a rich socket that enters rooms and asks for pages and never reads pins no more than it may lag',
+  limit(180), withLives(TWO, async (lives) => {
+    await fillRooms(lives, 8, 130, 10000);
+    const server = await begin(lives, [...TWO, '--memory-budget', '64m', '--workers', '1']);
+    const text = (frame) => {
+      const data = Buffer.from(JSON.stringify(frame));
+      const head = data.length < 126 ? Buffer.from([0x81, 0x80 | data.length, 0, 0, 0, 0])
+        : Buffer.from([0x81, 0xfe, data.length >> 8, data.length & 255, 0, 0, 0, 0]);
+      return Buffer.concat([head, data]);
+    };
+    const before = server.residentBytes();
+    const socket = await mute(server, headOf('r0', '?history=1000', 'Sec-WebSocket-Protocol: parlor.v1\r\n'));
+    await until(ms(20000), async () => (await handshakes(server)) === 1, 'the handshake');
+    for (let i = 1; i < 8; i++) socket.write(text({ type: 'join', room: `r${i}`, history: 1000, ref: i }));
+    for (let i = 0; i < 200; i++) socket.write(text({ type: 'history', room: 'r0', limit: 200, ref: 100 + i }));
+    let most = 0;
+    for (let i = 0; i < 20; i++) {
+      await pause(100);
+      most = Math.max(most, server.residentBytes() - before);
+    }
+    // Eight pasts of half a MiB, which anybody may share, what is on its way to this one, and what any
+    // server needs once it has read from its file.
+    if (!SANITIZED) assert.ok(most < 24 * MIB, `${(most / MIB).toFixed(1)} MiB more`);
+    socket.destroy();
+  }));
+
+for (const [how, args] of Object.entries({ memory: TWO, store: [...TWO, '--memory-budget', '0'] })) {
+  test(`who reads slowly gets its past whole and in order, then what is new (${how})`, limit(120),
+    withLives(TWO, async (lives) => {
+      await fillRooms(lives, 1, 400, 2000);
+      const server = await begin(lives, args, {});
+      const texts = Array.from({ length: 400 }, (_, i) => worst(i, 2000));
+      const live = Array.from({ length: 30 }, (_, i) => `live ${i}`);
+      const ann = await Rich.join(server, 'r0', { query: '?username=bob' });
+      const bare = await Member.join(server, 'r0', { query: '?history=1000' });
+      const rich = await Rich.open(server, 'r0', { query: '?history=1000' });
+      const slow = [bare, rich].map((who) => {
+        const timer = setInterval(() => {
+          who.socket.pause();
+          setTimeout(() => who.socket.readyState === 1 && who.socket.resume(), 20);
+        }, 25);
+        return () => clearInterval(timer);
+      });
+      for (const one of live) await ann.say(one);
+      const got = [];
+      while (got.at(-1) !== live.at(-1)) got.push((await bare.next(ms(30000))).message);
+      assert.deepEqual(got, [...texts, ...live].slice(-got.length));
+      assert.ok(got.length >= 400, `${got.length}`);
+      const joined = await rich.next('joined', ms(30000));
+      const past = await rich.take(joined.replayed, 'message', ms(30000));
+      assert.equal(joined.replayed >= 370, true, `${joined.replayed}`);
+      const rest = await rich.take(live.length - (past.some((m) => m.message === 'live 0') ? live.length : 0), 'message', ms(30000));
+      const all = [...past, ...rest].map((m) => m.message);
+      assert.deepEqual(all, [...texts, ...live].slice(-all.length));
+      for (const stop of slow) stop();
+      await Promise.all([bare, rich, ann].map((who) => who.cut?.() ?? who.socket.terminate()));
+    }));
+}
+
+test('a page of history that is too long is shorter, says so, and nothing is left out', limit(120),
+  withLives(TWO, async (lives) => {
+    await fillRooms(lives, 1, 60, 10000);
+    const ann = await Rich.join(lives.server, 'r0');
+    const texts = Array.from({ length: 60 }, (_, i) => worst(i, 10000));
+    let before;
+    const got = [];
+    for (;;) {
+      const page = await ann.get('history', { type: 'history', limit: 200, before }, ms(20000));
+      const bytes = JSON.stringify(page).length;
+      assert.ok(bytes < 256 * 1024, `a page of ${bytes}`);
+      assert.ok(page.messages.length > 0);
+      got.unshift(...page.messages);
+      before = got[0].id;
+      if (!page.more) break;
+    }
+    assert.deepEqual(got.map((m) => m.message), texts);
+    let after = got[0].id;
+    const forward = [got[0]];
+    for (let more = true; more;) {
+      const page = await ann.get('history', { type: 'history', limit: 200, after }, ms(20000));
+      forward.push(...page.messages);
+      after = forward.at(-1).id;
+      ({ more } = page);
+    }
+    assert.deepEqual(forward.map((m) => m.message), texts);
+    const around = await ann.get('history', { type: 'history', limit: 50, around: got[30].id }, ms(20000));
+    assert.ok(around.messages.some((m) => m.id === got[30].id));
+    assert.equal(around.more, true);
+    await ann.leave();
+  }));
+
+test('while memory is short, who is behind is closed, and others get what they ask for', limit(180),
+  withLives(TWO, async (lives) => {
+    await fillRooms(lives, 2, 130, 10000);
+    const server = await begin(lives, [...TWO, '--memory-budget', '1m']);
+    const before = server.residentBytes();
+    const all = [];
+    for (let i = 0; i < 150; i++) all.push(await mute(server, headOf(`r${i & 1}`, '?history=1000'), ATTACKER));
+    const closes = () => server.metric(/^parlor_lag_closes_total$/);
+    await until(ms(60000), async () => (await closes()) > 10, 'some closed');
+    const one = await Member.join(server, 'r0', { query: '?history=50' });
+    const got = [];
+    while (got.length < 50) got.push(await one.next(ms(30000)));
+    assert.deepEqual(got.map((m) => m.message), Array.from({ length: 50 }, (_, i) => worst(80 + i, 10000)));
+    const grown = server.residentBytes() - before;
+    if (!SANITIZED) assert.ok(grown < 40 * MIB, `${(grown / MIB).toFixed(1)} MiB more`);
+    await one.leave();
+    for (const socket of all) socket.destroy();
+  }));
+
+test('one address that asks for pages all the time keeps nobody out of a room', limit(180), () =>
+  withDirectory(async () => {
+    await withLives(TWO, async (lives) => {
+      await fillRooms(lives, 60, 130, 10000);
+      const server = await begin(lives, [...TWO, '--memory-budget', '16m']);
+      let flooding = true;
+      let asked = 0;
+      const refused = [];
+      const open = new Set();
+      const flood = (async () => {
+        while (flooding) {
+          for (let i = 0; i < count(20, 4); i++) {
+            const socket = await mute(server, headOf(`r${asked++ % 50}`, '?history=1000'), ATTACKER);
+            open.add(socket);
+          }
+          if (open.size > 1500) for (const socket of [...open].slice(0, 500)) socket.destroy(), open.delete(socket);
+          await pause(40);
+        }
+      })();
+      await until(ms(60000), () => asked > count(1200, 100), 'a flood');
+      const times = [];
+      for (let i = 0; i < 40; i++) {
+        const from = performance.now();
+        // Rooms that nobody has entered yet in this life.
+        const one = await Member.join(server, i < 10 ? `r${50 + i}` : `new${i}`).catch((error) => refused.push(error.message));
+        times.push(performance.now() - from);
+        if (one.leave) await one.leave();
+      }
+      flooding = false;
+      await flood;
+      assert.deepEqual(refused, []);
+      times.sort((a, b) => a - b);
+      assert.ok(times.at(-2) < ms(1000), `entering took ${times.at(-2).toFixed(0)} ms`);
+      for (const socket of open) socket.destroy();
+    })();
+  }));
