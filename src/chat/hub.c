@@ -1,18 +1,13 @@
 /* See hub.h. */
-
-/* uthash would exit; a room that cannot be made is an error instead. */
-#define HASH_NONFATAL_OOM 1
-#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
 #include "chat/hub.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/hash.h"
+#include "base/table.h"
 
 enum {
     FORGET_STEPS_MAX = 64,       /* rooms looked at by one publisher that found the budget passed */

@@ -1,17 +1,12 @@
 /* See marks.h. */
-
-/* uthash would exit; a marker that cannot be kept is an error instead. */
-#define HASH_NONFATAL_OOM 1
-#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
 #include "chat/marks.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/err.h"
-#include "base/hash.h"
+#include "base/table.h"
 
 static_assert(sizeof(struct marks) <= 16, "every room has one");
 

@@ -1,8 +1,4 @@
 /* See nonces.h. */
-
-/* uthash would exit; a nonce that cannot be noted is an error instead. */
-#define HASH_NONFATAL_OOM 1
-#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
 #include "chat/nonces.h"
 
 #include <assert.h>
@@ -10,7 +6,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/hash.h"
 #include "proto/name.h"
 #include "proto/rich.h"
 

@@ -24,10 +24,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/table.h"
 
 enum {
     NONCE_KEEP_MS = 5 * 60 * 1000,

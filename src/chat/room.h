@@ -23,10 +23,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/table.h"
 #include "chat/marks.h"
 #include "chat/nonces.h"
 #include "chat/presence.h"

@@ -1,9 +1,5 @@
 /* See api_import.h. Two threads: the caller's, and the store's writer and readers in callbacks;
  * what they share is under `lock`. */
-
-/* uthash would exit; a name that cannot be noted is an error instead. */
-#define HASH_NONFATAL_OOM 1
-#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
 #include "server/api_import.h"
 
 #include <errno.h>
@@ -14,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <uthash.h>
 
 #include "base/err.h"
-#include "base/hash.h"
+#include "base/table.h"
 #include "proto/name.h"
 #include "server/api_line.h"
 #include "store/store.h"

@@ -1,13 +1,12 @@
 /* See peer_counts.h. */
-#define HASH_NONFATAL_OOM 1
 #include "server/peer_counts.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/check.h"
+#include "base/table.h"
 
 struct peer_count {
     UT_hash_handle hh;

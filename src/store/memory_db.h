@@ -2,12 +2,9 @@
 #ifndef STORE_MEMORY_DB_H
 #define STORE_MEMORY_DB_H
 
-/* uthash would exit; what cannot be made is an error instead. */
-#define HASH_NONFATAL_OOM 1
-
 #include <pthread.h>
-#include <uthash.h>
 
+#include "base/table.h"
 #include "store/store_backend.h"
 
 /* A user's reaction; while its message is kept, taken back or not. The key is what says which. */

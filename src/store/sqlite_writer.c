@@ -13,15 +13,13 @@
  * later recovery could take for committed although their senders were told that they failed.
  * Rollback therefore writes over them at once: the next transaction starts at the same place in the
  * WAL, and its first frame breaks the chain of checksums. */
-#define HASH_NONFATAL_OOM 1 /* as in memory_db.h */
-#include "store/sqlite_db.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/err.h"
+#include "base/table.h"
+#include "store/sqlite_db.h"
 
 enum {
     ROOM_CACHE_MAX = 8192,

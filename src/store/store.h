@@ -301,8 +301,8 @@ int store_read_page(struct store *s, const struct store_query *q, store_page_fn 
  * the text has no word or is over STORE_SEARCH_MAX_BYTES. A word is a run of letters and digits in
  * any script; case and diacritics do not matter, and the last one, if it has
  * STORE_PREFIX_MIN_BYTES, may be the beginning of a word. Finds every message that was queued
- * before, but under a steady heavy load the newest may be found late. asker NULL: the server itself.
- * Else as store_read_page. */
+ * before, but under a steady heavy load the newest may be found late. asker NULL: the server
+ * itself. Else as store_read_page. */
 int store_search(struct store *s, const struct store_asker *asker, const struct store_search *q,
                  store_page_fn *fn, void *ctx);
 

@@ -1,16 +1,11 @@
 /* See store_queue.h. */
-
-/* uthash would exit; a request that cannot be queued is an error instead. */
-#define HASH_NONFATAL_OOM 1
-#define HASH_FUNCTION HASH_KEYED /* base/hash.h */
 #include "store/store_queue.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/hash.h"
+#include "base/table.h"
 
 /* Of one client and class, oldest first. */
 struct line {
