@@ -22,6 +22,7 @@ struct hub {
     struct store *store;
     atomic_uint_fast64_t recent_bytes;
     struct account held;
+    struct account own; /* of `held`: the rooms, without chunks */
     struct account answers;
     pthread_mutex_t lock;
     struct room *rooms; /* uthash, by name */
@@ -110,6 +111,7 @@ static struct room *room_new(struct hub *hub, struct slice name)
         room->logs[i].log.account = &hub->held;
     }
     room->own_bytes = own_bytes(room);
+    account_add(&hub->own, room->own_bytes);
     account_add(&hub->held, room->own_bytes);
     return room;
 }
@@ -127,6 +129,7 @@ static void room_free(struct room *room)
     nonces_fini(&room->nonces);
     marks_fini(&room->marks);
     presence_fini(&room->presence);
+    account_sub(&room->hub->own, room->own_bytes);
     account_sub(&room->hub->held, room->own_bytes);
     pthread_mutex_destroy(&room->lock);
     free(room);
@@ -246,8 +249,11 @@ static bool is_over(const struct hub *hub)
 
 bool hub_is_pressed(const struct hub *hub)
 {
-    uint64_t most = hub->answers.max - hub->answers.max / 8;
-    return hub_memory_bytes(hub) > 2 * hub->answers.max || account_used(&hub->answers) > most;
+    uint64_t max = hub->answers.max;
+    if (account_used(&hub->answers) > max - max / 8) return true;
+    uint64_t all = hub_memory_bytes(hub);
+    uint64_t rest = account_used(&hub->own) + hub_recent_bytes(hub);
+    return all > 2 * max && all > rest + max / 4;
 }
 
 /* ---- loading ---- */
@@ -291,17 +297,17 @@ static bool is_waited_locked(const struct room *room)
     return waited;
 }
 
-bool room_is_waited(struct room *room)
+bool room_is_waited(struct room *room, unsigned filling)
 {
     pthread_mutex_lock(&room->lock);
-    bool waited = is_waited_locked(room);
+    bool waited = (!filling || room->filling & filling) && is_waited_locked(room);
     pthread_mutex_unlock(&room->lock);
     return waited;
 }
 
 static bool load_is_wanted(void *room)
 {
-    return room_is_waited(room);
+    return room_is_waited(room, 0);
 }
 
 static void on_loaded(void *ctx, int err, const struct store_loaded *loaded);
@@ -429,6 +435,7 @@ bool hub_account_locked(struct room *room)
     uint64_t own = own_bytes(room);
     if (past == room->recent_bytes && own == room->own_bytes) return false;
     atomic_fetch_add(&hub->recent_bytes, past - room->recent_bytes);
+    account_change(&hub->own, room->own_bytes, own);
     account_change(&hub->held, room->own_bytes, own);
     bool grown = past > room->recent_bytes || own > room->own_bytes;
     bool cold = room->recent_bytes == 0 && past > 0;
@@ -563,6 +570,7 @@ void hub_check(struct hub *hub, bool alone)
 {
     uint64_t past = 0;
     uint64_t held = 0;
+    uint64_t own = 0;
     pthread_mutex_lock(&hub->lock);
     for (struct room *room = hub->rooms; room; room = room->hh.next) {
         pthread_mutex_lock(&room->lock);
@@ -571,11 +579,12 @@ void hub_check(struct hub *hub, bool alone)
         CHECK(room->recent_bytes == 0 || !list_empty(&room->warm_link));
         past += room->recent_bytes;
         held += room->own_bytes;
+        own += room->own_bytes;
         for (unsigned i = 0; i < ENCODING_COUNT; i++)
             held += frame_log_bytes(&room->logs[i].log);
         pthread_mutex_unlock(&room->lock);
     }
-    CHECK(past == hub_recent_bytes(hub));
+    CHECK(past == hub_recent_bytes(hub) && own == account_used(&hub->own));
     CHECK(alone ? held == account_used(&hub->held) : held <= account_used(&hub->held));
     pthread_mutex_unlock(&hub->lock);
 }

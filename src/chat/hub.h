@@ -123,8 +123,9 @@ uint64_t hub_memory_bytes(const struct hub *hub);
 struct account *hub_answers(struct hub *hub);
 struct account *hub_held(struct hub *hub);
 
-/* More is counted than twice the max of answers, which is the budget unless that is very small, or
- * answers have come near to their max: whoever is behind has to go. Any thread. */
+/* Answers have come near to their max; or more is counted than twice that (which is the budget
+ * unless it is very small), and it is not only the rooms and their recent pasts. So whoever is
+ * behind has to go. Any thread. */
 bool hub_is_pressed(const struct hub *hub);
 
 /* Forgets the recent past of some rooms if there is too much. Any thread. */
@@ -156,8 +157,9 @@ bool hub_account_locked(struct room *room);
  * budget. No room is locked; the caller has a reference on the room. */
 void hub_balance(struct room *room);
 
-/* Whether anybody who waits in the room still wants to. Any thread; the room is not locked. */
-bool room_is_waited(struct room *room);
+/* Whether anybody who waits in the room still wants to; false too if none of the logs of `filling`
+ * (bits; 0: any) is to be filled. Any thread; the room is not locked. */
+bool room_is_waited(struct room *room, unsigned filling);
 
 /* Calls wake of every struct room_wait in the chain. No room is locked. */
 void room_wake_all(struct slink *waits, int err);

@@ -79,7 +79,9 @@ struct room {
     uint64_t own_bytes;    /* of all but the chunks, as counted in the hub's account */
     struct slink *waits;   /* of struct room_wait: for the load, or for a log to be filled */
     uint64_t load_client;  /* who asked last for the load */
+    uint64_t fill_client;  /* and for a log to be filled */
     unsigned loads;        /* asked for and not answered yet */
+    unsigned fills[ENCODING_COUNT]; /* likewise; more than one if more than one client waits */
     struct nonces nonces;
     uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
     struct marks marks;

@@ -63,21 +63,29 @@ static int make_past(const struct fill *f, const struct store_page *page, struct
     return err;
 }
 
-/* After the room was unlocked: everybody who waits tries again, or is told. */
-static void end_fill(struct room *room, unsigned encoding, int err)
+/* An answer to a fill: the first good one counts for everybody who waits, of bad ones the last.
+ * Takes out those who are to try again, or to be told; the room is locked. */
+static struct slink *end_fill_locked(struct room *room, unsigned encoding, int err)
 {
-    pthread_mutex_lock(&room->lock);
+    bool last = --room->fills[encoding] == 0;
+    if (!(room->filling & 1 << encoding) || (err && !last)) return NULL;
     room->filling &= (uint8_t) ~(1 << encoding);
     struct slink *waits = room->waits;
     room->waits = NULL;
-    pthread_mutex_unlock(&room->lock);
-    room_wake_all(waits, err);
+    return waits;
+}
+
+/* What is about the asker alone is not for those who wait with it: they try again, and find another
+ * way in the end. */
+static int told(int err)
+{
+    return err == ERR_CLOSED || err == ERR_BUSY ? 0 : err;
 }
 
 static bool fill_is_wanted(void *ctx)
 {
     const struct fill *f = ctx;
-    return room_is_waited(f->room);
+    return room_is_waited(f->room, 1U << f->encoding);
 }
 
 static void on_filled(void *ctx, int err, const struct store_page *page)
@@ -85,26 +93,28 @@ static void on_filled(void *ctx, int err, const struct store_page *page)
     struct fill *f = ctx;
     struct room *room = f->room;
     struct recent_past past = {0};
-    bool dropped = err == ERR_CLOSED;  /* whoever has come since asks again */
+    struct slink *waits = NULL;
+    bool dropped = err == ERR_CLOSED;
     if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: there is nothing to add */
     if (page) err = make_past(f, page, &past);
 
     pthread_mutex_lock(&room->lock);
     struct room_log *rl = &room->logs[f->encoding];
     /* Unless it has been forgotten or trimmed meanwhile: then who waits asks again. */
-    bool fits = !err && rl->recent.from_seq == f->from_seq;
+    bool fits = !err && room->filling & 1 << f->encoding && rl->recent.from_seq == f->from_seq;
     if (fits && page) {
         room->trimmed_seq = page->room.trimmed_seq;
         if (past.count) err = recent_prepend(&rl->recent, &rl->log, &past);
         if (!err) rl->recent.from_seq = past.from_seq;
     }
     if (fits && !err) rl->recent.filled = true;
+    waits = end_fill_locked(room, f->encoding, err);
     hub_note_use(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (balance) hub_balance(room);
     if (!dropped) account_sub(hub_answers(room->hub), f->bytes);
-    end_fill(room, f->encoding, dropped ? 0 : err);
+    room_wake_all(waits, told(err));
 
     frame_log_forget(&past.older);
     free(past.entries);
@@ -140,7 +150,10 @@ static void start_fill(struct room *room, unsigned encoding, uint64_t from_seq,
         err = store_read_page(hub_store(room->hub), &q, on_filled, f);
     }
     if (!err) return;
-    end_fill(room, encoding, err);
+    pthread_mutex_lock(&room->lock);
+    struct slink *waits = end_fill_locked(room, encoding, err);
+    pthread_mutex_unlock(&room->lock);
+    room_wake_all(waits, told(err));
     if (f) room_unref(room);
     free(f);
 }
@@ -323,16 +336,19 @@ static int join_locked(struct attempt *a)
     return 0;
 }
 
-/* True: the caller asks for the page; else somebody has done so already. Room locked. */
+/* True: the caller asks for the page; else it has been asked for already by the same client, as far
+ * as is known. Room locked. */
 static bool wait_for_fill_locked(struct room *room, const struct join *j, struct room_wait *w)
 {
-    bool first = !(room->filling & 1 << j->encoding);
+    bool ask = !(room->filling & 1 << j->encoding) || room->fill_client != w->client;
     w->err = 0;
     w->tries++;
     w->link.next = room->waits;
     room->waits = &w->link;
     room->filling |= (uint8_t)(1 << j->encoding);
-    return first;
+    room->fill_client = w->client;
+    room->fills[j->encoding] += ask;
+    return ask;
 }
 
 int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w)

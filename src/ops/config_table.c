@@ -43,7 +43,8 @@ const struct config_option config_options[] = {
     {"memory-budget", CONFIG_KIND_SIZE, CONFIG_GROUP_HISTORY, FIELD(memory_budget_bytes), 0,
      3 * GIB, NULL, "SIZE", "64m",
      "Memory for what was said lately, in all rooms together: who comes back is served from there, "
-     "without a look at the disk."},
+     "without a look at the disk. Rooms, nonces, read markers, pages of history on their way and "
+     "what sockets do not take come out of it first."},
 
     {"max-connections", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(max_connections), 1,
      100000000, "none", "N", "none",

@@ -374,6 +374,64 @@ static void test_load_of_two(void **state)
     end();
 }
 
+static unsigned pages; /* answered */
+
+static void on_page(void *ctx, int err, const struct store_page *page)
+{
+    (void)ctx;
+    (void)page;
+    assert_int_equal(err, 0);
+    pthread_mutex_lock(&lock);
+    pages++;
+    pthread_mutex_unlock(&lock);
+}
+
+static int try_join(struct guest *g)
+{
+    struct join j = {
+        .encoding = ENCODING_FULL, .history = 10, .username = SLICE_LIT("ann"), .wall_ms = WALL_MS};
+    return room_join(g->wait.room, &j, &g->member, &g->wait);
+}
+
+/* The same for a past that is read into memory. */
+static void test_fill_of_two(void **state)
+{
+    (void)state;
+    enum { BUSY = 2000 };
+    struct guest ann;
+    struct guest busy;
+    struct guest bob;
+    begin(1 << 30);
+    come(&ann, "lobby", ENCODING_BARE, 0);
+    for (int i = 0; i < 20; i++)
+        say(&ann, SLICE_LIT("hi"), NULL);
+    flush();
+    await_done();
+    assert_int_equal(enter(&busy, "lobby", 1), 0);
+    assert_int_equal(enter(&bob, "lobby", 2), 0);
+    hold_reader();
+    pages = 0;
+    const struct store_query q = {.room = SLICE_LIT("lobby"), .limit = 20, .asker = {.client = 1}};
+    for (int i = 0; i < BUSY; i++)
+        assert_int_equal(store_read_page(store, &q, on_page, NULL), 0);
+    assert_int_equal(try_join(&busy), ERR_AGAIN);
+    assert_int_equal(try_join(&bob), ERR_AGAIN);
+    let_reader_go();
+    await_woken(&bob);
+    await_woken(&busy);
+    pthread_mutex_lock(&lock);
+    assert_true(pages < BUSY);
+    pthread_mutex_unlock(&lock);
+    assert_int_equal(try_join(&bob), 0);
+    assert_int_equal(try_join(&busy), 0);
+    assert_int_equal(busy.member.reader->member_count, 2);
+    leave(&busy);
+    leave(&bob);
+    leave(&ann);
+    end();
+    assert_int_equal(pages, BUSY);
+}
+
 /* A room that nobody waits for any more is not loaded, and who comes then gets it all the same. */
 static void test_load_unwanted(void **state)
 {
@@ -413,7 +471,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nonces_leave),      cmocka_unit_test(test_rooms_go),
         cmocka_unit_test(test_pinned_is_counted), cmocka_unit_test(test_fill_after_encoding),
-        cmocka_unit_test(test_load_of_two),       cmocka_unit_test(test_load_unwanted),
+        cmocka_unit_test(test_load_of_two),       cmocka_unit_test(test_fill_of_two),
+        cmocka_unit_test(test_load_unwanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
