@@ -18,8 +18,7 @@
 
 enum {
     PAGE_EVENTS = 200,
-    PAGE_BYTES = 64 * 1024,     /* of texts in the store, and of frames: escapes make six of one */
-    NEWEST_BYTES = 1024 * 1024, /* of texts: what is given at most to who cannot be resumed */
+    PAGE_BYTES = 64 * 1024, /* of texts in the store, and of frames: escapes make six of one */
     ANSWER_BYTES = 2 * PAGE_BYTES, /* of memory: the last frame goes beyond */
 };
 
@@ -51,7 +50,6 @@ struct answer {
     uint64_t trimmed_seq;
     uint64_t total;
     unsigned count; /* events in frames */
-    unsigned found; /* and in the page */
     bool more;
     int err;
 };
@@ -123,7 +121,6 @@ static void encode_page(struct answer *a, const struct store_page *page)
         a->last = e->seq;
     }
     buf_fini(&json);
-    a->found = (unsigned)page->count;
     a->more = !beyond && (page->more_after || i < page->count) && a->last < a->until;
     a->trimmed_seq = page->room.trimmed_seq;
     a->total = page->total;
@@ -166,7 +163,7 @@ static uint64_t events_to_come(const struct replay *r, const struct answer *a)
 /* The first answer to a replay. False: the connection is gone, and r with it. */
 static bool begin(struct conn *c, struct replay *r, const struct answer *a)
 {
-    if (r->newest) r->left = a->found;
+    if (r->newest) r->left = (unsigned)a->total;
     r->begun = true;
     r->owner->on_begin(c, r, r->join.recovered, events_to_come(r, a));
     return c->state == CONN_OPEN;
@@ -216,7 +213,7 @@ static void run(struct worker *w, struct task *t)
     answer_free(a);
 }
 
-/* Where the newest page begins is only known when it was read; from there it is read on. */
+/* Where the newest begin is only known once they were found; from there they are read on. */
 static struct store_query query_of(const struct conn *c, const struct replay *r,
                                    const struct answer *a)
 {
@@ -225,12 +222,12 @@ static struct store_query query_of(const struct conn *c, const struct replay *r,
     const bool rich = encoding_is_rich(r->join.encoding);
     return (struct store_query){
         .room = {room->name, room->name_len},
-        .direction = find ? STORE_BEFORE : STORE_AFTER,
+        .direction = find ? STORE_NEWEST : STORE_AFTER,
         .position = find ? a->until + 1 : r->next,
         .limit = find                    ? r->join.history
                  : r->left < PAGE_EVENTS ? r->left
                                          : PAGE_EVENTS,
-        .max_bytes = find ? NEWEST_BYTES : a->max_bytes,
+        .max_bytes = a->max_bytes,
         .messages_only = r->messages, /* n messages, not n events */
         .reactions = rich && r->messages,
         .count_max = r->begun || r->newest ? 0 : REPLAY_MAX,

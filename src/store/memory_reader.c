@@ -157,6 +157,22 @@ static uint64_t count(const struct mem_room *room, const struct store_query *q)
     return n;
 }
 
+/* As find_newest of sqlite_reader.c. */
+static void find_newest(const struct mem_room *room, struct store_query *q, uint64_t *total)
+{
+    size_t i = memory_lower_bound(room, q->position);
+    uint64_t first = 0;
+    while (i > room->first && *total < q->limit) {
+        const struct mem_event *event = &room->events[--i];
+        if (q->messages_only && !is_shown(event)) continue;
+        first = event->record->event.seq;
+        ++*total;
+    }
+    q->direction = STORE_AFTER;
+    q->position = first ? first - 1 : q->position;
+    q->count_max = 0;
+}
+
 int memory_page(struct store_backend *b, unsigned reader, const struct store_query *q,
                 struct store_answer *out)
 {
@@ -165,8 +181,11 @@ int memory_page(struct store_backend *b, unsigned reader, const struct store_que
     int err = ERR_NOT_FOUND;
     struct source source = {lock_room(m, q->room, &out->room), q->reactions};
     if (source.room) {
-        err = store_answer_page(out, q, read_span, &source);
-        if (q->direction != STORE_AROUND) out->total = count(source.room, q);
+        struct store_query mine = *q;
+        if (q->direction == STORE_NEWEST) find_newest(source.room, &mine, &out->total);
+        err = store_answer_page(out, &mine, read_span, &source);
+        bool counted = mine.count_max && q->direction != STORE_AROUND;
+        if (counted) out->total = count(source.room, &mine);
     }
     pthread_mutex_unlock(&m->lock);
     return err;

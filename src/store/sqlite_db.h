@@ -55,6 +55,7 @@ enum read_stmt {
     READ_BEFORE,
     READ_COUNT_AFTER,
     READ_COUNT_BEFORE,
+    READ_NEWEST,
     READ_REACTIONS,
     READ_NONCES,
     READ_MARKS,

@@ -29,6 +29,9 @@ static const char *const sql[READ_STMT_COUNT] = {
                          " AND " WANTED " LIMIT ?3)",
     [READ_COUNT_BEFORE] = "SELECT count(*) FROM (SELECT 1 FROM events WHERE room = ?1 AND seq < ?2"
                           " AND " WANTED " LIMIT ?3)",
+    [READ_NEWEST] =
+        "SELECT coalesce(min(seq), 0), count(*) FROM (SELECT seq FROM events WHERE room = ?1"
+        " AND seq < ?2 AND " WANTED " ORDER BY seq DESC LIMIT ?3)",
     [READ_REACTIONS] = "SELECT target, emoji, count FROM reaction_counts"
                        " WHERE room = ?1 AND target BETWEEN ?2 AND ?3 ORDER BY target, first",
     [READ_NONCES] = "SELECT seq, ts_ms, coalesce(user, username), nonce FROM events"
@@ -294,13 +297,36 @@ static int add_reactions(const struct source *source, struct store_answer *out)
     return read_reactions(stmt, out);
 }
 
+/* Finds the oldest of the newest by the index alone, and makes of q the question for those from
+ * there on. */
+static int find_newest(const struct source *source, struct store_query *q, uint64_t *total)
+{
+    if (q->direction != STORE_NEWEST) return 0;
+    sqlite3_stmt *stmt = source->reader->stmt[READ_NEWEST];
+    const struct store_span span = {
+        .position = q->position, .limit = q->limit, .messages_only = q->messages_only};
+    bind_span(stmt, source->room, &span);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        uint64_t first = (uint64_t)sqlite3_column_int64(stmt, 0);
+        *total = (uint64_t)sqlite3_column_int64(stmt, 1);
+        q->direction = STORE_AFTER;
+        q->position = first ? first - 1 : q->position;
+        q->count_max = 0;
+    }
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW ? 0 : ERR_STORE;
+}
+
 int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct store_query *q,
                        struct store_answer *out)
 {
     struct source source = {.reader = reader_of(b, reader)};
     int err = begin(source.reader, q->room, &source.room, &out->room);
-    if (!err) err = store_answer_page(out, q, read_span, &source);
-    if (!err) err = count(&source, q, &out->total);
+    struct store_query mine = *q;
+    if (!err) err = find_newest(&source, &mine, &out->total);
+    if (!err) err = store_answer_page(out, &mine, read_span, &source);
+    if (!err) err = count(&source, &mine, &out->total);
     if (!err && q->reactions) err = add_reactions(&source, out);
     return end(source.reader, err);
 }

@@ -188,6 +188,8 @@ enum store_direction {
     STORE_AFTER,  /* seq > position, from there on */
     STORE_BEFORE, /* seq < position, up to there; STORE_SEQ_MAX + 1: the newest page */
     STORE_AROUND, /* half before position, the rest from position on */
+    STORE_NEWEST, /* of the `limit` newest with seq < position the oldest, as many as fit: a page to
+                     be read on with AFTER. What is newer may follow them */
 };
 
 struct store_query {
@@ -209,8 +211,9 @@ struct store_page {
     const struct store_event *const *events;
     size_t count;
     bool more_before; /* of BEFORE and AROUND */
-    bool more_after;  /* of AFTER and AROUND */
-    uint64_t total;   /* of AFTER and BEFORE: at most count_max, the page included */
+    bool more_after;  /* of AFTER, AROUND and NEWEST */
+    uint64_t total;   /* of AFTER and BEFORE: at most count_max, the page included. Of NEWEST: how
+                         many they are */
 };
 
 /* Messages of one room that hold every word of the text. */

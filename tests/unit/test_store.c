@@ -186,6 +186,48 @@ static void test_paging(void **state)
     expect_page(w, STORE_AROUND, 60, 4, "40 50 60 <");
     expect_page(w, STORE_AROUND, 35, 20, "10 20 30 40 50 60 ");
     expect_page(w, STORE_AROUND, UINT64_MAX, 2, "60 <");
+    expect_page(w, STORE_NEWEST, UINT64_MAX, 2, "50 60 ");
+    expect_page(w, STORE_NEWEST, 61, 6, "10 20 30 40 50 60 ");
+    expect_page(w, STORE_NEWEST, 61, 1000, "10 20 30 40 50 60 ");
+    expect_page(w, STORE_NEWEST, 31, 2, "20 30 >"); /* and what is newer than asked for */
+    expect_page(w, STORE_NEWEST, 1, 2, "10 20 >");
+}
+
+/* The newest page in pieces: where it begins is found whatever lies behind, and told how many. */
+static void test_newest_in_pieces(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    assert_non_null(world_open(w, (struct store_options){0}));
+    world_fill(w, "p", 1, 100);
+    world_put(w, "p", (struct store_event){.seq = 101, .kind = STORE_DELETE, .target = 95});
+    world_put(w, "p", (struct store_event){.seq = 102, .kind = STORE_REACT, .target = 96});
+    world_settle(w);
+    struct store_query q = {.room = SLICE_LIT("p"),
+                            .direction = STORE_NEWEST,
+                            .position = 103,
+                            .limit = 50,
+                            .max_bytes = 1,
+                            .messages_only = true,
+                            .reactions = true,
+                            .count_max = 7};
+    assert_int_equal(world_ask(w, &q, &a), 0);
+    assert_int_equal(a.total, 50);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(a.seqs[0], 50); /* 95 is no message any more */
+    assert_true(a.more_after);
+    q.limit = 1000;
+    assert_int_equal(world_ask(w, &q, &a), 0);
+    assert_int_equal(a.total, 99);
+    assert_int_equal(a.seqs[0], 1);
+    q.messages_only = false;
+    q.limit = 3;
+    q.max_bytes = 0;
+    assert_int_equal(world_ask(w, &q, &a), 0);
+    assert_int_equal(a.total, 3);
+    assert_int_equal(a.count, 3);
+    assert_int_equal(a.seqs[0], 100);
+    assert_false(a.more_after);
 }
 
 static void test_page_bytes(void **state)
@@ -412,12 +454,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EVERY(test_append_and_load), EVERY(test_texts),        EVERY(test_all_of_unicode),
-        EVERY(test_begins_later),    EVERY(test_texts),        EVERY(test_all_of_unicode),
-        EVERY(test_order_is_kept),   EVERY(test_paging),       EVERY(test_page_bytes),
-        EVERY(test_queue_cap),       EVERY(test_group_commit), EVERY(test_threads),
-        EVERY(test_close_drains),    EVERY(test_keep_events),  EVERY(test_keep_bytes),
-        EVERY(test_keep_age),        EVERY(test_keep_age_all), EVERY(test_no_memory),
+        EVERY(test_append_and_load),  EVERY(test_texts),        EVERY(test_all_of_unicode),
+        EVERY(test_begins_later),     EVERY(test_texts),        EVERY(test_all_of_unicode),
+        EVERY(test_order_is_kept),    EVERY(test_paging),       EVERY(test_page_bytes),
+        EVERY(test_newest_in_pieces), EVERY(test_queue_cap),    EVERY(test_group_commit),
+        EVERY(test_threads),          EVERY(test_close_drains), EVERY(test_keep_events),
+        EVERY(test_keep_bytes),       EVERY(test_keep_age),     EVERY(test_keep_age_all),
+        EVERY(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
