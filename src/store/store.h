@@ -171,17 +171,19 @@ struct store_options {
 };
 
 /* Who asks a question, and whether the answer is still wanted when its turn comes. Zeroed: the
- * server itself, at any time. */
+ * server itself, at any time.
+ *
+ * client: who asks, as a number that nobody can choose. Clients take turns, and each has at most
+ * STORE_CLIENT_READS_MAX questions waiting. 0: the server.
+ * account: the question is answered once there is room for so many bytes here, to which they are
+ * then added, for the callback to take off again whatever the error, but for ERR_CLOSED. Shared.
+ * wanted: asked with the callback's ctx. False: the callback gets ERR_CLOSED, and nothing is read.
+ * A reader's thread; may lock what the callback may lock. */
 struct store_asker {
-    uint64_t client; /* who asks, as a number that nobody can choose: clients take turns, and each
-                        has at most STORE_CLIENT_READS_MAX questions waiting. 0: the server */
-    uint32_t bytes;  /* of memory that the answer takes */
-    struct account *account;   /* it is read once there is so much here, to which it is then added,
-                          for the callback to take off again whatever the error, but for ERR_CLOSED.
-                          NULL: at once. Shared */
-    bool (*wanted)(void *ctx); /* of the callback's ctx. False: the callback gets ERR_CLOSED, and
-                        nothing is read. NULL: it is. A reader's thread; may lock what the callback
-                        may lock */
+    uint64_t client;
+    uint32_t bytes;            /* of memory that the answer takes */
+    struct account *account;   /* NULL: at once */
+    bool (*wanted)(void *ctx); /* NULL: it is */
 };
 
 enum store_direction {

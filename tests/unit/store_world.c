@@ -275,7 +275,8 @@ int answer_wait(struct answer *a)
 int world_load(struct world *w, const char *room, struct answer *a)
 {
     answer_init(a);
-    int err = store_load_room(w->store, NULL, (struct slice){room, strlen(room)}, answer_on_room, a);
+    int err =
+        store_load_room(w->store, NULL, (struct slice){room, strlen(room)}, answer_on_room, a);
     return err ? err : answer_wait(a);
 }
 
