@@ -439,6 +439,11 @@ static int cut_out(struct conn *c)
 
 void conn_close_behind(struct conn *c)
 {
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->ip, peer);
+    LOG(c->worker->server->options.log, LOG_WARN, "behind_close",
+        "memory is short: closed a connection that does not read", LOG_STR("peer", peer),
+        LOG_U64("unsent_bytes", unsent(c)), LOG_U64("behind_ms", c->worker->now_ms - c->behind_ms));
     if (c->state != CONN_OPEN || c->echo || cut_out(c) != 0) {
         conn_drop(c);
         return;

@@ -34,8 +34,9 @@ enum {
     STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
     STORE_IN_FLIGHT_MAX_BYTES = 64 << 20,
     STORE_BATCH_MAX = 4096,  /* appends in one transaction: bounds how long a commit takes */
-    STORE_READS_MAX = 65536, /* requests waiting for a reader */
-    STORE_CLIENT_READS_MAX = STORE_READS_MAX / 16, /* those of one client; more are refused */
+    STORE_READS_MAX = 65536, /* requests waiting for a reader, but for: */
+    STORE_CLIENT_READS_MAX = STORE_READS_MAX / 4, /* those of one client; more are refused */
+    STORE_CLIENT_READS_SURE = 64, /* so many of a client wait even if there are STORE_READS_MAX */
     STORE_READERS_MAX = 8,
     STORE_PAGE_MAX = 1000, /* events in a page */
     STORE_PAGE_MAX_BYTES = 4 << 20,
@@ -292,9 +293,9 @@ int store_move_mark(struct store *s, const struct store_move *m);
 void store_kick(struct store *s);
 
 /* Asks for a room. fn gets ERR_STORE while the store is unhealthy: next_seq is not known then.
- * Returns 0, and fn will be called; ERR_BUSY (too many requests of this client), ERR_STORE (too
- * many in all) or ERR_NOMEM, and it will not. asker NULL: the server itself; what it says of memory
- * is not looked at. Any thread. */
+ * Returns 0, and fn will be called; ERR_BUSY (too much of this client is waiting), ERR_STORE (it is
+ * closing) or ERR_NOMEM, and it will not. asker NULL: the server itself; what it says of memory is
+ * not looked at. Any thread. */
 int store_load_room(struct store *s, const struct store_asker *asker, struct slice room,
                     store_room_fn *fn, void *ctx);
 

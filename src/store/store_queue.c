@@ -59,8 +59,9 @@ static struct store_client *make(struct store_queue *q, uint64_t number)
 
 int store_queue_push(struct store_queue *q, struct read_request *r)
 {
-    if (q->waiting >= STORE_READS_MAX) return ERR_STORE;
     struct store_client *c = find(q, r->asker.client);
+    bool few = !c || c->waiting < STORE_CLIENT_READS_SURE;
+    if (q->waiting >= STORE_READS_MAX && !few) return ERR_BUSY;
     if (c && c->number && c->waiting >= STORE_CLIENT_READS_MAX) return ERR_BUSY;
     if (!c) c = make(q, r->asker.client);
     if (!c) return ERR_NOMEM;

@@ -7,8 +7,9 @@
  * Invariants (under the store's lock)
  *  1. A client exists while something of its own waits, and is in the list of turns of each class
  *     in which something does.
- *  2. waiting is the number of requests in all, and never passes STORE_READS_MAX; that of a client
- *     other than 0 never passes STORE_CLIENT_READS_MAX. */
+ *  2. waiting is the number of requests in all. At STORE_READS_MAX only those are taken whose
+ * client has less than STORE_CLIENT_READS_SURE waiting: a few that ask much cannot fill the queue
+ * for all others. That of a client other than 0 never passes STORE_CLIENT_READS_MAX. */
 #ifndef STORE_STORE_QUEUE_H
 #define STORE_STORE_QUEUE_H
 
@@ -53,8 +54,8 @@ enum { STORE_QUICK_ROW_MAX = 16 }; /* then a page has its turn: they are not to 
 
 void store_queue_init(struct store_queue *q);
 
-/* Takes the request over. ERR_BUSY (the client has too much waiting), ERR_STORE (the queue is full)
- * or ERR_NOMEM: the caller keeps it. */
+/* Takes the request over. ERR_BUSY (the client has too much waiting) or ERR_NOMEM: the caller keeps
+ * it. */
 int store_queue_push(struct store_queue *q, struct read_request *r);
 
 /* The next request of the class; NULL if there is none. */

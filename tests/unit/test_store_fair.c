@@ -17,7 +17,7 @@
 #include "store/store_queue.h"
 #include "store_world.h"
 
-enum { ORDER_MAX = STORE_CLIENT_READS_MAX + 64 };
+enum { ORDER_MAX = STORE_READS_MAX + 64 };
 
 /* What was answered, in order. */
 struct line {
@@ -205,6 +205,26 @@ static void test_share(void **state)
     await(STORE_CLIENT_READS_MAX + 3);
 }
 
+/* A few clients that fill the queue do not keep the others out of it. */
+static void test_full(void **state)
+{
+    struct world *w = *state;
+    begin(w, NULL);
+    for (uint64_t client = 1; client <= STORE_READS_MAX / STORE_CLIENT_READS_MAX; client++)
+        for (unsigned i = 0; i < STORE_CLIENT_READS_MAX; i++)
+            ask(w, client, 1);
+    assert_int_equal(ask_page(w, 1, 0, asked_new(1)), ERR_BUSY);
+    for (unsigned i = 0; i < STORE_CLIENT_READS_SURE; i++)
+        ask(w, 99, 2);
+    assert_int_equal(ask_page(w, 99, 0, asked_new(2)), ERR_BUSY);
+    open_gate();
+    await(ORDER_MAX);
+    unsigned at = 0;
+    while (line.order[at] != 2)
+        at++;
+    assert_true(at < 8);
+}
+
 static void test_unwanted(void **state)
 {
     struct world *w = *state;
@@ -265,8 +285,8 @@ int main(void)
     pthread_mutex_init(&line.lock, NULL);
     pthread_cond_init(&line.changed, NULL);
     const struct CMUnitTest tests[] = {
-        EVERY(test_turns),    EVERY(test_no_starving), EVERY(test_share),
-        EVERY(test_unwanted), EVERY(test_memory),
+        EVERY(test_turns), EVERY(test_no_starving), EVERY(test_share),
+        EVERY(test_full),  EVERY(test_unwanted),    EVERY(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
