@@ -221,6 +221,7 @@ export class Chat {
     if (state.name === 'connecting' || state.name === 'connected') return;
     clearTimeout(this.#quietTimer);
     this.#presence.lost();
+    this.#remember(); // the room may not be the same when we are back
     if (state.name === 'refused') this.#outbox.giveUp();
     this.#draw();
   }
