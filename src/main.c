@@ -71,13 +71,23 @@ static struct store *open_store(const struct config *cf, struct log *log,
     return store;
 }
 
+static enum forwarded_header client_header(enum config_header header)
+{
+    if (header == CONFIG_FORWARDED) return FORWARDED_RFC7239;
+    return header == CONFIG_X_REAL_IP ? FORWARDED_X_REAL_IP : FORWARDED_X_FORWARDED_FOR;
+}
+
 /* NULL after having logged why not. */
 static struct server *start(const struct config *cf, struct log *log,
                             struct server_address addresses[CONFIG_LISTEN_MAX])
 {
     for (size_t i = 0; i < cf->listen_count; i++)
-        addresses[i] =
-            (struct server_address){cf->listen[i].host, cf->listen[i].port, cf->listen[i].optional};
+        addresses[i] = (struct server_address){
+            .host = cf->listen[i].host,
+            .port = cf->listen[i].port,
+            .optional = cf->listen[i].optional,
+            .proxied = cf->listen[i].proxy,
+        };
     const struct server_options options = {
         .log = log,
         .addresses = addresses,
@@ -85,6 +95,15 @@ static struct server *start(const struct config *cf, struct log *log,
         .workers = cf->workers ? cf->workers : core_count(),
         .max_connections = cf->max_connections,
         .max_connections_per_ip = cf->max_connections_per_ip,
+        .budgets = {{[BUDGET_MESSAGES] = cf->messages_per_ip,
+                     [BUDGET_CONNECTS] = cf->connects_per_ip,
+                     [BUDGET_ROOMS] = cf->rooms_per_ip,
+                     [BUDGET_HISTORY] = cf->history_per_ip,
+                     [BUDGET_SEARCHES] = cf->history_per_ip}},
+        .forwarded = {.header = client_header(cf->client_address_header),
+                      .trusted = cf->trusted_proxies,
+                      .trusted_count = cf->trusted_proxy_count},
+        .loopback_exempt = cf->trust_loopback,
         .max_frame_bytes = cf->max_frame_bytes,
         .max_message_bytes = cf->max_message_bytes,
         .rate = cf->rate,

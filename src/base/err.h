@@ -71,7 +71,16 @@
       "an Idempotency-Key has 1 to 255 visible ASCII characters")                                  \
     X(ERR_HOST, "bad_host", 421, 4003, "this server does not answer to that host name")            \
     X(ERR_BAD_CODING, "bad_coding", 501, 1008, "the only Transfer-Encoding taken is chunked")      \
-    X(ERR_BUSY, "unavailable", 503, 1013, "too much that you asked for is waiting, try again soon")
+    X(ERR_BUSY, "unavailable", 503, 1013,                                                          \
+      "too much that you asked for is waiting, try again soon")                                    \
+    X(ERR_MANY_CONNECTS, "rate_limited", 429, 4101,                                                \
+      "too many connections from your address, wait a moment")                                     \
+    X(ERR_MANY_ROOMS, "rate_limited", 429, 4101,                                                   \
+      "too many new rooms from your address, wait a moment")                                       \
+    X(ERR_MUCH_HISTORY, "rate_limited", 429, 4101,                                                 \
+      "too many requests for history from your address, wait a moment")                            \
+    X(ERR_MANY_SEARCHES, "rate_limited", 429, 4101,                                                \
+      "too many searches from your address, wait a moment")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

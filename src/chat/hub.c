@@ -200,6 +200,15 @@ struct room *hub_find(struct hub *hub, struct slice name)
     return room;
 }
 
+bool hub_has(struct hub *hub, struct slice name)
+{
+    struct room *room = NULL;
+    pthread_mutex_lock(&hub->lock);
+    HASH_FIND(hh, hub->rooms, name.ptr, name.len, room);
+    pthread_mutex_unlock(&hub->lock);
+    return room;
+}
+
 void room_unref(struct room *room)
 {
     struct hub *hub = room->hub;

@@ -60,6 +60,9 @@ int hub_enter(struct hub *hub, struct slice name, struct room_wait *w);
 /* The room if it is in memory, with a reference; or NULL. Any thread. */
 struct room *hub_find(struct hub *hub, struct slice name);
 
+/* Whether the room is in memory. Any thread. */
+bool hub_has(struct hub *hub, struct slice name);
+
 void room_ref(struct room *room);
 void room_unref(struct room *room);
 
@@ -95,6 +98,9 @@ int room_join(struct room *room, struct join *j, struct member *m, struct room_w
 /* Takes the member out; a member of no room is left alone (PRESENCE_NOTHING). The room stays valid
  * for the caller only with a reference of its own. */
 enum presence_due room_leave(struct member *m, struct slice username, uint64_t now_ms);
+
+/* Whether nobody is in the room, which is READY, or ever spoke in it. Any thread. */
+bool room_is_new(struct room *room);
 
 /* Members now. Any thread. */
 uint32_t room_member_count(struct room *room);

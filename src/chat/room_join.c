@@ -415,6 +415,14 @@ enum presence_due room_rename(struct room *room, struct slice from, struct slice
     return due;
 }
 
+bool room_is_new(struct room *room)
+{
+    pthread_mutex_lock(&room->lock);
+    bool is_new = room->seq == 0 && room->presence.count == 0;
+    pthread_mutex_unlock(&room->lock);
+    return is_new;
+}
+
 uint32_t room_member_count(struct room *room)
 {
     pthread_mutex_lock(&room->lock);

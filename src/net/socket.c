@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/ip.h"
 
 enum { BACKLOG = 4096, DISCARD_PORT = 9 };
 
@@ -75,7 +76,7 @@ bool socket_is_loopback(int fd)
     uint8_t ip[SOCKET_IP_BYTES];
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) return false;
     socket_ip(&address, ip);
-    return socket_ip_is_loopback(ip);
+    return ip_is_loopback(ip);
 }
 
 /* Connecting a datagram socket only looks up the route. The peers are of the ranges for
@@ -133,13 +134,7 @@ static bool is_v4(const uint8_t *ip)
 
 void socket_ip_client(uint8_t ip[static SOCKET_IP_BYTES])
 {
-    if (!is_v4(ip)) memset(ip + SOCKET_IP_BYTES / 2, 0, SOCKET_IP_BYTES / 2);
-}
-
-bool socket_ip_is_loopback(const uint8_t ip[static SOCKET_IP_BYTES])
-{
-    static const uint8_t v6[SOCKET_IP_BYTES] = {[SOCKET_IP_BYTES - 1] = 1};
-    return (is_v4(ip) && ip[12] == 127) || memcmp(ip, v6, sizeof v6) == 0;
+    if (!is_v4(ip) && !ip_is_loopback(ip)) memset(ip + SOCKET_IP_BYTES / 2, 0, SOCKET_IP_BYTES / 2);
 }
 
 void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX])

@@ -33,11 +33,9 @@ bool socket_has_input(int fd);
 void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES]);
 
 /* The client behind such an address, as limits and budgets see it: an IPv4 address is one, and so
- * is an IPv6 /64, since whoever has one address of it has all (RFC 6177). In place. */
+ * is an IPv6 /64, since whoever has one address of it has all (RFC 6177); but ::1 is itself. In
+ * place. */
 void socket_ip_client(uint8_t ip[static SOCKET_IP_BYTES]);
-
-/* True of 127.0.0.0/8 and ::1. */
-bool socket_ip_is_loopback(const uint8_t ip[static SOCKET_IP_BYTES]);
 
 /* Such 16 bytes as text. */
 void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX]);

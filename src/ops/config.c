@@ -139,7 +139,8 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
     if (o->kind == CONFIG_KIND_SECRET && l->source == SOURCE_FILE && is_public(l->file))
         return fail(l, ERR_CONFIG, "%s: " PUBLIC_TEXT, o->key);
 
-    bool list = o->kind == CONFIG_KIND_LISTEN || o->kind == CONFIG_KIND_ORIGINS;
+    bool list = o->kind == CONFIG_KIND_LISTEN || o->kind == CONFIG_KIND_ORIGINS ||
+                o->kind == CONFIG_KIND_NETS;
     if (l->source == SOURCE_FILE && l->line_of[i] && !list)
         return fail(l, ERR_CONFIG, "%s: given twice, first in line %u", o->key, l->line_of[i]);
     if (l->from[i] != l->source) config_value_clear(l->config, o);
@@ -444,6 +445,13 @@ static int check_together(struct loader *l)
                     "max-message-bytes (%" PRIu32 ") is larger than lag-max-bytes (%" PRIu32
                     "), so one message could cut a whole room; change one of them",
                     c->max_message_bytes, c->lag_max_bytes);
+    bool proxied = false;
+    for (size_t i = 0; i < c->listen_count; i++)
+        proxied = proxied || c->listen[i].proxy;
+    if (proxied && c->trusted_proxy_count == 0)
+        return fail(l, ERR_CONFIG,
+                    "listen has a proxy: address, but trusted-proxies is none, so nobody could "
+                    "connect to it; change one of them");
     return 0;
 }
 

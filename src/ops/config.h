@@ -11,6 +11,7 @@
 #ifndef OPS_CONFIG_H
 #define OPS_CONFIG_H
 
+#include "base/ip.h"
 #include "ops/log.h"
 
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 
 enum {
     CONFIG_LISTEN_MAX = 16,        /* addresses after localhost and * became two each */
+    CONFIG_NETS_MAX = 64,          /* networks of proxies; loopback counts as two */
     CONFIG_ORIGINS_MAX = 32,       /* origins in the list */
     CONFIG_ORIGIN_BYTES_MAX = 255, /* bytes of one origin */
     CONFIG_PATH_MAX = 512,         /* bytes of a file name, with its NUL */
@@ -41,6 +43,9 @@ enum config_action {
 #define CONFIG_DATA_MEMORY ":memory:"
 enum { CONFIG_MEMORY_MESSAGES = 1000 };
 
+/* Where a proxy tells the client's address. */
+enum config_header { CONFIG_X_FORWARDED_FOR, CONFIG_FORWARDED, CONFIG_X_REAL_IP };
+
 enum config_durability { CONFIG_RELAXED, CONFIG_COMMIT, CONFIG_STRICT };
 
 struct config_address {
@@ -49,6 +54,7 @@ struct config_address {
     uint16_t port; /* 0: any free port */
     bool optional; /* one of a pair (localhost, *): may be skipped where the machine lacks that
                     * address family, as long as the other of the pair listens */
+    bool proxy;    /* every connection begins with a header of the PROXY protocol */
 };
 
 struct config {
@@ -66,6 +72,17 @@ struct config {
     uint32_t max_message_bytes; /* at most max_frame_bytes where both are set */
     uint32_t rate;              /* messages per 10 s and connection, with a burst of as many */
     uint32_t lag_max_bytes;
+
+    /* What one client may do in 10 s, on all its connections together; 0 means no limit. */
+    uint32_t messages_per_ip;
+    uint32_t connects_per_ip;
+    uint32_t rooms_per_ip;
+    uint32_t history_per_ip;
+
+    struct ip_net trusted_proxies[CONFIG_NETS_MAX];
+    size_t trusted_proxy_count;
+    bool trust_loopback; /* the word loopback was given; its two networks are in the list */
+    enum config_header client_address_header;
 
     char data[CONFIG_PATH_MAX]; /* a file, or CONFIG_DATA_MEMORY */
     enum config_durability durability;

@@ -18,7 +18,9 @@ const struct config_option config_options[] = {
     {"listen", CONFIG_KIND_LISTEN, CONFIG_GROUP_ADDRESS, FIELD(listen), 0, 0, NULL, "ADDR:PORT",
      "localhost:8000",
      "Address to listen on; may be given several times. localhost is 127.0.0.1 and ::1, * is every "
-     "address of the machine, a port alone is on localhost. Port 0 takes a free one."},
+     "address of the machine, a port alone is on localhost. Port 0 takes a free one. proxy: in "
+     "front "
+     "takes connections of proxies that begin with a header of the PROXY protocol, and no others."},
     {"workers", CONFIG_KIND_COUNT, CONFIG_GROUP_ADDRESS, FIELD(workers), 1, 256, "auto", "N",
      "auto", "Worker threads. auto is one for each processor core."},
 
@@ -48,12 +50,13 @@ const struct config_option config_options[] = {
 
     {"max-connections", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(max_connections), 1,
      100000000, "none", "N", "none",
-     "Connections at one time, all workers together; more are answered with 503. Without it the "
-     "open-file limit is the limit."},
+     "Connections at one time, all workers together; more are answered with 503. Without it, and "
+     "at "
+     "most, what the open-file limit allows, less a reserve."},
     {"max-connections-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS,
      FIELD(max_connections_per_ip), 1, 100000000, "none", "N", "none",
-     "Connections at one time from one address. Leave it off behind a proxy, which is one address "
-     "for everybody."},
+     "Connections at one time of one client: an IPv4 address or an IPv6 /64. Without it, half of "
+     "all that may be open."},
     {"max-frame-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(max_frame_bytes), 128, GIB,
      "none", "SIZE", "64k",
      "Largest WebSocket message taken from a client, decompressed, all fragments together; a "
@@ -68,6 +71,31 @@ const struct config_option config_options[] = {
     {"lag-max-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(lag_max_bytes), 4 * KIB, GIB,
      "none", "SIZE", "1m",
      "How far a slow reader may lag behind its room before it is closed with 4202."},
+
+    {"messages-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(messages_per_ip), 1, 1000000,
+     "none", "N", "1000",
+     "Messages, edits and reactions of one client in 10 seconds, on all its connections together; "
+     "more are refused with rate_limited."},
+    {"connects-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(connects_per_ip), 1, 1000000,
+     "none", "N", "500",
+     "Connections that one client may open in 10 seconds; more are answered with 429, or closed."},
+    {"rooms-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(rooms_per_ip), 1, 1000000,
+     "none", "N", "200",
+     "Rooms in which nobody ever spoke or is, that one client may enter in 10 seconds; more are "
+     "refused with rate_limited."},
+    {"history-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(history_per_ip), 1, 1000000,
+     "none", "N", "500",
+     "Times that one client may ask for what was said before, in 10 seconds; more are refused with "
+     "rate_limited."},
+    {"trusted-proxies", CONFIG_KIND_NETS, CONFIG_GROUP_CLIENTS, FIELD(trusted_proxies), 0, 0, NULL,
+     "LIST", "loopback",
+     "Whom the server believes whose a connection is, separated by commas. loopback is 127.0.0.0/8 "
+     "and ::1, and a program there that forwards for nobody has none of the budgets above; none is "
+     "nobody."},
+    {"client-address-header", CONFIG_KIND_HEADER, CONFIG_GROUP_CLIENTS,
+     FIELD(client_address_header), 0, CONFIG_X_REAL_IP, NULL, "NAME", "X-Forwarded-For",
+     "The header in which the trusted proxies name the client. Only one is believed, since a proxy "
+     "passes on what it does not set."},
 
     {"handshake-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(handshake_timeout_ms),
      10, 10 * MINUTE, NULL, "TIME", "10s",
@@ -128,6 +156,7 @@ static const char *const titles[CONFIG_GROUP_COUNT] = {
     [CONFIG_GROUP_ADDRESS] = "Where and how wide",
     [CONFIG_GROUP_HISTORY] = "History",
     [CONFIG_GROUP_LIMITS] = "Limits (none or 0 switches one off)",
+    [CONFIG_GROUP_CLIENTS] = "Clients: budgets, and whose a connection is",
     [CONFIG_GROUP_TIMEOUTS] = "Times",
     [CONFIG_GROUP_PROTOCOL] = "WebSocket",
     [CONFIG_GROUP_API] = "HTTP API",

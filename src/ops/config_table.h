@@ -28,6 +28,8 @@ enum config_kind {
     CONFIG_KIND_LEVEL,      /* enum log_level field */
     CONFIG_KIND_LISTEN,     /* the list of addresses */
     CONFIG_KIND_ORIGINS,    /* the list of origins */
+    CONFIG_KIND_NETS,       /* the list of networks */
+    CONFIG_KIND_HEADER,     /* enum config_header field */
     CONFIG_KIND_FILE,       /* --config: not a field */
     CONFIG_KIND_ACTION,     /* sets action to max; command line only, no value */
 };
@@ -36,6 +38,7 @@ enum config_group {
     CONFIG_GROUP_ADDRESS,
     CONFIG_GROUP_HISTORY,
     CONFIG_GROUP_LIMITS,
+    CONFIG_GROUP_CLIENTS,
     CONFIG_GROUP_TIMEOUTS,
     CONFIG_GROUP_PROTOCOL,
     CONFIG_GROUP_API,

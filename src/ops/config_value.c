@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/ip.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -25,6 +26,13 @@ static const struct unit age_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"
 
 static const char *const durabilities[] = {
     [CONFIG_RELAXED] = "relaxed", [CONFIG_COMMIT] = "commit", [CONFIG_STRICT] = "strict"};
+
+static const char *const headers[] = {[CONFIG_X_FORWARDED_FOR] = "X-Forwarded-For",
+                                      [CONFIG_FORWARDED] = "Forwarded",
+                                      [CONFIG_X_REAL_IP] = "X-Real-IP"};
+
+#define LOOPBACK_WORD "loopback"
+static const char *const loopback[] = {"127.0.0.0/8", "::1/128"};
 
 /* A plain number is this many units of its field. */
 enum { PLAIN_SECOND_MS = 1000 };
@@ -112,6 +120,16 @@ static int set_durability(struct config *c, const struct config_option *o, const
     return ERR_CONFIG;
 }
 
+static int set_header(struct config *c, const struct config_option *o, const char *text)
+{
+    for (uint64_t i = 0; i <= o->max && i < COUNT_OF(headers); i++) {
+        if (strcasecmp(text, headers[i]) != 0) continue;
+        *(enum config_header *)field(c, o) = (enum config_header)i;
+        return 0;
+    }
+    return ERR_CONFIG;
+}
+
 bool config_value_is_secret(const char *text)
 {
     size_t len = 0;
@@ -156,19 +174,20 @@ static int set_word(struct config *c, const struct config_option *o, const char 
     return ERR_CONFIG;
 }
 
-static int listen_add(struct config *c, const char *host, uint16_t port, bool optional)
+/* wanted: what is not of the host. */
+static int listen_add(struct config *c, const char *host, const struct config_address *wanted)
 {
     for (size_t i = 0; i < c->listen_count; i++) {
         struct config_address *a = &c->listen[i];
-        if (port == 0 || a->port != port || strcmp(a->host, host) != 0) continue;
-        a->optional = a->optional && optional;
+        if (wanted->port == 0 || a->port != wanted->port || strcmp(a->host, host) != 0) continue;
+        if (a->proxy != wanted->proxy) return ERR_CONFIG;
+        a->optional = a->optional && wanted->optional;
         return 0;
     }
     if (c->listen_count == CONFIG_LISTEN_MAX) return ERR_TOO_LONG;
     struct config_address *a = &c->listen[c->listen_count++];
+    *a = *wanted;
     snprintf(a->host, sizeof a->host, "%s", host);
-    a->port = port;
-    a->optional = optional;
     return 0;
 }
 
@@ -185,10 +204,15 @@ static bool is_numeric_address(const char *host, bool v6)
     return inet_pton(v6 ? AF_INET6 : AF_INET, plain, bytes) == 1;
 }
 
+#define PROXY_PREFIX "proxy:"
+enum { PROXY_LEN = sizeof PROXY_PREFIX - 1 };
+
 /* One address; the forms are those of the table's help text. */
 static int set_listen(struct config *c, const char *text)
 {
     char host[sizeof c->listen[0].host] = "localhost";
+    struct config_address wanted = {.proxy = strncasecmp(text, PROXY_PREFIX, PROXY_LEN) == 0};
+    if (wanted.proxy) text += PROXY_LEN;
     const char *colon = strrchr(text, ':');
     const char *port_text = colon ? colon + 1 : text;
     size_t len = colon ? (size_t)(colon - text) : 0;
@@ -206,17 +230,19 @@ static int set_listen(struct config *c, const char *text)
     uint64_t port;
     const char *rest;
     if (!read_digits(port_text, &port, &rest) || *rest || port > UINT16_MAX) return ERR_CONFIG;
-    uint16_t p = (uint16_t)port;
+    wanted.port = (uint16_t)port;
+    wanted.optional = true;
     if (!bracketed && (host[0] == '\0' || strcmp(host, "*") == 0)) {
-        int err = listen_add(c, "0.0.0.0", p, true);
-        return err ? err : listen_add(c, "::", p, true);
+        int err = listen_add(c, "0.0.0.0", &wanted);
+        return err ? err : listen_add(c, "::", &wanted);
     }
     if (!bracketed && strcasecmp(host, "localhost") == 0) {
-        int err = listen_add(c, "127.0.0.1", p, true);
-        return err ? err : listen_add(c, "::1", p, true);
+        int err = listen_add(c, "127.0.0.1", &wanted);
+        return err ? err : listen_add(c, "::1", &wanted);
     }
+    wanted.optional = false;
     if (!is_numeric_address(host, bracketed)) return ERR_CONFIG;
-    return listen_add(c, host, p, false);
+    return listen_add(c, host, &wanted);
 }
 
 /* Checks scheme://host[:port] and brings it to the form browsers send (RFC 6454 section 6.2): lower
@@ -272,6 +298,33 @@ static int set_origins_word(struct config *c, bool any)
     return 0;
 }
 
+static int add_net(struct config *c, const char *text)
+{
+    struct ip_net net;
+    if (!ip_net_parse((struct slice){text, strlen(text)}, &net)) return ERR_CONFIG;
+    for (size_t i = 0; i < c->trusted_proxy_count; i++)
+        if (memcmp(&c->trusted_proxies[i], &net, sizeof net) == 0) return 0;
+    if (c->trusted_proxy_count == CONFIG_NETS_MAX) return ERR_TOO_LONG;
+    c->trusted_proxies[c->trusted_proxy_count++] = net;
+    return 0;
+}
+
+static int set_net(struct config *c, const char *text)
+{
+    if (strcasecmp(text, LOOPBACK_WORD) != 0) return add_net(c, text);
+    c->trust_loopback = true;
+    int err = 0;
+    for (size_t i = 0; i < COUNT_OF(loopback) && !err; i++)
+        err = add_net(c, loopback[i]);
+    return err;
+}
+
+static int set_element(struct config *c, const struct config_option *o, const char *text)
+{
+    if (o->kind == CONFIG_KIND_ORIGINS) return set_origin(c, text);
+    return o->kind == CONFIG_KIND_NETS ? set_net(c, text) : set_listen(c, text);
+}
+
 /* Sets each element of a comma-separated list. */
 static int set_list(struct config *c, const struct config_option *o, const char *text)
 {
@@ -279,6 +332,8 @@ static int set_list(struct config *c, const struct config_option *o, const char 
     if (origins && strcmp(text, "*") == 0) return set_origins_word(c, true);
     if (origins && (*text == '\0' || strcasecmp(text, o->zero) == 0))
         return set_origins_word(c, false);
+    if (o->kind == CONFIG_KIND_NETS && strcasecmp(text, "none") == 0)
+        return c->trusted_proxy_count == 0 ? 0 : ERR_CONFIG;
     for (const char *p = text;; p++) {
         p += strspn(p, " \t");
         size_t len = strcspn(p, ",");
@@ -289,7 +344,7 @@ static int set_list(struct config *c, const struct config_option *o, const char 
         if (used == 0 || used >= sizeof one) return ERR_CONFIG;
         memcpy(one, p, used);
         one[used] = '\0';
-        int err = origins ? set_origin(c, one) : set_listen(c, one);
+        int err = set_element(c, o, one);
         if (err) return err;
         p += len;
         if (!*p) return 0;
@@ -323,8 +378,12 @@ int config_value_set(struct config *c, const struct config_option *o, const char
     case CONFIG_KIND_LEVEL:
         err = set_word(c, o, text);
         break;
+    case CONFIG_KIND_HEADER:
+        err = set_header(c, o, text);
+        break;
     case CONFIG_KIND_LISTEN:
     case CONFIG_KIND_ORIGINS:
+    case CONFIG_KIND_NETS:
         err = set_list(c, o, text);
         break;
     case CONFIG_KIND_FILE:
@@ -333,8 +392,11 @@ int config_value_set(struct config *c, const struct config_option *o, const char
     }
     if (err == ERR_CONFIG) config_value_allowed(o, why);
     if (err == ERR_TOO_LONG) {
-        int most = o->kind == CONFIG_KIND_LISTEN ? CONFIG_LISTEN_MAX : CONFIG_ORIGINS_MAX;
-        snprintf(why, CONFIG_ALLOWED_MAX, "at most %d in all (localhost and * count as 2)", most);
+        int most = o->kind == CONFIG_KIND_LISTEN    ? CONFIG_LISTEN_MAX
+                   : o->kind == CONFIG_KIND_ORIGINS ? CONFIG_ORIGINS_MAX
+                                                    : CONFIG_NETS_MAX;
+        snprintf(why, CONFIG_ALLOWED_MAX,
+                 "at most %d in all (localhost, * and loopback count as 2)", most);
         return ERR_CONFIG;
     }
     return err;
@@ -351,6 +413,9 @@ void config_value_clear(struct config *c, const struct config_option *o)
         memset(c->origins, 0, sizeof c->origins);
         c->origin_count = 0;
         c->any_origin = false;
+    } else if (o->kind == CONFIG_KIND_NETS) {
+        c->trusted_proxy_count = 0;
+        c->trust_loopback = false;
     }
 }
 
@@ -359,6 +424,7 @@ size_t config_value_count(const struct config *c, const struct config_option *o)
     if (o->kind == CONFIG_KIND_LISTEN) return c->listen_count;
     if (o->kind == CONFIG_KIND_ORIGINS) return c->origin_count ? c->origin_count : 1;
     if (o->kind == CONFIG_KIND_SECRET) return 0;
+    if (o->kind == CONFIG_KIND_NETS) return c->trusted_proxy_count ? c->trusted_proxy_count : 1;
     return 1;
 }
 
@@ -383,16 +449,31 @@ static void number_text(uint32_t value, const struct config_option *o, char *tex
 static size_t listen_text(const struct config *c, size_t i, char *text)
 {
     const struct config_address *a = &c->listen[i];
+    const char *proxy = a->proxy ? PROXY_PREFIX : "";
     if (!a->optional) {
-        snprintf(text, CONFIG_VALUE_MAX, strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host,
-                 a->port);
+        snprintf(text, CONFIG_VALUE_MAX, strchr(a->host, ':') ? "%s[%s]:%u" : "%s%s:%u", proxy,
+                 a->host, a->port);
         return 1;
     }
     const struct config_address *b = i + 1 < c->listen_count ? a + 1 : a;
     bool local = strcmp(a->host, "127.0.0.1") == 0 || strcmp(a->host, "::1") == 0;
-    snprintf(text, CONFIG_VALUE_MAX, "%s:%u", local ? "localhost" : "*", a->port);
+    snprintf(text, CONFIG_VALUE_MAX, "%s%s:%u", proxy, local ? "localhost" : "*", a->port);
     const char *other = local ? "::1" : "::";
-    return b != a && b->optional && b->port == a->port && strcmp(b->host, other) == 0 ? 2 : 1;
+    bool pair = b != a && b->optional && b->port == a->port && b->proxy == a->proxy;
+    return pair && strcmp(b->host, other) == 0 ? 2 : 1;
+}
+
+/* The two networks of the word are one value where they stand together; else one of them had been
+ * given before it, and is printed by itself, which changes nothing. */
+static size_t net_text(const struct config *c, size_t i, char *text)
+{
+    char net[IP_NET_TEXT_MAX] = "none";
+    char next[IP_NET_TEXT_MAX] = "";
+    if (i < c->trusted_proxy_count) ip_net_text(&c->trusted_proxies[i], net);
+    if (i + 1 < c->trusted_proxy_count) ip_net_text(&c->trusted_proxies[i + 1], next);
+    bool word = c->trust_loopback && strcmp(net, loopback[0]) == 0;
+    snprintf(text, CONFIG_VALUE_MAX, "%s", word ? LOOPBACK_WORD : net);
+    return word && strcmp(next, loopback[1]) == 0 ? 2 : 1;
 }
 
 size_t config_value_text(const struct config *c, const struct config_option *o, size_t i,
@@ -414,8 +495,13 @@ size_t config_value_text(const struct config *c, const struct config_option *o, 
     case CONFIG_KIND_DURABILITY:
         word = durabilities[*(const enum config_durability *)const_field(c, o)];
         break;
+    case CONFIG_KIND_HEADER:
+        word = headers[*(const enum config_header *)const_field(c, o)];
+        break;
     case CONFIG_KIND_LISTEN:
         return listen_text(c, i, text);
+    case CONFIG_KIND_NETS:
+        return net_text(c, i, text);
     case CONFIG_KIND_BOOL:
     case CONFIG_KIND_FLAG:
         word = *(const bool *)const_field(c, o) ? "on" : "off";
@@ -478,6 +564,13 @@ void config_value_allowed(const struct config_option *o, char *text)
         snprintf(text, size,
                  "origins like https://example.org or http://localhost:3000, without a path, or * "
                  "or auto alone");
+        break;
+    case CONFIG_KIND_NETS:
+        snprintf(text, size,
+                 "addresses and networks like 10.0.0.0/8 or 2001:db8::1, loopback, or none alone");
+        break;
+    case CONFIG_KIND_HEADER:
+        snprintf(text, size, "X-Forwarded-For, Forwarded or X-Real-IP");
         break;
     case CONFIG_KIND_DURABILITY:
         snprintf(text, size, "relaxed, commit or strict");

@@ -23,6 +23,8 @@
     X(METRIC_CONNECTIONS, "parlor_connections", "gauge", "TCP connections open now.")              \
     X(METRIC_CONNECTIONS_ACCEPTED, "parlor_connections_accepted_total", "counter",                 \
       "TCP connections accepted.")                                                                 \
+    X(METRIC_CONNECTIONS_REFUSED, "parlor_connections_refused_total", "counter",                   \
+      "TCP connections over a limit or budget: closed at once or answered with 429 or 503.")       \
     X(METRIC_WEBSOCKETS, "parlor_websockets", "gauge", "WebSockets open now.")                     \
     X(METRIC_MESSAGES_RECEIVED, "parlor_messages_received_total", "counter",                       \
       "Chat messages accepted into a room.")                                                       \

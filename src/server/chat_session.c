@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "proto/envelope.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/receipt.h"
 #include "server/replay.h"
@@ -28,6 +29,12 @@ bool chat_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us)
     if (next > now_us + RATE_PERIOD_US) return false;
     *next_us = next;
     return true;
+}
+
+bool chat_may_speak(struct conn *c)
+{
+    return chat_within_rate(c, c->worker->server->options.rate, &c->rate_next_us) &&
+           client_take(c, BUDGET_MESSAGES);
 }
 
 static struct slice guest_name(const struct conn *c, char guest[static CHAT_GUEST_LEN])
@@ -137,7 +144,7 @@ void chat_session_on_message(struct conn *c, struct slice json)
     const struct server_options *o = &w->server->options;
     struct envelope_input in;
     int err = envelope_parse(json, o->max_message_bytes, &w->text, &in);
-    if (!err && !chat_within_rate(c, o->rate, &c->rate_next_us)) err = ERR_RATE_LIMITED;
+    if (!err && !chat_may_speak(c)) err = ERR_RATE_LIMITED;
     if (!err) err = publish(c, &in);
     if (err) {
         refuse(c, err);

@@ -43,6 +43,10 @@ void chat_rename_in(struct conn *c, struct room *room, struct slice from, struct
 /* Takes a token off the bucket; false if there is none. */
 bool chat_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us);
 
+/* Whether the connection's rate and the client's budget have room for a message, or a change of
+ * one; takes it. */
+bool chat_may_speak(struct conn *c);
+
 /* Counts a refusal; false: it was one too many, and the connection is closing. */
 bool chat_note_refusal(struct conn *c, int err);
 

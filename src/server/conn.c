@@ -18,9 +18,9 @@
 #include "proto/ws_frame.h"
 #include "server/api.h"
 #include "server/chat_session.h"
+#include "server/client.h"
 #include "server/entry.h"
 #include "server/http_session.h"
-#include "server/peer_counts.h"
 #include "server/replay.h"
 #include "server/rich_session.h"
 #include "server/task.h"
@@ -50,6 +50,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
 
 void conn_set_timeout(struct conn *c, int timeout)
 {
+    if (c->over_limit && timeout != TIMEOUT_OVER) return; /* that one runs, and has no sequel */
     timer_start(&c->worker->timeouts[timeout], &c->timer, c->worker->now_ms);
 }
 
@@ -117,45 +118,54 @@ static void watch_out(struct conn *c, bool on)
     watch(c);
 }
 
-/* What is turned away takes no place: else one address could fill the server for all. */
-static void count_connection(struct conn *c)
+void conn_set_over(struct conn *c, int err)
 {
-    struct server *s = c->worker->server;
-    uint32_t max = s->options.max_connections;
-    c->counted = atomic_fetch_add(&s->connections, 1) < max || max == 0;
-    c->over_limit = !c->counted;
-    if (!c->counted) atomic_fetch_sub(&s->connections, 1);
+    if (c->over_limit || c->state == CONN_DEAD) return;
+    c->over_limit = (int16_t)err;
+    metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
+    overflow_add(&c->worker->overflow, c);
+    conn_set_timeout(c, TIMEOUT_OVER);
 }
 
-static_assert(sizeof(struct conn) <= 320, "every connection has one");
+static_assert(sizeof(struct conn) <= 384, "every connection has one");
 
-bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES],
-                 bool on_loopback)
+void conn_clear_over(struct conn *c)
+{
+    if (!c->over_limit) return;
+    c->over_limit = 0;
+    overflow_remove(&c->worker->overflow, c);
+    conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+}
+
+void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_BYTES],
+                 size_t listener)
 {
     struct conn *c = calloc(1, sizeof *c);
     if (!c || loop_add(&w->loop, fd, EPOLLIN, c, &c->slot) != 0) {
         free(c);
         close(fd);
-        return false;
+        return;
     }
     c->worker = w;
     c->fd = fd;
     c->last_seen_ms = w->now_ms;
-    memcpy(c->ip, ip, SOCKET_IP_BYTES);
-    c->on_loopback = on_loopback;
+    c->on_loopback = w->listener_on_loopback[listener];
+    c->proxied = w->listener_proxied[listener];
+    c->proxy_due = c->proxied;
+    memcpy(c->peer, peer, SOCKET_IP_BYTES);
     timer_init(&c->timer);
     conn_set_timeout(c, TIMEOUT_HANDSHAKE);
-
-    struct server *s = w->server;
     w->conn_count++;
     metrics_add(&w->metrics, METRIC_CONNECTIONS, 1);
     metrics_add(&w->metrics, METRIC_CONNECTIONS_ACCEPTED, 1);
-    if (s->peers) {
-        c->counted_ip = peer_counts_add(s->peers, ip, s->options.max_connections_per_ip);
-        c->over_limit = !c->counted_ip;
+
+    int err = client_on_accept(c);
+    if (c->proxied && !c->trusted) {
+        http_on_bad_proxy(c, "the peer is not one of trusted-proxies");
+    } else if (err) {
+        conn_set_over(c, err);
+        conn_on_events(c, EPOLLIN); /* what it asks for is here, more often than not */
     }
-    if (!c->over_limit) count_connection(c);
-    return true;
 }
 
 void conn_drop(struct conn *c)
@@ -175,8 +185,8 @@ void conn_drop(struct conn *c)
     w->reap = c;
     w->conn_count--;
     metrics_sub(&w->metrics, METRIC_CONNECTIONS, 1);
-    if (c->counted) atomic_fetch_sub(&w->server->connections, 1);
-    if (c->counted_ip) peer_counts_remove(w->server->peers, c->ip);
+    if (c->over_limit) overflow_remove(&w->overflow, c);
+    client_on_drop(c);
 }
 
 void conn_free(struct conn *c)
@@ -561,6 +571,10 @@ void conn_on_events(struct conn *c, uint32_t events)
 
 void conn_on_timeout(struct conn *c)
 {
+    if (c->over_limit) {
+        conn_drop(c);
+        return;
+    }
     switch ((enum conn_state)c->state) {
     case CONN_HTTP:
         http_on_timeout(c);

@@ -52,6 +52,7 @@ enum {
     CONN_CLOSE_TIMEOUT_MS = 10000,         /* for the last bytes and the peer's end */
     CONN_REFUSALS_MAX = 100,               /* in a row, then 1008 */
     CONN_PINGS_MAX = 100,                  /* from a member in one ping interval, then 1008 */
+    CONN_OVER_TIMEOUT_MS = 1000,           /* of one beyond a limit, answer and end included */
 };
 
 struct conn {
@@ -88,20 +89,31 @@ struct conn {
     bool held;             /* not reading: the request before is not answered yet */
     bool watch_out;        /* EPOLLOUT is on */
     bool peer_ended;       /* read end of file */
-    bool over_limit;       /* to be turned away */
     bool on_loopback;      /* its listener's address is one */
     bool counted;          /* in the server's connections */
-    bool counted_ip;       /* in the server's counts per address */
+    bool counted_ip;       /* in the server's counts per address, as ip */
+    bool trusted;          /* the peer is a proxy that may name the client */
+    bool proxied;          /* a header of the PROXY protocol comes first, or came */
+    bool proxy_due;        /* it has not come yet */
+    bool own;              /* the last request was of a program on this machine, see client.c */
+    int16_t over_limit;    /* 0, or the error it is turned away with */
     uint16_t pings;        /* since our last one */
     uint32_t head_scanned; /* of `in`, while reading a request head */
     uint32_t out_head;     /* of `out`: its first bytes, up to where a frame begins */
-    uint8_t ip[SOCKET_IP_BYTES];
+    uint8_t ip[SOCKET_IP_BYTES];   /* the client's, see client.h */
+    uint8_t peer[SOCKET_IP_BYTES]; /* who holds the other end, or speaks through a proxy of bytes */
 };
 
-/* Takes over fd, which a listener on a loopback address accepted or another one. False if it could
- * not (fd is closed). */
-bool conn_accept(struct worker *w, int fd, const uint8_t ip[static SOCKET_IP_BYTES],
-                 bool on_loopback);
+/* Takes over fd, accepted by this one of the worker's listeners. It may be gone at once, as one
+ * beyond a limit. */
+void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_BYTES],
+                 size_t listener);
+
+/* Turns the connection away with this error: it has CONN_OVER_TIMEOUT_MS left, or less. */
+void conn_set_over(struct conn *c, int err);
+
+/* It may stay after all. */
+void conn_clear_over(struct conn *c);
 
 /* The loop's and the timers' entry points. */
 void conn_on_events(struct conn *c, uint32_t events);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/whisper.h"
 #include "server/worker.h"
@@ -31,13 +32,18 @@ int entry_start(struct entry *e, struct conn *c, struct slice room)
     e->task.run = run;
     e->conn = conn_name(c);
     e->wait.client = conn_client(c);
-    int err = hub_enter(c->worker->server->hub, room, &e->wait);
+    struct hub *hub = c->worker->server->hub;
+    /* A look into the store costs more than a room; who may make none does not get to ask. */
+    bool may = hub_has(hub, room) || client_may(c, BUDGET_ROOMS);
+    int err = may ? hub_enter(hub, room, &e->wait) : ERR_MANY_ROOMS;
     if (err && err != ERR_AGAIN) free(e);
     return err;
 }
 
 int entry_join(struct entry *e, struct join *j, struct member *m)
 {
+    struct conn *c = conn_find(&e->conn);
+    if (c && room_is_new(e->wait.room) && !client_take(c, BUDGET_ROOMS)) return ERR_MANY_ROOMS;
     int err = room_join(e->wait.room, j, m, &e->wait);
     /* At once: the connection may be gone before it is told of its join, and a timer that the room
      * believes to run would never be started. */

@@ -14,6 +14,10 @@ struct entry {
     void (*resume)(struct conn *c, struct entry *e);
 };
 
+/* Both refuse what would make a room where the client's budget has no more of them
+ * (ERR_MANY_ROOMS).
+ */
+
 /* Begins to enter; e is zeroed but for what resume needs and from now on owned by this module until
  * resume is called. Returns 0: the room is
  * ready at once; ERR_AGAIN: resume will be called; else an error, and e is freed. */

@@ -9,6 +9,7 @@
 #include "ops/metrics.h"
 #include "ops/version.h"
 #include "proto/http.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/worker.h"
 
@@ -132,6 +133,7 @@ static void end(struct conn *c, bool keep)
     if (c->state != CONN_HTTP) return;
     if (keep) {
         c->kept_alive = true;
+        client_on_answered(c);
         conn_set_timeout(c, TIMEOUT_KEEPALIVE);
     } else {
         conn_finish(c);

@@ -10,9 +10,11 @@
 #include "base/utf8.h"
 #include "chat/hub.h"
 #include "net/socket.h"
+#include "ops/log.h"
 #include "ops/metrics.h"
 #include "proto/http.h"
 #include "proto/name.h"
+#include "proto/proxy.h"
 #include "proto/rich.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
@@ -20,6 +22,7 @@
 #include "server/api.h"
 #include "server/api_route.h"
 #include "server/chat_session.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/entry.h"
 #include "server/http_answer.h"
@@ -323,6 +326,8 @@ static int join_chat(struct conn *c, const struct http_request *r, struct slice 
     char guest[CHAT_GUEST_LEN];
     int err = read_join(r, c->rich, c, j);
     if (err) return err;
+    bool asks = !c->entry && (j->resume || j->history > 0); /* once for a request */
+    if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
     j->username = chat_name(c, guest);
     return enter(c, name, j); /* before the 101: who has seen it receives all that is said after */
 }
@@ -446,6 +451,8 @@ static int check_host(const struct conn *c, const struct http_request *r)
 
 static void on_request(struct conn *c, const struct http_request *r)
 {
+    int limit = client_on_request(c, r);
+    if (limit) conn_set_over(c, limit);
     if (slice_is(r->method, "OPTIONS") && !r->has_body) {
         answer_options(c, r);
         return;
@@ -457,13 +464,15 @@ static void on_request(struct conn *c, const struct http_request *r)
     }
     if (is_api(c, r->path)) {
         api_on_request(c, r);
+        if (c->api) conn_clear_over(c); /* who has the key may take longer */
         return;
     }
     route_fn route = find_route(c, r->path);
     const struct web_asset *asset = route ? NULL : find_asset(r->path);
     bool websocket = route == route_chat || route == route_echo;
-    if (c->over_limit && (asset || websocket)) { /* whoever watches the server still may */
-        http_answer_error(c, r, ERR_FULL, RETRY_AFTER);
+    if (!limit && websocket && !c->entry) limit = client_on_handshake(c);
+    if (limit && (asset || websocket)) { /* whoever watches the server still may */
+        http_answer_error(c, r, limit, RETRY_AFTER);
     } else if (!route && !asset) {
         http_answer_error(c, r, ERR_NOT_FOUND, NULL);
     } else if (!r->is_get && (websocket || !r->is_head)) {
@@ -478,8 +487,36 @@ static void on_request(struct conn *c, const struct http_request *r)
     }
 }
 
+void http_on_bad_proxy(struct conn *c, const char *why)
+{
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->peer, peer);
+    LOG(c->worker->server->options.log, LOG_WARN, "proxy_refused",
+        "closed a connection to a listener for the PROXY protocol", LOG_STR("peer", peer),
+        LOG_STR("reason", why));
+    metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
+    conn_drop(c);
+}
+
+static size_t read_proxy_header(struct conn *c, const uint8_t *data, size_t len)
+{
+    struct proxy_source source;
+    size_t used = 0;
+    int err = proxy_parse(data, len, &source, &used);
+    if (err == ERR_AGAIN) return 0;
+    if (err) {
+        http_on_bad_proxy(c, "it does not begin with a sound header");
+        return len;
+    }
+    c->proxy_due = false;
+    err = client_on_proxy(c, &source);
+    if (err) conn_set_over(c, err);
+    return used;
+}
+
 size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
 {
+    if (c->proxy_due) return read_proxy_header(c, data, len);
     if (c->api) return api_on_body(c, data, len);
     const char *text = (const char *)data;
     size_t scanned = c->head_scanned;
@@ -513,6 +550,10 @@ void http_on_timeout(struct conn *c)
 {
     if (c->api) {
         api_on_timeout(c);
+        return;
+    }
+    if (c->proxy_due) {
+        conn_drop(c);
         return;
     }
     if (c->in.len == 0) {

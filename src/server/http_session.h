@@ -11,6 +11,9 @@ struct conn;
 /* Consumes at most one request head, or bytes of one body, see conn.h. */
 size_t http_on_input(struct conn *c, uint8_t *data, size_t len);
 
+/* The connection is dropped: its header of the PROXY protocol is none, or not to be believed. */
+void http_on_bad_proxy(struct conn *c, const char *why);
+
 /* The time for a request head, or between two, is over. */
 void http_on_timeout(struct conn *c);
 

@@ -13,18 +13,12 @@
 #include "server/conn.h"
 #include "server/worker.h"
 
-/* True if what the peer says of the request that it passes on may be believed. */
-static bool peer_is_trusted(const struct conn *c)
-{
-    return socket_ip_is_loopback(c->ip);
-}
-
-/* No page can make a browser's WebSocket handshake carry one of these. */
+/* No page can make a browser's WebSocket handshake carry one of these, or the PROXY protocol. */
 static bool is_forwarded(const struct conn *c, const struct http_request *r)
 {
     static const char *const headers[] = {"X-Forwarded-For", "X-Forwarded-Host",
                                           "X-Forwarded-Proto", "X-Real-IP", "Forwarded"};
-    if (!peer_is_trusted(c)) return false;
+    if (c->proxied || !c->trusted) return c->proxied;
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
         if (http_header_get(r, headers[i]).ptr) return true;
     return false;
@@ -35,7 +29,7 @@ static bool is_forwarded(const struct conn *c, const struct http_request *r)
 static struct slice asked_host(const struct conn *c, const struct http_request *r)
 {
     struct slice list = http_header_get(r, "X-Forwarded-Host");
-    if (list.len == 0 || !peer_is_trusted(c)) return http_header_get(r, "Host");
+    if (list.len == 0 || !c->trusted) return http_header_get(r, "Host");
     return http_list_take(&list);
 }
 

@@ -1,4 +1,5 @@
-/* How many connections each address has, for --max-connections-per-ip. Shared by the workers. */
+/* How many connections each client has (an address as socket_ip_client leaves it), for
+ * --max-connections-per-ip. Shared by the workers. */
 #ifndef SERVER_PEER_COUNTS_H
 #define SERVER_PEER_COUNTS_H
 

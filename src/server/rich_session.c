@@ -8,6 +8,7 @@
 #include "ops/version.h"
 #include "proto/rich.h"
 #include "server/chat_session.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/entry.h"
 #include "server/receipt.h"
@@ -35,7 +36,8 @@ void rich_refuse(struct conn *c, struct slice ref, int err)
     struct buf *text = &c->worker->text;
     if (!chat_note_refusal(c, err)) return;
     text->len = 0;
-    rich_send(c, rich_encode_error(ref, err, 0, text, RICH_FRAME_MAX_BYTES));
+    uint32_t wait_ms = client_wait_ms(c, err);
+    rich_send(c, rich_encode_error(ref, err, wait_ms, text, RICH_FRAME_MAX_BYTES));
 }
 
 void rich_tell_ack(struct conn *c, const struct receipt *r)
@@ -166,7 +168,7 @@ static int on_message(struct conn *c, const struct rich_input *in)
     struct room *room = s->member.reader->room;
     if (in->reply_to.seq && memcmp(in->reply_to.epoch, room->epoch, ID_EPOCH_LEN) != 0)
         return ERR_NO_MESSAGE;
-    if (!chat_within_rate(c, w->server->options.rate, &c->rate_next_us)) return ERR_RATE_LIMITED;
+    if (!chat_may_speak(c)) return ERR_RATE_LIMITED;
     char guest[CHAT_GUEST_LEN];
     struct publish p = {.event = {
                             .kind = STORE_MESSAGE,
@@ -232,6 +234,8 @@ static int on_join(struct conn *c, const struct rich_input *in)
     struct slice home = {c->rich->home_name, c->rich->home_len};
     struct slice room = in->room.len ? in->room : home;
     if (seat_find(c->rich, room)) return ERR_JOINED;
+    bool asks = in->since.len > 0 || in->limit > 0;
+    if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
     struct join_request *q = calloc(1, sizeof *q);
     if (!q) return ERR_NOMEM;
     q->join.encoding = c->window_bits == WS_WINDOW_BITS_MAX ? ENCODING_RICH_DEFLATE : ENCODING_RICH;
@@ -281,7 +285,8 @@ static int on_leave(struct conn *c, const struct rich_input *in)
 static int on_history(struct conn *c, const struct rich_input *in)
 {
     struct seat *s = seat_find_joined(c->rich, in->room);
-    return s ? rich_ask_history(c, s, in) : ERR_NOT_JOINED;
+    if (!s) return ERR_NOT_JOINED;
+    return client_take(c, BUDGET_HISTORY) ? rich_ask_history(c, s, in) : ERR_MUCH_HISTORY;
 }
 
 static int on_who(struct conn *c, const struct rich_input *in)
@@ -318,8 +323,7 @@ static int on_change(struct conn *c, const struct rich_input *in)
     if (!s) return ERR_NOT_JOINED;
     if (memcmp(in->id.epoch, s->member.reader->room->epoch, ID_EPOCH_LEN) != 0)
         return ERR_NO_MESSAGE;
-    if (!chat_within_rate(c, c->worker->server->options.rate, &c->rate_next_us))
-        return ERR_RATE_LIMITED;
+    if (!chat_may_speak(c)) return ERR_RATE_LIMITED;
     return rich_ask_change(c, s, in);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_handshake.h"
+#include "server/budget.h"
 #include "server/peer_counts.h"
 #include "server/receipt.h"
 #include "server/worker.h"
@@ -39,13 +41,14 @@ static void log_listen_failed(const struct server_options *o, const struct serve
 }
 
 /* The URL is one to open: "every address" is none, so a phone beside it needs this machine's. */
-static void log_listening(const struct server *s, const char *host, uint16_t port)
+static void log_listening(const struct server *s, const struct server_address *a, uint16_t port)
 {
     char outward[SOCKET_TEXT_MAX];
-    bool everywhere = socket_outward_address(host, outward);
-    if (everywhere) host = outward;
-    const char *text =
-        everywhere ? "ready for connections, also from other devices" : "ready for connections";
+    bool everywhere = socket_outward_address(a->host, outward);
+    const char *host = everywhere ? outward : a->host;
+    const char *text = a->proxied   ? "ready for proxies that speak the PROXY protocol"
+                       : everywhere ? "ready for connections, also from other devices"
+                                    : "ready for connections";
     char url[SOCKET_TEXT_MAX * 2];
     snprintf(url, sizeof url, strchr(host, ':') ? "http://[%s]:%u/" : "http://%s:%u/", host, port);
     LOG(s->options.log, LOG_INFO, "listening", text, LOG_STR("url", url),
@@ -65,13 +68,13 @@ static int listen_on(struct server *s, const struct server_address *a)
             log_listen_failed(&s->options, a);
             return ERR_IO;
         }
-        if (worker_listen(&s->workers[i], fd) != 0) {
+        if (worker_listen(&s->workers[i], fd, a->proxied) != 0) {
             close(fd);
             log_memory(&s->options);
             return ERR_IO;
         }
     }
-    log_listening(s, a->host, port);
+    log_listening(s, a, port);
     return 0;
 }
 
@@ -111,11 +114,13 @@ static bool make_parts(struct server *s)
         .strict = o->strict,
     };
     s->hub = hub_new(&hub);
+    s->budgets = budget_new(&o->budgets);
+    s->forwarded = o->forwarded;
+    atomic_init(&s->loopback_exempt, o->loopback_exempt);
     s->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
     s->workers = aligned_alloc(_Alignof(struct worker), bytes);
-    if (!s->hub || !s->workers || !s->scribe.deflater) return false;
+    if (!s->hub || !s->workers || !s->scribe.deflater || !s->budgets) return false;
     memset(s->workers, 0, bytes);
-    if (!s->options.max_connections_per_ip) return true;
     s->peers = peer_counts_new();
     return s->peers;
 }
@@ -130,6 +135,28 @@ static uint64_t count_open_fds(void)
         n++;
     closedir(dir);
     return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+/* How many connections there may be, so that descriptors are always left for the store, and for
+ * those beyond the limit that are told so or ask for /healthz. */
+static void plan_descriptors(struct server *s, uint64_t limit)
+{
+    uint64_t wanted = s->options.max_connections ? s->options.max_connections : INT32_MAX;
+    uint64_t used = s->own_fds + SERVER_RESERVED_FDS;
+    uint64_t left = limit > used ? limit - used : 0;
+    uint64_t beyond = left > wanted && left - wanted > left / 4 ? left - wanted : left / 4;
+    uint64_t most = beyond / s->worker_count;
+    most = most < OVERFLOW_MIN ? OVERFLOW_MIN : most > OVERFLOW_MAX ? OVERFLOW_MAX : most;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        s->workers[i].overflow.most = (unsigned)most;
+    uint64_t room = left > most * s->worker_count ? left - most * s->worker_count : 1;
+    s->max_connections = (uint32_t)(wanted < room ? wanted : room);
+    s->max_per_client = s->options.max_connections_per_ip ? s->options.max_connections_per_ip
+                                                          : (s->max_connections + 1) / 2;
+    if (s->options.max_connections && wanted > room)
+        LOG(s->options.log, LOG_WARN, "connections_capped",
+            "the open-file limit allows fewer connections than max-connections",
+            LOG_U64("connections", room), LOG_U64("open_files", limit));
 }
 
 struct server *server_new(const struct server_options *options)
@@ -184,8 +211,11 @@ int server_start(struct server *s, struct store *store)
 {
     s->options.store = store;
     hub_set_store(s->hub, store);
+    struct rlimit files = {.rlim_cur = RLIM_INFINITY};
+    getrlimit(RLIMIT_NOFILE, &files);
     if (listen_all(s) != 0) return ERR_IO;
     s->own_fds = count_open_fds();
+    plan_descriptors(s, files.rlim_cur);
     if (start_workers(s)) return 0;
     log_memory(&s->options);
     server_drain(s, true);
@@ -250,6 +280,7 @@ void server_free(struct server *s)
     hub_free(s->hub);
     scribe_fini(&s->scribe);
     peer_counts_free(s->peers);
+    budget_free(s->budgets);
     free(s->workers); /* NULL only if none was started */
     free(s);
 }

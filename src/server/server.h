@@ -7,17 +7,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/forwarded.h"
+#include "server/budget.h"
+
 struct log;
 struct server;
 struct store;
 struct store_options;
 
-enum { SERVER_ADDRESSES_MAX = 16, SERVER_WORKERS_MAX = 256, SERVER_DEFLATE_LEVEL = 6 };
+enum {
+    SERVER_ADDRESSES_MAX = 16,
+    SERVER_WORKERS_MAX = 256,
+    SERVER_DEFLATE_LEVEL = 6,
+    SERVER_RESERVED_FDS = 32, /* never a connection's: files of the store, a socket just accepted */
+};
 
 struct server_address {
     const char *host; /* numeric */
     uint16_t port;
     bool optional; /* may be missing where the machine lacks the address family */
+    bool proxied;  /* every connection begins with a header of the PROXY protocol */
 };
 
 /* Borrowed until server_free. Limits: 0 means none. */
@@ -28,6 +37,9 @@ struct server_options {
     unsigned workers; /* 1..SERVER_WORKERS_MAX */
     uint32_t max_connections;
     uint32_t max_connections_per_ip;
+    struct budget_options budgets;
+    struct forwarded_rules forwarded; /* whom to believe about addresses; borrowed */
+    bool loopback_exempt;             /* see client.h */
     uint32_t max_frame_bytes;
     uint32_t max_message_bytes;
     uint32_t rate; /* messages per 10 s and connection */

@@ -61,6 +61,8 @@ int worker_init(struct worker *w, struct server *server, unsigned index)
     timer_queue_init(&w->timeouts[TIMEOUT_KEEPALIVE], o->keepalive_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_PING], o->ping_interval_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_CLOSE], CONN_CLOSE_TIMEOUT_MS);
+    timer_queue_init(&w->timeouts[TIMEOUT_OVER], CONN_OVER_TIMEOUT_MS);
+    w->overflow.most = OVERFLOW_MAX;
     w->spare_fd = open_spare();
 
     int err = make_tools(w);
@@ -73,11 +75,12 @@ int worker_init(struct worker *w, struct server *server, unsigned index)
     return err;
 }
 
-int worker_listen(struct worker *w, int fd)
+int worker_listen(struct worker *w, int fd, bool proxied)
 {
     size_t i = w->listener_count;
     CHECK(i < SERVER_ADDRESSES_MAX);
     w->listeners[i] = fd;
+    w->listener_proxied[i] = proxied;
     int err = loop_add(&w->loop, fd, EPOLLIN, &w->listeners[i], &w->listener_slots[i]);
     if (!err) w->listener_count++;
     w->listener_on_loopback[i] = socket_is_loopback(fd);
@@ -132,7 +135,7 @@ static void accept_some(struct worker *w, size_t i)
         }
         uint8_t ip[SOCKET_IP_BYTES];
         socket_ip(&from, ip);
-        (void)conn_accept(w, fd, ip, w->listener_on_loopback[i]);
+        conn_accept(w, fd, ip, i);
     }
 }
 

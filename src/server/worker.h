@@ -18,10 +18,13 @@
 #include "net/mailbox.h"
 #include "net/timer.h"
 #include "ops/metrics.h"
+#include "proto/forwarded.h"
 #include "server/api.h"
 #include "server/outage.h"
+#include "server/overflow.h"
 #include "server/server.h"
 
+struct budgets;
 struct conn;
 struct hub;
 struct peer_counts;
@@ -44,7 +47,14 @@ enum {
     WORKER_BYE_RETURNS_PER_S = 1000, /* connections of a worker that are asked to come back */
 };
 
-enum timeout { TIMEOUT_HANDSHAKE, TIMEOUT_KEEPALIVE, TIMEOUT_PING, TIMEOUT_CLOSE, TIMEOUT_COUNT };
+enum timeout {
+    TIMEOUT_HANDSHAKE,
+    TIMEOUT_KEEPALIVE,
+    TIMEOUT_PING,
+    TIMEOUT_CLOSE,
+    TIMEOUT_OVER,
+    TIMEOUT_COUNT
+};
 
 struct worker {
     struct server *server;
@@ -54,6 +64,7 @@ struct worker {
     struct mailbox mailbox; /* shared: readers that turned dirty */
     struct mailbox tasks;   /* shared: answers of other threads */
     int listeners[SERVER_ADDRESSES_MAX];
+    bool listener_proxied[SERVER_ADDRESSES_MAX];
     uint32_t listener_slots[SERVER_ADDRESSES_MAX];
     bool listener_on_loopback[SERVER_ADDRESSES_MAX];
     size_t listener_count;
@@ -74,6 +85,8 @@ struct worker {
     uint32_t pressure_slot;  /* where run_pressure goes on */
     uint64_t pressure_at_ms; /* when it looks next */
     uint64_t sweep_at_ms;    /* of the first worker: when hub_sweep is due */
+    struct overflow overflow;
+    uint64_t over_budget_ms; /* not before is a refusal logged again */
 
     uint8_t *input; /* WORKER_REST_BYTES + WORKER_READ_BYTES */
     struct ws_inflater *inflater;
@@ -101,12 +114,18 @@ struct worker {
 struct server {
     struct server_options options;
     struct hub *hub;
-    struct peer_counts *peers; /* NULL unless there is a limit per address */
+    struct peer_counts *peers;
     struct worker *workers;
     unsigned worker_count;
     unsigned started;
     uint64_t start_ms;
-    uint64_t own_fds; /* open before the first connection */
+    uint64_t own_fds;         /* open before the first connection */
+    uint32_t max_connections; /* in force: the option, or what descriptors allow */
+    uint32_t max_per_client;  /* likewise, or half of them: nobody shuts out all others */
+    struct budgets *budgets;
+    struct forwarded_rules forwarded;
+    atomic_bool
+        loopback_exempt; /* a program on this machine that forwards for nobody has no budget */
     atomic_uint connections;
     atomic_uint ended;
     atomic_bool draining;
@@ -129,8 +148,9 @@ void worker_fini(struct worker *w);
  * others to any worker. */
 bool worker_empty(struct worker *w);
 
-/* Adds a listening socket; owns fd on success. */
-int worker_listen(struct worker *w, int fd);
+/* Adds a listening socket, whose peers begin with a header of the PROXY protocol or not; owns fd on
+ * success. */
+int worker_listen(struct worker *w, int fd, bool proxied);
 
 /* The thread's main function; arg is the worker. */
 void *worker_run(void *arg);

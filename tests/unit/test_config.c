@@ -513,6 +513,79 @@ static void test_help(void **state)
     free(file);
 }
 
+static void test_listen_proxy(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD_ARGS("--listen", "8000,proxy:8001,PROXY:*:8002,proxy:[::2]:8003"), 0);
+    assert_int_equal(config.listen_count, 7);
+    for (size_t i = 0; i < 7; i++)
+        assert_int_equal(config.listen[i].proxy, i >= 2);
+    assert_listen(2, "127.0.0.1", 8001, true);
+    assert_listen(4, "0.0.0.0", 8002, true);
+    assert_listen(6, "::2", 8003, false);
+    char *file = printed(config_print, NULL);
+    assert_non_null(strstr(file, "\nlisten = localhost:8000\nlisten = proxy:localhost:8001\n"
+                                 "listen = proxy:*:8002\nlisten = proxy:[::2]:8003\n"));
+    free(file);
+    assert_int_equal(LOAD_ARGS("--listen", "proxy:8001", "--trusted-proxies=none"), ERR_CONFIG);
+    assert_non_null(strstr(error, "nobody could connect"));
+    /* One port cannot be both. */
+    assert_int_equal(LOAD_ARGS("--listen", "127.0.0.1:8000,proxy:127.0.0.1:8000"), ERR_CONFIG);
+    static const char *const bad[] = {"proxy:", "proxy", "proxy:proxy:80", "proxy :80", "prox:80"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (LOAD_ARGS("--listen", bad[i]) != ERR_CONFIG) fail_msg("\"%s\" was taken", bad[i]);
+}
+
+static void assert_nets(const char *args, bool loopback, size_t count, const char *text)
+{
+    assert_int_equal(LOAD_ARGS("--trusted-proxies", args), 0);
+    assert_int_equal(config.trust_loopback, loopback);
+    assert_int_equal(config.trusted_proxy_count, count);
+    char *file = printed(config_print, NULL);
+    if (!strstr(file, text)) fail_msg("%s: %s", args, file);
+    assert_int_equal(load_file(file), 0); /* reads back to the same */
+    assert_int_equal(config.trust_loopback, loopback);
+    assert_int_equal(config.trusted_proxy_count, count);
+    free(file);
+}
+
+static void test_proxies(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD_ARGS(NULL), 0);
+    assert_true(config.trust_loopback);
+    assert_int_equal(config.trusted_proxy_count, 2);
+    assert_int_equal(config.client_address_header, CONFIG_X_FORWARDED_FOR);
+    assert_int_equal(config.messages_per_ip, 1000);
+    assert_nets("none", false, 0, "\ntrusted-proxies = none\n");
+    assert_nets("Loopback", true, 2, "\ntrusted-proxies = loopback\n");
+    assert_nets("127.0.0.1,::1", false, 2,
+                "\ntrusted-proxies = 127.0.0.1/32\ntrusted-proxies = ::1/128\n");
+    assert_nets("10.0.0.0/8, loopback,10.0.0.0/8", true, 3,
+                "\ntrusted-proxies = 10.0.0.0/8\ntrusted-proxies = loopback\n");
+    assert_nets("::1,2001:db8::/32,loopback", true, 3, "\ntrusted-proxies = loopback\n");
+    static const char *const bad[] = {"",           "*",       "none,10.0.0.0/8", "10.0.0.0/8,none",
+                                      "10.0.0.1/8", "example", "10.0.0.0/8,",     "localhost"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (LOAD_ARGS("--trusted-proxies", bad[i]) != ERR_CONFIG)
+            fail_msg("\"%s\" was taken", bad[i]);
+
+    char many[CONFIG_NETS_MAX * 16] = "loopback";
+    for (int i = 2; i < CONFIG_NETS_MAX; i++)
+        sprintf(many + strlen(many), ",10.0.0.%d", i);
+    assert_int_equal(LOAD_ARGS("--trusted-proxies", many), 0);
+    strcat(many, ",10.0.1.0");
+    assert_int_equal(LOAD_ARGS("--trusted-proxies", many), ERR_CONFIG);
+    assert_non_null(strstr(error, "at most 64"));
+
+    assert_int_equal(LOAD_ARGS("--client-address-header", "x-real-ip"), 0);
+    assert_int_equal(config.client_address_header, CONFIG_X_REAL_IP);
+    char *file = printed(config_print, NULL);
+    assert_non_null(strstr(file, "\nclient-address-header = X-Real-IP\n"));
+    free(file);
+    assert_int_equal(LOAD_ARGS("--client-address-header", "CF-Connecting-IP"), ERR_CONFIG);
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -675,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_defaults),      cmocka_unit_test(test_precedence),
         cmocka_unit_test(test_values),        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_bad_values),    cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_listen_proxy),  cmocka_unit_test(test_proxies),
         cmocka_unit_test(test_origins),       cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_service_links), cmocka_unit_test(test_file),
         cmocka_unit_test(test_file_long),     cmocka_unit_test(test_actions),

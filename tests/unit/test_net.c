@@ -214,6 +214,7 @@ static void test_clients(void **state)
     check_client("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
     check_client("2001:db8:1:2::", "2001:db8:1:2::");
     check_client("2001:db8:1:3::1", "2001:db8:1:3::");
+    check_client("::1", "::1");
 }
 
 int main(void)

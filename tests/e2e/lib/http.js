@@ -9,8 +9,8 @@ export class HttpConnection {
   #heads = []; // for each request not yet answered: was it HEAD?
   closed;
 
-  static async open(port, host = '127.0.0.1') {
-    const socket = net.connect({ port, host, noDelay: true });
+  static async open(port, host = '127.0.0.1', localAddress = undefined) {
+    const socket = net.connect({ port, host, localAddress, noDelay: true });
     const self = new HttpConnection(socket);
     await within(ms(5000), new Promise((resolve, reject) => {
       socket.once('connect', resolve);
@@ -102,8 +102,8 @@ export class HttpConnection {
 }
 
 /** One request on a connection of its own. */
-export async function request(port, method, path, headers = {}, host) {
-  const connection = await HttpConnection.open(port, host);
+export async function request(port, method, path, headers = {}, host = undefined, localAddress = undefined) {
+  const connection = await HttpConnection.open(port, host, localAddress);
   try {
     return await connection.ask(method, path, { Connection: 'close', ...headers });
   } finally {

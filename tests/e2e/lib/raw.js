@@ -163,8 +163,9 @@ export class Raw {
     return raw;
   }
 
-  static async connect(port, { host = '127.0.0.1', answerPings = true } = {}) {
-    const socket = net.connect({ port, host, noDelay: true, allowHalfOpen: true });
+  /** localAddress: any 127.x.y.z is another client's address. */
+  static async connect(port, { host = '127.0.0.1', answerPings = true, localAddress } = {}) {
+    const socket = net.connect({ port, host, localAddress, noDelay: true, allowHalfOpen: true });
     const raw = new Raw(socket, answerPings);
     await within(ms(10000), new Promise((resolve, reject) => {
       socket.once('connect', resolve);

@@ -58,11 +58,12 @@ export class Server {
   status = null; // {code, signal} once the process is gone
   #heard = [];
 
-  constructor(port, args, env = {}, options = {}) {
+  constructor(port, args, env = {}, { wrap = [], ...options } = {}) {
     this.port = port;
     this.args = dataArgs(args);
     this.startedAt = process.hrtime.bigint();
-    this.child = spawn(BIN, this.args, {
+    const [program, ...before] = [...wrap, BIN]; // a wrapper that becomes the server, like prlimit
+    this.child = spawn(program, [...before, ...this.args], {
       cwd: REPO,
       env: { ...SANITIZER_ENV, ...plainEnv, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -186,11 +187,11 @@ export class Server {
 }
 
 /** A server that listens on 127.0.0.1:port with these further options. */
-export async function startServer(args = [], { port, env } = {}) {
+export async function startServer(args = [], { port, env, wrap } = {}) {
   const drain = args.includes('--drain-timeout') ? [] : ['--drain-timeout', '2s'];
   for (;;) {
     const at = port ?? (await freePort());
-    const server = new Server(at, ['--listen', `127.0.0.1:${at}`, ...drain, ...args], env);
+    const server = new Server(at, ['--listen', `127.0.0.1:${at}`, ...drain, ...args], env, { wrap });
     try {
       return await server.listening();
     } catch (error) {
@@ -219,9 +220,9 @@ async function both(body, end) {
 }
 
 /** The body of a test with a server of its own, which is stopped and checked at the end. */
-export function withServer(args, body, env) {
+export function withServer(args, body, env, wrap) {
   return async (t) => {
-    const server = await startServer(typeof args === 'function' ? args() : args, { env });
+    const server = await startServer(typeof args === 'function' ? args() : args, { env, wrap });
     await both(() => body(server, t), () => server.stop());
   };
 }

@@ -1,0 +1,228 @@
+/* See client.h. */
+#include "server/client.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/err.h"
+#include "net/socket.h"
+#include "ops/log.h"
+#include "proto/forwarded.h"
+#include "server/conn.h"
+#include "server/peer_counts.h"
+#include "server/worker.h"
+
+enum { OVER_BUDGET_LOG_MS = 10000 }; /* a worker tells of one refusal in this time */
+
+static const struct forwarded_rules *rules_of(const struct server *s)
+{
+    return &s->forwarded;
+}
+
+/* ---- loopback without a budget ---- */
+
+/* A name or address by which only a program on this machine reaches it: RFC 6761 section 6.3. */
+static bool is_local_host(struct slice host)
+{
+    static const char name[] = "localhost";
+    const size_t name_len = sizeof name - 1;
+    bool bracketed = host.len > 0 && host.ptr[0] == '[';
+    const char *end = host.len ? memchr(host.ptr, bracketed ? ']' : ':', host.len) : NULL;
+    if (end) host.len = (size_t)(end - host.ptr);
+    if (bracketed) {
+        host.ptr++;
+        host.len--;
+    }
+    uint8_t ip[IP_BYTES];
+    if (ip_parse(host, ip)) return ip_is_loopback(ip);
+    if (host.len > 0 && host.ptr[host.len - 1] == '.') host.len--;
+    if (host.len < name_len) return false;
+    size_t before = host.len - name_len;
+    bool whole = before == 0 || host.ptr[before - 1] == '.';
+    return whole && strncasecmp(host.ptr + before, name, name_len) == 0;
+}
+
+/* "null" is a page of a file, or one that does not tell. */
+static bool is_local_origin(struct slice origin)
+{
+    const char *sep = origin.len ? memmem(origin.ptr, origin.len, "://", 3) : NULL;
+    if (!sep) return true;
+    const char *host = sep + 3;
+    return is_local_host((struct slice){host, origin.len - (size_t)(host - origin.ptr)});
+}
+
+/* forwards: what was seen is a proxy that does as it should. */
+static void end_exemption(struct conn *c, const char *seen, bool forwards)
+{
+    struct server *s = c->worker->server;
+    if (!atomic_exchange(&s->loopback_exempt, false)) return;
+    const char *text = forwards
+                           ? "a proxy is on this machine: from now on programs on it that "
+                             "forward for nobody have the budgets of a client, too"
+                           : "a proxy on this machine seems to forward no address: from now on "
+                             "its clients share the budgets of one; have it forward theirs";
+    LOG(s->options.log, LOG_WARN, "loopback_limited", text, LOG_STR("seen", seen));
+}
+
+/* True if this request can come of a program on the machine that acts for nobody else. */
+static bool is_own_request(struct conn *c, const struct http_request *r)
+{
+    if (!atomic_load_explicit(&c->worker->server->loopback_exempt, memory_order_relaxed))
+        return false;
+    if (c->proxied || !ip_is_loopback(c->peer)) return false;
+    const char *why = NULL;
+    struct slice host = http_header_get(r, "Host");
+    if (!is_local_origin(http_header_get(r, "Origin"))) why = "foreign Origin";
+    if (host.len > 0 && !is_local_host(host)) why = "foreign Host";
+    if (forwarded_is_marked(r)) why = "forwarding header";
+    if (why) end_exemption(c, why, forwarded_is_marked(r));
+    return !why;
+}
+
+/* ---- limits ---- */
+
+/* What is turned away takes no place: else one address could fill the server for all. */
+static bool count_connection(struct conn *c)
+{
+    struct server *s = c->worker->server;
+    if (c->counted) return true;
+    c->counted = atomic_fetch_add(&s->connections, 1) < s->max_connections;
+    if (!c->counted) atomic_fetch_sub(&s->connections, 1);
+    return c->counted;
+}
+
+static void set_ip(struct conn *c, const uint8_t ip[static IP_BYTES])
+{
+    struct overflow *o = &c->worker->overflow;
+    if (c->over_limit) overflow_remove(o, c); /* it counts by address */
+    memcpy(c->ip, ip, IP_BYTES);
+    if (c->over_limit) overflow_add(o, c);
+}
+
+static void uncount_client(struct conn *c)
+{
+    if (c->counted_ip) peer_counts_remove(c->worker->server->peers, c->ip);
+    c->counted_ip = false;
+}
+
+/* Counts the connection as this client's and as nobody else's. False: that one has its share. */
+static bool count_client(struct conn *c, const uint8_t ip[static IP_BYTES])
+{
+    struct server *s = c->worker->server;
+    bool same = memcmp(c->ip, ip, IP_BYTES) == 0;
+    bool limited =
+        !c->own || s->options.max_connections_per_ip; /* what is asked for holds for all */
+    if (c->counted_ip && same && limited) return true;
+    uncount_client(c);
+    if (!same) set_ip(c, ip);
+    c->counted_ip = limited && peer_counts_add(s->peers, ip, s->max_per_client);
+    return c->counted_ip || !limited;
+}
+
+/* Limits of a peer that is no proxy. */
+static int count_peer(struct conn *c)
+{
+    uint8_t ip[IP_BYTES];
+    memcpy(ip, c->peer, IP_BYTES);
+    socket_ip_client(ip);
+    if (!count_client(c, ip)) return ERR_FULL;
+    if (!client_take(c, BUDGET_CONNECTS)) return ERR_MANY_CONNECTS;
+    return count_connection(c) ? 0 : ERR_FULL;
+}
+
+int client_on_accept(struct conn *c)
+{
+    const struct server *s = c->worker->server;
+    memcpy(c->ip, c->peer, IP_BYTES);
+    socket_ip_client(c->ip);
+    c->trusted = forwarded_trusts(rules_of(s), c->peer);
+    if (!c->trusted) return count_peer(c);
+    return count_connection(c) ? 0 : ERR_FULL;
+}
+
+int client_on_proxy(struct conn *c, const struct proxy_source *source)
+{
+    end_exemption(c, "PROXY protocol", true);
+    if (!source->known) return c->over_limit;
+    memcpy(c->peer, source->ip, IP_BYTES);
+    c->trusted = forwarded_trusts(rules_of(c->worker->server), c->peer);
+    if (c->trusted) return c->over_limit;
+    int err = count_peer(c);
+    return c->over_limit ? c->over_limit : err;
+}
+
+int client_on_request(struct conn *c, const struct http_request *r)
+{
+    uint8_t ip[IP_BYTES];
+    if (!c->trusted) return c->over_limit;
+    c->own = is_own_request(c, r);
+    memcpy(ip, c->peer, IP_BYTES);
+    (void)forwarded_client(r, rules_of(c->worker->server), ip);
+    socket_ip_client(ip);
+    return count_client(c, ip) ? c->over_limit : ERR_FULL;
+}
+
+int client_on_handshake(struct conn *c)
+{
+    return c->trusted && !client_take(c, BUDGET_CONNECTS) ? ERR_MANY_CONNECTS : 0;
+}
+
+void client_on_answered(struct conn *c)
+{
+    if (c->trusted) uncount_client(c);
+}
+
+void client_on_drop(struct conn *c)
+{
+    if (c->counted) atomic_fetch_sub(&c->worker->server->connections, 1);
+    uncount_client(c);
+}
+
+/* ---- budgets ---- */
+
+static bool has_budget(const struct conn *c)
+{
+    const struct server *s = c->worker->server;
+    bool own = c->own && atomic_load_explicit(&s->loopback_exempt, memory_order_relaxed);
+    return !own && !c->api;
+}
+
+static void log_over(const struct conn *c, enum budget_kind kind)
+{
+    static const char *const names[BUDGET_KINDS] = {
+        [BUDGET_MESSAGES] = "messages", [BUDGET_CONNECTS] = "connects", [BUDGET_ROOMS] = "rooms",
+        [BUDGET_HISTORY] = "history",   [BUDGET_SEARCHES] = "searches",
+    };
+    struct worker *w = c->worker;
+    if (w->now_ms < w->over_budget_ms) return;
+    w->over_budget_ms = w->now_ms + OVER_BUDGET_LOG_MS;
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->ip, peer);
+    LOG(w->server->options.log, LOG_WARN, "over_budget", "a client is over its budget",
+        LOG_STR("peer", peer), LOG_STR("budget", names[kind]));
+}
+
+bool client_take(struct conn *c, enum budget_kind kind)
+{
+    const struct worker *w = c->worker;
+    if (!has_budget(c) || budget_take(w->server->budgets, c->ip, kind, 1, w->now_ms)) return true;
+    log_over(c, kind);
+    return false;
+}
+
+bool client_may(struct conn *c, enum budget_kind kind)
+{
+    const struct worker *w = c->worker;
+    return !has_budget(c) || budget_take(w->server->budgets, c->ip, kind, 0, w->now_ms);
+}
+
+uint32_t client_wait_ms(struct conn *c, int err)
+{
+    enum budget_kind kind = BUDGET_KINDS;
+    if (err == ERR_MANY_CONNECTS) kind = BUDGET_CONNECTS;
+    if (err == ERR_MANY_ROOMS) kind = BUDGET_ROOMS;
+    if (err == ERR_MUCH_HISTORY) kind = BUDGET_HISTORY;
+    if (err == ERR_MANY_SEARCHES) kind = BUDGET_SEARCHES;
+    if (kind == BUDGET_KINDS) return 0;
+    return budget_wait_ms(c->worker->server->budgets, c->ip, kind, c->worker->now_ms);
+}
