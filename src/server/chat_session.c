@@ -82,10 +82,7 @@ void chat_note_name(struct conn *c, struct slice name)
     char *copy = malloc(name.len);
     if (!copy) return; /* it is known by the name of before for another while */
     memcpy(copy, name.ptr, name.len);
-    if (c->rich)
-        rich_session_rename(c, before, name);
-    else
-        chat_rename_in(c, c->member.reader->room, before, name);
+    if (c->member.reader) chat_rename_in(c, c->member.reader->room, before, name);
     free(c->spoken);
     c->spoken = copy;
     c->spoken_len = (uint8_t)name.len;

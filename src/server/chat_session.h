@@ -34,10 +34,10 @@ struct slice chat_name(const struct conn *c, char guest[static CHAT_GUEST_LEN]);
  * one place where this is decided. */
 bool chat_user(const struct conn *c, char guest[static CHAT_GUEST_LEN], struct slice *user);
 
-/* It speaks under this name now. Tells the rich members of its rooms if it is a new one. */
+/* It speaks under this name now, which is how it is known from here on. */
 void chat_note_name(struct conn *c, struct slice name);
 
-/* The part of it for one room. */
+/* Tells the rich members of a room that somebody goes by another name. */
 void chat_rename_in(struct conn *c, struct room *room, struct slice from, struct slice to);
 
 /* Takes a token off the bucket; false if there is none. */

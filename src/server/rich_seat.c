@@ -41,6 +41,23 @@ struct slice seat_ref(const struct seat *s)
     return (struct slice){s->text + s->room_len, s->ref_len};
 }
 
+struct slice seat_name(const struct seat *s, char guest[static CHAT_GUEST_LEN])
+{
+    if (s->name) return (struct slice){s->name, s->name_len};
+    return chat_choose_name(s->conn, (struct slice){NULL, 0}, guest);
+}
+
+int seat_set_name(struct seat *s, struct slice name)
+{
+    char *copy = malloc(name.len);
+    if (!copy) return ERR_NOMEM;
+    memcpy(copy, name.ptr, name.len);
+    free(s->name);
+    s->name = copy;
+    s->name_len = (uint8_t)name.len;
+    return 0;
+}
+
 struct seat *seat_find(const struct rich *rich, struct slice room)
 {
     if (room.len == 0) return rich->home;
@@ -66,13 +83,14 @@ void seat_free(struct seat *s)
         char guest[CHAT_GUEST_LEN];
         struct room *room = s->member.reader->room;
         room_ref(room);
-        enum presence_due due = room_leave(&s->member, chat_name(c, guest), c->worker->now_ms);
+        enum presence_due due = room_leave(&s->member, seat_name(s, guest), c->worker->now_ms);
         whisper_presence(c->worker, room, due);
         room_unref(room);
     }
     list_remove(&s->link);
     c->rich->seat_count--;
     if (c->rich->home == s) c->rich->home = NULL;
+    free(s->name);
     free(s);
 }
 

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "chat/hub.h"
 #include "proto/rich.h"
+#include "server/chat_session.h"
 
 struct conn;
 struct entry;
@@ -18,7 +19,9 @@ struct seat {
     struct entry *entry;   /* while it is about to enter; not owned */
     struct replay *replay; /* while its past comes from the store; owned */
     int64_t since_ms;      /* 1970 */
+    char *name;            /* it is known by in this room, if not by the connection's first */
     bool answered;         /* the join was, with joined or an error */
+    uint8_t name_len;
     uint8_t room_len;
     uint8_t ref_len; /* of the join, until it is answered */
     char text[];     /* room, ref */
@@ -50,6 +53,13 @@ struct seat *seat_find_joined(const struct rich *rich, struct slice room);
 
 struct slice seat_room(const struct seat *s);
 struct slice seat_ref(const struct seat *s);
+
+/* The name that the members of the room were told. Another one is told to the room that is spoken
+ * in and to no other, so that a message makes at most one presence frame. */
+struct slice seat_name(const struct seat *s, char guest[static CHAT_GUEST_LEN]);
+
+/* Remembers that they were told another one. ERR_NOMEM: no change. */
+int seat_set_name(struct seat *s, struct slice name);
 
 /* After room_join: tells the client, and brings what it missed. */
 void seat_start(struct seat *s, const struct join *j);

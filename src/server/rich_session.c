@@ -101,15 +101,6 @@ void rich_session_end(struct conn *c)
     c->rich = NULL;
 }
 
-void rich_session_rename(struct conn *c, struct slice from, struct slice to)
-{
-    struct rich *rich = c->rich;
-    for (struct list *l = rich->seats.next; l != &rich->seats; l = l->next) {
-        const struct seat *s = container_of(l, struct seat, link);
-        if (s->member.reader) chat_rename_in(c, s->member.reader->room, from, to);
-    }
-}
-
 /* ---- deliveries ---- */
 
 static struct seat *seat_of(struct member *m)
@@ -120,6 +111,11 @@ static struct seat *seat_of(struct member *m)
 struct conn *rich_session_conn(struct member *m)
 {
     return seat_of(m)->conn;
+}
+
+struct slice rich_session_name(struct member *m, char guest[static CHAT_GUEST_LEN])
+{
+    return seat_name(seat_of(m), guest);
 }
 
 ssize_t rich_session_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
@@ -160,6 +156,19 @@ static int publish(struct conn *c, struct seat *s, const struct rich_input *in, 
     return receipt_publish(r, s->member.reader->room, p);
 }
 
+/* It has spoken in a room; if memory is short, the room knows it by its old name for longer. */
+static void note_name(struct seat *s, struct slice name)
+{
+    char guest[CHAT_GUEST_LEN];
+    char before[NAME_USER_MAX];
+    struct slice had = seat_name(s, guest);
+    chat_note_name(s->conn, name);
+    if (had.len == name.len && memcmp(had.ptr, name.ptr, had.len) == 0) return;
+    memcpy(before, had.ptr, had.len);
+    if (seat_set_name(s, name) != 0) return;
+    chat_rename_in(s->conn, s->member.reader->room, (struct slice){before, had.len}, name);
+}
+
 static int on_message(struct conn *c, const struct rich_input *in)
 {
     struct worker *w = c->worker;
@@ -181,7 +190,7 @@ static int on_message(struct conn *c, const struct rich_input *in)
                         }};
     int err = publish(c, s, in, &p);
     if (err) return err;
-    chat_note_name(c, p.event.username);
+    note_name(s, p.event.username);
     if (!p.dup) metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
     return 0;
 }
@@ -205,6 +214,7 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     j->wall_ms = c->worker->wall_ms;
     j->behind = c->watch_out;
     int err = q->entry.wait.err;
+    if (!err && c->spoken) err = seat_set_name(s, j->username);
     if (!err) err = entry_join(&q->entry, j, &s->member);
     if (err == ERR_AGAIN) return;
     const struct join got = *j;
@@ -310,7 +320,7 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     if (room_member_count(room) > TYPING_MEMBERS_MAX) return 0;
     char guest[CHAT_GUEST_LEN];
     w->text.len = 0;
-    int err = rich_encode_typing(seat_room(s), chat_name(c, guest), in->on, &w->text,
+    int err = rich_encode_typing(seat_room(s), seat_name(s, guest), in->on, &w->text,
                                  RICH_FRAME_MAX_BYTES);
     if (err) return err;
     whisper_send(w, room, &s->member, (struct slice){(const char *)w->text.data, w->text.len});

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "chat/hub.h"
+#include "server/chat_session.h"
 
 struct conn;
 struct entry;
@@ -44,14 +45,12 @@ bool rich_session_on_writable(struct conn *c);
 /* The server is going: says when to come back. */
 void rich_session_bye(struct conn *c, unsigned code, uint32_t retry_after_ms);
 
-/* Its members go by another name. */
-void rich_session_rename(struct conn *c, struct slice from, struct slice to);
-
 /* Leaves every room and frees the session. */
 void rich_session_end(struct conn *c);
 
-/* The connection of a rich member. */
+/* The connection of a rich member, and the name it is known by in that room. */
 struct conn *rich_session_conn(struct member *m);
+struct slice rich_session_name(struct member *m, char guest[static CHAT_GUEST_LEN]);
 
 /* struct delivery's functions. */
 ssize_t rich_session_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes);

@@ -21,8 +21,8 @@ static void note(struct roster *r, struct member *m, unsigned encoding)
 {
     char guest[CHAT_GUEST_LEN];
     bool rich = encoding_is_rich(encoding);
-    const struct conn *c = rich ? rich_session_conn(m) : container_of(m, struct conn, member);
-    struct slice name = chat_name(c, guest);
+    const struct conn *c = rich ? NULL : container_of(m, struct conn, member);
+    struct slice name = rich ? rich_session_name(m, guest) : chat_name(c, guest);
     pthread_mutex_lock(&r->lock);
     if (r->count < ROSTER_MAX) {
         struct roster_name *to = &r->names[r->count++];
