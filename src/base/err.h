@@ -80,7 +80,8 @@
     X(ERR_MUCH_HISTORY, "rate_limited", 429, 4101,                                                 \
       "too many requests for history from your address, wait a moment")                            \
     X(ERR_MANY_SEARCHES, "rate_limited", 429, 4101,                                                \
-      "too many searches from your address, wait a moment")
+      "too many searches from your address, wait a moment")                                        \
+    X(ERR_WS_UNFINISHED, "unfinished", 408, 1008, "the rest of the message took too long")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -99,7 +99,7 @@ const struct config_option config_options[] = {
 
     {"handshake-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(handshake_timeout_ms),
      10, 10 * MINUTE, NULL, "TIME", "10s",
-     "Time a new connection has to send its first request whole."},
+     "Time a peer has to send what it has begun: its first request, or a WebSocket message."},
     {"keepalive-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_TIMEOUTS, FIELD(keepalive_timeout_ms),
      10, 60 * MINUTE, NULL, "TIME", "15s",
      "Time an HTTP connection may stay idle between requests; clients are told one second less."},

@@ -54,7 +54,7 @@ static size_t size_limit(const struct ws_reader_options *o)
 /* The first byte of a head, against the options and against the message that may be open. */
 static int check_first(const struct ws_reader *r, const struct ws_reader_options *o, uint8_t first)
 {
-    bool message_open = r->opcode != WS_CONTINUATION;
+    bool message_open = ws_reader_in_message(r);
     if (first & RSV2_RSV3) return ERR_WS_PROTOCOL;
     switch (first & OPCODE) {
     case WS_TEXT:

@@ -93,6 +93,12 @@ struct ws_reader {
 int ws_reader_next(struct ws_reader *r, const struct ws_reader_options *o, struct ws_input *in,
                    struct ws_event *ev);
 
+/* Whether a data message has begun and not ended. */
+static inline bool ws_reader_in_message(const struct ws_reader *r)
+{
+    return r->opcode != WS_CONTINUATION;
+}
+
 /* Frees what the reader owns and leaves the start state. */
 void ws_reader_fini(struct ws_reader *r);
 

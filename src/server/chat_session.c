@@ -88,13 +88,15 @@ void chat_note_name(struct conn *c, struct slice name)
     c->spoken_len = (uint8_t)name.len;
 }
 
+bool chat_is_our_fault(int err)
+{
+    return err_info(err)->http_status >= 500 || err == ERR_STORE_ORDER;
+}
+
 bool chat_note_refusal(struct conn *c, int err)
 {
     metrics_refusal(&c->worker->metrics, err);
-    if (++c->refusals <= CONN_REFUSALS_MAX) return true;
-    const struct err_info *info = err_info(ERR_ABUSE);
-    ws_session_close(c, info->close_code, info->text);
-    return false;
+    return chat_is_our_fault(err) || ws_session_waste(c, 1);
 }
 
 static void refuse(struct conn *c, int err)
@@ -135,7 +137,7 @@ static int publish(struct conn *c, const struct envelope_input *in)
     return err;
 }
 
-void chat_session_on_message(struct conn *c, struct slice json)
+int chat_session_on_message(struct conn *c, struct slice json)
 {
     struct worker *w = c->worker;
     const struct server_options *o = &w->server->options;
@@ -143,12 +145,11 @@ void chat_session_on_message(struct conn *c, struct slice json)
     int err = envelope_parse(json, o->max_message_bytes, &w->text, &in);
     if (!err && !chat_may_speak(c)) err = ERR_RATE_LIMITED;
     if (!err) err = publish(c, &in);
-    if (err) {
+    if (err)
         refuse(c, err);
-        return;
-    }
-    c->refusals = 0;
-    metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    else
+        metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    return err;
 }
 
 /* ---- the past of a bare member ---- */

@@ -12,8 +12,9 @@ struct conn;
 
 enum { CHAT_GUEST_LEN = 10 }; /* "guest-" and four characters */
 
-/* A whole text message from a member; borrowed for the call. Worker's thread, as all of these. */
-void chat_session_on_message(struct conn *c, struct slice json);
+/* A whole text message from a member; borrowed for the call. 0, or why it was refused, which the
+ * member was told. Worker's thread, as all of these. */
+int chat_session_on_message(struct conn *c, struct slice json);
 
 /* After the 101: what the member missed is sent, or asked for. */
 void chat_session_start(struct conn *c, const struct join *j);
@@ -46,6 +47,8 @@ bool chat_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us);
 /* Whether the connection's rate and the client's budget have room for a message, or a change of
  * one; takes it. */
 bool chat_may_speak(struct conn *c);
+/* Whether an error says that the server cannot do now what it was rightly asked for. */
+bool chat_is_our_fault(int err);
 
 /* Counts a refusal; false: it was one too many, and the connection is closing. */
 bool chat_note_refusal(struct conn *c, int err);

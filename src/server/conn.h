@@ -50,9 +50,12 @@ enum {
     CONN_OUT_PAUSE_BYTES = 64 * 1024,      /* unsent: stop reading from this peer */
     CONN_OUT_MAX_BYTES = 48 * 1024 * 1024, /* unsent: cut */
     CONN_CLOSE_TIMEOUT_MS = 10000,         /* for the last bytes and the peer's end */
-    CONN_REFUSALS_MAX = 100,               /* in a row, then 1008 */
-    CONN_PINGS_MAX = 100,                  /* from a member in one ping interval, then 1008 */
-    CONN_OVER_TIMEOUT_MS = 1000,           /* of one beyond a limit, answer and end included */
+    /* What a peer may waste: a point for each refusal, for each CONN_WASTE_BYTES of what was
+     * refused, inflated, and for each ping. With CONN_WASTE_MAX of them not forgiven yet: 1008. */
+    CONN_WASTE_MAX = 100,
+    CONN_WASTE_FORGIVEN_MS = 500,
+    CONN_WASTE_BYTES = 4096,
+    CONN_OVER_TIMEOUT_MS = 1000, /* of one beyond a limit, answer and end included */
 };
 
 struct conn {
@@ -77,8 +80,8 @@ struct conn {
     uint64_t last_seen_ms;
     uint64_t rate_next_us; /* when the rate's bucket is full again */
     uint64_t behind_ms;  /* since when its socket takes less than it was offered; 0: it does not */
+    uint64_t waste_ms;   /* when all that it wasted is forgiven */
     uint32_t guest;      /* number behind the guest name */
-    uint16_t refusals;   /* in a row */
     uint8_t state;       /* enum conn_state */
     uint8_t window_bits; /* of our deflate; 0: not negotiated */
     uint8_t username_len;
@@ -97,7 +100,7 @@ struct conn {
     bool proxy_due;        /* it has not come yet */
     bool own;              /* the last request was of a program on this machine, see client.c */
     int16_t over_limit;    /* 0, or the error it is turned away with */
-    uint16_t pings;        /* since our last one */
+    bool unfinished;       /* a message has begun, and its time runs */
     uint32_t head_scanned; /* of `in`, while reading a request head */
     uint32_t out_head;     /* of `out`: its first bytes, up to where a frame begins */
     uint8_t ip[SOCKET_IP_BYTES];   /* the client's, see client.h */

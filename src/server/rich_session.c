@@ -378,7 +378,7 @@ static bool within_requests(struct conn *c)
     return chat_within_rate(c, rate, &c->rich->requests_next_us);
 }
 
-void rich_session_on_message(struct conn *c, struct slice json)
+int rich_session_on_message(struct conn *c, struct slice json)
 {
     struct worker *w = c->worker;
     struct rich_input in;
@@ -387,8 +387,6 @@ void rich_session_on_message(struct conn *c, struct slice json)
     bool asks = in.type != RICH_MESSAGE;
     if (!err && asks && c->rich->questions >= RICH_QUESTIONS_MAX) err = ERR_RATE_LIMITED;
     if (!err) err = frames[in.type].handle(c, &in);
-    if (err)
-        rich_refuse(c, in.ref, err);
-    else
-        c->refusals = 0;
+    if (err) rich_refuse(c, in.ref, err);
+    return err;
 }

@@ -37,7 +37,8 @@ int rich_session_join_home(struct conn *c, struct entry *e, struct join *j);
 /* The 101 is sent: welcome, joined, and what was missed. */
 void rich_session_start(struct conn *c, const struct join *j);
 
-void rich_session_on_message(struct conn *c, struct slice json);
+/* As chat_session_on_message. */
+int rich_session_on_message(struct conn *c, struct slice json);
 
 /* The socket takes bytes again. True: a seat is still blocked. */
 bool rich_session_on_writable(struct conn *c);

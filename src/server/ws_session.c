@@ -103,14 +103,36 @@ static size_t message_limit(const struct conn *c)
     return c->echo || limit == 0 ? MESSAGE_MAX_BYTES : limit;
 }
 
+static void close_with(struct conn *c, int err)
+{
+    ws_session_close(c, err_info(err)->close_code, err_info(err)->text);
+}
+
+/* A leaky bucket as one number, as chat_within_rate. */
+bool ws_session_waste(struct conn *c, unsigned points)
+{
+    const uint64_t most_ms = (uint64_t)CONN_WASTE_MAX * CONN_WASTE_FORGIVEN_MS;
+    uint64_t now_ms = c->worker->now_ms;
+    uint64_t from = c->waste_ms > now_ms ? c->waste_ms : now_ms;
+    c->waste_ms = from + (uint64_t)points * CONN_WASTE_FORGIVEN_MS;
+    if (c->waste_ms <= now_ms + most_ms) return true;
+    close_with(c, ERR_ABUSE);
+    return false;
+}
+
 /* Every ping costs a send; a member that asks for more of them than anybody needs is cut. */
 static void on_ping(struct conn *c, struct slice payload)
 {
-    if (!c->echo && ++c->pings > CONN_PINGS_MAX) {
-        ws_session_close(c, err_info(ERR_ABUSE)->close_code, err_info(ERR_ABUSE)->text);
-        return;
-    }
-    send_frame(c, WS_PONG, false, payload);
+    if (c->echo || ws_session_waste(c, 1)) send_frame(c, WS_PONG, false, payload);
+}
+
+/* What was refused had to be read, inflated and parsed first: one refusal is not like another. */
+static void on_message(struct conn *c, const struct ws_event *ev)
+{
+    struct slice json = {(const char *)ev->data, ev->len};
+    int err = c->rich ? rich_session_on_message(c, json) : chat_session_on_message(c, json);
+    if (err && !chat_is_our_fault(err) && c->state == CONN_OPEN)
+        (void)ws_session_waste(c, (unsigned)(ev->len / CONN_WASTE_BYTES));
 }
 
 /* Scratch keeps its size from message to message, but not that of a rare huge one. */
@@ -128,13 +150,10 @@ static void on_event(struct conn *c, const struct ws_event *ev)
     struct slice payload = {(const char *)ev->data, ev->len};
     switch (ev->type) {
     case WS_EVENT_MESSAGE:
-        if (c->echo) {
+        if (c->echo)
             echo(c, ev);
-        } else if (c->rich) {
-            rich_session_on_message(c, payload);
-        } else {
-            chat_session_on_message(c, payload);
-        }
+        else
+            on_message(c, ev);
         break;
     case WS_EVENT_PING:
         on_ping(c, payload);
@@ -148,6 +167,21 @@ static void on_event(struct conn *c, const struct ws_event *ev)
     }
 }
 
+/* A message, or the head of one, that has begun has to come to its end as a request has to: until
+ * then the connection's timer is for that, and no ping is sent. `begun_anew`: what was unfinished
+ * before has ended. */
+static void watch_unfinished(struct conn *c, size_t rest, bool begun_anew)
+{
+    if (c->state != CONN_OPEN || c->echo) return;
+    bool reading = !c->paused && !c->held; /* else the rest may be whole messages */
+    bool unfinished = ws_reader_in_message(&c->reader) || (reading && rest > 0);
+    if (unfinished && (begun_anew || !c->unfinished))
+        conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+    else if (!unfinished && c->unfinished)
+        conn_set_timeout(c, TIMEOUT_PING);
+    c->unfinished = unfinished;
+}
+
 size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
 {
     struct worker *w = c->worker;
@@ -159,17 +193,20 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
         .inflated = &w->inflated,
     };
     struct ws_input in = {data, len};
+    bool ended = false;
     while (c->state == CONN_OPEN && !c->paused && !c->held) {
         struct ws_event ev;
         int err = ws_reader_next(&c->reader, &options, &in, &ev);
         if (err) {
-            ws_session_close(c, err_info(err)->close_code, err_info(err)->text);
+            close_with(c, err);
             break;
         }
         if (ev.type == WS_EVENT_NONE) break;
+        ended = ended || ev.type == WS_EVENT_MESSAGE || !ws_reader_in_message(&c->reader);
         on_event(c, &ev);
     }
     trim_scratch(w);
+    watch_unfinished(c, in.len, ended);
     return c->state == CONN_OPEN ? len - in.len : len;
 }
 
@@ -181,17 +218,28 @@ static bool is_silent(const struct conn *c)
     uint64_t period_ms = w->server->options.ping_interval_ms;
     if (w->now_ms - c->last_seen_ms < 2 * period_ms) return false;
     if (w->now_ms - c->timer.deadline_ms >= period_ms) return false;
-    return c->paused || c->held || !socket_has_input(c->fd);
+    return !c->held && (c->paused || !socket_has_input(c->fd));
+}
+
+/* The rest of a message did not come in time. Unless it is we who do not read, or have not yet. */
+static void on_unfinished(struct conn *c)
+{
+    if (c->paused || c->held || socket_has_input(c->fd))
+        conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+    else
+        close_with(c, ERR_WS_UNFINISHED);
 }
 
 void ws_session_on_timeout(struct conn *c)
 {
+    if (c->unfinished) {
+        on_unfinished(c);
+        return;
+    }
     if (is_silent(c)) {
-        const struct err_info *info = err_info(ERR_NO_PONG);
-        ws_session_close(c, info->close_code, info->text);
+        close_with(c, ERR_NO_PONG);
         return;
     }
     conn_set_timeout(c, TIMEOUT_PING);
-    c->pings = 0;
     send_frame(c, WS_PING, false, (struct slice){"", 0});
 }

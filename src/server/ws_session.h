@@ -3,6 +3,7 @@
 #ifndef SERVER_WS_SESSION_H
 #define SERVER_WS_SESSION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,10 @@ void ws_session_on_timeout(struct conn *c);
 
 /* The connection broke without a close frame. */
 void ws_session_on_lost(struct conn *c);
+
+/* Counts points of what the peer wastes, see conn.h. False: it is too much, and the connection is
+ * closing. */
+bool ws_session_waste(struct conn *c, unsigned points);
 
 /* Sends a text frame of the server's own. */
 void ws_session_send_text(struct conn *c, const uint8_t *text, size_t len);
