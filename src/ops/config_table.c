@@ -46,7 +46,8 @@ const struct config_option config_options[] = {
      3 * GIB, NULL, "SIZE", "64m",
      "Memory for what was said lately, in all rooms together: who comes back is served from there, "
      "without a look at the disk. Rooms, nonces, read markers, pages of history on their way and "
-     "what sockets do not take come out of it first."},
+     "what sockets do not take come out of it first, and up to a quarter of it is for clients that "
+     "keep their compression context."},
 
     {"max-connections", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(max_connections), 1,
      100000000, "none", "N", "none",

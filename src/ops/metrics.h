@@ -52,6 +52,8 @@
     X(memory_bytes, "parlor_memory_bytes", "gauge",                                                \
       "Memory counted against memory-budget: rooms and what is kept of them, pages on their way, " \
       "output that sockets do not take.")                                                          \
+    X(past_bytes, "parlor_deflate_context_bytes", "gauge",                                         \
+      "Memory promised to clients that keep their compression context.")                           \
     X(store_healthy, "parlor_store_healthy", "gauge",                                              \
       "1 while messages can be stored; 0 from a failure until a write has worked again.")          \
     X(store_in_flight, "parlor_store_in_flight", "gauge", "Events not committed yet.")             \

@@ -12,6 +12,7 @@
  */
 #include "proto/ws_deflate.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +27,14 @@ enum {
     RAW_BITS_MIN = 9, /* zlib's smallest raw deflate window */
     STREAMS = WS_WINDOW_BITS_MAX - RAW_BITS_MIN + 1,
     MEM_LEVEL = 6,
-    TAIL_BYTES = 4,         /* 00 00 ff ff, what a sync flush ends with */
-    FLUSH_SPACE = 16,       /* zlib wants over 6 bytes of space to flush in one go */
-    INFLATE_MIN_SPACE = 512 /* first growth of an output without capacity */
+    TAIL_BYTES = 4,          /* 00 00 ff ff, what a sync flush ends with */
+    FLUSH_SPACE = 16,        /* zlib wants over 6 bytes of space to flush in one go */
+    INFLATE_MIN_SPACE = 512, /* first growth of an output without capacity */
+    PAST_MIN_BYTES = 128     /* first size of what is kept of a client; at most its window */
 };
+
+static_assert(PAST_MIN_BYTES <= 1 << WS_WINDOW_BITS_MIN && 1 << WS_WINDOW_BITS_MAX <= UINT16_MAX,
+              "a window holds what is kept, and a uint16_t its size");
 
 static const uint8_t tail[TAIL_BYTES] = {0x00, 0x00, 0xff, 0xff};
 
@@ -243,20 +248,81 @@ static bool at_block_end(const z_stream *z)
     return (z->data_type & block_end) && !(z->data_type & unused_bits);
 }
 
-int ws_inflater_run(struct ws_inflater *i, const uint8_t *in, size_t len, struct buf *out,
-                    size_t max_bytes)
+static int inflate_message(struct ws_inflater *i, struct slice in, struct buf *out,
+                           size_t max_bytes)
 {
     size_t start = out->len;
     if (start > max_bytes) return ERR_WS_TOO_BIG;
-    inflate_restart(i);
 
     /* Nothing at all, or nothing behind a final block, needs no tail to be complete. Section
      * 7.2.3.4 would have a 00 byte there, but what a sender without it means is clear. */
-    int err = inflate_part(i, in, len, out, max_bytes);
+    int err = inflate_part(i, (const uint8_t *)in.ptr, in.len, out, max_bytes);
     if (!err && !i->fresh) {
         err = inflate_part(i, tail, TAIL_BYTES, out, max_bytes);
         if (!err && (i->fresh || !at_block_end(&i->stream))) err = ERR_WS_DATA;
     }
     if (err) out->len = start;
     return err;
+}
+
+int ws_inflater_run(struct ws_inflater *i, const uint8_t *in, size_t len, struct buf *out,
+                    size_t max_bytes)
+{
+    inflate_restart(i);
+    return inflate_message(i, (struct slice){(const char *)in, len}, out, max_bytes);
+}
+
+void ws_past_fini(struct ws_past *past)
+{
+    free(past->data);
+    past->data = NULL;
+    past->len = 0;
+    past->cap = 0;
+}
+
+/* Room for n bytes, n <= 2^bits. */
+static int past_reserve(struct ws_past *past, size_t n)
+{
+    size_t cap = past->cap ? past->cap : PAST_MIN_BYTES;
+    if (n <= past->cap) return 0;
+    while (cap < n)
+        cap *= 2;
+    uint8_t *data = realloc(past->data, cap);
+    if (!data) return ERR_NOMEM;
+    past->data = data;
+    past->cap = (uint16_t)cap;
+    return 0;
+}
+
+/* Appends what a message was, and lets go of what lies outside of the window. */
+static int past_add(struct ws_past *past, const uint8_t *data, size_t n)
+{
+    const size_t window = (size_t)1 << past->bits;
+    if (n > window) {
+        data += n - window;
+        n = window;
+    }
+    size_t keep = past->len < window - n ? past->len : window - n;
+    if (keep + n == 0) return 0;
+    int err = past_reserve(past, keep + n);
+    if (err) return err;
+    if (keep < past->len) memmove(past->data, past->data + past->len - keep, keep);
+    memcpy(past->data + keep, data, n);
+    past->len = (uint16_t)(keep + n);
+    return 0;
+}
+
+int ws_inflater_run_on(struct ws_inflater *i, struct ws_past *past, struct slice in,
+                       struct buf *out, size_t max_bytes)
+{
+    CHECK(past->bits >= WS_WINDOW_BITS_MIN && past->bits <= WS_WINDOW_BITS_MAX);
+    size_t start = out->len;
+    inflate_restart(i);
+    if (past->len > 0) {
+        int ret = inflateSetDictionary(&i->stream, past->data, past->len);
+        if (ret == Z_MEM_ERROR) return ERR_NOMEM;
+        CHECK(ret == Z_OK);
+    }
+    int err = inflate_message(i, in, out, max_bytes);
+    return err ? err : past_add(past, out->data + start, out->len - start);
 }

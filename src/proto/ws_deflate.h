@@ -1,11 +1,16 @@
-/* permessage-deflate payloads (RFC 7692 section 7.2) by zlib, always without context takeover.
+/* permessage-deflate payloads (RFC 7692 section 7.2) by zlib.
  *
- * Each message is compressed on its own. That costs some ratio, and buys the two things a chat
- * server needs: a connection owns no compression state (tens to hundreds of kilobytes elsewhere),
- * and a broadcast is compressed once, because the bytes do not depend on who receives them.
+ * Each message of ours is compressed on its own. That costs some ratio, and buys the two things a
+ * chat server needs: a connection owns no compression state (tens to hundreds of kilobytes
+ * elsewhere), and a broadcast is compressed once, because the bytes do not depend on who receives
+ * them.
  *
  * So a worker owns one deflater and one inflater for all its connections. Both keep their memory
- * between messages and are reset, not made again. Neither may be used by two threads at a time. */
+ * between messages and are reset, not made again. Neither may be used by two threads at a time.
+ *
+ * A client may keep its context: its messages then refer to bytes of those before (context
+ * takeover, section 7.1.1). Of such a client the newest bytes are kept, as many as its window has
+ * and it has sent, and given to the inflater before each message. */
 #ifndef PROTO_WS_DEFLATE_H
 #define PROTO_WS_DEFLATE_H
 
@@ -21,6 +26,17 @@ enum {
 
 struct ws_deflater;
 struct ws_inflater;
+
+/* What the messages to come may refer to. Zeroed but for bits: the start of a connection. */
+struct ws_past {
+    uint8_t *data; /* the newest bytes; owned */
+    uint16_t len;
+    uint16_t cap;
+    uint8_t bits; /* of the client's window, WS_WINDOW_BITS_MIN.._MAX; 0: it keeps no context */
+};
+
+/* Frees what it owns; bits stay. */
+void ws_past_fini(struct ws_past *past);
 
 /* level: zlib's, 1 (fast) to 9 (small). Returns owned, or NULL if memory is short. Compression
  * streams are only made when a window size is first used. */
@@ -51,5 +67,11 @@ void ws_inflater_free(struct ws_inflater *i);
  * is 0, which is an empty message; it must not point into out. */
 int ws_inflater_run(struct ws_inflater *i, const uint8_t *in, size_t len, struct buf *out,
                     size_t max_bytes);
+
+/* The same for a message of a client that keeps its context, which past gives and which this
+ * message then belongs to. Memory follows what was sent, up to 2^bits bytes. ERR_NOMEM also if past
+ * could not grow: as after every error, the connection cannot go on. */
+int ws_inflater_run_on(struct ws_inflater *i, struct ws_past *past, struct slice in,
+                       struct buf *out, size_t max_bytes);
 
 #endif

@@ -23,10 +23,11 @@ enum {
 
 static const char ACCEPT_GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-#define DEFLATE_ANSWER "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+#define DEFLATE_ANSWER "permessage-deflate; server_no_context_takeover"
+#define CLIENT_CONTEXT "; client_no_context_takeover"
 #define SERVER_BITS "; server_max_window_bits="
 #define CLIENT_BITS "; client_max_window_bits="
-static_assert(sizeof(DEFLATE_ANSWER SERVER_BITS "15" CLIENT_BITS "15") <=
+static_assert(sizeof(DEFLATE_ANSWER CLIENT_CONTEXT SERVER_BITS "15" CLIENT_BITS "15") <=
                   WS_HANDSHAKE_EXTENSIONS_MAX,
               "the longest answer fits");
 
@@ -188,15 +189,52 @@ static bool take_offer(struct scan *r, struct offer *o)
     }
 }
 
-static void accept_offer(struct ws_handshake *h, const struct offer *o)
+/* What we say of the client's window; 0: nothing. It is chosen small where it costs us memory. */
+static unsigned client_bits(const struct ws_handshake *h)
+{
+    if (!h->client_keeps_context) return h->client_bits;
+    if (!h->client_bits_offered) return 0;
+    bool smaller = h->client_bits && h->client_bits < WS_HANDSHAKE_PAST_BITS;
+    return smaller ? h->client_bits : WS_HANDSHAKE_PAST_BITS;
+}
+
+static void write_extensions(struct ws_handshake *h)
 {
     char server[sizeof(SERVER_BITS "15")] = "";
     char client[sizeof(CLIENT_BITS "15")] = "";
-    if (o->server_bits) snprintf(server, sizeof(server), SERVER_BITS "%u", o->server_bits & 15);
-    if (o->client_bits) snprintf(client, sizeof(client), CLIENT_BITS "%u", o->client_bits & 15);
-    snprintf(h->extensions, sizeof(h->extensions), DEFLATE_ANSWER "%s%s", server, client);
+    if (h->server_bits) snprintf(server, sizeof(server), SERVER_BITS "%u", h->server_bits & 15U);
+    if (client_bits(h)) snprintf(client, sizeof(client), CLIENT_BITS "%u", client_bits(h) & 15);
+    snprintf(h->extensions, sizeof(h->extensions), DEFLATE_ANSWER "%s%s%s",
+             h->client_keeps_context ? "" : CLIENT_CONTEXT, server, client);
+}
+
+static void accept_offer(struct ws_handshake *h, const struct offer *o)
+{
     h->deflate = true;
+    h->client_keeps_context = !o->client_no_context;
+    h->client_bits_offered = o->client_bits_seen;
+    h->client_bits = (uint8_t)o->client_bits;
+    h->server_bits = (uint8_t)o->server_bits;
     if (o->server_bits) h->server_window_bits = (uint8_t)o->server_bits;
+    write_extensions(h);
+}
+
+unsigned ws_handshake_past_bits(const struct ws_handshake *h)
+{
+    if (!h->deflate || !h->client_keeps_context) return 0;
+    return client_bits(h) ? client_bits(h) : WINDOW_BITS_MAX;
+}
+
+void ws_handshake_keep_nothing(struct ws_handshake *h, bool demand)
+{
+    h->client_keeps_context = false;
+    if (demand) {
+        write_extensions(h);
+        return;
+    }
+    h->deflate = false;
+    h->server_window_bits = WINDOW_BITS_MAX;
+    h->extensions[0] = '\0';
 }
 
 /* One Sec-WebSocket-Extensions header. RFC 6455 section 9.1: what breaks the grammar fails the
@@ -293,6 +331,7 @@ int ws_handshake_parse(const struct http_request *r, bool allow_deflate, struct 
     struct seen seen = {0};
     int extensions_err = 0;
     out->deflate = false;
+    out->client_keeps_context = false;
     out->server_window_bits = WINDOW_BITS_MAX;
     out->extensions[0] = '\0';
     for (size_t i = 0; i < r->header_count; i++) {

@@ -184,6 +184,15 @@ static int take_payload(struct ws_reader *r, struct ws_input *in, const uint8_t 
     return utf8_feed(&r->utf8, *data, n) ? 0 : ERR_WS_UTF8;
 }
 
+static int inflate_message(const struct ws_reader_options *o, struct slice in)
+{
+    o->inflated->len = 0;
+    if (o->past && o->past->bits)
+        return ws_inflater_run_on(o->inflater, o->past, in, o->inflated, size_limit(o));
+    return ws_inflater_run(o->inflater, (const uint8_t *)in.ptr, in.len, o->inflated,
+                           size_limit(o));
+}
+
 /* Ends the open message, whose payload as received is given. */
 static int finish_message(struct ws_reader *r, const struct ws_reader_options *o,
                           const uint8_t *data, size_t len, struct ws_event *ev)
@@ -192,8 +201,7 @@ static int finish_message(struct ws_reader *r, const struct ws_reader_options *o
     enum ws_opcode opcode = r->opcode;
     r->opcode = WS_CONTINUATION;
     if (r->compressed) {
-        o->inflated->len = 0;
-        int err = ws_inflater_run(o->inflater, data, len, o->inflated, size_limit(o));
+        int err = inflate_message(o, (struct slice){(const char *)data, len});
         if (err) return err;
         data = o->inflated->data;
         len = o->inflated->len;

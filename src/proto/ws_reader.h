@@ -54,6 +54,10 @@ struct ws_reader_options {
     /* Borrowed scratch for inflated messages; may be NULL iff !deflate. It keeps its capacity,
      * which the owner may take away with buf_fini between calls. */
     struct buf *inflated;
+
+    /* Of the connection: what its client's messages refer to. NULL or without bits: it keeps no
+     * context. */
+    struct ws_past *past;
 };
 
 /* Bytes from the client that were not consumed yet. */

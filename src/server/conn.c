@@ -189,9 +189,27 @@ void conn_drop(struct conn *c)
     client_on_drop(c);
 }
 
+bool conn_reserve_past(struct conn *c, unsigned bits)
+{
+    struct server *s = c->worker->server;
+    uint64_t max = s->options.memory_budget_bytes / SERVER_PAST_SHARE;
+    if (c->past.bits) atomic_fetch_sub(&s->past_bytes, UINT64_C(1) << c->past.bits);
+    ws_past_fini(&c->past);
+    c->past.bits = 0;
+    if (bits == 0) return true;
+    uint64_t bytes = UINT64_C(1) << bits;
+    bool fits = atomic_fetch_add(&s->past_bytes, bytes) + bytes <= max;
+    if (fits)
+        c->past.bits = (uint8_t)bits;
+    else
+        atomic_fetch_sub(&s->past_bytes, bytes);
+    return fits;
+}
+
 void conn_free(struct conn *c)
 {
     CHECK(c->state == CONN_DEAD);
+    (void)conn_reserve_past(c, 0);
     ws_reader_fini(&c->reader);
     free_in(c);
     free_out(c);

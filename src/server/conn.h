@@ -66,6 +66,7 @@ struct conn {
                              clients, which may be in many rooms */
     struct timer timer;
     struct ws_reader reader;
+    struct ws_past past;
     struct buf in;  /* received, not consumed */
     struct buf out; /* to send, not taken by the socket; the first out_sent bytes are sent */
     size_t out_sent;
@@ -147,6 +148,11 @@ void conn_close_behind(struct conn *c);
 /* Stops and goes on reading; what was not consumed is presented again. */
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);
+
+/* Takes memory for what a client keeps of its compression, 2^bits bytes, out of the server's
+ * account for that, after giving back what it had; bits 0 takes none. False: there is not enough
+ * left. */
+bool conn_reserve_past(struct conn *c, unsigned bits);
 
 /* Bytes of our own that the socket has not taken yet. */
 size_t conn_unsent(const struct conn *c);

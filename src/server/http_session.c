@@ -93,6 +93,7 @@ static void route_metrics(struct conn *c, const struct http_request *r)
         .rooms = hub_room_count(s->hub),
         .recent_bytes = hub_recent_bytes(s->hub),
         .memory_bytes = hub_memory_bytes(s->hub),
+        .past_bytes = atomic_load(&s->past_bytes),
         .store_healthy = store_healthy(s->options.store),
         .store_in_flight = store.in_flight,
         .store_committed = store.committed,
@@ -187,11 +188,23 @@ static void upgrade_and_refuse(struct conn *c, const struct http_request *r,
     ws_session_close(c, info->close_code, fits ? text : info->text);
 }
 
+/* What the client would keep has to be kept here too, while there is memory for it. Else a browser
+ * is told to keep nothing; whoever is none, and so may not do as it is told, gets no compression.
+ */
+static void reserve_past(struct conn *c, const struct http_request *r, struct ws_handshake *h)
+{
+    if (!conn_reserve_past(c, ws_handshake_past_bits(h)))
+        ws_handshake_keep_nothing(h, http_header_get(r, "Origin").ptr);
+}
+
 static bool read_handshake(struct conn *c, const struct http_request *r, struct ws_handshake *h)
 {
     int err = ws_handshake_parse(r, c->worker->server->options.compression, h);
     if (!err && atomic_load(&c->worker->server->draining)) err = ERR_DRAINING;
-    if (!err) return true;
+    if (!err) {
+        reserve_past(c, r, h);
+        return true;
+    }
     const char *headers = NULL;
     if (err == ERR_UPGRADE_REQUIRED) headers = UPGRADE_TO;
     if (err == ERR_BAD_VERSION) headers = UPGRADE_TO "Sec-WebSocket-Version: 13\r\n";

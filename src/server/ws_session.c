@@ -191,6 +191,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
         .text_only = !c->echo,
         .inflater = w->inflater,
         .inflated = &w->inflated,
+        .past = &c->past,
     };
     struct ws_input in = {data, len};
     bool ended = false;

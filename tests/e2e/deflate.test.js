@@ -9,7 +9,7 @@ import {
   BINARY, Raw, TEXT, binary, close, cont, fragments, frame, ping, sameBytes, text,
 } from './lib/raw.js';
 import { withServer } from './lib/server.js';
-import { SANITIZED, count, limit, ms } from './lib/wait.js';
+import { SANITIZED, count, limit, ms, until } from './lib/wait.js';
 
 const ECHO = ['--echo', '--workers', '1'];
 const RSV1 = { rsv: 4 };
@@ -69,7 +69,8 @@ test('every offer is answered as RFC 7692 asks, and works both ways', limit(60),
       const where = `offer "${header}"`;
       assert.ok(params, `${where} was declined`);
       assert.equal(params.get('server_no_context_takeover'), true, `${where} (protocol.md 9)`);
-      assert.equal(params.get('client_no_context_takeover'), true, `${where} (protocol.md 9)`);
+      assert.equal(params.get('client_no_context_takeover'), header.includes('client_no_context') || undefined,
+        `${where}: demanded of who offered it, and of nobody else`);
       for (const key of params.keys())
         assert.match(key, /^(server|client)_(no_context_takeover|max_window_bits)$/, where);
       const said = params.get('server_max_window_bits');
@@ -249,7 +250,22 @@ test('RSV1 where it must not be: continuations and control frames', limit(10),
     }
   }));
 
-test('no context is kept: the same message costs the same each time', limit(10),
+/** A client's compression that goes on from message to message. */
+function keeper(bits = 15) {
+  const z = zlib.createDeflateRaw({ windowBits: bits });
+  return (value) => new Promise((resolve) => {
+    const out = [];
+    const take = (chunk) => out.push(chunk);
+    z.on('data', take);
+    z.write(value);
+    z.flush(zlib.constants.Z_SYNC_FLUSH, () => {
+      z.off('data', take);
+      resolve(Buffer.concat(out).subarray(0, -4));
+    });
+  });
+}
+
+test('we keep no context: the same message costs the same each time', limit(10),
   withServer(ECHO, async (server) => {
     const { raw } = await offer(server, 'permessage-deflate');
     const value = prose(800, 21, 700);
@@ -258,27 +274,86 @@ test('no context is kept: the same message costs the same each time', limit(10),
       const got = await roundTrip(raw, TEXT, value);
       sameBytes(got.payload, first.payload);
     }
-    // A client that keeps its context in spite of the answer refers to bytes that are not there.
-    const keeping = zlib.createDeflateRaw();
-    const packed = [];
-    for (let i = 0; i < 2; i++) {
-      packed.push(await new Promise((resolve) => {
-        const out = [];
-        const take = (chunk) => out.push(chunk);
-        keeping.on('data', take);
-        keeping.write(value);
-        keeping.flush(zlib.constants.Z_SYNC_FLUSH, () => {
-          keeping.off('data', take);
-          resolve(Buffer.concat(out).subarray(0, -4));
-        });
-      }));
+    await raw.closeClean();
+  }));
+
+test('a client may keep its context, in the window that was agreed on', limit(60),
+  withServer(ECHO, async (server) => {
+    const source = prose(200000, 5, 30000);
+    for (const [header, most] of [['permessage-deflate', 15], ['permessage-deflate; client_max_window_bits', 10],
+      ['permessage-deflate; client_max_window_bits=9', 9], ['permessage-deflate; server_max_window_bits=9', 15]]) {
+      const { raw, params } = await offer(server, header);
+      const bits = Number(params.get('client_max_window_bits') ?? 15);
+      assert.equal(bits, most, header);
+      const pack = keeper(bits);
+      let saved = 0;
+      for (let i = 0; i < 60; i++) {
+        const size = [20, 300, 5000, 50000][i % 4];
+        const value = source.slice((i * 61) % 20000, (i * 61) % 20000 + size);
+        const packed = await pack(value);
+        saved += deflate(value, { bits }).length - packed.length;
+        if (i % 5 === 4) { // what is not compressed is no part of the context
+          await raw.send(text(value));
+          assert.equal((await raw.message()).opcode, TEXT);
+        }
+        await raw.send(...(i % 3 ? [text(packed, RSV1)] : fragments(TEXT, packed, 100, RSV1)));
+        const got = await raw.message();
+        const window = Number(params.get('server_max_window_bits') ?? 15);
+        sameBytes(got.rsv1 ? inflate(got.payload, window) : got.payload, Buffer.from(value));
+      }
+      assert.ok(saved > 1000, `${header}: its context saved ${saved} bytes only`);
+      await raw.closeClean();
     }
-    keeping.close();
-    await raw.send(text(packed[0], RSV1));
+    // Who offers not to keep it is held to that.
+    const { raw } = await offer(server, 'permessage-deflate; client_no_context_takeover');
+    const pack = keeper();
+    await raw.send(text(await pack(prose(800)), RSV1));
     assert.equal((await raw.message()).opcode, TEXT);
-    await raw.send(text(packed[1], RSV1));
+    await raw.send(text(await pack(prose(800)), RSV1));
     await raw.expectFailure(1007);
   }));
+
+test('the memory for contexts has a bound; who comes then does without', limit(60), async (t) => {
+  // A quarter of the budget: 4 contexts of 32 KiB, and each 1 KiB that is given back.
+  const args = [...ECHO, '--memory-budget', '512k'];
+  await t.test('programs get no compression, browsers are told to keep none', withServer(args, async (server) => {
+    const taken = [];
+    const bytes = () => server.metric(/^parlor_deflate_context_bytes$/);
+    for (let i = 0; i < 4; i++) taken.push((await offer(server, 'permessage-deflate')).raw);
+    assert.equal(await bytes(), 4 * 32768);
+    const { raw: program, params: none } = await offer(server, 'permessage-deflate');
+    assert.equal(none, null);
+    const { raw: modest, params: alone } = await offer(server, 'permessage-deflate; client_no_context_takeover');
+    assert.equal(alone.get('client_no_context_takeover'), true);
+    const browser = await Raw.open(server.port, '/ws/echo/', { extensions: 'permessage-deflate; client_max_window_bits',
+      headers: { Origin: `http://localhost:${server.port}` } });
+    const [answer] = parseExtensions(browser.response.headers['sec-websocket-extensions']);
+    assert.equal(answer.params.get('client_no_context_takeover'), true);
+    for (const raw of [modest, browser]) await roundTrip(raw, TEXT, prose(3000));
+    for (const raw of [program, modest, browser, taken.pop()]) await raw.closeClean();
+    await until(ms(5000), async () => (await bytes()) === 3 * 32768, 'given back');
+    const { raw: next, params } = await offer(server, 'permessage-deflate; client_max_window_bits');
+    assert.equal(params.get('client_max_window_bits'), '10');
+    assert.equal(await bytes(), 3 * 32768 + 1024);
+    for (const raw of [next, ...taken]) await raw.closeClean();
+    await until(ms(5000), async () => (await bytes()) === 0, 'given back');
+  }));
+  await t.test('who vanishes holds nothing', withServer(args, async (server) => {
+    for (let i = 0; i < 20; i++) {
+      const { raw } = await offer(server, 'permessage-deflate', '/ws/chat/lobby/');
+      raw.reset();
+    }
+    await until(ms(5000), async () => (await server.metric(/^parlor_deflate_context_bytes$/)) === 0, 'given back');
+  }));
+  await t.test('none at all', withServer([...ECHO, '--memory-budget', '0'], async (server) => {
+    const { params } = await offer(server, 'permessage-deflate');
+    assert.equal(params, null);
+    const { raw, params: alone } = await offer(server, 'permessage-deflate; client_no_context_takeover');
+    assert.ok(alone);
+    await roundTrip(raw, TEXT, prose(3000));
+    await raw.closeClean();
+  }));
+});
 
 test('corrupt data and invalid UTF-8 inside: 1007', limit(20), withServer(ECHO, async (server) => {
   const hex = (s) => Buffer.from(s, 'hex');

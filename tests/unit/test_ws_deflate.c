@@ -230,6 +230,96 @@ static void test_no_context_takeover(void **state)
     buf_fini(&second);
 }
 
+/* ---- A client that keeps its context, on zlib itself ---- */
+
+struct keeper {
+    z_stream z;
+    uint8_t out[1 << 17];
+};
+
+static size_t keeper_send(struct keeper *k, const uint8_t *text, size_t len)
+{
+    k->z.next_in = (uint8_t *)text;
+    k->z.avail_in = (unsigned)len;
+    k->z.next_out = k->out;
+    k->z.avail_out = sizeof(k->out);
+    assert_int_equal(deflate(&k->z, Z_SYNC_FLUSH), Z_OK);
+    size_t n = sizeof(k->out) - k->z.avail_out;
+    assert_true(n > 4 && k->z.avail_in == 0);
+    return n - 4;
+}
+
+/* Messages that repeat earlier ones, near and far, of every size up to beyond the window. */
+static void keep_context(struct ws_inflater *inflater, unsigned bits)
+{
+    static struct keeper k;
+    static uint8_t text[70000];
+    struct ws_past past = {.bits = (uint8_t)bits};
+    struct buf out = {0};
+    size_t alone = 0;
+    k.z = (z_stream){0};
+    assert_int_equal(
+        deflateInit2(&k.z, 6, Z_DEFLATED, -(int)(bits < 9 ? 9 : bits), 8, Z_DEFAULT_STRATEGY),
+        Z_OK);
+    fill(text, sizeof(text), 3);
+    for (unsigned i = 0; i < 400; i++) {
+        size_t len = i % 7 == 0 ? (i * 977) % sizeof(text) : 40 + i % 300;
+        size_t from = (i * 37) % (sizeof(text) - len);
+        size_t n = keeper_send(&k, text + from, len);
+        out.len = 0;
+        assert_int_equal(buf_append(&out, "x", 1, NO_LIMIT), 0);
+        struct slice in = {(char *)k.out, n};
+        assert_int_equal(ws_inflater_run_on(inflater, &past, in, &out, NO_LIMIT), 0);
+        assert_int_equal(out.len, 1 + len);
+        assert_memory_equal(out.data + 1, text + from, len);
+        assert_true(past.len <= 1u << bits && past.cap <= 1u << bits);
+        out.len = 0;
+        alone += ws_inflater_run(inflater, k.out, n, &out, NO_LIMIT) == 0;
+    }
+    assert_true(alone < 300); /* most of them are nothing without those before */
+    assert_int_equal(past.len, 1u << bits);
+    deflateEnd(&k.z);
+    ws_past_fini(&past);
+    assert_int_equal(past.bits, bits);
+    buf_fini(&out);
+}
+
+static void test_context_takeover(void **state)
+{
+    struct codec *codec = *state;
+    for (unsigned bits = 9; bits <= 15; bits++)
+        keep_context(codec->inflater, bits);
+}
+
+/* Little was sent: little is kept. Each allocation failing: an error, and nothing is lost. */
+static void test_context_costs_what_was_sent(void **state)
+{
+    struct codec *codec = *state;
+    long live = fail_alloc_live();
+    struct ws_past past = {.bits = 15};
+    struct buf out = {0};
+    struct slice hello = SLICE_LIT("\xf2\x48\xcd\xc9\xc9\x07\x00");
+    assert_int_equal(ws_inflater_run_on(codec->inflater, &past, hello, &out, 5), 0);
+    assert_true(past.len == 5 && past.cap <= 128);
+    assert_int_equal(ws_inflater_run_on(codec->inflater, &past, SLICE_LIT("\0"), &out, 5), 0);
+    assert_int_equal(past.len, 5);
+    assert_int_equal(ws_inflater_run_on(codec->inflater, &past, hello, &out, 5), ERR_WS_TOO_BIG);
+    /* RFC 7692 section 7.2.3.2: the second one refers to the first. */
+    out.len = 0;
+    struct slice again = SLICE_LIT("\xf2\x00\x11\x00\x00");
+    assert_int_equal(ws_inflater_run_on(codec->inflater, &past, again, &out, 5), 0);
+    assert_memory_equal(out.data, "Hello", 5);
+    ws_past_fini(&past);
+    out.len = 0;
+    assert_int_equal(ws_inflater_run_on(codec->inflater, &past, again, &out, 5), ERR_WS_DATA);
+    assert_null(past.data);
+    fail_alloc_after(0);
+    assert_int_equal(ws_inflater_run_on(codec->inflater, &past, hello, &out, 5), ERR_NOMEM);
+    fail_alloc_off();
+    buf_fini(&out);
+    assert_int_equal(fail_alloc_live(), live);
+}
+
 static void test_deflate_limit_to_the_byte(void **state)
 {
     struct codec *codec = *state;
@@ -373,6 +463,8 @@ int main(void)
         cmocka_unit_test(test_round_trips),
         cmocka_unit_test(test_window_test_can_fail),
         cmocka_unit_test(test_no_context_takeover),
+        cmocka_unit_test(test_context_takeover),
+        cmocka_unit_test(test_context_costs_what_was_sent),
         cmocka_unit_test(test_deflate_limit_to_the_byte),
         cmocka_unit_test(test_inflate_limit_to_the_byte),
         cmocka_unit_test(test_bomb),

@@ -95,7 +95,7 @@ static void test_response_with_deflate(void **state)
                        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
                        "Sec-WebSocket-Protocol: parlor.v1\r\n"
                        "Sec-WebSocket-Extensions: permessage-deflate; "
-                       "server_no_context_takeover; client_no_context_takeover\r\n"
+                       "server_no_context_takeover; client_max_window_bits=10\r\n"
                        "\r\n";
     response_is(&h, SLICE_LIT("parlor.v1"), want);
 
@@ -198,7 +198,8 @@ struct offer_case {
     unsigned window_bits; /* 0: the whole handshake is refused */
 };
 
-#define ANSWER "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+#define ANSWER "permessage-deflate; server_no_context_takeover"
+#define ALONE "; client_no_context_takeover"
 #define PMD "permessage-deflate"
 #define SBITS "server_max_window_bits"
 #define CBITS "client_max_window_bits"
@@ -206,12 +207,14 @@ struct offer_case {
 static const struct offer_case offers[] = {
     {PMD, "", 15},
     {"Permessage-Deflate", "", 15},
-    {PMD "; client_max_window_bits", "", 15},
-    {PMD ";" CBITS, "", 15},
-    {PMD " \t;\t " CBITS " ", "", 15},
+    {PMD "; client_max_window_bits", "; client_max_window_bits=10", 15},
+    {PMD ";" CBITS, "; client_max_window_bits=10", 15},
+    {PMD " \t;\t " CBITS " ", "; client_max_window_bits=10", 15},
     {PMD "; server_no_context_takeover", "", 15},
-    {PMD "; client_no_context_takeover", "", 15},
-    {PMD "; client_no_context_takeover; server_no_context_takeover", "", 15},
+    {PMD "; client_no_context_takeover", ALONE, 15},
+    {PMD "; client_no_context_takeover; " CBITS, ALONE, 15},
+    {PMD "; client_no_context_takeover; " CBITS "=14", ALONE "; client_max_window_bits=14", 15},
+    {PMD "; client_no_context_takeover; server_no_context_takeover", ALONE, 15},
     {PMD "; " SBITS "=8", "; server_max_window_bits=8", 8},
     {PMD "; " SBITS "=9", "; server_max_window_bits=9", 9},
     {PMD "; " SBITS "=10", "; server_max_window_bits=10", 10},
@@ -221,13 +224,15 @@ static const struct offer_case offers[] = {
     {PMD "; " SBITS " = 12", "; server_max_window_bits=12", 12},
     {PMD "; SERVER_MAX_WINDOW_BITS=12", "; server_max_window_bits=12", 12},
     {PMD "; " CBITS "=8", "; client_max_window_bits=8", 15},
-    {PMD "; " CBITS "=\"15\"", "; client_max_window_bits=15", 15},
+    {PMD "; " CBITS "=\"15\"", "; client_max_window_bits=10", 15},
+    {PMD "; " CBITS "=9", "; client_max_window_bits=9", 15},
+    {PMD "; " CBITS "=11", "; client_max_window_bits=10", 15},
     {PMD "; " CBITS "=15; " SBITS "=15; client_no_context_takeover; server_no_context_takeover",
-     "; server_max_window_bits=15; client_max_window_bits=15", 15},
-    {PMD "; " SBITS "=10; " CBITS, "; server_max_window_bits=10", 10},
+     ALONE "; server_max_window_bits=15; client_max_window_bits=15", 15},
+    {PMD "; " SBITS "=10; " CBITS, "; server_max_window_bits=10; client_max_window_bits=10", 10},
     /* Unknown extensions do not matter. */
     {"x-webkit-deflate-frame, " PMD, "", 15},
-    {"foo; a=1; b=\"2\"; c, " PMD "; " CBITS, "", 15},
+    {"foo; a=1; b=\"2\"; c, " PMD "; " CBITS, "; client_max_window_bits=10", 15},
     {PMD ", foo", "", 15},
     {"foo|" PMD, "", 15},
     {"foo", NULL, 15},
@@ -340,11 +345,55 @@ static void test_all_window_bits(void **state)
                      c, s);
             assert_int_equal(handshake(text, true, &h), 0);
             bool good = s >= 8 && s <= 15 && c >= 8 && c <= 15;
-            snprintf(want, sizeof(want), ANSWER "; " SBITS "=%u; " CBITS "=%u", s, c);
+            snprintf(want, sizeof(want), ANSWER "; " SBITS "=%u; " CBITS "=%u", s, c < 10 ? c : 10);
             assert_string_equal(h.extensions, good ? want : "");
             assert_int_equal(h.server_window_bits, good ? s : 15);
         }
     }
+}
+
+/* What a client keeps has to be kept here too, or it has to be told not to. */
+static void test_client_context(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *offer;
+        unsigned past_bits;
+        const char *demanded; /* behind ANSWER, once there is no memory for it */
+    } table[] = {
+        {PMD, 15, ALONE},
+        {PMD "; " CBITS, 10, ALONE},
+        {PMD "; " CBITS "=15", 10, ALONE "; client_max_window_bits=15"},
+        {PMD "; " CBITS "=8; " SBITS "=9", 8,
+         ALONE "; server_max_window_bits=9; client_max_window_bits=8"},
+        {PMD "; server_no_context_takeover", 15, ALONE},
+        {PMD "; client_no_context_takeover", 0, ALONE},
+        {PMD "; client_no_context_takeover; " CBITS "=12", 0, ALONE "; client_max_window_bits=12"},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        char text[512];
+        char want[256];
+        struct ws_handshake h;
+        snprintf(text, sizeof(text), START UPGRADE REST "Sec-WebSocket-Extensions: %s\r\n",
+                 table[i].offer);
+        assert_int_equal(handshake(text, true, &h), 0);
+        assert_int_equal(ws_handshake_past_bits(&h), table[i].past_bits);
+        unsigned server_bits = h.server_window_bits;
+        ws_handshake_keep_nothing(&h, true);
+        snprintf(want, sizeof(want), ANSWER "%s", table[i].demanded);
+        assert_string_equal(h.extensions, want);
+        assert_true(h.deflate);
+        assert_int_equal(h.server_window_bits, server_bits);
+        assert_int_equal(ws_handshake_past_bits(&h), 0);
+        ws_handshake_keep_nothing(&h, false);
+        assert_string_equal(h.extensions, "");
+        assert_false(h.deflate);
+        assert_int_equal(h.server_window_bits, 15);
+        assert_int_equal(ws_handshake_past_bits(&h), 0);
+    }
+    struct ws_handshake none;
+    assert_int_equal(handshake(START UPGRADE REST, true, &none), 0);
+    assert_int_equal(ws_handshake_past_bits(&none), 0);
 }
 
 static void test_many_offers(void **state)
@@ -379,7 +428,7 @@ int main(void)
         cmocka_unit_test(test_rfc_example),     cmocka_unit_test(test_response_with_deflate),
         cmocka_unit_test(test_requests),        cmocka_unit_test(test_offers),
         cmocka_unit_test(test_all_window_bits), cmocka_unit_test(test_many_offers),
-        cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_protocols),       cmocka_unit_test(test_client_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
