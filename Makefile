@@ -43,8 +43,8 @@ cc_flags := -std=gnu17 -D_GNU_SOURCE -Isrc $(warnings) -fPIE -fstack-protector-s
             $(mode_flags) $(CFLAGS)
 ld_flags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(mode_flags) $(LDFLAGS)
 
-libs := $(shell pkg-config --libs libcrypto zlib inih sqlite3 2>/dev/null || \
-          echo -lcrypto -lz -linih -lsqlite3) \
+libs := $(shell pkg-config --libs libcrypto zlib inih sqlite3 icu-i18n icu-uc 2>/dev/null || \
+          echo -lcrypto -lz -linih -lsqlite3 -licui18n -licuuc -licudata) \
         -lhttp_parser
 # The server's malloc, before libc's (docs/decisions/0005-allocator.md); `make build ALLOCATOR=` keeps libc's.
 # Sanitizers bring their own.

@@ -15,7 +15,7 @@
       "\"message\" has to be a string that is not empty")                                          \
     X(ERR_TOO_LONG, "too_long", 413, 1009, "the message is too long")                              \
     X(ERR_BAD_USERNAME, "bad_username", 400, 1008,                                                 \
-      "a user name has 1 to 64 bytes, no control characters, and is not \"system\"")               \
+      "a user name has 1 to 64 bytes, no control characters, and does not look like \"system\"")   \
     X(ERR_RATE_LIMITED, "rate_limited", 429, 4101, "too many messages, wait a moment")             \
     X(ERR_BAD_ROOM, "bad_room", 400, 1008,                                                         \
       "a room name has 1 to 128 bytes of UTF-8, no control characters and no '/'")                 \

@@ -40,7 +40,7 @@ int envelope_parse(struct slice json, size_t max_message_bytes, struct buf *scra
     if (max_message_bytes && message->text.len > max_message_bytes) return ERR_TOO_LONG;
     if (username->kind != JSON_KIND_ABSENT) {
         if (username->kind != JSON_KIND_STRING) return ERR_BAD_USERNAME;
-        err = name_user_trim(username->text, &out->username);
+        err = name_user_clean(username->text, out->name, &out->username);
         if (err) return err;
     }
     return out->data.len > ENVELOPE_DATA_MAX ? ERR_TOO_LONG : 0;

@@ -9,18 +9,20 @@
 
 #include "base/buf.h"
 #include "proto/id.h"
+#include "proto/name.h"
 
 enum { ENVELOPE_DATA_MAX = 4096 }; /* bytes of `data` as it was sent */
 
 struct envelope_input {
     struct slice message;
-    struct slice username; /* trimmed; len 0: absent */
+    struct slice username; /* cleaned; len 0: absent */
     struct slice data;     /* raw JSON, `null` included; len 0: absent */
+    char name[NAME_USER_MAX];
 };
 
-/* Reads one client frame; json is valid UTF-8. Slices in *out point into json or scratch. scratch
- * is emptied first and reserved at most once, so what it holds never moves. Of repeated keys the
- * last wins, as in JSON.parse. max_message_bytes 0 means no limit.
+/* Reads one client frame; json is valid UTF-8. Slices in *out point into json, scratch or *out.
+ * scratch is emptied first and reserved at most once, so what it holds never moves. Of repeated
+ * keys the last wins, as in JSON.parse. max_message_bytes 0 means no limit.
  *
  * Errors, in this order of precedence: ERR_BAD_JSON (not exactly one JSON object, or too deep),
  * ERR_BAD_MESSAGE (`message` missing, not a string, or empty), ERR_TOO_LONG (`message` decoded),

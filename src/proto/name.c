@@ -1,14 +1,21 @@
 /* See name.h. */
 #include "proto/name.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/utf8.h"
 #include "proto/http.h"
+#include "proto/look.h"
 
-enum { UTF8_MAX_BYTES = 4 };
+enum {
+    UTF8_MAX_BYTES = 4,
+    CLEANED_MAX = 4 * NAME_USER_MAX /* of a name whose invisible characters are gone, untrimmed */
+};
+
+static_assert((int)LOOK_MAX >= (int)NAME_USER_MAX, "every name can be looked at");
 
 /* True if valid UTF-8 holds U+0000-001F or U+007F-009F. In valid UTF-8 the byte C2 is always the
  * first of two, so the pair C2 80..9F is what it seems. */
@@ -43,6 +50,12 @@ static bool is_space(uint32_t c)
     return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
            c == 0x205F || c == 0x3000;
+}
+
+/* What is not white space by name, but by its looks: the Braille pattern without a dot. */
+static bool is_blank(uint32_t c)
+{
+    return is_space(c) || c == 0x2800;
 }
 
 /* Reads the code point of n bytes of valid UTF-8; one that is longer than 3 bytes is no space and
@@ -82,24 +95,49 @@ static struct slice trim(struct slice s)
 {
     while (s.len > 0) {
         size_t n = first_size(s);
-        if (!is_space(code_of(s.ptr, n))) break;
+        if (!is_blank(code_of(s.ptr, n))) break;
         s.ptr += n;
         s.len -= n;
     }
     while (s.len > 0) {
         size_t n = last_size(s);
-        if (!is_space(code_of(s.ptr + s.len - n, n))) break;
+        if (!is_blank(code_of(s.ptr + s.len - n, n))) break;
         s.len -= n;
     }
     return s;
 }
 
-int name_user_trim(struct slice in, struct slice *out)
+/* Control characters, and those that end a line or a paragraph: E2 80 A8 and A9, which in valid
+ * UTF-8 begin nowhere else. */
+static bool breaks_line(struct slice s)
 {
-    struct slice name = trim(in);
-    if (name.len == 0 || name.len > NAME_USER_MAX || slice_is(name, "system") || has_control(name))
+    return has_control(s) || memmem(s.ptr, s.len, "\xe2\x80\xa8", 3) ||
+           memmem(s.ptr, s.len, "\xe2\x80\xa9", 3);
+}
+
+static bool is_ascii(struct slice s)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < s.len; i++)
+        all |= (unsigned char)s.ptr[i];
+    return all <= 0x7F;
+}
+
+int name_user_clean(struct slice in, char out[static NAME_USER_MAX], struct slice *name)
+{
+    char seen[CLEANED_MAX];
+    struct slice got = trim(in);
+    if (!is_ascii(got)) {
+        struct slice stripped = {seen, 0};
+        if (look_strip(got, seen, sizeof seen, &stripped.len) != 0) return ERR_BAD_USERNAME;
+        if (stripped.len < got.len) got = trim(stripped);
+    }
+    if (got.len == 0 || got.len > NAME_USER_MAX || breaks_line(got) || look_is_system(got))
         return ERR_BAD_USERNAME;
-    *out = name;
+    *name = got;
+    if (got.ptr < seen || got.ptr >= seen + sizeof seen) return 0;
+    memcpy(out, got.ptr, got.len);
+    name->ptr = out;
     return 0;
 }
 

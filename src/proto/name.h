@@ -1,6 +1,5 @@
 /* The names people choose: rooms (protocol section 1) and users (section 3). Two names are the same
- * iff their bytes are, so what is let in here is exactly what everybody compares. Pure; any
- * thread. */
+ * iff their bytes are, so what is let in here is exactly what everybody compares. Any thread. */
 #ifndef PROTO_NAME_H
 #define PROTO_NAME_H
 
@@ -22,10 +21,16 @@ int name_room_decode(struct slice raw_segment, char out[static NAME_ROOM_MAX], s
 /* The same rules for a name that is decoded already: ERR_BAD_ROOM. */
 int name_room_check(struct slice name);
 
-/* Trims outer Unicode white space off a user name that is valid UTF-8; *out points into in.
- * ERR_BAD_USERNAME unless 1..NAME_USER_MAX bytes without control characters remain that are not
- * "system", the server's own name. */
-int name_user_trim(struct slice in, struct slice *out);
+/* Makes of a user name that is valid UTF-8 what others are shown: outer white space trimmed, and
+ * characters gone that nobody sees (look.h), so that what looks the same is rather the same. Else
+ * it is left as it was typed, and not normalized: who sent it has to recognise it, and a name in
+ * any script is its own. *name points into in, or into out if anything inside had to go. Cleaning
+ * what was cleaned changes nothing.
+ *
+ * ERR_BAD_USERNAME unless 1..NAME_USER_MAX bytes remain, without control characters and ends of
+ * lines, that do not look like "system", the server's own name. Names in ASCII cost a pass over
+ * their bytes. */
+int name_user_clean(struct slice in, char out[static NAME_USER_MAX], struct slice *name);
 
 /* True iff text is not empty and has no control characters and no white space: the name of a
  * reaction. text is valid UTF-8. */

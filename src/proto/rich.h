@@ -53,7 +53,7 @@ struct rich_input {
     char room_name[NAME_ROOM_MAX];
     struct slice room;           /* valid by name.h, in room_name; absent: the room of the URL */
     struct slice message;        /* MESSAGE, EDIT */
-    struct slice username;       /* MESSAGE; trimmed */
+    struct slice username;       /* MESSAGE; cleaned */
     struct slice data;           /* MESSAGE; raw JSON */
     struct slice nonce;          /* MESSAGE */
     struct slice emoji;          /* REACT, UNREACT */
@@ -65,6 +65,7 @@ struct rich_input {
     enum rich_position position; /* HISTORY */
     unsigned limit; /* HISTORY: 1..RICH_PAGE_MAX; JOIN: `history`, 0..RICH_JOIN_MAX, 0: absent */
     bool on;        /* TYPING; absent is true */
+    char name[NAME_USER_MAX];
 };
 
 /* Reads one client frame; json is valid UTF-8. scratch as for envelope_parse. Unknown fields are

@@ -133,7 +133,7 @@ static int read_username(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[USERNAME];
     if (is_absent(v)) return 0;
-    return is_string(v) ? name_user_trim(v->text, &out->username) : ERR_BAD_USERNAME;
+    return is_string(v) ? name_user_clean(v->text, out->name, &out->username) : ERR_BAD_USERNAME;
 }
 
 static int read_data(const struct found *f, struct rich_input *out)

@@ -71,7 +71,9 @@ struct api_call {
     char nonce[API_NONCE_LEN];
     struct room *entered;       /* a reference, or NULL; owned */
     struct api_question *asked; /* of the store and not answered yet, or NULL; not owned */
-    struct store_event event;   /* to be published; texts in body and scratch */
+    struct store_event event;   /* to be published; texts in body, scratch, username and user */
+    char username[NAME_USER_MAX];
+    char user[NAME_USER_MAX];
     struct id reply_to;
     struct api_export export;
     char text[];

@@ -51,9 +51,9 @@ static int read_message(const struct conn *c, const struct json_value *v, struct
     return 0;
 }
 
-static int read_name(const struct json_value *v, struct slice *out)
+static int read_name(const struct json_value *v, char text[static NAME_USER_MAX], struct slice *out)
 {
-    return v->kind == JSON_KIND_STRING ? name_user_trim(v->text, out) : ERR_BAD_USERNAME;
+    return v->kind == JSON_KIND_STRING ? name_user_clean(v->text, text, out) : ERR_BAD_USERNAME;
 }
 
 static int read_post(const struct conn *c, struct api_call *call)
@@ -62,9 +62,10 @@ static int read_post(const struct conn *c, struct api_call *call)
     struct store_event *e = &call->event;
     int err = read_fields(call, values);
     if (!err) err = read_message(c, &values[MESSAGE], &e->message);
-    if (!err) err = read_name(&values[USERNAME], &e->username);
+    if (!err) err = read_name(&values[USERNAME], call->username, &e->username);
     if (err) return err;
-    if (!is_absent(&values[USER]) && read_name(&values[USER], &e->user) != 0) return ERR_BAD_FIELD;
+    if (!is_absent(&values[USER]) && read_name(&values[USER], call->user, &e->user) != 0)
+        return ERR_BAD_FIELD;
     if (!is_absent(&values[DATA])) e->data = values[DATA].text;
     if (e->data.len > ENVELOPE_DATA_MAX) return ERR_TOO_LONG;
     const struct json_value *reply = &values[REPLY_TO];

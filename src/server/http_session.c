@@ -232,12 +232,13 @@ static int read_url_name(struct conn *c, const struct http_request *r)
 {
     struct slice raw;
     char decoded[URL_NAME_MAX_BYTES];
+    char cleaned[NAME_USER_MAX];
     struct slice name = {decoded, 0};
     free(c->username); /* of an earlier request on this connection that was refused */
     c->username = NULL;
     if (!http_query_get(r->query, "username", &raw)) return 0;
     if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
-        !utf8_valid(decoded, name.len) || name_user_trim(name, &name) != 0)
+        !utf8_valid(decoded, name.len) || name_user_clean(name, cleaned, &name) != 0)
         return ERR_BAD_USERNAME;
     c->username = malloc(name.len);
     if (!c->username) return ERR_NOMEM;

@@ -17,6 +17,7 @@
 #include "chat/hub.h"
 #include "net/socket.h"
 #include "ops/log.h"
+#include "proto/look.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_handshake.h"
 #include "server/budget.h"
@@ -163,7 +164,7 @@ struct server *server_new(const struct server_options *options)
 {
     CHECK(options->workers >= 1 && options->workers <= SERVER_WORKERS_MAX);
     CHECK(options->address_count <= SERVER_ADDRESSES_MAX);
-    struct server *s = ws_handshake_init() == 0 ? calloc(1, sizeof *s) : NULL;
+    struct server *s = ws_handshake_init() == 0 && look_init() == 0 ? calloc(1, sizeof *s) : NULL;
     if (!s) {
         log_memory(options);
         return NULL;

@@ -2,7 +2,7 @@
 // form; every refusal; names; limits; rooms.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Member, refusal } from './lib/chat.js';
+import { Member, Rich, refusal } from './lib/chat.js';
 import { request } from './lib/http.js';
 import { Raw, TEXT, binary, cont, fragments, ping, text } from './lib/raw.js';
 import { freePort, startServer, withServer } from './lib/server.js';
@@ -289,7 +289,7 @@ test('whose name it is: the frame, else the URL, else a guest for the whole conn
     await guest.expectBare([...names][0], 'as guest again');
     guest.say('trimmed', { username: ' \t ann b \n' });
     await guest.expectBare('ann b', 'trimmed');
-    for (const name of ['u'.repeat(64), 'é'.repeat(32), '\u{1f600}', 'a', '0', 'undefined', 'System']) {
+    for (const name of ['u'.repeat(64), 'é'.repeat(32), '\u{1f600}', 'a', '0', 'undefined', 'Systems']) {
       guest.say('x', { username: name });
       await guest.expectBare(name, 'x');
     }
@@ -315,13 +315,36 @@ test('whose name it is: the frame, else the URL, else a guest for the whole conn
 
 test('a name in the URL that nobody may have is refused before it can be used', limit(10),
   withServer(TWO, async (server) => {
-    for (const encoded of ['system', '%20system%20', 'a%00b', '%FF', 'u'.repeat(65), '%0A']) {
+    for (const encoded of ['system', '%20system%20', 'a%00b', '%FF', 'u'.repeat(65), '%0A', 'System', '%E3%85%A4',
+      '%D1%95%D1%83%D1%95%D1%82%D0%B5%D0%BC', 'system%E2%80%8B']) {
       const raw = await Raw.connect(server.port);
       const { rest } = await raw.upgrade(`/ws/chat/lobby/?username=${encoded}`, { expect: 400 });
       assert.equal(JSON.parse(rest.toString()).error.code, 'bad_username');
       raw.destroy();
     }
   }));
+
+test('names are what they look like', limit(20), withServer(TWO, async (server) => {
+  const bare = await Member.join(server);
+  const rich = await Rich.join(server, 'lobby', { query: '?username=%E2%80%AEann%E2%80%8B' });
+  assert.equal(rich.welcome.user, 'ann');
+  for (const name of ['system\u200b', 'System', 'SYSTEM', 'ѕуѕтем', 'ЅУЅТЕМ', 'systеm', 'ｓｙｓｔｅｍ', '\u3164', '\u202e',
+    '\u200b\u2060', '\u202esystem', 's\u00adystem', 'systern']) {
+    bare.say('x', { username: name });
+    await bare.expectRefusal('bad_username');
+    await rich.refused('bad_username', { message: 'x', username: name });
+  }
+  const cleaned = { 'ann\u200b': 'ann', '\u202eann': 'ann', 'a\u2066n\u2069n': 'ann', '\ufeffann ': 'ann', 'an\u3164n': 'ann',
+    'علی\u200cرضا': 'علی\u200cرضا', '👩\u200d💻': '👩\u200d💻', 'Jose\u0301': 'Jose\u0301', 'Анна': 'Анна' };
+  for (const [name, seen] of Object.entries(cleaned)) {
+    bare.say('x', { username: name });
+    await bare.expectBare(seen, 'x');
+    await rich.say('y', { username: name });
+    await bare.expectBare(seen, 'y');
+  }
+  await rich.leave();
+  await bare.leave();
+}));
 
 test('the rate: a burst of 20, the rest refused, the room untouched by it', limit(20),
   withServer(['--workers', '2'], async (server) => {
