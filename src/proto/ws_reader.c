@@ -146,7 +146,10 @@ static int take_control(const struct head *h, struct ws_input *in, struct ws_eve
     struct ws_event event = {.opcode = h->opcode, .data = data, .len = payload};
     if (h->opcode == WS_CLOSE) {
         int err = close_event(&event);
-        if (err) return err;
+        if (err) {
+            ev->type = WS_EVENT_CLOSE;
+            return err;
+        }
     }
     event.type = h->opcode == WS_CLOSE  ? WS_EVENT_CLOSE
                  : h->opcode == WS_PING ? WS_EVENT_PING
@@ -249,6 +252,29 @@ int ws_reader_next(struct ws_reader *r, const struct ws_reader_options *o, struc
         if (r->left > 0 && in->len == 0) return 0;
         int err = take_data(r, o, in, ev);
         if (err || ev->type != WS_EVENT_NONE) return err;
+    }
+}
+
+/* No rule but those that say where a frame ends. */
+bool ws_reader_skim(struct ws_reader *r, struct ws_input *in)
+{
+    buf_fini(&r->message);
+    for (;;) {
+        size_t n = r->left < in->len ? (size_t)r->left : in->len;
+        consume(in, n);
+        r->left -= n;
+        if (r->left > 0 || in->len < 2) return false;
+        const uint8_t *p = in->data;
+        unsigned length = p[1] & LENGTH;
+        unsigned extended = length == LENGTH_16 ? 2 : length == LENGTH_64 ? 8 : 0;
+        size_t head = 2 + extended + (p[1] & MASKED ? WS_MASK_BYTES : 0);
+        if (in->len < head) return false;
+        if ((p[0] & OPCODE) == WS_CLOSE || (extended == 8 && p[2] & 0x80)) return true;
+        uint64_t payload = extended ? 0 : length;
+        for (unsigned i = 0; i < extended; i++)
+            payload = payload << 8 | p[2 + i];
+        r->left = payload;
+        consume(in, head);
     }
 }
 

@@ -90,12 +90,25 @@ struct ws_reader {
  * means nothing (section 5.5.1) and the reader must not be called again.
  *
  * Errors are raised at the earliest byte that shows them, and are the end of the connection: only
- * ws_reader_fini may follow. ERR_WS_PROTOCOL (section 5), ERR_WS_UTF8 (8.1), ERR_WS_TOO_BIG (from
- * the head alone, before the payload comes), ERR_WS_BINARY, ERR_WS_DATA, ERR_NOMEM. Memory follows
- * the bytes received, not the length a head claims. Options may not change within a connection.
- * Used by the one thread that owns the connection. */
+ * ws_reader_skim and ws_reader_fini may follow. ERR_WS_PROTOCOL (section 5), ERR_WS_UTF8 (8.1),
+ * ERR_WS_TOO_BIG (from the head alone, before the payload comes), ERR_WS_BINARY, ERR_WS_DATA,
+ * ERR_NOMEM. ev->type is CLOSE then, and nothing else in *ev of use, iff it was a close frame that
+ * was wrong. Memory follows the bytes received, not the length a head claims. Options may not
+ * change within a connection. Used by the one thread that owns the connection. */
 int ws_reader_next(struct ws_reader *r, const struct ws_reader_options *o, struct ws_input *in,
                    struct ws_event *ev);
+
+/* Once the connection is being closed, for an error or for another reason: goes over what still
+ * comes, as frames, without a look at what they hold. Consumes all but less than a head, or stops
+ * at a close frame, or at what no frame can begin with: then it is true, and the reader must not be
+ * called again. What was half received is freed. */
+bool ws_reader_skim(struct ws_reader *r, struct ws_input *in);
+
+/* Whether a data frame has begun, the rest of whose payload is still to come. */
+static inline bool ws_reader_in_frame(const struct ws_reader *r)
+{
+    return r->left > 0;
+}
 
 /* Whether a data message has begun and not ended. */
 static inline bool ws_reader_in_message(const struct ws_reader *r)

@@ -231,13 +231,14 @@ size_t conn_discard(struct conn *c, uint8_t *data, size_t len)
     return len;
 }
 
-/* Everything is sent: our side is done. */
+/* Everything is sent: our side is done, unless it awaits something. */
 static void shut(struct conn *c)
 {
     if (c->peer_ended) {
         conn_drop(c);
         return;
     }
+    if (c->awaits_close) return;
     shutdown(c->fd, SHUT_WR);
     conn_set_state(c, CONN_LINGER);
 }
@@ -263,6 +264,16 @@ static size_t unsent(const struct conn *c)
 size_t conn_unsent(const struct conn *c)
 {
     return unsent(c);
+}
+
+size_t conn_skim(struct conn *c, uint8_t *data, size_t len)
+{
+    struct ws_input in = {data, len};
+    if (!c->awaits_close) return len;
+    if (!ws_reader_skim(&c->reader, &in)) return len - in.len;
+    c->awaits_close = false;
+    if (unsent(c) == 0) shut(c);
+    return len;
 }
 
 /* Where the next frame begins in `out`, or in whole frames, that is not before `from`. */
@@ -338,11 +349,13 @@ void conn_finish(struct conn *c)
     }
     chat_session_leave(c);
     conn_set_timeout(c, TIMEOUT_CLOSE);
-    if (c->paused) {
+    if (c->paused || c->held) {
         c->paused = false;
+        c->held = false;
         watch(c);
     }
-    if (unsent(c) == 0) shut(c);
+    if (c->in.len) buf_drop(&c->in, conn_skim(c, c->in.data, c->in.len));
+    if (c->state == CONN_CLOSING && unsent(c) == 0) shut(c);
 }
 
 /* Offers bytes of the room to the socket. */
@@ -484,10 +497,11 @@ void conn_close_behind(struct conn *c)
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
     while (len > 0 && c->state != CONN_DEAD && !c->paused && !c->held) {
-        size_t used = on_input[c->state](c, data, len);
+        uint8_t state = c->state;
+        size_t used = on_input[state](c, data, len);
         data += used;
         len -= used;
-        if (used == 0) break;
+        if (used == 0 && c->state == state) break;
     }
     if (c->state == CONN_DEAD || len == 0) return;
     size_t before = c->in.cap;

@@ -35,7 +35,8 @@ struct worker;
 #define CONN_STATES(X)                                                                             \
     X(HTTP, http_on_input)       /* reading request heads, answering */                            \
     X(OPEN, ws_session_on_input) /* a WebSocket */                                                 \
-    X(CLOSING, conn_discard)     /* our last bytes are on their way; input is ignored */           \
+    X(CLOSING, conn_skim)        /* our last bytes are on their way, or the peer's close frame is; \
+                                    input is ignored but for that */                               \
     X(LINGER, conn_discard)      /* our side is shut; waiting for the peer's end, so that no reset \
                                     overtakes our last bytes */                                    \
     X(DEAD, conn_discard)        /* unlinked; freed at the end of the turn */
@@ -93,6 +94,7 @@ struct conn {
     bool held;             /* not reading: the request before is not answered yet */
     bool watch_out;        /* EPOLLOUT is on */
     bool peer_ended;       /* read end of file */
+    bool awaits_close;     /* CLOSING: the peer owes us a close frame */
     bool on_loopback;      /* its listener's address is one */
     bool counted;          /* in the server's connections */
     bool counted_ip;       /* in the server's counts per address, as ip */
@@ -133,7 +135,9 @@ void conn_set_timeout(struct conn *c, int timeout);
  * Keeps what the socket does not take. The connection may be dead afterwards. */
 void conn_send(struct conn *c, const void *data, size_t len);
 
-/* After the last conn_send: no more input; shuts our side once everything is sent. */
+/* After the last conn_send: no more input; shuts our side once everything is sent and, with
+ * awaits_close, the peer's close frame is there (RFC 6455 section 7.1.1: then it knows that it was
+ * closed, and not cut), for CONN_CLOSE_TIMEOUT_MS at most. */
 void conn_finish(struct conn *c);
 
 /* Bytes of a page of history for this connection: so many, but little of what it may lag. */
@@ -163,8 +167,9 @@ void conn_drop(struct conn *c);
 /* Second phase: frees. */
 void conn_free(struct conn *c);
 
-/* Input handler of states that ignore it. */
+/* Input handlers of states that ignore it, the one but for a close frame that is awaited. */
 size_t conn_discard(struct conn *c, uint8_t *data, size_t len);
+size_t conn_skim(struct conn *c, uint8_t *data, size_t len);
 
 /* struct delivery's functions, for the member of a connection. */
 ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes);

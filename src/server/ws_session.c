@@ -57,8 +57,9 @@ void ws_session_send_text(struct conn *c, const uint8_t *text, size_t len)
     send_frame(c, WS_TEXT, false, (struct slice){(const char *)text, len});
 }
 
-/* Sends the close frame and ends the session; code 0 sends an empty one. */
-static void finish(struct conn *c, unsigned code, const char *reason)
+/* Sends the close frame and ends the session; code 0 sends an empty one. `answer`: the peer has
+ * sent its own already. */
+static void finish(struct conn *c, unsigned code, const char *reason, bool answer)
 {
     struct buf *reply = &c->worker->reply;
     reply->len = 0;
@@ -66,12 +67,13 @@ static void finish(struct conn *c, unsigned code, const char *reason)
         conn_send(c, reply->data, reply->len);
     if (c->state != CONN_OPEN) return;
     count_end(c, code ? code : 1005);
+    c->awaits_close = !answer;
     conn_finish(c);
 }
 
 void ws_session_close(struct conn *c, unsigned code, const char *reason)
 {
-    if (c->state == CONN_OPEN) finish(c, code, reason);
+    if (c->state == CONN_OPEN) finish(c, code, reason, false);
 }
 
 /* permessage-deflate where it was negotiated and saves bytes. */
@@ -159,12 +161,21 @@ static void on_event(struct conn *c, const struct ws_event *ev)
         on_ping(c, payload);
         break;
     case WS_EVENT_CLOSE:
-        finish(c, ev->close_code, "");
+        finish(c, ev->close_code, "", true);
         break;
     case WS_EVENT_PONG:
     case WS_EVENT_NONE:
         break;
     }
+}
+
+/* Who breaks off in the middle of a text, as conformance suites do, cannot be heard any more: what
+ * comes is the rest of the frame. */
+static void fail(struct conn *c, int err, const struct ws_event *ev)
+{
+    bool broken_off = err == ERR_WS_UTF8 && ws_reader_in_frame(&c->reader);
+    bool answer = ev->type == WS_EVENT_CLOSE || broken_off;
+    finish(c, err_info(err)->close_code, err_info(err)->text, answer);
 }
 
 /* A message, or the head of one, that has begun has to come to its end as a request has to: until
@@ -199,7 +210,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
         struct ws_event ev;
         int err = ws_reader_next(&c->reader, &options, &in, &ev);
         if (err) {
-            close_with(c, err);
+            fail(c, err, &ev);
             break;
         }
         if (ev.type == WS_EVENT_NONE) break;
@@ -208,7 +219,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
     }
     trim_scratch(w);
     watch_unfinished(c, in.len, ended);
-    return c->state == CONN_OPEN ? len - in.len : len;
+    return c->state == CONN_DEAD ? len : len - in.len;
 }
 
 /* A server that stood still (a suspended machine, one with too much to do) blames nobody for it:

@@ -84,6 +84,11 @@ static void receive(struct run *r, const uint8_t *chunk, size_t len)
         if (r->closed) break;
     }
     r->rest.len = 0;
+    if (r->err) {
+        bool closed = ws_reader_skim(&r->reader, &in);
+        CHECK(closed || in.len < 14);
+        CHECK(in.data + in.len == block + n && !r->reader.message.data);
+    }
     if (!r->err && !r->closed) {
         CHECK(in.len <= WS_READER_REST_MAX && in.data + in.len == block + n);
         CHECK(buf_append(&r->rest, in.data, in.len, WS_READER_REST_MAX) == 0);
