@@ -126,7 +126,7 @@ static void answer_history(struct conn *c, const struct history *h)
         rich_refuse(c, question_ref(&h->q), h->q.err);
     else
         ws_session_send_text(c, h->json.data, h->json.len);
-    if (held && c->state == CONN_OPEN) conn_release(c);
+    if (held && c->state == CONN_OPEN) rich_release(c);
 }
 
 static void run_history(struct worker *w, struct task *t)

@@ -27,9 +27,16 @@ struct seat {
     char text[];     /* room, ref */
 };
 
+/* A frame for a room that is being entered. One at most: what is behind it stays in the socket. */
+struct rich_waiting {
+    size_t len;
+    char json[];
+};
+
 struct rich {
     struct list seats;
     struct list asked; /* questions that are not answered yet (rich_ask.c) */
+    struct rich_waiting *waiting; /* then nothing is read until that room is entered; owned */
     unsigned seat_count;
     unsigned questions; /* asked of the store or the workers, not answered yet */
     unsigned pages;     /* those of them for a page of history */
@@ -72,6 +79,9 @@ void rich_send(struct conn *c, int err);
 
 /* Counts and answers a refusal. */
 void rich_refuse(struct conn *c, struct slice ref, int err);
+
+/* Goes on reading, if there is no other reason not to. */
+void rich_release(struct conn *c);
 
 /* Frames that ask the store or the other workers (rich_ask.c). 0, or an error to be answered. */
 int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in);

@@ -1,9 +1,11 @@
 /* See rich_session.h. One function per type of frame; their table is at the end. */
 #include "server/rich_session.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "ops/version.h"
 #include "proto/rich.h"
@@ -56,7 +58,7 @@ void rich_tell_ack(struct conn *c, const struct receipt *r)
 
 int rich_session_new(struct conn *c, struct slice home)
 {
-    c->rich = calloc(1, sizeof *c->rich + home.len);
+    c->rich = calloc(1, offsetof(struct rich, home_name) + home.len);
     if (!c->rich) return ERR_NOMEM;
     list_init(&c->rich->seats);
     list_init(&c->rich->asked);
@@ -97,6 +99,7 @@ void rich_session_end(struct conn *c)
     while (!list_empty(&c->rich->seats))
         seat_free(container_of(c->rich->seats.next, struct seat, link));
     rich_ask_drop(c->rich);
+    free(c->rich->waiting);
     free(c->rich);
     c->rich = NULL;
 }
@@ -228,6 +231,23 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     if (c->state == CONN_OPEN) seat_free(s);
 }
 
+void rich_release(struct conn *c)
+{
+    if (!c->rich->waiting && c->rich->pages < RICH_PAGES_MAX) conn_release(c);
+}
+
+/* Another entry is done: the frame that waits is looked at again, and may have to wait once more.
+ */
+static void go_on(struct conn *c)
+{
+    struct rich_waiting *waiting = c->state == CONN_OPEN && c->rich ? c->rich->waiting : NULL;
+    if (!waiting) return;
+    c->rich->waiting = NULL;
+    ws_session_on_text(c, (struct slice){waiting->json, waiting->len});
+    free(waiting);
+    if (c->state == CONN_OPEN) rich_release(c);
+}
+
 static void on_entered(struct conn *c, struct entry *e)
 {
     struct join_request *q = container_of(e, struct join_request, entry);
@@ -237,6 +257,7 @@ static void on_entered(struct conn *c, struct entry *e)
         enter(c, q, s);
     else
         entry_free(e); /* it was left meanwhile, and perhaps asked for anew */
+    go_on(c);
 }
 
 static int on_join(struct conn *c, const struct rich_input *in)
@@ -363,14 +384,35 @@ static int on_auth(struct conn *c, const struct rich_input *in)
 static const struct {
     int (*handle)(struct conn *c, const struct rich_input *in);
     bool request; /* has the other bucket than messages */
+    bool in_room; /* is said in a room that was entered */
 } frames[] = {
-    [RICH_MESSAGE] = {on_message, false}, [RICH_JOIN] = {on_join, true},
-    [RICH_LEAVE] = {on_leave, true},      [RICH_HISTORY] = {on_history, true},
-    [RICH_WHO] = {on_who, true},          [RICH_TYPING] = {on_typing, true},
-    [RICH_EDIT] = {on_change, false},     [RICH_DELETE] = {on_change, false},
-    [RICH_REACT] = {on_change, false},    [RICH_UNREACT] = {on_change, false},
-    [RICH_READ] = {on_read, true},        [RICH_AUTH] = {on_auth, true},
+    [RICH_MESSAGE] = {on_message, false, true}, [RICH_JOIN] = {on_join, true, false},
+    [RICH_LEAVE] = {on_leave, true, false},     [RICH_HISTORY] = {on_history, true, true},
+    [RICH_WHO] = {on_who, true, true},          [RICH_TYPING] = {on_typing, true, true},
+    [RICH_EDIT] = {on_change, false, true},     [RICH_DELETE] = {on_change, false, true},
+    [RICH_REACT] = {on_change, false, true},    [RICH_UNREACT] = {on_change, false, true},
+    [RICH_READ] = {on_read, true, true},        [RICH_AUTH] = {on_auth, true, false},
 };
+
+/* Whether the frame is for a room that the store was asked for, and has not said. */
+static bool has_to_wait(const struct conn *c, const struct rich_input *in)
+{
+    const struct seat *s = frames[in->type].in_room ? seat_find(c->rich, in->room) : NULL;
+    return s && !s->member.reader;
+}
+
+/* Nothing behind it is read until then, which keeps the order and needs no queue. */
+static int wait_for_room(struct conn *c, struct slice json)
+{
+    struct rich_waiting *waiting = malloc(sizeof *waiting + json.len);
+    if (!waiting) return ERR_NOMEM;
+    waiting->len = json.len;
+    memcpy(waiting->json, json.ptr, json.len);
+    CHECK(!c->rich->waiting);
+    c->rich->waiting = waiting;
+    conn_hold(c);
+    return 0;
+}
 
 static bool within_requests(struct conn *c)
 {
@@ -383,6 +425,10 @@ int rich_session_on_message(struct conn *c, struct slice json)
     struct worker *w = c->worker;
     struct rich_input in;
     int err = rich_parse(json, w->server->options.max_message_bytes, &w->text, &in);
+    if (!err && has_to_wait(c, &in)) {
+        err = wait_for_room(c, json);
+        if (!err) return 0;
+    }
     if (!err && frames[in.type].request && !within_requests(c)) err = ERR_RATE_LIMITED;
     bool asks = in.type != RICH_MESSAGE;
     if (!err && asks && c->rich->questions >= RICH_QUESTIONS_MAX) err = ERR_RATE_LIMITED;

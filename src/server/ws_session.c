@@ -129,12 +129,11 @@ static void on_ping(struct conn *c, struct slice payload)
 }
 
 /* What was refused had to be read, inflated and parsed first: one refusal is not like another. */
-static void on_message(struct conn *c, const struct ws_event *ev)
+void ws_session_on_text(struct conn *c, struct slice json)
 {
-    struct slice json = {(const char *)ev->data, ev->len};
     int err = c->rich ? rich_session_on_message(c, json) : chat_session_on_message(c, json);
     if (err && !chat_is_our_fault(err) && c->state == CONN_OPEN)
-        (void)ws_session_waste(c, (unsigned)(ev->len / CONN_WASTE_BYTES));
+        (void)ws_session_waste(c, (unsigned)(json.len / CONN_WASTE_BYTES));
 }
 
 /* Scratch keeps its size from message to message, but not that of a rare huge one. */
@@ -155,7 +154,7 @@ static void on_event(struct conn *c, const struct ws_event *ev)
         if (c->echo)
             echo(c, ev);
         else
-            on_message(c, ev);
+            ws_session_on_text(c, payload);
         break;
     case WS_EVENT_PING:
         on_ping(c, payload);

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+
 struct conn;
 
 /* The 101 response is sent: the connection is a WebSocket from here on. */
@@ -20,6 +22,9 @@ void ws_session_on_timeout(struct conn *c);
 
 /* The connection broke without a close frame. */
 void ws_session_on_lost(struct conn *c);
+
+/* A chat member's message that is whole; json is borrowed for the call. */
+void ws_session_on_text(struct conn *c, struct slice json);
 
 /* Counts points of what the peer wastes, see conn.h. False: it is too much, and the connection is
  * closing. */

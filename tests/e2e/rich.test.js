@@ -316,6 +316,38 @@ test('many rooms on one socket', limit(40), withServer(TWO, async (server) => {
   await leaveAll([ann, bob]);
 }));
 
+test('what is sent to a room right behind its join waits for it, in order', limit(40), withLives(TWO, async (lives) => {
+  const ann = await named(lives.server, 'ann', 'home');
+  const rounds = count(50, 20);
+  for (let i = 0; i < rounds; i++) {
+    const room = `new ${i}`;
+    const order = [];
+    const ask = (frame) => ann.ask({ room, ...frame }).then((answer) => (order.push(answer.type), answer));
+    const all = await Promise.all([ask({ type: 'join' }), ask({ message: '1' }), ask({ type: 'read', id: 'none' }),
+      ask({ message: '2' }), ask({ type: 'who' }), ann.ask({ message: `at home ${i}` }), ask({ message: '3' })]);
+    assert.deepEqual(all.map((a) => a.code ?? a.type), ['joined', 'ack', 'bad_id', 'ack', 'members', 'ack', 'ack'], room);
+    assert.equal(order[0], 'joined', room);
+    assert.deepEqual([all[1].seq, all[3].seq, all[6].seq], [1, 2, 3]);
+    assert.deepEqual(textsOf(await ann.take(4)).sort(), ['1', '2', '3', `at home ${i}`].sort());
+  }
+  // Several rooms at once, and each of their messages.
+  const many = Array.from({ length: 40 }, (_, i) => `many ${i}`);
+  const joined = many.map((room) => ann.get('joined', { type: 'join', room }));
+  const acks = many.flatMap((room) => ['a', 'b'].map((message) => ann.say(message, { room })));
+  await Promise.all(joined);
+  assert.ok((await Promise.all(acks)).every((ack, i) => ack.seq === (i & 1) + 1));
+  await ann.cut();
+  // Nobody is there any more when the room is ready; and a room that could not be entered.
+  const gone = await named(lives.server, 'bob', 'home');
+  gone.send({ type: 'join', room: 'gone' });
+  gone.send({ message: 'into the void', room: 'gone' });
+  await gone.cut();
+  const cid = await named(lives.server, 'cid', 'home');
+  await cid.refused('not_joined', { message: 'x', room: 'never joined' });
+  assert.equal((await cid.say('well')).dup, false);
+  await cid.leave();
+}));
+
 test('joins, messages and leaves sent in one go are taken in order', limit(30), withServer(TWO, async (server) => {
   const ann = await named(server, 'ann', 'home');
   for (let i = 0; i < count(100, 30); i++) {
