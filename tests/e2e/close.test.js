@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deflate } from './lib/deflate.js';
-import { BINARY, CLOSE, Raw, close, cont, frame, ping, text } from './lib/raw.js';
+import { BINARY, CLOSE, Raw, TEXT, close, cont, frame, ping, text } from './lib/raw.js';
 import { startServer, withServer } from './lib/server.js';
 import { limit, ms, pause, until } from './lib/wait.js';
 
@@ -67,6 +67,7 @@ test('closed for compressed data that is none, and for a bomb', limit(20), withS
 test('an origin that is refused is closed as cleanly', limit(20),
   withServer([...TWO, '--origins', 'https://good.example'], async (server) => {
     const raw = await Raw.open(server.port, CHAT, { headers: { Origin: 'https://bad.example' } });
+    assert.equal((await raw.next()).opcode, TEXT); // which says why
     await waitsForOurs(raw, 4003);
   }));
 
