@@ -1,12 +1,13 @@
 // One client cannot hurt the others: descriptors that are left for whoever watches, and budgets of
 // an address that hold over any number of its connections.
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { NO_PROXIES, Silence, getFrom, refusedHandshake } from './lib/clients.js';
 import { HttpConnection, request } from './lib/http.js';
 import { Raw, text } from './lib/raw.js';
-import { withServer } from './lib/server.js';
+import { withDirectory, withServer } from './lib/server.js';
 import { limit, ms, until, within } from './lib/wait.js';
 
 const nofile = (n) => ['prlimit', `--nofile=${n}:${n}`];
@@ -67,7 +68,8 @@ for (const [what, first] of [['say nothing', undefined], ['were answered and sta
     }));
 
 test('without --max-connections the open-file limit leaves a reserve', limit(60),
-  withServer(['--workers', '2', '--data', '/dev/shm/parlor-limits-test.db', '--handshake-timeout', '60s'],
+  () => withDirectory((directory) => withServer(
+    ['--workers', '2', '--data', path.join(directory, 'parlor.db'), '--handshake-timeout', '60s'],
     async (server) => {
       const member = await Rich.join(server);
       const silences = ['127.0.0.1', '127.0.0.2', '127.0.0.3'].map((localAddress) =>
@@ -82,7 +84,7 @@ test('without --max-connections the open-file limit leaves a reserve', limit(60)
         for (const silence of silences) silence.end();
       }
       await member.leave();
-    }, {}, nofile(200)));
+    }, {}, nofile(200))()));
 
 test('without --max-connections-per-ip one client has half of the places, and others have room', limit(30),
   withServer(['--workers', '2', '--max-connections', '20', ...NO_PROXIES], async (server) => {
