@@ -303,7 +303,6 @@ static int past_add(struct ws_past *past, const uint8_t *data, size_t n)
         n = window;
     }
     size_t keep = past->len < window - n ? past->len : window - n;
-    if (keep + n == 0) return 0;
     int err = past_reserve(past, keep + n);
     if (err) return err;
     if (keep < past->len) memmove(past->data, past->data + past->len - keep, keep);
@@ -324,5 +323,6 @@ int ws_inflater_run_on(struct ws_inflater *i, struct ws_past *past, struct slice
         CHECK(ret == Z_OK);
     }
     int err = inflate_message(i, in, out, max_bytes);
-    return err ? err : past_add(past, out->data + start, out->len - start);
+    if (err || out->len == start) return err;
+    return past_add(past, out->data + start, out->len - start);
 }

@@ -51,6 +51,30 @@ static void check_inflate(struct codec *c, const uint8_t *in, size_t n, size_t l
     buf_fini(&out);
 }
 
+/* The bytes as two messages of a client that keeps its context: the first is what it is alone, the
+ * second may refer to it; what is kept is the end of both, within the window. */
+static void check_context(struct codec *c, unsigned bits, const uint8_t *in, size_t n, size_t limit)
+{
+    struct ws_past past = {.bits = (uint8_t)bits};
+    struct buf alone = {0};
+    struct buf out = {0};
+    size_t first = n / 2;
+    int err = ws_inflater_run_on(c->inflater, &past, (struct slice){(const char *)in, first}, &out,
+                                 limit);
+    CHECK(ws_inflater_run(c->inflater, in, first, &alone, limit) == err);
+    CHECK(alone.len == out.len && (out.len == 0 || memcmp(alone.data, out.data, out.len) == 0));
+    if (!err)
+        err = ws_inflater_run_on(c->inflater, &past,
+                                 (struct slice){(const char *)in + first, n - first}, &out, limit);
+    CHECK(err == 0 || err == ERR_WS_TOO_BIG || err == ERR_WS_DATA);
+    size_t window = (size_t)1 << bits;
+    CHECK(past.cap <= window && past.len == (out.len < window ? out.len : window));
+    CHECK(past.len == 0 || memcmp(past.data, out.data + out.len - past.len, past.len) == 0);
+    ws_past_fini(&past);
+    buf_fini(&alone);
+    buf_fini(&out);
+}
+
 /* Byte by byte, so that every distance has to come out of the window. */
 static void check_window(const struct buf *deflated, unsigned bits, const uint8_t *text, size_t n)
 {
@@ -96,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3 || size > INPUT_MAX) return 0;
     size_t limit = (size_t)data[1] << 8 | data[2];
     check_inflate(&codec, data + 3, size - 3, limit);
+    check_context(&codec, WS_WINDOW_BITS_MIN + (data[0] >> 3 & 7), data + 3, size - 3, limit);
     check_round_trip(&codec, WS_WINDOW_BITS_MIN + (data[0] & 7), data + 3, size - 3);
     return 0;
 }
