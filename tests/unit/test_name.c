@@ -355,6 +355,7 @@ static void test_user_nobody_sees(void **state)
         {"\u0645\u200c", "\u0645"},     {"\u200c\u0645", "\u0645"}, {"❤\ufe0f\ufe0f", "❤\ufe0f"},
         {"👩\u200d\u200d💻", "👩\u200d💻"}, {"👩\u200d", "👩"},           {"क्\u200d\u200d", "क्\u200d"},
         {"\u017f\u034f", "\u017f"},     {"Анна\u200b", "Анна"},     {"a\u180eb", "ab"},
+        {"葛\U000e0100", "葛"},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
         user_is((struct slice){table[i].in, strlen(table[i].in)},
