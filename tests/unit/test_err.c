@@ -18,7 +18,7 @@ static bool is_internal(const char *word)
 {
     static const char *const words[] = {
         "io",       "again",  "closed",  "bad_config", "conflict", "protocol", "bad_utf8",
-        "bad_data", "binary", "too_big", "abuse",      "no_pong",  "too_slow"};
+        "bad_data", "binary", "too_big", "abuse",      "no_pong",  "too_slow", "unfinished"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(word, words[i]) == 0) return true;
     return false;
