@@ -63,6 +63,10 @@
       "Transactions; committed events divided by them is the group commit.")                       \
     X(store_trimmed, "parlor_store_trimmed_total", "counter", "Events removed by retention.")      \
     X(store_reads, "parlor_store_reads_total", "counter", "Questions answered by the store.")      \
+    X(store_read_errors, "parlor_store_read_errors_total", "counter",                              \
+      "Questions that the store could not answer.")                                                \
+    X(store_damaged, "parlor_store_damaged", "gauge",                                              \
+      "1 once damage in the database was met, until the next start.")                              \
     X(workers, "parlor_workers", "gauge", "Worker threads.")                                       \
     X(open_fds, "process_open_fds", "gauge", "File descriptors open now.")                         \
     X(max_fds, "process_max_fds", "gauge", "File descriptors the process may open.")

@@ -287,7 +287,9 @@ void api_on_timeout(struct conn *c)
         return;
     }
     call->manner.keep_alive = false;
-    api_fail(c, call, call->running ? ERR_STORE : ERR_TIMEOUT);
+    bool writes = api_routes[call->route].takes_body || call->route == API_DELETE;
+    int late = writes ? ERR_STORE : ERR_STORE_READ;
+    api_fail(c, call, call->running ? late : ERR_TIMEOUT);
 }
 
 /* ---- query parameters ---- */

@@ -114,6 +114,8 @@ static void put_store(struct json_out *o, struct store *store)
     json_out_uint(o, SLICE_LIT(",\"batches\":"), stats.batches);
     json_out_uint(o, SLICE_LIT(",\"trimmed\":"), stats.trimmed);
     json_out_uint(o, SLICE_LIT(",\"reads\":"), stats.reads);
+    json_out_uint(o, SLICE_LIT(",\"read_errors\":"), stats.read_errors);
+    json_out_bool(o, SLICE_LIT(",\"damaged\":"), stats.damaged);
     json_out_uint(o, SLICE_LIT(",\"in_flight\":"), stats.in_flight);
     json_out_uint(o, SLICE_LIT(",\"in_flight_bytes\":"), stats.in_flight_bytes);
     json_out_raw(o, SLICE_LIT("}"));

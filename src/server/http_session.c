@@ -1,6 +1,7 @@
 /* See http_session.h. One function per route; the table of routes is at the end of them. */
 #include "server/http_session.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ enum {
     URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
     UPGRADE_MAX_BYTES = 1024,
     REFUSAL_MAX_BYTES = ORIGIN_GATE_TEXT_MAX + 128,
+    TROUBLE_SHOWN_MS = 60 * 1000, /* trouble that may have passed */
 };
 
 static void answer_text(struct conn *c, const struct http_request *r, unsigned status,
@@ -63,7 +65,23 @@ static void route_healthz(struct conn *c, const struct http_request *r)
     answer_text(c, r, 200, "ok\n");
 }
 
-/* New clients are welcome. */
+/* Says in text what the store has met, if that is still of interest. */
+static void tell_trouble(const struct conn *c, char *text, size_t size)
+{
+    struct store_stats stats;
+    int64_t now_ms = (int64_t)c->worker->wall_ms;
+    store_stats(c->worker->server->options.store, &stats);
+    bool recent = stats.troubles && now_ms - stats.trouble_last_ms < TROUBLE_SHOWN_MS;
+    if (!stats.damaged && !recent) return;
+    int64_t since_s = (now_ms - stats.trouble_since_ms) / 1000;
+    snprintf(text, size,
+             "ready, but %s: %" PRIu64 " failures (%" PRIu64 " of reading) in the last %" PRId64
+             " s; what they concern is refused, see the log",
+             stats.damaged ? "the database is damaged" : "the store has trouble", stats.troubles,
+             stats.read_errors, since_s > 0 ? since_s : 0);
+}
+
+/* New clients are welcome. Damage in one place is no reason to go elsewhere, but it is said. */
 static void route_readyz(struct conn *c, const struct http_request *r)
 {
     struct server *s = c->worker->server;
@@ -73,6 +91,7 @@ static void route_readyz(struct conn *c, const struct http_request *r)
     bool draining = atomic_load(&s->draining);
     bool ready = store_healthy(s->options.store) && !draining;
     snprintf(text, sizeof text, "%s", ready ? "ready" : "the store fails: messages are refused");
+    if (ready) tell_trouble(c, text, sizeof text);
     if (!ready && outage_look(s, &outage)) outage_text(&outage, text);
     snprintf(line, sizeof line, "%s\n", draining ? "draining" : text);
     answer_text(c, r, ready ? 200 : 503, line);
@@ -101,6 +120,8 @@ static void route_metrics(struct conn *c, const struct http_request *r)
         .store_batches = store.batches,
         .store_trimmed = store.trimmed,
         .store_reads = store.reads,
+        .store_read_errors = store.read_errors,
+        .store_damaged = store.damaged,
         .workers = s->worker_count,
         .open_fds = s->own_fds + server_connections(s),
         .max_fds = files.rlim_cur,
@@ -583,5 +604,5 @@ void http_on_timeout(struct conn *c)
     c->held = false;
     if (c->entry) atomic_store(&c->entry->wait.gone, true);
     c->entry = NULL;
-    http_answer_error(c, NULL, held ? ERR_STORE : ERR_TIMEOUT, NULL);
+    http_answer_error(c, NULL, held ? ERR_STORE_READ : ERR_TIMEOUT, NULL);
 }

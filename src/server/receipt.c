@@ -10,6 +10,8 @@
 #include "server/conn.h"
 #include "server/worker.h"
 
+enum { TROUBLE_TELL_MS = 10 * 1000 };
+
 static void run(struct worker *w, struct task *t)
 {
     (void)w;
@@ -173,9 +175,29 @@ static void on_health(void *ctx, bool healthy, const char *text)
     }
 }
 
+/* The first at once, then one for all that there was in TROUBLE_TELL_MS. A room's name may be what
+ * keeps strangers out of it: only at level debug. */
+static void on_trouble(void *ctx, const struct store_trouble *t)
+{
+    struct server *s = ctx;
+    int64_t now_ms = t->last_ms;
+    LOG(s->options.log, LOG_DEBUG, "store_trouble_room", t->what, LOG_SLICE("room", t->room),
+        LOG_I64("code", t->code));
+    int64_t told_ms = atomic_load(&s->trouble_told_ms);
+    bool due = !told_ms || now_ms < told_ms || now_ms >= told_ms + TROUBLE_TELL_MS;
+    if (!due || !atomic_compare_exchange_strong(&s->trouble_told_ms, &told_ms, now_ms)) return;
+    LOG(s->options.log, LOG_ERROR, "store_trouble",
+        t->damage ? "the database is damaged: what needs that place is refused, the rest goes on"
+                  : "something could not be read or written: it is refused, the rest goes on",
+        LOG_STR("what", t->what), LOG_STR("reason", t->text), LOG_I64("code", t->code),
+        LOG_I64("errno", t->os_error), LOG_U64("count", t->count),
+        LOG_I64("since_s", (now_ms - t->since_ms) / 1000));
+}
+
 void receipt_set_callbacks(struct server *s, struct store_options *o)
 {
     o->on_done = on_done;
     o->on_health = on_health;
+    o->on_trouble = on_trouble;
     o->ctx = s;
 }

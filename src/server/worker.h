@@ -136,6 +136,7 @@ struct server {
     atomic_uint guests;
     struct scribe scribe; /* the store's writer thread's */
     struct outage outage;
+    _Atomic int64_t trouble_told_ms; /* when the log was last told of trouble of the store */
 };
 
 /* Connections open now, of all workers together. Any thread. */

@@ -44,6 +44,7 @@ enum write_stmt {
     WRITE_ADD_MARK,
     WRITE_COUNT_MARKS,
     WRITE_DROP_MARK,
+    WRITE_ROOM_OUTAGE,
     WRITE_STMT_COUNT,
 };
 
@@ -72,8 +73,16 @@ enum read_stmt {
 
 struct sqlite_room;
 
+/* What went wrong, until somebody asks. */
+struct sqlite_trouble {
+    int code; /* extended; 0: nothing */
+    int os_error;
+    bool mends; /* the index, which is made anew */
+};
+
 struct sqlite_reader {
     sqlite3 *db;
+    struct sqlite_trouble met;
     sqlite3_stmt *stmt[READ_STMT_COUNT];
 };
 
@@ -89,17 +98,27 @@ struct sqlite_store {
     int64_t outages;           /* of meta, as of the last commit */
     int64_t sweep_id;          /* the room at which retention goes on */
     int64_t indexed;           /* of meta, as of the last commit; see sqlite_search.c */
+    int64_t index_goal;        /* while index_lacks: the id at which it lacks no more */
     atomic_bool index_damaged; /* somebody has noticed; the writer makes it anew */
+    atomic_bool index_lacks;   /* more than the newest is missing in it */
     fts5_tokenizer words;
     void *words_ctx;
     unsigned unsynced; /* relaxed: events committed since the last fsync */
     unsigned in_batch;
+    struct sqlite_trouble met;
     int sync_now; /* the value of PRAGMA synchronous */
     char reason[256];
     unsigned readers_wanted;
     unsigned reader_count; /* opened */
     struct sqlite_reader readers[STORE_READERS_MAX];
 };
+
+/* A code that says that a place of the disk cannot be read. */
+static inline bool sqlite_is_unreadable(int code)
+{
+    return code == SQLITE_IOERR_READ || code == SQLITE_IOERR_SHORT_READ ||
+           code == SQLITE_IOERR_CORRUPTFS;
+}
 
 /* Runs a statement that returns no row and makes it ready for its next use. An SQLITE_ code. */
 static inline int sqlite_run(sqlite3_stmt *stmt)
@@ -141,6 +160,7 @@ int sqlite_writer_begin(struct store_backend *b);
 int sqlite_writer_put(struct store_backend *b, struct store_record *r);
 int sqlite_writer_commit(struct store_backend *b);
 void sqlite_writer_rollback(struct store_backend *b);
+int sqlite_writer_refuse(struct store_backend *b, struct store_record *r);
 int sqlite_writer_recover(struct store_backend *b);
 
 /* Keeps the cache of rooms within its cap. Between transactions. */
@@ -150,7 +170,8 @@ void sqlite_writer_bound(struct sqlite_store *s);
  * tail to *count and *bytes. An SQLITE_ code; on error the transaction has to be rolled back. */
 int sqlite_writer_settle(struct sqlite_store *s, struct slice name, int64_t *count, int64_t *bytes);
 
-/* Keeps the reason of a failure for the log, and returns the code of enum err for it. */
+/* Keeps the reason of a failure for the log, and returns the code of enum err for it:
+ * ERR_STORE_DAMAGED if it may be one place of the file only. */
 int sqlite_writer_fail(struct sqlite_store *s, int rc);
 
 /* Chooses whether the next commit is followed by fsync. An SQLITE_ code. */
@@ -173,8 +194,9 @@ int sqlite_search_open(struct sqlite_store *s);
 int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
 int sqlite_search_add(struct sqlite_store *s, int64_t id);
 
-/* Notes it if the last error of db was a damaged index. Any thread that owns db. */
-void sqlite_search_notice(struct sqlite_store *s, sqlite3 *db);
+/* Notes it if the last error of db was a damaged index, and returns whether it was. Any thread that
+ * owns db. */
+bool sqlite_search_notice(struct sqlite_store *s, sqlite3 *db);
 
 /* If that was noticed: empties the index, in a transaction of its own, so that everything is
  * indexed again. An SQLITE_ code. */
@@ -189,8 +211,8 @@ int sqlite_search_step(struct store_backend *b, bool *more);
 int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *out);
 
 /* In a reader's transaction. */
-int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
-                       struct store_answer *out);
+int sqlite_search_read(struct sqlite_store *s, struct sqlite_reader *r, int64_t room,
+                       const struct store_search *q, struct store_answer *out);
 
 int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
                      uint64_t *trimmed, bool *more);
@@ -208,7 +230,7 @@ int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice af
                        struct store_room_list *out);
 
 /* Appends the rows of a prepared question for events to out, until the span is full, and resets it.
- * 0, ERR_STORE or ERR_NOMEM. */
+ * 0, ERR_STORE_READ or ERR_NOMEM. */
 int sqlite_reader_collect(sqlite3_stmt *stmt, struct store_span *span, struct store_answer *out);
 
 #endif

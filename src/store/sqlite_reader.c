@@ -71,10 +71,10 @@ void sqlite_reader_close(struct sqlite_reader *r)
     sqlite3_close(r->db);
 }
 
-/* Fills out from a row of ROOM_COLUMNS. 0 or ERR_STORE. */
+/* Fills out from a row of ROOM_COLUMNS. 0 or ERR_STORE_READ. */
 static int describe(sqlite3_stmt *row, struct store_room *out)
 {
-    if (sqlite3_column_bytes(row, 1) != STORE_EPOCH_LEN) return ERR_STORE;
+    if (sqlite3_column_bytes(row, 1) != STORE_EPOCH_LEN) return ERR_STORE_READ;
     uint64_t last = (uint64_t)sqlite3_column_int64(row, 2);
     memcpy(out->epoch, sqlite3_column_text(row, 1), STORE_EPOCH_LEN);
     out->last_seq = last;
@@ -90,7 +90,7 @@ static int find_room(struct sqlite_reader *r, struct slice name, int64_t *id,
     sqlite3_stmt *stmt = r->stmt[READ_ROOM];
     sqlite3_bind_text(stmt, 1, name.ptr, (int)name.len, SQLITE_STATIC);
     int rc = sqlite3_step(stmt);
-    int err = rc == SQLITE_DONE ? ERR_NOT_FOUND : ERR_STORE;
+    int err = rc == SQLITE_DONE ? ERR_NOT_FOUND : ERR_STORE_READ;
     if (rc == SQLITE_ROW) {
         *id = sqlite3_column_int64(stmt, 0);
         err = describe(stmt, out);
@@ -102,11 +102,24 @@ static int find_room(struct sqlite_reader *r, struct slice name, int64_t *id,
 /* Begins a transaction that sees the room; to be ended in any case. */
 static int begin(struct sqlite_reader *r, struct slice name, int64_t *id, struct store_room *out)
 {
-    return sqlite_run(r->stmt[READ_BEGIN]) ? ERR_STORE : find_room(r, name, id, out);
+    return sqlite_run(r->stmt[READ_BEGIN]) ? ERR_STORE_READ : find_room(r, name, id, out);
+}
+
+/* Keeps what SQLite has met, for the log; a row that cannot be is damage too. The error that it is.
+ */
+static int note(struct sqlite_reader *r, int err)
+{
+    if (err != ERR_STORE_READ) return err;
+    int code = sqlite3_extended_errcode(r->db);
+    bool none = code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE;
+    r->met =
+        (struct sqlite_trouble){none ? SQLITE_CORRUPT : code, sqlite3_system_errno(r->db), false};
+    return (code & 0xff) == SQLITE_NOMEM ? ERR_NOMEM : err;
 }
 
 static int end(struct sqlite_reader *r, int err)
 {
+    err = note(r, err);
     if (!sqlite3_get_autocommit(r->db)) sqlite_run(r->stmt[READ_END]);
     return err;
 }
@@ -133,7 +146,7 @@ static int read_nonces(sqlite3_stmt *stmt, struct store_nonces *out)
     }
     sqlite3_reset(stmt);
     if (err) return err == ERR_FULL ? 0 : err;
-    return rc == SQLITE_DONE ? 0 : ERR_STORE;
+    return rc == SQLITE_DONE ? 0 : ERR_STORE_READ;
 }
 
 static int read_marks(struct sqlite_reader *r, int64_t room, struct store_marks *out)
@@ -150,7 +163,7 @@ static int read_marks(struct sqlite_reader *r, int64_t room, struct store_marks 
     }
     sqlite3_reset(stmt);
     if (err) return err;
-    return rc == SQLITE_DONE ? 0 : ERR_STORE;
+    return rc == SQLITE_DONE ? 0 : ERR_STORE_READ;
 }
 
 int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice room,
@@ -196,7 +209,7 @@ int sqlite_reader_collect(sqlite3_stmt *stmt, struct store_span *span, struct st
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         int kind = sqlite3_column_int(stmt, COLUMN_KIND);
         if (kind < 0 || kind >= STORE_KIND_COUNT) { /* nobody but a broken disk wrote that */
-            err = ERR_STORE;
+            err = ERR_STORE_READ;
             break;
         }
         struct store_record *record = record_of(stmt);
@@ -212,7 +225,7 @@ int sqlite_reader_collect(sqlite3_stmt *stmt, struct store_span *span, struct st
     }
     sqlite3_reset(stmt);
     if (err) return err;
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : ERR_STORE;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : ERR_STORE_READ;
 }
 
 struct source {
@@ -248,7 +261,7 @@ static int count(const struct source *source, const struct store_query *q, uint6
     int rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW) *total = (uint64_t)sqlite3_column_int64(stmt, 0);
     sqlite3_reset(stmt);
-    return rc == SQLITE_ROW ? 0 : ERR_STORE;
+    return rc == SQLITE_ROW ? 0 : ERR_STORE_READ;
 }
 
 /* Gives the message of seq its reactions. */
@@ -284,7 +297,7 @@ static int read_reactions(sqlite3_stmt *stmt, struct store_answer *out)
     }
     sqlite3_reset(stmt);
     if (err) return err;
-    return rc == SQLITE_DONE ? attach(out, &at, seq, reactions, n) : ERR_STORE;
+    return rc == SQLITE_DONE ? attach(out, &at, seq, reactions, n) : ERR_STORE_READ;
 }
 
 static int add_reactions(const struct source *source, struct store_answer *out)
@@ -334,12 +347,17 @@ int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct st
 int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct store_search *q,
                          struct store_answer *out)
 {
+    struct sqlite_store *s = (struct sqlite_store *)b;
     struct sqlite_reader *r = reader_of(b, reader);
     int64_t room = 0;
     int err = begin(r, q->room, &room, &out->room);
-    if (!err) err = sqlite_search_read(r, room, q, out);
-    if (err) sqlite_search_notice((struct sqlite_store *)b, r->db);
-    return end(r, err);
+    if (err) return end(r, err);
+    err = sqlite_search_read(s, r, room, q, out);
+    bool index =
+        err == ERR_STORE_READ && (sqlite_search_notice(s, r->db) || atomic_load(&s->index_lacks));
+    err = end(r, err);
+    if (index) r->met.mends = true;
+    return err;
 }
 
 static int add_info(sqlite3_stmt *row, struct store_room_list *out)
@@ -360,7 +378,8 @@ static int add_info(sqlite3_stmt *row, struct store_room_list *out)
 int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice after, unsigned limit,
                        struct store_room_list *out)
 {
-    sqlite3_stmt *stmt = reader_of(b, reader)->stmt[READ_ROOMS];
+    struct sqlite_reader *r = reader_of(b, reader);
+    sqlite3_stmt *stmt = r->stmt[READ_ROOMS];
     int err = 0;
     int rc;
     sqlite_bind_slice(stmt, 1, after.ptr ? after : SLICE_LIT(""));
@@ -372,6 +391,6 @@ int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice af
             err = add_info(stmt, out);
     }
     sqlite3_reset(stmt);
-    if (err) return err;
-    return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : ERR_STORE;
+    if (!err && rc != SQLITE_DONE && rc != SQLITE_ROW) err = ERR_STORE_READ;
+    return note(r, err);
 }

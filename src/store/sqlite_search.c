@@ -8,7 +8,8 @@
  * of an indexed message (an edit, a delete, retention) changes the index in the same transaction,
  * because FTS5 has to be told the text that goes. Retention may remove the newest event, and SQLite
  * gives its id to the next one: meta.indexed goes back then. An index that turns out to be damaged
- * is emptied and made anew: it holds nothing that the messages do not.
+ * is emptied and made anew: it holds nothing that the messages do not. Until it has everything of
+ * before, and while it cannot be written, a search is refused: it would find too little.
  *
  * The room's id is indexed as a word of its own, so that a search does not read what other rooms
  * have said. Ids of events grow with the seqs of their room, so the newest come first for free. */
@@ -38,19 +39,42 @@ int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq,
     return sqlite_run_with(s->stmt[WRITE_UNINDEX], values, 4);
 }
 
-void sqlite_search_notice(struct sqlite_store *s, sqlite3 *db)
+bool sqlite_search_notice(struct sqlite_store *s, sqlite3 *db)
 {
     int code = sqlite3_extended_errcode(db);
-    /* Some damage shows as a broken constraint, of which no statement of ours can break one. */
-    if (code == SQLITE_CORRUPT_VTAB || (code & 0xff) == SQLITE_CONSTRAINT)
-        atomic_store(&s->index_damaged, true);
+    /* Some damage shows as a broken constraint, of which no statement of ours can break one. That
+     * of a table of ours has a code that says which kind. */
+    if (code != SQLITE_CORRUPT_VTAB && code != SQLITE_CONSTRAINT) return false;
+    atomic_store(&s->index_lacks, true);
+    atomic_store(&s->index_damaged, true);
+    return true;
+}
+
+/* The largest id that there is. An SQLITE_ code. */
+static int last_id(struct sqlite_store *s, int64_t *id)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_LAST_ID];
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) *id = sqlite3_column_int64(stmt, 0);
+    int end = sqlite3_reset(stmt);
+    if (rc == SQLITE_ROW) return SQLITE_OK;
+    return end ? end : SQLITE_CORRUPT;
+}
+
+/* The index has everything again once it has what there is now. */
+static int lack(struct sqlite_store *s)
+{
+    s->index_goal = INT64_MAX;
+    atomic_store(&s->index_lacks, true);
+    return last_id(s, &s->index_goal);
 }
 
 int sqlite_search_mend(struct sqlite_store *s)
 {
     const int64_t none = 0;
     if (!atomic_load(&s->index_damaged)) return SQLITE_OK;
-    int rc = sqlite_run(s->stmt[WRITE_BEGIN]);
+    int rc = lack(s);
+    if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_CLEAR_INDEX]);
     if (!rc) rc = sqlite_run_with(s->stmt[WRITE_SET_INDEXED], &none, 1);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
@@ -96,6 +120,8 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if (!rc) rc = sqlite_search_mend(s);
     if (!rc) rc = choose(s, &to);
     *more = rc || to != 0;
+    if (!rc && (to == 0 || s->indexed >= s->index_goal) && !atomic_load(&s->index_damaged))
+        atomic_store(&s->index_lacks, false);
     if (!rc && to == 0) return 0;
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return 0; /* somebody else has locked the file: later */
@@ -103,6 +129,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if (rc) {
         int err = sqlite_writer_fail(s, rc);
         sqlite_writer_rollback(b);
+        atomic_store(&s->index_lacks, true);
         return err;
     }
     s->indexed = to;
@@ -111,13 +138,10 @@ int sqlite_search_step(struct store_backend *b, bool *more)
 
 int sqlite_search_trimmed(struct sqlite_store *s, int64_t *indexed)
 {
-    sqlite3_stmt *stmt = s->stmt[WRITE_LAST_ID];
-    int rc = sqlite3_step(stmt);
-    int64_t last = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
-    int end = sqlite3_reset(stmt);
+    int64_t last = 0;
+    int rc = last_id(s, &last);
     *indexed = s->indexed;
-    if (rc != SQLITE_ROW) return end ? end : SQLITE_CORRUPT;
-    if (last >= s->indexed) return SQLITE_OK;
+    if (rc || last >= s->indexed) return rc;
     *indexed = last;
     return sqlite_run_with(s->stmt[WRITE_SET_INDEXED], &last, 1);
 }
@@ -136,6 +160,7 @@ int sqlite_search_open(struct sqlite_store *s)
     rc = sqlite3_finalize(stmt);
     if (rc) return rc;
     if (!api) return SQLITE_ERROR;
+    lack(s); /* if it fails, until everything is indexed */
     return api->xFindTokenizer(api, "unicode61", &s->words_ctx, &s->words);
 }
 
@@ -192,10 +217,11 @@ static int make_match(struct buf *out, int64_t room, struct slice words)
     return err ? err : buf_append(out, ")", 1, max_bytes);
 }
 
-int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
-                       struct store_answer *out)
+int sqlite_search_read(struct sqlite_store *s, struct sqlite_reader *r, int64_t room,
+                       const struct store_search *q, struct store_answer *out)
 {
     struct buf match = {0};
+    if (atomic_load(&s->index_lacks)) return ERR_STORE_READ;
     struct store_span span = {.limit = q->limit, .sure = 1, .max_bytes = STORE_PAGE_MAX_BYTES};
     int err = make_match(&match, room, q->text);
     if (!err) {

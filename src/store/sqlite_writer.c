@@ -122,11 +122,29 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_COUNT_MARKS] = "SELECT count(*) FROM marks WHERE room = ?1",
     [WRITE_DROP_MARK] = "DELETE FROM marks WHERE room = ?1 AND moved = (SELECT min(moved)"
                         " FROM marks WHERE room = ?1)",
+    [WRITE_ROOM_OUTAGE] = "UPDATE rooms SET outages = outages - 1 WHERE name = ?1",
 };
 
 static struct sqlite_store *store_of(struct store_backend *b)
 {
     return (struct sqlite_store *)b;
+}
+
+/* What may be wrong with one place of the file only. A broken constraint is damage: no statement of
+ * ours breaks one. */
+static int error_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+        return ERR_STORE_DAMAGED;
+    case SQLITE_IOERR:
+        return sqlite_is_unreadable(code) ? ERR_STORE_DAMAGED : ERR_STORE;
+    default:
+        return ERR_STORE;
+    }
 }
 
 int sqlite_writer_fail(struct sqlite_store *s, int rc)
@@ -135,10 +153,14 @@ int sqlite_writer_fail(struct sqlite_store *s, int rc)
         snprintf(s->reason, sizeof s->reason, "the server is out of memory");
         return ERR_NOMEM;
     }
-    snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", sqlite3_errmsg(s->db),
-             sqlite3_extended_errcode(s->db));
-    sqlite_search_notice(s, s->db);
-    return ERR_STORE;
+    int code = sqlite3_extended_errcode(s->db);
+    if ((code & 0xff) != (rc & 0xff)) code = rc; /* ours: a row that cannot be */
+    snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", sqlite3_errmsg(s->db), code);
+    bool mends = sqlite_search_notice(s, s->db);
+    int err = error_of(code);
+    if (err != ERR_STORE)
+        s->met = (struct sqlite_trouble){code, sqlite3_system_errno(s->db), mends};
+    return err;
 }
 
 int sqlite_writer_sync(struct sqlite_store *s, bool sync)
@@ -330,6 +352,25 @@ static int put_event(struct sqlite_store *s, struct sqlite_room *room, const str
     return 0;
 }
 
+/* In a transaction of its own, or in one after whose rollback it is counted again. An SQLITE_ code.
+ */
+static int count_outage(struct sqlite_store *s, int add, bool clean)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_COUNT_OUTAGE];
+    int64_t outages = s->outages;
+    sqlite3_bind_int(stmt, 1, add);
+    sqlite3_bind_int(stmt, 2, clean);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        outages = sqlite3_column_int64(stmt, 0);
+        rc = sqlite3_step(stmt);
+    }
+    int end = sqlite3_reset(stmt);
+    if (rc != SQLITE_DONE) return end ? end : SQLITE_CORRUPT;
+    s->outages = outages;
+    return end;
+}
+
 int sqlite_writer_put(struct store_backend *b, struct store_record *r)
 {
     struct sqlite_store *s = store_of(b);
@@ -340,6 +381,33 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
     if (!room->found || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
     rc = put_mark(s, room, r);
     return rc ? sqlite_writer_fail(s, rc) : 0;
+}
+
+/* Whether the store as a whole can take an event; takes it back. An SQLITE_ code. */
+static int probe(struct sqlite_store *s)
+{
+    const struct store_record nothing = {.bytes = 0};
+    int rc = sqlite_run(s->stmt[WRITE_BEGIN]);
+    if (!rc) rc = add_event(s, 0, &nothing);
+    if (rc) sqlite_writer_fail(s, rc);
+    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    return rc;
+}
+
+int sqlite_writer_refuse(struct store_backend *b, struct store_record *r)
+{
+    struct sqlite_store *s = store_of(b);
+    int rc = probe(s);
+    if (!rc && !r->mark) {
+        sqlite3_stmt *stmt = s->stmt[WRITE_ROOM_OUTAGE];
+        sqlite_bind_slice(stmt, 1, r->room);
+        rc = sqlite_writer_sync(s, false);
+        if (!rc && sqlite_run(stmt)) rc = count_outage(s, 1, false); /* its row is damaged, too */
+        forget(s);
+    }
+    if (!rc) return 0;
+    sqlite_writer_fail(s, rc);
+    return ERR_STORE;
 }
 
 /* The row takes in its tail. */
@@ -380,31 +448,15 @@ int sqlite_writer_commit(struct store_backend *b)
     return 0;
 }
 
-/* In a transaction of its own. An SQLITE_ code. */
-static int count_outage(struct sqlite_store *s, int add, bool clean)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_COUNT_OUTAGE];
-    int64_t outages = s->outages;
-    sqlite3_bind_int(stmt, 1, add);
-    sqlite3_bind_int(stmt, 2, clean);
-    int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        outages = sqlite3_column_int64(stmt, 0);
-        rc = sqlite3_step(stmt);
-    }
-    int end = sqlite3_reset(stmt);
-    if (rc != SQLITE_DONE) return end ? end : SQLITE_CORRUPT;
-    s->outages = outages;
-    return end;
-}
-
 void sqlite_writer_rollback(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
-    bool io = (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
+    int code = sqlite3_extended_errcode(s->db);
+    bool io = (code & 0xff) == SQLITE_IOERR && !sqlite_is_unreadable(code);
     if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
     forget(s);
     if (io) count_outage(s, 1, false); /* see the top of this file; if it fails, recover tries on */
+    if (!io) sqlite_search_mend(s);    /* an edit may have met it, and is tried again */
 }
 
 int sqlite_writer_recover(struct store_backend *b)
@@ -414,7 +466,8 @@ int sqlite_writer_recover(struct store_backend *b)
      * from its beginning. */
     sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     int rc = sqlite_writer_sync(s, true);
-    if (!rc) rc = sqlite_search_mend(s);
+    if (!rc) sqlite_search_mend(s); /* if it fails, only searches do */
+    if (!rc) rc = probe(s);
     if (!rc) rc = count_outage(s, 1, false);
     if (rc) return sqlite_writer_fail(s, rc);
     s->unsynced = 0;

@@ -143,7 +143,7 @@ static int request(struct store *s, const struct read_request *what)
 
     pthread_mutex_lock(&s->lock);
     r->after = s->accepted;
-    int err = s->closing ? ERR_STORE : store_queue_push(&s->reads, r);
+    int err = s->closing ? ERR_STORE_READ : store_queue_push(&s->reads, r);
     if (!err) {
         pthread_cond_signal(&s->requests);
         if (what->kind == REQUEST_SEARCH) pthread_cond_signal(&s->work); /* indexing hurries now */
@@ -220,6 +220,21 @@ bool store_healthy(const struct store *s)
     return atomic_load(&s->healthy);
 }
 
+void store_note_trouble(struct store *s, struct store_trouble *t, bool read)
+{
+    struct store_stats *stats = &s->stats;
+    t->last_ms = s->options.now_ms();
+    pthread_mutex_lock(&s->lock);
+    stats->trouble_last_ms = t->last_ms;
+    if (stats->troubles == 0) stats->trouble_since_ms = t->last_ms;
+    t->since_ms = stats->trouble_since_ms;
+    t->count = ++stats->troubles;
+    stats->read_errors += read;
+    stats->damaged = stats->damaged || t->damage;
+    pthread_mutex_unlock(&s->lock);
+    if (s->options.on_trouble) s->options.on_trouble(s->options.ctx, t);
+}
+
 void store_stats(struct store *s, struct store_stats *out)
 {
     pthread_mutex_lock(&s->lock);
@@ -253,6 +268,7 @@ static void set_options(struct store *s, const struct store_options *options)
     if (!o->nonce_ms) o->nonce_ms = NONCE_MS;
     if (!o->now_ms) o->now_ms = wall_ms;
     s->retry_ms = o->retry_first_ms;
+    s->trim_wait_ms = s->index_wait_ms = o->retry_first_ms;
 }
 
 static void stop_threads(struct store *s, bool writer)

@@ -16,8 +16,11 @@
  *  4. next_seq of store_room is larger than every seq that was ever accepted for the room, kept or
  *     not, also after kill -9. For this at most STORE_IN_FLIGHT_MAX appends are ever uncommitted,
  *     and a room has to number them without a gap from next_seq on.
- *  5. After a failure the store is unhealthy: appends and loads are refused with ERR_STORE at once,
- *     pages are still read. It tries a small write in the background until one succeeds.
+ *  5. After a failure that no append can get past the store is unhealthy: appends and loads are
+ *     refused with ERR_STORE at once, pages are still read. It tries in the background what every
+ *     append needs until that succeeds.
+ *  6. What fails because of damage in one place fails alone: an append with ERR_STORE_DAMAGED, a
+ *     question with ERR_STORE_READ. Everything else goes on, and on_trouble is told.
  *
  * Callbacks must not block, and must not call store_close. They may call the other functions. */
 #ifndef STORE_STORE_H
@@ -145,7 +148,8 @@ struct store_done {
     void *tag;                       /* as given to store_append or store_move_mark */
     struct slice room;               /* borrowed for the call, as is the event */
     const struct store_event *event; /* as given; of a marker: seq, and the user as username */
-    int err;   /* 0, ERR_STORE, or ERR_STORE_ORDER: another epoch, or seq not above the last one */
+    int err;   /* 0, ERR_STORE, ERR_STORE_DAMAGED: this one alone, or ERR_STORE_ORDER: another
+                  epoch, or seq not above the last one */
     bool mark; /* it was a marker; ERR_STORE_ORDER: another epoch, or no such room */
 };
 
@@ -155,14 +159,31 @@ typedef void store_done_fn(void *ctx, const struct store_done *done, size_t coun
 /* Health has changed; text says why, for the log. Writer thread. */
 typedef void store_health_fn(void *ctx, bool healthy, const char *text);
 
+/* Something could not be read, or not be written while the rest could. */
+struct store_trouble {
+    const char *what;  /* was wanted: "a page", "an event"; static */
+    struct slice room; /* whose; empty: of no one room. A name may be a secret */
+    const char *text;  /* why, in the implementation's words; static */
+    int code;          /* the same as its number */
+    int os_error;      /* an errno, or 0 */
+    bool damage;       /* it does not go away by itself */
+    uint64_t count;    /* times there was trouble in this life, this one included */
+    int64_t since_ms;  /* the first of them, by the clock */
+    int64_t last_ms;   /* now, by the clock */
+};
+
+/* Borrowed for the call. Writer and reader threads. */
+typedef void store_trouble_fn(void *ctx, const struct store_trouble *trouble);
+
 /* Wall clock in ms since 1970, for retention and nonces by age. Writer and reader threads. */
 typedef int64_t store_clock_fn(void);
 
 struct store_options {
     store_done_fn *on_done;
-    store_health_fn *on_health; /* or NULL */
-    store_clock_fn *now_ms;     /* NULL: the system's */
-    void *ctx;                  /* of on_done and on_health */
+    store_health_fn *on_health;   /* or NULL */
+    store_trouble_fn *on_trouble; /* or NULL */
+    store_clock_fn *now_ms;       /* NULL: the system's */
+    void *ctx;                    /* of on_done, on_health and on_trouble */
     struct store_keep keep;
     uint32_t nonce_ms;       /* how long a nonce is told of; 0: 300,000 */
     unsigned readers;        /* threads, 1..STORE_READERS_MAX; 0: 2 */
@@ -242,7 +263,7 @@ struct store_rooms {
     bool more;
 };
 
-/* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE, ERR_CLOSED (not wanted any more); the struct,
+/* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE_READ, ERR_CLOSED (not wanted any more); the struct,
  * borrowed for the call, is set iff 0. A reader thread. */
 typedef void store_room_fn(void *ctx, int err, const struct store_loaded *loaded);
 typedef void store_rooms_fn(void *ctx, int err, const struct store_rooms *rooms);
@@ -256,6 +277,11 @@ struct store_stats {
     uint64_t reads;
     uint64_t in_flight;
     uint64_t in_flight_bytes;
+    uint64_t read_errors;     /* questions that could not be answered */
+    uint64_t troubles;        /* they, and what else on_trouble is told of */
+    int64_t trouble_since_ms; /* the first one; 0: there was none */
+    int64_t trouble_last_ms;  /* the last one */
+    bool damaged;             /* one of them was damage, which is still there */
 };
 
 struct store;
@@ -293,9 +319,9 @@ int store_move_mark(struct store *s, const struct store_move *m);
 void store_kick(struct store *s);
 
 /* Asks for a room. fn gets ERR_STORE while the store is unhealthy: next_seq is not known then.
- * Returns 0, and fn will be called; ERR_BUSY (too much of this client is waiting), ERR_STORE (it is
- * closing) or ERR_NOMEM, and it will not. asker NULL: the server itself; what it says of memory is
- * not looked at. Any thread. */
+ * Returns 0, and fn will be called; ERR_BUSY (too much of this client is waiting), ERR_STORE_READ
+ * (it is closing) or ERR_NOMEM, and it will not. asker NULL: the server itself; what it says of
+ * memory is not looked at. Any thread. */
 int store_load_room(struct store *s, const struct store_asker *asker, struct slice room,
                     store_room_fn *fn, void *ctx);
 
@@ -307,8 +333,9 @@ int store_read_page(struct store *s, const struct store_query *q, store_page_fn 
  * the text has no word or is over STORE_SEARCH_MAX_BYTES. A word is a run of letters and digits in
  * any script; case and diacritics do not matter, and the last one, if it has
  * STORE_PREFIX_MIN_BYTES, may be the beginning of a word. Finds every message that was queued
- * before, but under a steady heavy load the newest may be found late. asker NULL: the server
- * itself. Else as store_read_page. */
+ * before, but under a steady heavy load the newest may be found late. While more than that is
+ * missing in the index (it is being made, or cannot be written), fn gets ERR_STORE_READ: what would
+ * be found is not all. asker NULL: the server itself. Else as store_read_page. */
 int store_search(struct store *s, const struct store_asker *asker, const struct store_search *q,
                  store_page_fn *fn, void *ctx);
 

@@ -62,7 +62,7 @@ struct store_span {
 };
 
 /* Appends the span's events to out, offering each to store_answer_take first; stops at a refusal.
- * 0, ERR_STORE or ERR_NOMEM. */
+ * 0, ERR_STORE_READ or ERR_NOMEM. */
 typedef int store_span_fn(void *ctx, struct store_span *span, struct store_answer *out);
 
 /* True if the span takes an event of this weight; the caller appends it. */

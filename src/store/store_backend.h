@@ -3,8 +3,10 @@
  *
  * The writer's calls come as begin, put..., commit or rollback, never nested; a put that returns
  * ERR_STORE_ORDER has changed nothing and the batch goes on; any other error of begin, put or
- * commit is followed by rollback and then by recover, until that succeeds. Readers run beside the
- * writer and see committed batches only. */
+ * commit is followed by rollback. If that error is ERR_STORE_DAMAGED, something in the batch cannot
+ * be stored, though the rest may be: it is done again in parts, and what fails with that as the
+ * only one of its transaction is refused. After any other error comes recover, until that succeeds.
+ * Readers run beside the writer and see committed batches only. */
 #ifndef STORE_STORE_BACKEND_H
 #define STORE_STORE_BACKEND_H
 
@@ -14,21 +16,30 @@
 
 struct store_backend;
 
+enum { STORE_WRITER = STORE_READERS_MAX }; /* beside the numbers of readers */
+
 struct store_backend_ops {
-    /* Writer thread. 0, ERR_STORE or ERR_NOMEM. put also changes what the event's target has
-     * become, and takes markers as well as events (r->mark). */
+    /* Writer thread. 0, ERR_STORE, ERR_STORE_DAMAGED or ERR_NOMEM. put also changes what the
+     * event's target has become, and takes markers as well as events (r->mark). */
     int (*begin)(struct store_backend *b);
     int (*put)(struct store_backend *b, struct store_record *r); /* may take: sets r->taken */
     int (*commit)(struct store_backend *b);
     void (*rollback)(struct store_backend *b);
 
+    /* After a rollback: r was accepted, is refused alone, and has to count for next_seq of its
+     * room. 0, or ERR_STORE: it is not alone, no event could be stored. NULL: never
+     * ERR_STORE_DAMAGED. */
+    int (*refuse)(struct store_backend *b, struct store_record *r);
+
     /* After a failure: makes sure that nothing of the failed batch can come back, and counts the
-     * outage, so that next_seq of every room passes what was accepted and lost. */
+     * outage, so that next_seq of every room passes what was accepted and lost. An error as long as
+     * no event could be stored. */
     int (*recover)(struct store_backend *b);
 
     /* One step of retention: looks at some rooms, removes at most STORE_TRIM_MAX events in a
      * transaction of its own. *trimmed is set to their number, *more to false at the end of a sweep
-     * over all rooms. */
+     * over all rooms. Errors of put, as of index: messages do not wait for what damage does to
+     * them. */
     int (*trim)(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
                 uint64_t *trimmed, bool *more);
 
@@ -40,8 +51,8 @@ struct store_backend_ops {
      * ERR_BAD_REQUEST: no word. Any thread. */
     int (*parse)(struct store_backend *b, struct slice text, struct buf *out);
 
-    /* Reader thread number `reader`. 0, ERR_NOT_FOUND, ERR_STORE or ERR_NOMEM; also on error they
-     * leave what they have collected in out, and the caller frees it. load adds the nonces of
+    /* Reader thread number `reader`. 0, ERR_NOT_FOUND, ERR_STORE_READ or ERR_NOMEM; also on error
+     * they leave what they have collected in out, and the caller frees it. load adds the nonces of
      * messages newer than since_ms and the markers, page fills in reactions and total too. The text
      * of search is what parse has made. */
     int (*load)(struct store_backend *b, unsigned reader, struct slice room, int64_t since_ms,
@@ -56,6 +67,11 @@ struct store_backend_ops {
     /* Why the last call of the writer failed. Static, or valid until its next call. Writer thread.
      */
     const char *(*reason)(struct store_backend *b);
+
+    /* Fills in text, code, os_error and damage of what the last call of this reader, or of the
+     * writer for STORE_WRITER, met; false: nothing since it was asked last. Its own thread. NULL:
+     * nothing can be met. */
+    bool (*trouble)(struct store_backend *b, unsigned who, struct store_trouble *out);
 
     /* After all threads have ended. clean: every append that was accepted is committed. Frees b. */
     void (*close)(struct store_backend *b, bool clean);

@@ -42,6 +42,7 @@ struct store {
     struct slink **queue_end;
     struct store_queue reads;
     unsigned searching; /* readers that do a search */
+    bool search_failed; /* since the last step of indexing, which looks after the index */
     uint64_t accepted;
     uint64_t completed;
     uint64_t indexed;
@@ -52,6 +53,10 @@ struct store {
     /* The writer's own. */
     int64_t retry_at_us;
     unsigned retry_ms;
+    unsigned
+        trim_wait_ms; /* after a failure of retention alone; doubled up to the cap, as are... */
+    unsigned index_wait_ms; /* ...this, of indexing alone, */
+    int64_t index_at_us;    /* which is not tried again before */
     int64_t trim_at_us;
     bool trim_turn;          /* a batch has had its turn since the last step of retention */
     bool unindexed;          /* there may be something to index */
@@ -68,6 +73,10 @@ struct store {
 /* Thread functions; arg is the struct store, and the struct reader_thread. */
 void *store_writer_main(void *arg);
 void *store_reader_main(void *arg);
+
+/* Counts the trouble, fills in count and the times, and tells on_trouble. read: a question could
+ * not be answered. Without the lock. Any thread. */
+void store_note_trouble(struct store *s, struct store_trouble *t, bool read);
 
 static inline int64_t store_now_us(void)
 {

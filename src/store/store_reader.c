@@ -9,7 +9,20 @@
 
 enum { MEMORY_LOOK_US = 10000 };
 
-static void answer_page(struct store *s, unsigned reader, const struct read_request *r)
+/* A question that cannot be answered is told of, whoever asked. */
+static void note(struct store *s, unsigned reader, const struct read_request *r, int err)
+{
+    static const char *const what[] = {[REQUEST_ROOM] = "a room",
+                                       [REQUEST_PAGE] = "a page",
+                                       [REQUEST_SEARCH] = "a search",
+                                       [REQUEST_ROOMS] = "the list of rooms"};
+    struct store_trouble t = {.what = what[r->kind], .room = r->query.room};
+    const struct store_backend_ops *ops = s->backend->ops;
+    if (err != ERR_STORE_READ || !ops->trouble) return;
+    if (ops->trouble(s->backend, reader, &t)) store_note_trouble(s, &t, true);
+}
+
+static int answer_page(struct store *s, unsigned reader, const struct read_request *r)
 {
     const struct store_backend_ops *ops = s->backend->ops;
     struct store_answer answer = {.count = 0};
@@ -20,6 +33,7 @@ static void answer_page(struct store *s, unsigned reader, const struct read_requ
     } else {
         err = ops->page(s->backend, reader, &r->query, &answer);
     }
+    note(s, reader, r, err);
     if (err) {
         r->on_page(r->ctx, err, NULL);
     } else {
@@ -31,9 +45,10 @@ static void answer_page(struct store *s, unsigned reader, const struct read_requ
         r->on_page(r->ctx, 0, &page);
     }
     store_answer_fini(&answer);
+    return err;
 }
 
-static void answer_room(struct store *s, unsigned reader, const struct read_request *r)
+static int answer_room(struct store *s, unsigned reader, const struct read_request *r)
 {
     struct store_load load = {0};
     int err = ERR_STORE;
@@ -41,24 +56,28 @@ static void answer_room(struct store *s, unsigned reader, const struct read_requ
         int64_t since_ms = s->options.now_ms() - (int64_t)s->options.nonce_ms;
         err = s->backend->ops->load(s->backend, reader, r->query.room, since_ms, &load);
     }
+    note(s, reader, r, err);
     store_nonces_sort(&load.nonces);
     struct store_loaded loaded = {load.room, load.nonces.list, load.nonces.count, load.marks.list,
                                   load.marks.count};
     r->on_room(r->ctx, err, err ? NULL : &loaded);
     store_nonces_fini(&load.nonces);
     store_marks_fini(&load.marks);
+    return err;
 }
 
-static void answer_rooms(struct store *s, unsigned reader, const struct read_request *r)
+static int answer_rooms(struct store *s, unsigned reader, const struct read_request *r)
 {
     struct store_room_list list;
     list.count = 0;
     list.more = false;
     list.names = (struct store_arena){NULL, NULL, 0};
     int err = s->backend->ops->list(s->backend, reader, r->query.room, r->query.limit, &list);
+    note(s, reader, r, err);
     struct store_rooms rooms = {list.rooms, list.count, list.more};
     r->on_rooms(r->ctx, err, err ? NULL : &rooms);
     store_arena_fini(&list.names);
+    return err;
 }
 
 /* Its turn has come: what it needs is taken, also where the store is closing and there is no more.
@@ -151,28 +170,30 @@ static void await_appends(struct store *s, const struct read_request *r)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void end_search(struct store *s)
+static void end_search(struct store *s, int err)
 {
     pthread_mutex_lock(&s->lock);
     s->searching--;
+    if (err == ERR_STORE_READ && s->backend->ops->index) {
+        s->search_failed = true;
+        pthread_cond_signal(&s->work);
+    }
     pthread_cond_broadcast(&s->requests); /* somebody may have waited for its end */
     pthread_mutex_unlock(&s->lock);
 }
 
-static void answer(struct store *s, unsigned reader, const struct read_request *r)
+static int answer(struct store *s, unsigned reader, const struct read_request *r)
 {
     switch (r->kind) {
     case REQUEST_ROOM:
-        answer_room(s, reader, r);
-        break;
+        return answer_room(s, reader, r);
     case REQUEST_PAGE:
     case REQUEST_SEARCH:
-        answer_page(s, reader, r);
-        break;
+        return answer_page(s, reader, r);
     case REQUEST_ROOMS:
-        answer_rooms(s, reader, r);
-        break;
+        return answer_rooms(s, reader, r);
     }
+    return 0;
 }
 
 void *store_reader_main(void *arg)
@@ -181,11 +202,12 @@ void *store_reader_main(void *arg)
     struct store *s = me->store;
     struct read_request *r;
     while ((r = take_request(s))) {
+        int err = 0;
         if (!drop_unwanted(r)) {
             await_appends(s, r);
-            answer(s, me->index, r);
+            err = answer(s, me->index, r);
         }
-        if (r->kind == REQUEST_SEARCH) end_search(s);
+        if (r->kind == REQUEST_SEARCH) end_search(s, err);
         free(r);
     }
     return NULL;

@@ -15,6 +15,7 @@ struct store_record {
     char epoch[STORE_EPOCH_LEN];
     int err;                  /* the outcome of this one */
     bool taken;               /* the implementation keeps it */
+    bool decided;             /* committed, or refused: err is final */
     bool mark;                /* no event: the marker of event.username, at event.seq */
     struct store_event event; /* its texts are in this block */
     size_t bytes;             /* weight: texts plus STORE_RECORD_COST */

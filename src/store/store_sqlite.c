@@ -35,11 +35,28 @@ static void backend_close(struct store_backend *b, bool clean)
     free(s);
 }
 
+static bool backend_trouble(struct store_backend *b, unsigned who, struct store_trouble *out)
+{
+    struct sqlite_store *s = (struct sqlite_store *)b;
+    struct sqlite_trouble *met = who == STORE_WRITER ? &s->met : &s->readers[who].met;
+    if (!met->code) return false;
+    int kind = met->code & 0xff;
+    bool bad = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_CONSTRAINT ||
+               kind == SQLITE_MISMATCH;
+    out->text = sqlite3_errstr(met->code);
+    out->code = met->code;
+    out->os_error = met->os_error;
+    out->damage = bad && !met->mends;
+    *met = (struct sqlite_trouble){0};
+    return true;
+}
+
 static const struct store_backend_ops ops = {
     .begin = sqlite_writer_begin,
     .put = sqlite_writer_put,
     .commit = sqlite_writer_commit,
     .rollback = sqlite_writer_rollback,
+    .refuse = sqlite_writer_refuse,
     .recover = sqlite_writer_recover,
     .trim = sqlite_trim_step,
     .index = sqlite_search_step,
@@ -49,6 +66,7 @@ static const struct store_backend_ops ops = {
     .search = sqlite_reader_search,
     .list = sqlite_reader_list,
     .reason = backend_reason,
+    .trouble = backend_trouble,
     .close = backend_close,
 };
 

@@ -14,6 +14,7 @@ enum {
     INDEX_SHARE = 16,             /* what a busy writer spends on indexing: one part in so many of
                                      what the batches cost */
     INDEX_CREDIT_MAX_US = 10 * 1000,
+    APART_MAX = 16, /* further tries of a batch with damage; then all of it fails */
 };
 
 enum job { JOB_BATCH, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
@@ -28,36 +29,107 @@ static void set_health(struct store *s, bool healthy)
     s->options.on_health(s->options.ctx, healthy, text);
 }
 
+/* When to try again; the next wait is longer. */
+static int64_t back_off_us(unsigned *wait_ms)
+{
+    int64_t at_us = store_now_us() + (int64_t)*wait_ms * 1000;
+    *wait_ms = *wait_ms * 2 < RETRY_MAX_MS ? *wait_ms * 2 : RETRY_MAX_MS;
+    return at_us;
+}
+
 static void on_failure(struct store *s)
 {
-    s->retry_at_us = store_now_us() + (int64_t)s->retry_ms * 1000;
-    s->retry_ms = s->retry_ms * 2 < RETRY_MAX_MS ? s->retry_ms * 2 : RETRY_MAX_MS;
+    s->retry_at_us = back_off_us(&s->retry_ms);
     set_health(s, false);
 }
 
-static int commit_batch(struct store *s, struct slink *batch)
+/* Tells what the backend has met, if it has. */
+static void report(struct store *s, const char *what, struct slice room)
+{
+    struct store_trouble t = {.what = what, .room = room};
+    const struct store_backend_ops *ops = s->backend->ops;
+    if (ops->trouble && ops->trouble(s->backend, STORE_WRITER, &t))
+        store_note_trouble(s, &t, false);
+}
+
+/* Puts the records up to stop into one transaction. On error *at is set to the first that must not
+ * be in the next one with those before it. */
+static int commit_part(struct store *s, struct slink *part, const struct slink *stop,
+                       struct slink **at)
 {
     struct store_backend *b = s->backend;
+    struct slink *middle = *at = part;
+    bool odd = false;
     int err = b->ops->begin(b);
-    for (struct slink *l = batch; l && !err; l = l->next) {
+    for (struct slink *l = part; l != stop && !err; l = l->next) {
         struct store_record *r = container_of(l, struct store_record, link);
+        *at = l;
         r->err = b->ops->put(b, r);
         if (r->err != ERR_STORE_ORDER) err = r->err;
+        if (odd) middle = middle->next;
+        odd = !odd;
     }
-    if (!err) err = b->ops->commit(b);
+    if (!err) {
+        *at = middle;
+        err = b->ops->commit(b);
+    }
     if (err) b->ops->rollback(b);
     return err;
 }
 
+static void decide(struct slink *part, const struct slink *stop)
+{
+    for (; part != stop; part = part->next)
+        container_of(part, struct store_record, link)->decided = true;
+}
+
+/* In one transaction. Only if there is damage, in as many as it takes to find what cannot be
+ * stored: SQLite allows no more writing in one that has met damage. */
+static int commit_batch(struct store *s, struct slink *batch)
+{
+    struct slink *stop = NULL;
+    bool alone = false; /* the first one has failed, and is tried by itself */
+    while (batch) {
+        struct slink *at;
+        int err = commit_part(s, batch, stop, &at);
+        if (err == ERR_STORE_DAMAGED && !alone) {
+            alone = at == batch;
+            stop = alone ? batch->next : at;
+            continue;
+        }
+        if (err == ERR_STORE_DAMAGED) {
+            struct store_record *r = container_of(batch, struct store_record, link);
+            r->err = err;
+            err = s->backend->ops->refuse(s->backend, r);
+        }
+        if (err) return err;
+        decide(batch, stop);
+        batch = stop;
+        stop = NULL;
+        alone = false;
+    }
+    return 0;
+}
+
+/* Retention and indexing may wait: what damage or a lack of memory does to them is no reason to
+ * refuse messages. True if it was nothing else; *at_us and *wait_ms say when they go on. */
+static bool may_wait(int err, int64_t *at_us, unsigned *wait_ms)
+{
+    if (err != ERR_STORE_DAMAGED && err != ERR_NOMEM) return false;
+    *at_us = back_off_us(wait_ms);
+    return true;
+}
+
 /* Fills done; counts the events. */
-static unsigned settle_batch(struct store *s, struct slink *batch, int err, uint64_t *committed,
+static unsigned settle_batch(struct store *s, struct slink *batch, uint64_t *committed,
                              uint64_t *failed)
 {
     unsigned n = 0;
     while (batch) {
         struct store_record *r = container_of(batch, struct store_record, link);
         batch = batch->next;
-        int mine = err ? ERR_STORE : r->err;
+        int mine = r->decided ? r->err : ERR_STORE;
+        if (mine == ERR_STORE_DAMAGED) report(s, r->mark ? "a read marker" : "an event", r->room);
         if (!r->mark) ++*(mine ? failed : committed);
         s->done[n++] = (struct store_done){r->tag, r->room, &r->event, mine, r->mark};
     }
@@ -112,7 +184,8 @@ static void do_batch(struct store *s)
     int err = try ? commit_batch(s, batch) : ERR_STORE;
     if (try && err) on_failure(s);
     if (!err) s->retry_ms = s->options.retry_first_ms;
-    unsigned n = settle_batch(s, batch, err, &committed, &failed);
+    unsigned n = settle_batch(s, batch, &committed, &failed);
+    report(s, "a batch", (struct slice){NULL, 0});
 
     pthread_mutex_lock(&s->lock);
     s->completed += n;
@@ -139,8 +212,10 @@ static void do_trim(struct store *s)
     bool more = false;
     int64_t now_ms = s->options.now_ms();
     int err = s->backend->ops->trim(s->backend, &s->options.keep, now_ms, &trimmed, &more);
-    if (err) on_failure(s);
     s->trim_at_us = store_now_us() + (more ? 0 : (int64_t)s->options.trim_pause_ms * 1000);
+    if (!err) s->trim_wait_ms = s->options.retry_first_ms;
+    if (err && !may_wait(err, &s->trim_at_us, &s->trim_wait_ms)) on_failure(s);
+    report(s, "what retention removes", (struct slice){NULL, 0});
     s->trim_turn = false;
     pthread_mutex_lock(&s->lock);
     s->stats.trimmed += trimmed;
@@ -161,12 +236,15 @@ static void do_index(struct store *s)
     int64_t credit_us = s->index_credit_us > 0 ? s->index_credit_us : 0;
     int64_t start_us = used_us();
     int err = s->backend->ops->index(s->backend, &more);
-    if (err) on_failure(s);
+    if (!err) s->index_wait_ms = s->options.retry_first_ms;
+    if (err && !may_wait(err, &s->index_at_us, &s->index_wait_ms)) on_failure(s);
+    report(s, "what is to be indexed", (struct slice){NULL, 0});
     s->index_credit_us = credit_us - (used_us() - start_us);
     s->index_pause_us = more ? 0 : store_now_us() + INDEX_PAUSE_US;
     s->index_turn = false;
     s->unindexed = err || more;
     pthread_mutex_lock(&s->lock);
+    s->search_failed = false;
     if (!s->unindexed) s->indexed = s->completed + 1;
     if (store_queue_first(&s->reads, STORE_SEARCHES)) pthread_cond_broadcast(&s->requests);
     pthread_mutex_unlock(&s->lock);
@@ -179,10 +257,12 @@ static void do_index(struct store *s)
  * quiet moment or a search. */
 static int64_t index_due_us_locked(const struct store *s)
 {
-    if (!s->unindexed || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
-    if (store_queue_first(&s->reads, STORE_SEARCHES)) return 0;
+    bool wanted = s->unindexed || s->search_failed;
+    if (!wanted || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
+    if (store_queue_first(&s->reads, STORE_SEARCHES) || s->search_failed) return s->index_at_us;
     int64_t due_us = s->index_credit_us > 0 ? 0 : s->batch_at_us + INDEX_IDLE_US;
-    return due_us > s->index_pause_us ? due_us : s->index_pause_us;
+    if (due_us < s->index_pause_us) due_us = s->index_pause_us;
+    return due_us > s->index_at_us ? due_us : s->index_at_us;
 }
 
 static int64_t trim_due_us_locked(const struct store *s)

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "store/store_memory.h"
 #include "store/store_sqlite.h"
 #include "store_world.h"
@@ -45,6 +46,15 @@ static void on_health(void *ctx, bool healthy, const char *text)
     (void)healthy;
     pthread_mutex_lock(&seen->lock);
     if (*text) seen->turns++;
+    pthread_mutex_unlock(&seen->lock);
+}
+
+static void on_trouble(void *ctx, const struct store_trouble *t)
+{
+    struct seen *seen = ctx;
+    pthread_mutex_lock(&seen->lock);
+    if (*t->what && *t->text && t->count && t->since_ms > 0) seen->troubles++;
+    seen->trouble_code = t->code;
     pthread_mutex_unlock(&seen->lock);
 }
 
@@ -102,6 +112,7 @@ void world_callbacks(struct world *w, struct store_options *o)
 {
     o->on_done = on_done;
     o->on_health = on_health;
+    o->on_trouble = on_trouble;
     o->ctx = &w->seen;
     o->retry_first_ms = 20;
 }
@@ -327,10 +338,14 @@ void world_expect_found(struct world *w, const char *room, const char *text, con
     struct store_search q = {{room, strlen(room)}, {text, strlen(text)}, STORE_SEQ_MAX + 1, 10};
     int64_t end_ms = world_now_ms() + WORLD_WAIT_S * 1000;
     int64_t start_ms;
-    do { /* one that gave up waiting for the index may have missed something */
+    int err;
+    do { /* one that gave up waiting for the index may have missed something, or been refused */
         start_ms = world_now_ms();
-        assert_int_equal(world_search(w, &q, &a), 0);
-    } while (world_now_ms() - start_ms >= STORE_INDEX_WAIT_MS && start_ms < end_ms);
+        err = world_search(w, &q, &a);
+        assert_true(err == 0 || err == ERR_STORE_READ);
+        if (err) world_nap();
+    } while ((err || world_now_ms() - start_ms >= STORE_INDEX_WAIT_MS) && start_ms < end_ms);
+    assert_int_equal(err, 0);
     for (size_t i = 0; i < a.count; i++)
         n += (size_t)snprintf(got + n, sizeof got - n, "%llu ", (unsigned long long)a.seqs[i]);
     snprintf(got + n, sizeof got - n, "%s", a.more_before ? "<" : "");

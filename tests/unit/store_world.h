@@ -42,7 +42,9 @@ struct seen {
     size_t failed;
     size_t calls;
     size_t turns; /* of health */
-    bool hold;    /* on_done waits, so that appends pile up */
+    size_t troubles;
+    int trouble_code; /* of the last one */
+    bool hold;        /* on_done waits, so that appends pile up */
     struct completion *done;
 };
 

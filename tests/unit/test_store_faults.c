@@ -31,6 +31,7 @@ struct disk_file {
 
 static atomic_bool fail_sync;
 static atomic_bool fail_read;
+static atomic_llong bad_sector = -1; /* where the database cannot be read; below 0: nowhere */
 static atomic_uint wal_syncs;
 
 static struct disk_file *disk_of(sqlite3_file *f)
@@ -50,7 +51,8 @@ static int disk_close(sqlite3_file *f)
 
 static int disk_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
-    if (atomic_load(&fail_read)) return SQLITE_IOERR_READ;
+    bool bad = !disk_of(f)->wal && at == atomic_load(&bad_sector);
+    if (bad || atomic_load(&fail_read)) return SQLITE_IOERR_READ;
     return real_of(f)->pMethods->xRead(real_of(f), to, n, at);
 }
 
@@ -175,6 +177,7 @@ static int setup(void **state)
 {
     atomic_store(&fail_sync, false);
     atomic_store(&fail_read, false);
+    atomic_store(&bad_sector, -1);
     return world_setup_sqlite(state);
 }
 
@@ -284,10 +287,10 @@ static void test_reads_fail(void **state)
     assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
     world_fill(w, "r", 51, 52); /* what readers have in their caches is old now */
     atomic_store(&fail_read, true);
-    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), ERR_STORE);
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), ERR_STORE_READ);
     struct store_search q = {SLICE_LIT("r"), SLICE_LIT("hi"), STORE_SEQ_MAX + 1, 10};
-    assert_int_equal(world_search(w, &q, &a), ERR_STORE);
-    assert_int_equal(world_list(w, "", 10, &a), ERR_STORE);
+    assert_int_equal(world_search(w, &q, &a), ERR_STORE_READ);
+    assert_int_equal(world_list(w, "", 10, &a), ERR_STORE_READ);
     atomic_store(&fail_read, false);
     assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
     assert_int_equal(a.count, 10);
@@ -298,6 +301,58 @@ static void test_reads_fail(void **state)
     assert_true(world_wait_health(w->store, true));
     assert_int_equal(world_load(w, "r", &a), 0);
     fill_one(w, a.room.next_seq, 0);
+}
+
+static long long find_leaf(const char *path, const char *name)
+{
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db,
+                                        "SELECT pgoffset FROM dbstat WHERE name = ?1 AND"
+                                        " pagetype = 'leaf' ORDER BY path LIMIT 1",
+                                        -1, &stmt, NULL),
+                     SQLITE_OK);
+    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    long long at = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return at;
+}
+
+/* One place that cannot be read: the reaction that needs it is refused, others and messages are
+ * not, and nobody is told that the store fails. */
+static void test_bad_sector(void **state)
+{
+    struct world *w = *state;
+    reopen(w);
+    world_fill(w, "r", 1, 400);
+    for (uint64_t seq = 1; seq <= 400; seq++)
+        world_put(w, "r",
+                  (struct store_event){.seq = 400 + seq,
+                                       .kind = STORE_REACT,
+                                       .target = seq,
+                                       .message = SLICE_LIT("a reaction of some length")});
+    world_wait_done(&w->seen, 800);
+    world_expect_found(w, "r", "nothing", "");
+    reopen(w); /* all of it is in the database now, and in nobody's cache */
+    atomic_store(&bad_sector, find_leaf(w->path, "reactions"));
+    world_hold(&w->seen, true);
+    for (uint64_t seq = 801; seq <= 840; seq++)
+        world_put(w, "r",
+                  (struct store_event){.seq = seq,
+                                       .kind = seq % 2 ? STORE_MESSAGE : STORE_REACT,
+                                       .target = seq % 4 ? 1 : 400,
+                                       .message = SLICE_LIT("another")});
+    world_hold(&w->seen, false);
+    world_wait_done(&w->seen, 840);
+    for (size_t i = 800; i < 840; i++)
+        assert_int_equal(w->seen.done[i].err, w->seen.done[i].seq % 4 == 2 ? ERR_STORE_DAMAGED : 0);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+    assert_true(world_count(&w->seen, &w->seen.troubles) > 0);
+    atomic_store(&bad_sector, -1);
+    fill_one(w, 841, 0);
 }
 
 static struct store *open_relaxed(struct world *w, bool relaxed)
@@ -393,7 +448,8 @@ static void use_broken(struct world *w)
     errors[3] = world_search(w, &q, &a);
     errors[4] = world_list(w, "", 100, &a);
     for (int i = 0; i < 5; i++)
-        assert_true(errors[i] == 0 || errors[i] == ERR_STORE || errors[i] == ERR_NOT_FOUND);
+        assert_true(errors[i] == 0 || errors[i] == ERR_STORE || errors[i] == ERR_STORE_READ ||
+                    errors[i] == ERR_NOT_FOUND);
     size_t have = world_count(&w->seen, &w->seen.count);
     if (world_add(w, "r", next_seq, SLICE_LIT("one more")) == 0)
         world_wait_done(&w->seen, have + 1);
@@ -469,10 +525,15 @@ int main(void)
     sqlite3_vfs disk;
     disk_install(&disk);
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_stays_away), TEST(test_relaxed_survives_kill),
-        TEST(test_sync_fails),         TEST(test_sync_fails_for_marks),
-        TEST(test_reads_fail),         TEST(test_syncs),
-        TEST(test_relaxed_caps),       TEST(test_corrupt),
+        TEST(test_refused_stays_away),
+        TEST(test_relaxed_survives_kill),
+        TEST(test_sync_fails),
+        TEST(test_sync_fails_for_marks),
+        TEST(test_bad_sector),
+        TEST(test_reads_fail),
+        TEST(test_syncs),
+        TEST(test_relaxed_caps),
+        TEST(test_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,279 @@
+/* The SQLite store on a file with damage in one place: what needs that place is refused, alone, and
+ * somebody is told; everything else goes on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "store/store_sqlite.h"
+#include "store_world.h"
+
+enum { PAGE_BYTES = 4096, TALK = 400 };
+
+static void reopen(struct world *w, struct store_options o)
+{
+    store_close(w->store);
+    assert_non_null(world_open(w, o));
+}
+
+/* The number that the query returns. */
+static int64_t number(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    int64_t n = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return n;
+}
+
+static void run_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* Overwrites a page of the closed file: of the table or index of that name, the leaf where its
+ * first or last entries are. */
+static void garble(struct world *w, const char *name, bool last)
+{
+    char sql[200];
+    char bytes[PAGE_BYTES];
+    snprintf(sql, sizeof sql,
+             "SELECT pageno FROM dbstat WHERE name = '%s' AND pagetype = 'leaf'"
+             " ORDER BY path %s LIMIT 1",
+             name, last ? "DESC" : "ASC");
+    store_close(w->store);
+    w->store = NULL;
+    w->sound = false;
+    int64_t page = number(w->path, sql);
+    memset(bytes, 0x5a, sizeof bytes);
+    int fd = open(w->path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, sizeof bytes, (page - 1) * PAGE_BYTES), PAGE_BYTES);
+    close(fd);
+}
+
+static void react(struct world *w, const char *room, uint64_t seq, uint64_t target)
+{
+    world_put(w, room,
+              (struct store_event){
+                  .seq = seq, .kind = STORE_REACT, .target = target, .message = SLICE_LIT("+1")});
+}
+
+static void say(struct world *w, const char *room, uint64_t seq)
+{
+    world_put(w, room, (struct store_event){.seq = seq, .message = SLICE_LIT("words to keep")});
+}
+
+/* A room "a" with many reactions, then a room "b". */
+static struct world *talk(void **state)
+{
+    struct world *w = *state;
+    reopen(w, (struct store_options){0});
+    for (uint64_t seq = 1; seq <= TALK; seq++)
+        say(w, "a", seq);
+    for (uint64_t seq = 1; seq <= TALK; seq++)
+        react(w, "a", TALK + seq, seq);
+    for (uint64_t seq = 1; seq <= TALK; seq++)
+        say(w, "b", seq);
+    world_settle(w);
+    world_expect_found(w, "a", "nothing", "");
+    return w;
+}
+
+static int outcome(struct world *w, uint64_t seq)
+{
+    int err = 1;
+    pthread_mutex_lock(&w->seen.lock);
+    for (size_t i = 0; i < w->seen.count; i++)
+        if (w->seen.done[i].seq == seq) err = w->seen.done[i].err;
+    pthread_mutex_unlock(&w->seen.lock);
+    return err;
+}
+
+/* A batch in which one event meets the damage. */
+static void test_event_alone(void **state)
+{
+    struct world *w = talk(state);
+    struct answer a;
+    struct store_stats stats;
+    garble(w, "reactions", false);
+    reopen(w, (struct store_options){0});
+    assert_int_equal(world_load(w, "a", &a), 0);
+    world_hold(&w->seen, true);
+    say(w, "b", 1001);
+    for (uint64_t i = 0; i < 5; i++) { /* one batch, when the first is done */
+        say(w, "b", 1002 + i);
+        say(w, "a", 2001 + 3 * i);
+        react(w, "a", 2002 + 3 * i, TALK);
+        react(w, "a", 2003 + 3 * i, 1);
+    }
+    world_hold(&w->seen, false);
+    world_wait_done(&w->seen, w->put);
+    assert_true(store_healthy(w->store));
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+    for (uint64_t i = 0; i < 5; i++) {
+        assert_int_equal(outcome(w, 1002 + i), 0);
+        assert_int_equal(outcome(w, 2001 + 3 * i), 0);
+        assert_int_equal(outcome(w, 2002 + 3 * i), 0);
+        assert_int_equal(outcome(w, 2003 + 3 * i), ERR_STORE_DAMAGED);
+    }
+    assert_true(world_count(&w->seen, &w->seen.troubles) > 0);
+    store_stats(w->store, &stats);
+    assert_true(stats.damaged && stats.troubles > 0 && stats.trouble_since_ms > 0);
+
+    /* The last seq was refused, but it was given. */
+    assert_int_equal(world_load(w, "a", &a), 0);
+    assert_int_equal(a.room.last_seq, 2014);
+    assert_true(a.room.next_seq > 2015);
+    assert_int_equal(world_load(w, "b", &a), 0);
+    assert_int_equal(a.room.next_seq, 1007);
+    say(w, "a", 70000);
+    world_wait_done(&w->seen, w->put);
+    assert_int_equal(world_load(w, "a", &a), 0);
+    assert_int_equal(a.room.next_seq, 70001);
+}
+
+/* Where every event has to go: the store as a whole fails, and does not believe that it is well
+ * because it can write something else. */
+static void test_whole_store(void **state)
+{
+    struct world *w = talk(state);
+    garble(w, "events", true);
+    reopen(w, (struct store_options){0});
+    say(w, "new", 1);
+    world_wait_done(&w->seen, w->put);
+    assert_int_equal(outcome(w, 1), ERR_STORE);
+    assert_false(store_healthy(w->store));
+    for (int i = 0; i < 60; i++) { /* it tries again and again */
+        world_nap();
+        assert_false(store_healthy(w->store));
+    }
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 1);
+}
+
+/* The row of one room, which falls due in a batch of others. */
+static void test_row(void **state)
+{
+    struct world *w = talk(state);
+    store_close(w->store);
+    w->store = NULL;
+    run_sql(w->path, "CREATE TRIGGER t BEFORE UPDATE OF last_seq ON rooms WHEN new.name = 'a' BEGIN"
+                     " SELECT RAISE(ABORT, 'damage'); END");
+    reopen(w, (struct store_options){0});
+    world_hold(&w->seen, true);
+    for (uint64_t seq = 1001; seq <= 1300; seq++) {
+        say(w, "a", seq);
+        say(w, "b", 1000 + seq);
+    }
+    world_hold(&w->seen, false);
+    world_wait_done(&w->seen, w->put);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+    assert_int_equal(outcome(w, 1001), 0);
+    assert_int_equal(outcome(w, 1300), ERR_STORE_DAMAGED);
+    for (uint64_t seq = 2001; seq <= 2300; seq++)
+        assert_int_equal(outcome(w, seq), 0);
+    w->sound = false;
+}
+
+static void test_read(void **state)
+{
+    struct world *w = talk(state);
+    struct answer a;
+    struct store_stats stats;
+    garble(w, "events", false);
+    reopen(w, (struct store_options){0});
+    assert_int_equal(world_page(w, "a", STORE_AFTER, 0, 10, &a), ERR_STORE_READ);
+    assert_int_equal(world_page(w, "b", STORE_BEFORE, STORE_SEQ_MAX, 10, &a), 0);
+    assert_int_equal(a.count, 10);
+    store_stats(w->store, &stats);
+    assert_int_equal(stats.read_errors, 1);
+    assert_true(stats.damaged);
+    assert_int_equal(world_count(&w->seen, &w->seen.troubles), 1);
+    assert_int_equal(w->seen.trouble_code, SQLITE_CORRUPT);
+    say(w, "b", 1001);
+    world_settle(w);
+    assert_true(store_healthy(w->store));
+}
+
+/* Retention that cannot go on is no reason to refuse messages. */
+static void test_trim(void **state)
+{
+    struct world *w = talk(state);
+    garble(w, "events", false);
+    reopen(w, (struct store_options){.keep = {.max_events = 100}, .trim_pause_ms = 1});
+    for (uint64_t seq = 1001; seq <= 1050; seq++) {
+        say(w, "b", seq);
+        world_settle(w);
+        world_nap();
+    }
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+    assert_true(world_count(&w->seen, &w->seen.troubles) > 0);
+}
+
+/* An index that cannot be made: what would be found is not all. */
+static void test_search_lacks(void **state)
+{
+    struct world *w = talk(state);
+    struct answer a;
+    struct store_search q = {SLICE_LIT("b"), SLICE_LIT("words"), STORE_SEQ_MAX + 1, 10};
+    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(a.count, 10);
+    store_close(w->store);
+    w->store = NULL;
+    run_sql(w->path,
+            "INSERT INTO search(search) VALUES('delete-all'); UPDATE meta SET indexed = 0");
+    garble(w, "events", false);
+    reopen(w, (struct store_options){0});
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(world_search(w, &q, &a), ERR_STORE_READ);
+    say(w, "b", 1001);
+    world_settle(w);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+}
+
+/* Damage below the index: it cannot be made anew. Searches are refused, and nothing else is. */
+static void test_index_lost(void **state)
+{
+    struct world *w = talk(state);
+    struct answer a;
+    struct store_search q = {SLICE_LIT("b"), SLICE_LIT("words"), STORE_SEQ_MAX + 1, 10};
+    garble(w, "search_data", true);
+    reopen(w, (struct store_options){0});
+    for (uint64_t seq = 1001; seq <= 1050; seq++) {
+        say(w, "b", seq);
+        world_settle(w);
+        world_nap();
+        int err = world_search(w, &q, &a);
+        assert_true(err == ERR_STORE_READ || (err == 0 && a.count == 10));
+    }
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+    assert_true(world_count(&w->seen, &w->seen.troubles) > 0);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_event_alone), TEST(test_whole_store),  TEST(test_row),        TEST(test_read),
+        TEST(test_trim),        TEST(test_search_lacks), TEST(test_index_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
