@@ -1,0 +1,73 @@
+// A database with damage in one place, as clients and operators see it: what needs that place is
+// answered in words that are true, the rest goes on, and log, metrics and readiness tell of it.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { test } from 'node:test';
+import { Api, startApi, withDirectory } from './lib/api.js';
+import { request } from './lib/http.js';
+import { limit, ms, until } from './lib/wait.js';
+
+const SECRET = 'a-room-whose-name-is-a-secret';
+
+/** Overwrites the first leaf of the table or index of that name in the closed file. */
+const garble = (file, name) => execFileSync('python3', ['-c', [
+  'import sqlite3, sys',
+  'db = sqlite3.connect(sys.argv[1])',
+  'at = db.execute("SELECT pgoffset FROM dbstat WHERE name = ? AND pagetype = \'leaf\' ORDER BY path LIMIT 1",',
+  '                [sys.argv[2]]).fetchone()[0]',
+  'db.close()',
+  'with open(sys.argv[1], "r+b") as f:',
+  '    f.seek(at)',
+  '    f.write(b"Z" * 4096)',
+].join('\n'), file, name]);
+
+/** Two rooms, the first of which lies on the page that is garbled then; a server on that. */
+const withDamage = (name, use) => () => withDirectory(async (dir) => {
+  const file = path.join(dir, 'parlor.db');
+  const first = await startApi(file);
+  try {
+    const api = new Api(first);
+    for (let i = 0; i < 100; i++) await api.post(SECRET, `long ago ${i}`.padEnd(200, '.'));
+    for (let i = 0; i < 100; i++) await api.post('lobby', `today ${i}`.padEnd(200, '.'));
+    await api.search('/rooms/lobby/search?q=today');
+  } finally {
+    await first.stop();
+  }
+  garble(file, name);
+  const server = await startApi(file);
+  try {
+    await use(new Api(server), server);
+  } finally {
+    await server.stop();
+  }
+});
+
+async function unreadable(api, target) {
+  const answer = await api.call('GET', target);
+  assert.equal(answer.status, 503, answer.text);
+  assert.equal(answer.json.error.code, 'unavailable');
+  assert.match(answer.json.error.detail, /cannot be read/);
+}
+
+async function told(server) {
+  await until(ms(2000), () => /store_trouble/.test(server.stderr), 'the event');
+  assert.match(server.stderr, /error store_trouble.*code=11 .*count=1\b/);
+  assert.ok(!server.stderr.includes(SECRET), 'the name of the room is in the log');
+  assert.equal(await server.metric(/^parlor_store_damaged$/), 1);
+  const ready = await request(server.port, 'GET', '/readyz');
+  assert.match(ready.text, /damaged/);
+  assert.equal(ready.status, 200);
+}
+
+test('a page that cannot be read', limit(60), withDamage('events', async (api, server) => {
+  assert.equal((await request(server.port, 'GET', '/readyz')).text, 'ready\n');
+  await unreadable(api, `/rooms/${SECRET}/messages?limit=100`);
+  await told(server);
+  assert.equal(await server.metric(/^parlor_store_read_errors_total$/), 1);
+  assert.equal((await api.get('/rooms/lobby/messages?limit=10')).messages.length, 10);
+  await api.post('lobby', 'goes on');
+  assert.equal(await server.metric(/^parlor_store_healthy$/), 1);
+  const { store } = await api.get('/stats');
+  assert.equal(`${store.damaged} ${store.read_errors}`, 'true 1');
+}));
