@@ -121,6 +121,14 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
 
 $(B)/tests/%.o: private cc_flags += -I. -Itests/unit
 
+# ---- what lets the server's memory and files fail, for tests/e2e/faults.test.js ----
+
+.PHONY: faults
+faults: $(B)/faults.so
+$(B)/faults.so: tests/faults/faults.c $(B)/flags.stamp
+	$(call say,LINK,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(warnings) -shared -fPIC -o $@ $< -ldl
+
 # ---- fuzz targets: the whole library built again by clang in MODE=fuzz ----
 
 fuzz_targets := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -5,7 +5,7 @@
 T ?= 60
 submake = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 run_unit = $(submake) MODE=$(1) unit-bins && tools/run-unit $(1)
-run_e2e = $(submake) MODE=$(1) build && tools/run-e2e $(1)
+run_e2e = $(submake) MODE=$(1) build faults && tools/run-e2e $(1)
 
 .PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash fuzz lint format
 run:

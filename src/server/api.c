@@ -7,7 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/check.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -33,10 +32,9 @@ static api_handler_fn *const handlers[API_ROUTE_COUNT] = {
     [API_DELETE] = api_delete,
 };
 
-void api_digest_key(struct slice key, uint8_t out[static API_KEY_DIGEST_BYTES])
+int api_digest_key(struct slice key, uint8_t out[static API_KEY_DIGEST_BYTES])
 {
-    int ok = EVP_Digest(key.ptr, key.len, out, NULL, EVP_sha256(), NULL);
-    CHECK(ok == 1);
+    return EVP_Digest(key.ptr, key.len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : ERR_NOMEM;
 }
 
 /* ---- the end of a call ---- */
@@ -87,15 +85,17 @@ void api_fail(struct conn *c, struct api_call *call, int err)
 
 /* ---- the beginning ---- */
 
-static bool has_key(const struct server *s, const struct http_request *r)
+/* 0, ERR_API_KEY or ERR_NOMEM. */
+static int check_key(const struct server *s, const struct http_request *r)
 {
     static const char scheme[] = "Bearer ";
     uint8_t digest[API_KEY_DIGEST_BYTES];
     struct slice given = http_header_get(r, "Authorization");
     size_t skip = sizeof scheme - 1;
-    if (given.len <= skip || strncasecmp(given.ptr, scheme, skip) != 0) return false;
-    api_digest_key((struct slice){given.ptr + skip, given.len - skip}, digest);
-    return CRYPTO_memcmp(digest, s->api_key, sizeof digest) == 0;
+    if (given.len <= skip || strncasecmp(given.ptr, scheme, skip) != 0) return ERR_API_KEY;
+    int err = api_digest_key((struct slice){given.ptr + skip, given.len - skip}, digest);
+    if (err) return err;
+    return CRYPTO_memcmp(digest, s->api_key, sizeof digest) == 0 ? 0 : ERR_API_KEY;
 }
 
 /* Somebody may be trying keys. */
@@ -137,7 +137,7 @@ static int read_idempotency_key(const struct http_request *r, struct api_call *c
     for (size_t i = 0; i < key.len; i++)
         if (key.ptr[i] <= ' ' || key.ptr[i] > '~') return ERR_BAD_KEY;
     if (key.len == 0 || key.len > API_IDEMPOTENCY_KEY_MAX) return ERR_BAD_KEY;
-    api_digest_key(key, digest);
+    if (api_digest_key(key, digest) != 0) return ERR_NOMEM;
     char *at = call->nonce;
     memcpy(at, API_NONCE_PREFIX, sizeof API_NONCE_PREFIX - 1);
     at += sizeof API_NONCE_PREFIX - 1;
@@ -225,12 +225,13 @@ void api_on_request(struct conn *c, const struct http_request *r)
         http_answer_error(c, r, ERR_API_OFF, NULL);
         return;
     }
-    if (!has_key(s, r)) {
-        note_refused_key(c, r);
-        http_answer_error(c, r, ERR_API_KEY, AUTHENTICATE);
+    int err = check_key(s, r);
+    if (err) {
+        if (err == ERR_API_KEY) note_refused_key(c, r);
+        http_answer_error(c, r, err, err == ERR_API_KEY ? AUTHENTICATE : NULL);
         return;
     }
-    int err = api_route_find(r->method, r->path, &match, allow);
+    err = api_route_find(r->method, r->path, &match, allow);
     if (err == 0) {
         begin(c, r, &match);
         return;

@@ -45,6 +45,7 @@ enum {
     URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
     UPGRADE_MAX_BYTES = 1024,
     REFUSAL_MAX_BYTES = ORIGIN_GATE_TEXT_MAX + 128,
+    READY_MAX_BYTES = 256,
     TROUBLE_SHOWN_MS = 60 * 1000, /* trouble that may have passed */
 };
 
@@ -86,8 +87,8 @@ static void route_readyz(struct conn *c, const struct http_request *r)
 {
     struct server *s = c->worker->server;
     struct outage_sum outage;
-    char text[OUTAGE_TEXT_MAX];
-    char line[OUTAGE_TEXT_MAX + 2];
+    char text[READY_MAX_BYTES];
+    char line[READY_MAX_BYTES + 2];
     bool draining = atomic_load(&s->draining);
     bool ready = store_healthy(s->options.store) && !draining;
     snprintf(text, sizeof text, "%s", ready ? "ready" : "the store fails: messages are refused");

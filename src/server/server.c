@@ -172,10 +172,9 @@ struct server *server_new(const struct server_options *options)
     s->options = *options;
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    if (options->api_key)
-        api_digest_key((struct slice){options->api_key, strlen(options->api_key)}, s->api_key);
     s->start_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-    bool whole = make_parts(s);
+    struct slice key = {options->api_key, options->api_key ? strlen(options->api_key) : 0};
+    bool whole = make_parts(s) && (!key.ptr || api_digest_key(key, s->api_key) == 0);
     while (whole && s->worker_count < options->workers) {
         unsigned i = s->worker_count++;
         whole = worker_init(&s->workers[i], s, i) == 0;

@@ -1,0 +1,249 @@
+// Memory and disk that fail, at every place in turn: the n-th allocation of the whole process (OpenSSL,
+// SQLite and zlib included), and the n-th use of a file, while something is asked of the real server.
+// The server may refuse; it may not end, hang, or lose what it has acknowledged.
+//
+// What fails is a library for LD_PRELOAD (tests/faults/faults.c). The short form takes a few n of each
+// scenario; FAULTS_ALL=1 (make test-faults) takes every one.
+import assert from 'node:assert/strict';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { Member, Rich } from './lib/chat.js';
+import { request } from './lib/http.js';
+import { BIN, runToEnd, startServer, withDirectory } from './lib/server.js';
+import { SANITIZED, limit, ms, until, within } from './lib/wait.js';
+
+const ALL = !!process.env.FAULTS_ALL;
+const KEY = 'a-key-for-tests-0123456789';
+const EIO = 5;
+const ENOSPC = 28;
+const UNUSED_MAX = 3; // so many n in a row that nothing came to: the scenario is over before them
+const PATIENCE = ms(4000);
+const LIBRARY = path.join(path.dirname(BIN), 'faults.so');
+
+/** The file that the library maps. */
+class Faults {
+  constructor(directory) {
+    this.file = path.join(directory, 'faults');
+    writeFileSync(this.file, Buffer.alloc(40));
+    this.fd = openSync(this.file, 'r+');
+    this.off();
+  }
+
+  /** The library goes into the server alone, and takes nothing from a sanitizer that is there. */
+  get env() {
+    return { LD_PRELOAD: LIBRARY, FAULTS_FILE: this.file };
+  }
+
+  #put(at, value) {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigInt64LE(BigInt(value));
+    writeSync(this.fd, bytes, 0, 8, at * 8);
+  }
+
+  off() {
+    this.#put(0, -1);
+    this.#put(1, -1);
+  }
+
+  /** what: 'allocs' or 'files'; from now on, n succeed before one fails, or all that follow. */
+  arm(what, n, { sticky = false, error = EIO } = {}) {
+    this.off();
+    this.#put(2, sticky ? 1 : 0);
+    this.#put(3, error);
+    this.#put(4, 0);
+    this.#put(what === 'allocs' ? 0 : 1, n);
+  }
+
+  get hits() {
+    return Number(readFileSync(this.file).readBigInt64LE(32));
+  }
+
+  close() {
+    closeSync(this.fd);
+  }
+}
+
+/** The n to try: all of them, or ever fewer the larger they get. */
+function* places() {
+  for (let n = 0; ; n += ALL ? 1 : 1 + Math.floor(n / 4)) yield n;
+}
+
+const MODES = [
+  { what: 'allocs', sticky: false },
+  { what: 'allocs', sticky: true },
+  { what: 'files', sticky: false, error: EIO },
+  { what: 'files', sticky: true, error: ENOSPC },
+];
+
+/** A server, clients that take an error for an answer, and what was acknowledged to them. */
+class World {
+  acked = [];
+  ids = [];
+  #count = 0;
+
+  constructor(server) {
+    this.server = server;
+  }
+
+  text() {
+    return `word${++this.#count} of many`;
+  }
+
+  async call(method, target, { key = KEY, body } = {}) {
+    const json = body && JSON.stringify(body);
+    const answer = await fetch(`http://127.0.0.1:${this.server.port}/api/v1${target}`, {
+      method,
+      headers: { Authorization: `Bearer ${key}`, Connection: 'close', ...(json && { 'Content-Type': 'application/json' }) },
+      body: json,
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    return { status: answer.status, text: await answer.text() };
+  }
+
+  async post(room = 'lobby') {
+    const message = this.text();
+    const answer = await this.call('POST', `/rooms/${room}/messages`, { body: { message, username: 'app' } });
+    if (answer.status !== 201 || room !== 'lobby') return answer;
+    this.acked.push(message);
+    this.ids.push(JSON.parse(answer.text).id);
+    return answer;
+  }
+
+  async say(rich) {
+    const message = this.text();
+    const answer = await rich.ask({ type: 'message', message }, PATIENCE);
+    if (answer.type === 'ack') this.acked.push(message);
+    return answer;
+  }
+
+  /** Works as if nothing had been, and has all that was acknowledged. */
+  async recovers(what) {
+    assert.equal(this.server.status, null, `the server is gone after ${what}:\n${this.server.stderr.slice(-3000)}`);
+    const healthy = await request(this.server.port, 'GET', '/healthz');
+    assert.equal(healthy.status, 200, what);
+    await until(ms(20000), async () => (await this.post()).status === 201, `a message after ${what}`);
+  }
+
+  async check() {
+    const { status, text } = await this.call('GET', '/export?room=lobby');
+    assert.equal(status, 200, text);
+    const stored = new Set(text.trim().split('\n').map((line) => JSON.parse(line).message));
+    assert.deepEqual(this.acked.filter((message) => !stored.has(message)), [], 'acknowledged, and lost');
+  }
+}
+
+const query = '?username=ann';
+
+/** Each is run with something that fails; what it throws is an answer, too. */
+const SCENARIOS = {
+  'a request with the key': (w) => w.call('GET', '/stats'),
+  'a request with a wrong key': (w) => w.call('GET', '/stats', { key: 'wrong-key-0123456789' }),
+  'posting': (w) => w.post(),
+  'posting to a new room': (w) => w.post(`new-${Math.random()}`),
+  'editing and deleting': async (w) => {
+    const id = w.ids.pop();
+    const message = w.acked.indexOf(w.acked.at(-1));
+    w.acked.splice(message, 1);
+    await w.call('PATCH', `/rooms/lobby/messages/${id}`, { body: { message: 'edited', username: 'app' } });
+    await w.call('DELETE', `/rooms/lobby/messages/${id}`);
+  },
+  'searching': (w) => w.call('GET', '/rooms/lobby/search?q=many'),
+  'exporting': (w) => w.call('GET', '/export?room=lobby'),
+  'a page': (w) => w.call('GET', '/rooms/lobby/messages?limit=100'),
+  'joining a room': async (w) => {
+    const rich = await within(PATIENCE, Rich.join(w.server, 'lobby', { query }), 'join');
+    await rich.cut();
+  },
+  'joining, saying and leaving': async (w) => {
+    const rich = await within(PATIENCE, Rich.join(w.server, 'lobby', { query, perMessageDeflate: true }), 'join');
+    try {
+      await w.say(rich);
+      await rich.ask({ type: 'history', limit: 50 }, PATIENCE);
+      await rich.ask({ type: 'react', id: w.ids.at(-1), emoji: '+1' }, PATIENCE);
+      await rich.ask({ type: 'read', id: w.ids.at(-1) }, PATIENCE);
+    } finally {
+      await rich.cut();
+    }
+  },
+  'a bare member': async (w) => {
+    const member = await within(PATIENCE, Member.join(w.server, 'lobby', { query: '?since=0' }), 'join');
+    member.socket.terminate();
+  },
+};
+
+async function run(scenario, world, faults, what, mode) {
+  let unused = 0;
+  let tried = 0;
+  for (const n of places()) {
+    faults.arm(mode.what, n, mode);
+    await scenario(world).catch(() => {});
+    const { hits } = faults;
+    faults.off();
+    await world.recovers(`${what}: ${mode.what} ${n}${mode.sticky ? ' and all that follow' : ''}`);
+    tried++;
+    unused = hits ? 0 : unused + 1;
+    if (unused === UNUSED_MAX) break;
+  }
+  await world.check();
+  return tried;
+}
+
+const options = (file) =>
+  ['--workers', '1', '--rate', '0', '--data', file, '--handshake-timeout', '2s', '--api-key', KEY];
+
+for (const [name, scenario] of Object.entries(SCENARIOS))
+  test(`faults: ${name}`, { ...limit(ALL ? 1800 : 120), skip: SANITIZED && 'it is preloaded' }, (t) =>
+    withDirectory(async (directory) => {
+      const faults = new Faults(directory);
+      const server = await startServer(options(path.join(directory, 'test.db')), { env: faults.env });
+      const world = new World(server);
+      try {
+        for (let i = 0; i < 30; i++) await world.post();
+        const tried = [];
+        for (const mode of MODES) tried.push(await run(scenario, world, faults, name, mode));
+        t.diagnostic(`places tried: ${tried.join(', ')}`);
+      } finally {
+        faults.off();
+        await server.stop();
+        faults.close();
+      }
+    }));
+
+test('faults: an import, from its first instruction', { ...limit(ALL ? 3600 : 120), skip: SANITIZED && 'it is preloaded' }, (t) =>
+  withDirectory(async (directory) => {
+    const faults = new Faults(directory);
+    const from = path.join(directory, 'room.ndjson');
+    const first = await startServer(options(path.join(directory, 'first.db')));
+    const world = new World(first);
+    let exported;
+    try {
+      for (let i = 0; i < 50; i++) await world.post();
+      exported = (await world.call('GET', '/export?room=lobby')).text;
+    } finally {
+      await first.stop();
+    }
+    writeFileSync(from, exported);
+    const tried = [];
+    for (const mode of MODES) {
+      let unused = 0;
+      for (const n of places()) {
+        const file = path.join(directory, `${mode.what}-${mode.sticky}-${n}.db`);
+        faults.arm(mode.what, n, mode);
+        const end = await runToEnd(['--import', from, '--data', file], faults.env);
+        const { hits } = faults;
+        faults.off();
+        const what = `${mode.what} ${n}: ${end.signal} ${end.code} ${end.stderr}`;
+        assert.equal(end.signal, null, what);
+        assert.ok(end.code === 0 || end.code === 1 || end.code === 2, what);
+        unused = hits ? 0 : unused + 1;
+        if (!hits) assert.equal(end.code, 0, what);
+        const again = await runToEnd(['--import', from, '--data', file], {});
+        assert.equal(again.code, end.code === 0 ? 1 : 0, `${what}\nthen: ${again.code} ${again.stderr}`);
+        tried.push(n);
+        if (unused === UNUSED_MAX) break;
+      }
+    }
+    t.diagnostic(`places tried: ${tried.length}`);
+    faults.close();
+  }));
