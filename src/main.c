@@ -51,9 +51,9 @@ static void data_path(const struct config *cf, char path[static DATA_PATH_MAX])
         snprintf(path, DATA_PATH_MAX, "%s", cf->data);
 }
 
-/* NULL after having logged why not. */
+/* import: as in store_sqlite.h. NULL after having logged why not. */
 static struct store *open_store(const struct config *cf, struct log *log,
-                                const struct store_options *options)
+                                const struct store_options *options, bool *import)
 {
     char path[DATA_PATH_MAX];
     char why[STORE_SQLITE_TEXT_MAX] = "not enough memory to start";
@@ -62,9 +62,16 @@ static struct store *open_store(const struct config *cf, struct log *log,
     if (strcmp(cf->data, CONFIG_DATA_MEMORY) == 0) {
         store = store_memory_open(options);
     } else {
+        int64_t undone_s = 0;
         const struct store_sqlite_options sqlite = {.path = path,
-                                                    .relaxed = cf->durability == CONFIG_RELAXED};
+                                                    .relaxed = cf->durability == CONFIG_RELAXED,
+                                                    .import = import,
+                                                    .undone_s = &undone_s};
         store = store_sqlite_open(&sqlite, options, why);
+        if (undone_s)
+            LOG(log, LOG_WARN, "import_undone",
+                "an import did not end: nothing of it is here, begin it again",
+                LOG_I64("began_s", undone_s), LOG_STR("file", path));
         if (store) LOG(log, LOG_INFO, "store_opened", "history is kept", LOG_STR("file", path));
     }
     if (!store) LOG(log, LOG_ERROR, "store_failed", why, LOG_STR("file", path));
@@ -128,7 +135,7 @@ static struct server *start(const struct config *cf, struct log *log,
     struct store_options store_options = {
         .keep = {(uint64_t)cf->keep_age_s * 1000, cf->keep_messages, cf->keep_bytes}};
     server_store_options(server, &store_options);
-    struct store *store = open_store(cf, log, &store_options);
+    struct store *store = open_store(cf, log, &store_options, NULL);
     if (store && server_start(server, store) == 0) return server;
     server_free(server);
     return NULL;
@@ -189,15 +196,19 @@ static int serve(const struct config *cf)
     return server ? EXIT_OK : EXIT_START_FAILED;
 }
 
-/* Prints what happened; false if it did not work. */
-static bool import_from(struct api_import *import, struct store *store, FILE *in)
+/* Imports, closes the store, and prints what happened; false if it did not work, and nothing is
+ * there then. */
+static bool import_from(struct api_import *import, struct store *store, bool *keep, FILE *in)
 {
     char why[API_IMPORT_TEXT_MAX];
     struct api_import_sum sum;
-    if (api_import_run(import, store, in, &sum, why) != 0) {
-        fprintf(stderr, "parlor: import: %s\n", why);
-        return false;
-    }
+    *keep = api_import_run(import, store, in, &sum, why) == 0;
+    if (!*keep) fprintf(stderr, "parlor: import: %s\n", why);
+    bool read = *keep;
+    store_close(store);
+    if (read && !*keep)
+        fprintf(stderr, "parlor: import: it cannot be stored at its end; nothing was imported\n");
+    if (!*keep) return false;
     printf("parlor: imported; rooms: %" PRIu64 ", events: %" PRIu64 "\n", sum.rooms, sum.events);
     return true;
 }
@@ -205,6 +216,7 @@ static bool import_from(struct api_import *import, struct store *store, FILE *in
 static int import(const struct config *cf)
 {
     bool done = false;
+    bool keep = false;
     struct store_options options = {.keep = {0, 0, 0}}; /* a server that starts on it will trim */
     struct store *store = NULL;
     struct api_import *import = NULL;
@@ -225,10 +237,9 @@ static int import(const struct config *cf)
         fprintf(stderr, "parlor: not enough memory to start\n");
         goto out;
     }
-    store = open_store(cf, log, &options);
-    if (store) done = import_from(import, store, in);
+    store = open_store(cf, log, &options, &keep);
+    if (store) done = import_from(import, store, &keep, in);
 out:
-    store_close(store);
     api_import_free(import);
     if (log) log_free(log);
     if (!standard_input) fclose(in);

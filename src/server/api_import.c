@@ -110,7 +110,7 @@ static int fail_store(struct api_import *im, int err)
     memcpy(reason, im->reason, sizeof reason);
     pthread_mutex_unlock(&im->lock);
     return fail(im, err, "it cannot be stored: %s%s", reason[0] ? reason : err_info(err)->text,
-                im->write ? "; the database holds what came before" : "");
+                im->write ? "; nothing was imported" : "");
 }
 
 /* ---- storing ---- */

@@ -3,8 +3,8 @@
  * The file is read twice. First everything is checked: every line, their order, that no room is cut
  * off or comes twice, and that none of them is in the store already; only then is the first event
  * stored. Standard input and pipes go to a temporary file on the way. So a bad file changes
- * nothing; what can still fail half way is the disk. Several exports may stand one behind the
- * other. */
+ * nothing; neither does what fails half way, if the store was opened for an import, as one
+ * transaction (store_sqlite.h). Several exports may stand one behind the other. */
 #ifndef SERVER_API_IMPORT_H
 #define SERVER_API_IMPORT_H
 

@@ -91,7 +91,9 @@ struct sqlite_store {
     int lock_fd; /* holds the lock against a second Parlor; closed last, see store_sqlite.c */
     int busy_ms;
     bool relaxed;
-    sqlite3 *db; /* the writer's */
+    bool *import;     /* of the options, or NULL; see sqlite_import.c */
+    bool import_lost; /* its transaction is gone */
+    sqlite3 *db;      /* the writer's */
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
     struct sqlite_room *rooms; /* cache of the rows of rooms, the writer's */
     struct sqlite_room *due;   /* whose rows are written with this batch */
@@ -162,6 +164,14 @@ int sqlite_writer_commit(struct store_backend *b);
 void sqlite_writer_rollback(struct store_backend *b);
 int sqlite_writer_refuse(struct store_backend *b, struct store_record *r);
 int sqlite_writer_recover(struct store_backend *b);
+
+/* An import: marks the file; at the next start finds the mark that it left if it did not end, sets
+ * *began_s to when that was (0: there is none), and takes it away. SQLITE_ codes. */
+int sqlite_import_begin(struct sqlite_store *s);
+int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s);
+
+/* Keeps all of it, or nothing; true if all is there. */
+bool sqlite_import_end(struct sqlite_store *s, bool keep);
 
 /* Keeps the cache of rooms within its cap. Between transactions. */
 void sqlite_writer_bound(struct sqlite_store *s);

@@ -116,6 +116,8 @@ int sqlite_search_step(struct store_backend *b, bool *more)
 {
     struct sqlite_store *s = (struct sqlite_store *)b;
     int64_t to = 0;
+    *more = false;
+    if (s->import) return 0; /* it has a transaction of its own open; the next start indexes */
     int rc = sqlite_writer_sync(s, false);
     if (!rc) rc = sqlite_search_mend(s);
     if (!rc) rc = choose(s, &to);

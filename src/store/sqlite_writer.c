@@ -196,6 +196,8 @@ int sqlite_writer_begin(struct store_backend *b)
     struct sqlite_store *s = store_of(b);
     sqlite_writer_bound(s);
     s->in_batch = 0;
+    if (s->import_lost) return ERR_STORE;
+    if (s->import && !sqlite3_get_autocommit(s->db)) return 0;
     bool sync = !s->relaxed || s->unsynced + STORE_BATCH_MAX > UNSYNCED_MAX;
     int rc = sqlite_writer_sync(s, sync);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
@@ -442,7 +444,7 @@ int sqlite_writer_commit(struct store_backend *b)
         room->outages = s->outages;
         rc = write_row(s, room);
     }
-    if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
+    if (!rc && !s->import) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) return sqlite_writer_fail(s, rc);
     s->unsynced = s->sync_now == SYNC_FULL ? 0 : s->unsynced + s->in_batch;
     return 0;
@@ -455,6 +457,7 @@ void sqlite_writer_rollback(struct store_backend *b)
     bool io = (code & 0xff) == SQLITE_IOERR && !sqlite_is_unreadable(code);
     if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
     forget(s);
+    s->import_lost = s->import != NULL;
     if (io) count_outage(s, 1, false); /* see the top of this file; if it fails, recover tries on */
     if (!io) sqlite_search_mend(s);    /* an edit may have met it, and is tried again */
 }
@@ -462,6 +465,7 @@ void sqlite_writer_rollback(struct store_backend *b)
 int sqlite_writer_recover(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
+    if (s->import_lost) return ERR_STORE;
     /* With a full disk the WAL cannot grow, but once all of it is in the database it starts again
      * from its beginning. */
     sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);

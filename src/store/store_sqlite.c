@@ -30,6 +30,7 @@ static void backend_close(struct store_backend *b, bool clean)
     struct sqlite_store *s = (struct sqlite_store *)b;
     for (unsigned i = 0; i < s->reader_count; i++)
         sqlite_reader_close(&s->readers[i]);
+    if (s->import && s->db) *s->import = sqlite_import_end(s, clean && *s->import);
     sqlite_writer_close(s, clean);
     if (s->lock_fd >= 0) close(s->lock_fd);
     free(s);
@@ -116,7 +117,8 @@ static const char *lock_file(struct sqlite_store *s, const char *path)
     return errno == EWOULDBLOCK ? "it is in use by another Parlor" : strerror(errno);
 }
 
-static int open_connections(struct sqlite_store *s, const char *path, char *why, size_t size)
+static int open_connections(struct sqlite_store *s, const char *path, int64_t *undone_s, char *why,
+                            size_t size)
 {
     int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!rc) rc = sqlite3_busy_timeout(s->db, s->busy_ms);
@@ -124,6 +126,8 @@ static int open_connections(struct sqlite_store *s, const char *path, char *why,
     if (!rc && sqlite_schema_prepare(s->db, why, size)) return ERR_STORE;
     if (!rc) rc = sqlite_writer_open(s);
     if (!rc) rc = sqlite_search_open(s);
+    if (!rc) rc = sqlite_import_undone(s, undone_s);
+    if (!rc && s->import) rc = sqlite_import_begin(s);
     if (rc) return sqlite_schema_explain(s->db, rc, why, size);
     while (s->reader_count < s->readers_wanted) {
         struct sqlite_reader *r = &s->readers[s->reader_count++];
@@ -139,6 +143,7 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
     char why[STORE_SQLITE_TEXT_MAX / 2] = "the server is out of memory";
     struct store_options mine = *options;
     struct store *store = NULL;
+    int64_t undone_s = 0;
     /* Statistics of memory, which nobody reads, would cost a lock in every allocation of every
      * thread. Refused, without harm, if SQLite is in use already. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
@@ -147,6 +152,7 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
         s->base.ops = &ops;
         s->lock_fd = -1;
         s->relaxed = sqlite->relaxed;
+        s->import = sqlite->import;
         s->busy_ms = sqlite->busy_ms ? sqlite->busy_ms : BUSY_MS;
         s->readers_wanted = store_reader_count(options);
         /* Without an fsync per commit a power cut takes committed events too; together with those
@@ -156,12 +162,13 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
         const char *problem = lock_file(s, sqlite->path);
         if (problem)
             snprintf(why, sizeof why, "%s", problem);
-        else if (open_connections(s, sqlite->path, why, sizeof why) == 0)
+        else if (open_connections(s, sqlite->path, &undone_s, why, sizeof why) == 0)
             store = store_start(&s->base, &mine);
         else
             problem = why;
         if (problem) backend_close(&s->base, false);
     }
+    if (sqlite->undone_s) *sqlite->undone_s = undone_s;
     if (!store) snprintf(text, STORE_SQLITE_TEXT_MAX, "cannot open %.100s: %s", sqlite->path, why);
     return store;
 }

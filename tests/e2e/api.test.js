@@ -831,7 +831,7 @@ test('import refuses what is not whole or not new, and says where', limit(60), (
   const full = spawnSync('prlimit', ['--fsize=1000000', BIN, 'import', file, '--data', path.join(dir, 'full.db')],
     { encoding: 'utf8', env: { PATH: process.env.PATH } });
   assert.equal(full.status, 1, full.stderr);
-  assert.match(full.stderr, /cannot be stored: .*holds what came before/);
+  assert.match(full.stderr, /cannot be stored: .*nothing was imported/);
   const errors = [
     [['import', '--data', data], 2, /file name is missing/],
     [['import', file, '--data', data, '--rate', 'x'], 2, /--rate/],

@@ -230,7 +230,7 @@ test('faults: an import, from its first instruction', { ...limit(ALL ? 3600 : 12
       for (const n of places()) {
         const file = path.join(directory, `${mode.what}-${mode.sticky}-${n}.db`);
         faults.arm(mode.what, n, mode);
-        const end = await runToEnd(['--import', from, '--data', file], faults.env);
+        const end = await runToEnd(['import', from, '--data', file], faults.env);
         const { hits } = faults;
         faults.off();
         const what = `${mode.what} ${n}: ${end.signal} ${end.code} ${end.stderr}`;
@@ -238,7 +238,7 @@ test('faults: an import, from its first instruction', { ...limit(ALL ? 3600 : 12
         assert.ok(end.code === 0 || end.code === 1 || end.code === 2, what);
         unused = hits ? 0 : unused + 1;
         if (!hits) assert.equal(end.code, 0, what);
-        const again = await runToEnd(['--import', from, '--data', file], {});
+        const again = await runToEnd(['import', from, '--data', file], {});
         assert.equal(again.code, end.code === 0 ? 1 : 0, `${what}\nthen: ${again.code} ${again.stderr}`);
         tried.push(n);
         if (unused === UNUSED_MAX) break;

@@ -285,10 +285,10 @@ export function withLives(args, body) {
 }
 
 /** Runs the binary to its end, for options that end it: {code, stdout, stderr}. */
-export async function runToEnd(args, env, options) {
+export async function runToEnd(args, env, options, time = ms(10000)) {
   const server = new Server(0, args, env, options);
   try {
-    const { code, signal } = await within(ms(10000), server.gone, `exit of parlor ${args.join(' ')}`);
+    const { code, signal } = await within(time, server.gone, `exit of parlor ${args.join(' ')}`);
     return { code, signal, stdout: server.stdout, stderr: server.stderr };
   } finally {
     server.kill('SIGKILL');

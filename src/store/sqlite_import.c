@@ -1,0 +1,49 @@
+/* An import, whole or not at all: everything that is appended is one transaction, which is
+ * committed when the store is closed. So kill -9, a full disk or a bad line at the end leave
+ * nothing behind that could be taken for a room; SQLite's own recovery is what takes it back.
+ *
+ * That there was one has to be said at the next start, and a transaction that is gone tells of
+ * nothing. So a table is made before it, and dropped in it. Older Parlors do not look at that. */
+#include <stdio.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "store/sqlite_db.h"
+
+#define MARK "unfinished_import"
+
+int sqlite_import_begin(struct sqlite_store *s)
+{
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "BEGIN IMMEDIATE; CREATE TABLE " MARK "(began_s INTEGER NOT NULL);"
+             "INSERT INTO " MARK " VALUES(%lld); COMMIT",
+             (long long)time(NULL));
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+}
+
+int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s)
+{
+    sqlite3_stmt *stmt;
+    *began_s = 0;
+    if (sqlite3_table_column_metadata(s->db, NULL, MARK, NULL, NULL, NULL, NULL, NULL, NULL))
+        return SQLITE_OK; /* there is no such table */
+    int rc = sqlite3_prepare_v2(s->db, "SELECT began_s FROM " MARK, -1, &stmt, NULL);
+    if (rc) return rc;
+    if (sqlite3_step(stmt) == SQLITE_ROW) *began_s = sqlite3_column_int64(stmt, 0);
+    rc = sqlite3_finalize(stmt);
+    return rc ? rc : sqlite3_exec(s->db, "DROP TABLE " MARK, NULL, NULL, NULL);
+}
+
+bool sqlite_import_end(struct sqlite_store *s, bool keep)
+{
+    int rc = SQLITE_OK;
+    if (sqlite3_get_autocommit(s->db)) { /* nothing came, or it is gone */
+        keep = keep && !s->import_lost;
+        return sqlite3_exec(s->db, "DROP TABLE " MARK, NULL, NULL, NULL) == SQLITE_OK && keep;
+    }
+    if (keep) rc = sqlite3_exec(s->db, "DROP TABLE " MARK "; COMMIT", NULL, NULL, NULL);
+    if (keep && !rc) return true;
+    sqlite3_exec(s->db, "ROLLBACK; DROP TABLE " MARK, NULL, NULL, NULL);
+    return false;
+}
