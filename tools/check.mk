@@ -7,7 +7,7 @@ submake = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 run_unit = $(submake) MODE=$(1) unit-bins && tools/run-unit $(1)
 run_e2e = $(submake) MODE=$(1) build faults && tools/run-e2e $(1)
 
-.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash fuzz lint format
+.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash test-faults fuzz lint format
 run:
 	@tools/install-deps build
 	@$(submake) MODE=release build
@@ -45,6 +45,15 @@ test-crash:
 	@tools/run-e2e release crash.test.js
 	@grep -ho 'crash total: .*' build/results/e2e-release.log
 
+# Memory and files that fail at every place, not only at some as in `make test`.
+test-faults: export FAULTS_ALL = 1
+test-faults:
+	@tools/install-deps build test
+	@$(submake) MODE=release build faults
+	@tools/run-e2e release faults.test.js
+	@$(submake) MODE=asan build faults
+	@tools/run-e2e asan faults.test.js
+
 test-fuzz:
 	@$(submake) MODE=fuzz CC=clang fuzz-bins
 	@tools/run-fuzz replay
@@ -70,6 +79,7 @@ help:
 	@echo '  test-fuzz       replay of the fuzz corpora'
 	@echo '  test-e2e        end-to-end tests against the release build'
 	@echo 'make test-crash   kill -9 under load 100 times (CRASH_ROUNDS), then count what was lost: nothing'
+	@echo 'make test-faults  the n-th allocation and use of a file fails, every n, over all that is asked of the server'
 	@echo 'make build        build/parlor; MODE=debug, asan or tsan: build/<mode>/parlor'
 	@echo 'make fuzz T=60    search with every fuzz target, T seconds each'
 	@echo 'make lint         format, static analysis, architecture, limits; both compilers'
