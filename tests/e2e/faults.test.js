@@ -177,8 +177,13 @@ const SCENARIOS = {
     }
   },
   'a bare member': async (w) => {
-    const member = await within(PATIENCE, Member.join(w.server, 'lobby', { query: '?since=0' }), 'join');
-    member.socket.terminate();
+    const member = await within(PATIENCE, Member.join(w.server, 'lobby', { query: '?history=20' }), 'join');
+    try {
+      member.say({ message: 'anybody?', username: 'bob' });
+      while ((await member.next(PATIENCE)).message !== 'anybody?');
+    } finally {
+      member.socket.terminate();
+    }
   },
 };
 

@@ -267,13 +267,92 @@ static void test_index_lost(void **state)
     assert_true(world_count(&w->seen, &w->seen.troubles) > 0);
 }
 
+/* Asks for everything and appends; the number of errors that somebody was told. */
+static unsigned use(struct world *w, uint64_t seq)
+{
+    struct answer a;
+    struct store_search q = {SLICE_LIT("b"), SLICE_LIT("words"), STORE_SEQ_MAX + 1, 10};
+    const int errors[] = {
+        world_load(w, "a", &a),
+        world_load(w, "b", &a),
+        world_page(w, "a", STORE_AFTER, 0, STORE_PAGE_MAX, &a),
+        world_page(w, "b", STORE_BEFORE, STORE_SEQ_MAX, STORE_PAGE_MAX, &a),
+        world_list(w, "", 10, &a),
+        world_search(w, &q, &a),
+    };
+    unsigned told = 0;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        assert_true(errors[i] == 0 || errors[i] == ERR_STORE_READ || errors[i] == ERR_STORE ||
+                    errors[i] == ERR_NOT_FOUND);
+        told += errors[i] != 0;
+    }
+    for (uint64_t i = 0; i < 8; i++) {
+        struct store_event e = {.seq = seq + i,
+                                .ts_ms = 1,
+                                .kind = (enum store_kind)(i % STORE_KIND_COUNT),
+                                .target = i * 50 + 1,
+                                .username = SLICE_LIT("ann"),
+                                .message = SLICE_LIT("words")};
+        const struct store_append append = {i % 2 ? SLICE_LIT("a") : SLICE_LIT("b"), world_epoch,
+                                            &e, NULL, false};
+        if (store_append(w->store, &append) == 0) w->put++;
+        world_wait_done(&w->seen, w->put);
+    }
+    return told + (unsigned)world_count(&w->seen, &w->seen.failed);
+}
+
+/* Every page in turn is garbled: whoever is told of an error is not the only one to know. */
+static void test_every_page(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    struct world *w = talk(state);
+    unsigned silent = 0;
+    unsigned seen = 0;
+    unsigned refused = 0;
+    store_close(w->store);
+    w->store = NULL;
+    w->sound = false;
+    char *good = calloc(2, SIZE);
+    assert_non_null(good);
+    int fd = open(w->path, O_RDONLY);
+    ssize_t size = read(fd, good, SIZE);
+    close(fd);
+    assert_in_range(size, 30 * PAGE_BYTES, SIZE - 1);
+    for (ssize_t at = 0; at < size; at += PAGE_BYTES) {
+        char *bad = good + SIZE;
+        memcpy(bad, good, (size_t)size);
+        memset(bad + at, 0x5a, PAGE_BYTES);
+        fd = open(w->path, O_WRONLY | O_TRUNC | O_CREAT, 0600);
+        assert_int_equal(write(fd, bad, (size_t)size), size);
+        close(fd);
+        w->seen.count = w->seen.failed = w->seen.troubles = w->seen.turns = w->put = 0;
+        w->quiet = true;
+        if (world_open(w, (struct store_options){0})) {
+            unsigned told = use(w, 100000);
+            seen += told > 0;
+            silent += told && !w->seen.troubles && !w->seen.turns;
+        } else {
+            refused++;
+        }
+        store_close(w->store);
+        w->store = NULL;
+        world_remove_files(w);
+    }
+    free(good);
+    print_message("%u pages: %u refused at start, %u met, %u of them silently\n",
+                  (unsigned)(size / PAGE_BYTES), refused, seen, silent);
+    assert_int_equal(silent, 0);
+    assert_true(seen > 10);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_event_alone), TEST(test_whole_store),  TEST(test_row),        TEST(test_read),
-        TEST(test_trim),        TEST(test_search_lacks), TEST(test_index_lost),
+        TEST(test_event_alone), TEST(test_whole_store), TEST(test_row),
+        TEST(test_read),        TEST(test_trim),        TEST(test_search_lacks),
+        TEST(test_index_lost),  TEST(test_every_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
