@@ -7,7 +7,7 @@ submake = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 run_unit = $(submake) MODE=$(1) unit-bins && tools/run-unit $(1)
 run_e2e = $(submake) MODE=$(1) build faults && tools/run-e2e $(1)
 
-.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash test-faults fuzz lint format
+.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash test-faults test-attack fuzz lint format
 run:
 	@tools/install-deps build
 	@$(submake) MODE=release build
@@ -54,6 +54,15 @@ test-faults:
 	@$(submake) MODE=asan build faults
 	@tools/run-e2e asan faults.test.js
 
+# The attack test alone, for an hour.
+test-attack: export ATTACK_SECONDS ?= 3600
+test-attack: export E2E_TIMEOUT := 7200
+test-attack:
+	@tools/install-deps build test
+	@$(submake) MODE=release build
+	@tools/run-e2e release attack.test.js
+	@grep -ho 'attack total: .*' build/results/e2e-release.log
+
 test-fuzz:
 	@$(submake) MODE=fuzz CC=clang fuzz-bins
 	@tools/run-fuzz replay
@@ -80,6 +89,7 @@ help:
 	@echo '  test-e2e        end-to-end tests against the release build'
 	@echo 'make test-crash   kill -9 under load 100 times (CRASH_ROUNDS), then count what was lost: nothing'
 	@echo 'make test-faults  the n-th allocation and use of a file fails, every n, over all that is asked of the server'
+	@echo 'make test-attack  one address does its worst for an hour (ATTACK_SECONDS), 200 members notice nothing'
 	@echo 'make build        build/parlor; MODE=debug, asan or tsan: build/<mode>/parlor'
 	@echo 'make fuzz T=60    search with every fuzz target, T seconds each'
 	@echo 'make lint         format, static analysis, architecture, limits; both compilers'

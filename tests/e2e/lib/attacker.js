@@ -1,0 +1,100 @@
+// One hostile address, as a process of its own, so that what it costs us to attack is not taken for
+// what it costs the server to be attacked. Started by lib/attack.js:
+//
+//   node attacker.js PORT ADDRESS CONNECTS_PER_S ROOM
+//
+// It dials CONNECTS_PER_S times a second from ADDRESS and does one of KINDS on each connection. At
+// most OPEN_MAX sockets are open at a time, the oldest goes first: with a reset, or the ports of one
+// address would not last. Every second it prints one line of JSON with what it has done so far.
+import { randomBytes, randomInt } from 'node:crypto';
+import net from 'node:net';
+import zlib from 'node:zlib';
+import { fileURLToPath } from 'node:url';
+import { close, ping, text } from './raw.js';
+
+const OPEN_MAX = 900;
+const TICK_MS = 20;
+
+const head = (path, more = '') =>
+  `GET ${path} HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n${more}\r\n`;
+
+const newRoom = () => `r${randomBytes(8).toString('hex')}`;
+const rich = 'Sec-WebSocket-Protocol: parlor.v1\r\n';
+const frame = (object) => text(JSON.stringify(object));
+
+/** Zeros that shrink a thousandfold: cheap to send, dear to read. */
+const bomb = zlib.deflateRawSync(Buffer.alloc(60000, 0x20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }).subarray(0, -4);
+
+/** name: what is sent as soon as the connection is there; the rest follows the answer, if any. */
+const KINDS = {
+  silent: () => ({}),
+  junk: () => ({ first: randomBytes(randomInt(1, 2000)) }),
+  halfHead: () => ({ first: head('/ws/chat/lobby/').slice(0, randomInt(1, 100)) }),
+  handshake: () => ({ first: head(`/ws/chat/${newRoom()}/`) }),
+  hangUp: (room) => ({ first: head(`/ws/chat/${room}/`), reset: true }),
+  unread: (room) => ({ first: head(`/ws/chat/${room}/?history=1000`), deaf: true }),
+  unreadRich: (room) => ({ first: head(`/ws/chat/${newRoom()}/`, rich), deaf: true,
+    then: [0, 1, 2, 3].map((i) => frame({ type: 'join', room: i ? `${room}${i}` : room, history: 1000 })) }),
+  flood: () => ({ first: head(`/ws/chat/${newRoom()}/`),
+    then: Array.from({ length: 20 }, (_, i) => frame({ message: `${i} ${'x'.repeat(4000)}`, username: 'mallory' })), reset: true }),
+  pages: (room) => ({ first: head(`/ws/chat/${room}/`, rich),
+    then: Array.from({ length: 50 }, (_, i) => frame({ type: 'history', limit: 200, ref: i })) }),
+  renames: () => ({ first: head(`/ws/chat/${newRoom()}/`, rich),
+    then: [...Array.from({ length: 99 }, () => frame({ type: 'join', room: newRoom() })),
+      ...Array.from({ length: 20 }, (_, i) => frame({ message: 'x', username: `m${i}${'y'.repeat(50)}` }))] }),
+  refused: (room) => ({ first: head(`/ws/chat/${room}/`),
+    then: Array.from({ length: 90 }, () => text('{"message":')) }),
+  inflate: (room) => ({ first: head(`/ws/chat/${room}/`, 'Sec-WebSocket-Extensions: permessage-deflate\r\n'),
+    then: Array.from({ length: 50 }, () => text(bomb, { rsv: 4 })) }),
+  trickle: (room) => ({ first: head(`/ws/chat/${room}/`), then: [text('{"message":"', { fin: false }), ping('x')] }),
+  api: () => ({ first: 'GET /api/v1/rooms HTTP/1.1\r\nHost: chat.example\r\nAuthorization: Bearer wrong\r\n\r\n'.repeat(5) }),
+  search: (room) => ({ first: `GET /api/v1/rooms/${room}/search?q=a HTTP/1.1\r\nHost: chat.example\r\n` +
+    'Authorization: Bearer not-the-key-at-all\r\n\r\n' }),
+  pageFiles: () => ({ first: 'GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n'.repeat(20) }),
+  badClose: (room) => ({ first: head(`/ws/chat/${room}/`), then: [close(1000), close(1000), text('late')] }),
+};
+
+function dial(port, localAddress, room, counts, open) {
+  const names = Object.keys(KINDS);
+  const kind = names[randomInt(names.length)];
+  const { first, then = [], deaf = false, reset = false } = KINDS[kind](room);
+  const socket = net.connect({ port, host: '127.0.0.1', localAddress, noDelay: true });
+  open.add(socket);
+  counts.dialled++;
+  let begun = false;
+  socket.on('connect', () => {
+    counts.connected++;
+    if (first) socket.write(first);
+    if (deaf) setTimeout(() => socket.pause(), 50);
+  });
+  socket.on('data', (data) => {
+    if (begun) return;
+    begun = true;
+    const status = data.toString('latin1', 9, 12);
+    counts.status[status] = (counts.status[status] ?? 0) + 1;
+    if (status === '101' && then.length) socket.write(Buffer.concat(then));
+    if (reset) setTimeout(() => socket.resetAndDestroy(), 5);
+  });
+  socket.on('error', (error) => { counts.errors[error.code] = (counts.errors[error.code] ?? 0) + 1; });
+  socket.on('close', () => open.delete(socket));
+}
+
+function main([port, address, perSecond, room]) {
+  const counts = { dialled: 0, connected: 0, open: 0, status: {}, errors: {} };
+  const open = new Set();
+  const begin = performance.now();
+  setInterval(() => {
+    const due = (performance.now() - begin) * Number(perSecond) / 1000;
+    for (let i = 0; i < 200 && counts.dialled < due; i++) dial(Number(port), address, room, counts, open);
+    for (const socket of open) {
+      if (open.size <= OPEN_MAX) break;
+      open.delete(socket);
+      socket.resetAndDestroy();
+    }
+  }, TICK_MS);
+  setInterval(() => process.stdout.write(`${JSON.stringify({ ...counts, open: open.size })}\n`), 1000);
+  process.on('disconnect', () => process.exit(0));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main(process.argv.slice(2));
