@@ -128,14 +128,16 @@ class Person {
     const url = `ws://127.0.0.1:${this.port}/ws/chat/${room}/?history=${messages}`;
     const socket = new WebSocket(url, { localAddress: this.address, perMessageDeflate: false, handshakeTimeout: 20000 });
     let got = 0;
-    await new Promise((resolve) => {
-      socket.on('message', () => ++got === messages && resolve());
-      socket.on('error', (error) => resolve(crowd.fault('visitsRefused', `${name} in ${room}: ${error.message}`)));
-      socket.on('close', (code, reason) => resolve(crowd.fault('visitsRefused', `${name} in ${room}: ${code} ${reason}`)));
-      setTimeout(() => resolve(crowd.fault('visitsRefused', `${name} in ${room}: ${got} of ${messages}`)), VISIT_LIMIT_MS).unref();
+    let late;
+    const failure = await new Promise((resolve) => {
+      socket.on('message', () => ++got === messages && resolve(null));
+      socket.on('error', (error) => resolve(error.message));
+      socket.on('close', (code, reason) => resolve(`${code} ${reason}`));
+      late = setTimeout(() => resolve(`${got} of ${messages} in ${VISIT_LIMIT_MS} ms`), VISIT_LIMIT_MS);
     });
-    if (got >= messages) crowd.visiting.add(performance.now() - begun);
-    socket.removeAllListeners('close');
+    clearTimeout(late);
+    if (failure) crowd.fault('visitsRefused', `${name} in ${room}: ${failure}`);
+    else crowd.visiting.add(performance.now() - begun);
     socket.terminate();
   }
 

@@ -3,9 +3,10 @@
 //
 //   node attacker.js PORT ADDRESS CONNECTS_PER_S ROOM
 //
-// It dials CONNECTS_PER_S times a second from ADDRESS and does one of KINDS on each connection. At
-// most OPEN_MAX sockets are open at a time, the oldest goes first: with a reset, or the ports of one
-// address would not last. Every second it prints one line of JSON with what it has done so far.
+// It dials CONNECTS_PER_S times a second from ADDRESS and does one of KINDS on each connection. Every
+// fifth PERIOD_MS it dials PATIENT_PER_S times instead, which the budget for connections lets through,
+// so that what comes behind it is attacked too. At most OPEN_MAX sockets are open at a time, the
+// oldest goes first: with a reset, or the ports of one address would not last. Every second it prints one line of JSON with what it has done so far.
 import { randomBytes, randomInt } from 'node:crypto';
 import net from 'node:net';
 import zlib from 'node:zlib';
@@ -14,9 +15,11 @@ import { close, ping, text } from './raw.js';
 
 const OPEN_MAX = 900;
 const TICK_MS = 20;
+const PERIOD_MS = 5000;
+const PATIENT_PER_S = 45;
 
 const head = (path, more = '') =>
-  `GET ${path} HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+  `GET ${path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
   `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n${more}\r\n`;
 
 const newRoom = () => `r${randomBytes(8).toString('hex')}`;
@@ -48,10 +51,10 @@ const KINDS = {
   inflate: (room) => ({ first: head(`/ws/chat/${room}/`, 'Sec-WebSocket-Extensions: permessage-deflate\r\n'),
     then: Array.from({ length: 50 }, () => text(bomb, { rsv: 4 })) }),
   trickle: (room) => ({ first: head(`/ws/chat/${room}/`), then: [text('{"message":"', { fin: false }), ping('x')] }),
-  api: () => ({ first: 'GET /api/v1/rooms HTTP/1.1\r\nHost: chat.example\r\nAuthorization: Bearer wrong\r\n\r\n'.repeat(5) }),
-  search: (room) => ({ first: `GET /api/v1/rooms/${room}/search?q=a HTTP/1.1\r\nHost: chat.example\r\n` +
+  api: () => ({ first: 'GET /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n'.repeat(5) }),
+  search: (room) => ({ first: `GET /api/v1/rooms/${room}/search?q=a HTTP/1.1\r\nHost: localhost\r\n` +
     'Authorization: Bearer not-the-key-at-all\r\n\r\n' }),
-  pageFiles: () => ({ first: 'GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n'.repeat(20) }),
+  pageFiles: () => ({ first: 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(20) }),
   badClose: (room) => ({ first: head(`/ws/chat/${room}/`), then: [close(1000), close(1000), text('late')] }),
 };
 
@@ -84,8 +87,13 @@ function main([port, address, perSecond, room]) {
   const counts = { dialled: 0, connected: 0, open: 0, status: {}, errors: {} };
   const open = new Set();
   const begin = performance.now();
+  let last = begin;
+  let due = 0;
   setInterval(() => {
-    const due = (performance.now() - begin) * Number(perSecond) / 1000;
+    const now = performance.now();
+    const patient = Math.floor((now - begin) / PERIOD_MS) % 5 === 4;
+    due += (now - last) * (patient ? PATIENT_PER_S : Number(perSecond)) / 1000;
+    last = now;
     for (let i = 0; i < 200 && counts.dialled < due; i++) dial(Number(port), address, room, counts, open);
     for (const socket of open) {
       if (open.size <= OPEN_MAX) break;
