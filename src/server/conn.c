@@ -127,7 +127,7 @@ void conn_set_over(struct conn *c, int err)
     conn_set_timeout(c, TIMEOUT_OVER);
 }
 
-static_assert(sizeof(struct conn) <= 384, "every connection has one");
+static_assert(sizeof(struct conn) <= 320, "every connection has one");
 
 void conn_clear_over(struct conn *c)
 {
@@ -210,7 +210,7 @@ void conn_free(struct conn *c)
 {
     CHECK(c->state == CONN_DEAD);
     (void)conn_reserve_past(c, 0);
-    ws_reader_fini(&c->reader);
+    if (c->upgraded) ws_reader_fini(&c->reader);
     free_in(c);
     free_out(c);
     free(c->username);

@@ -66,48 +66,54 @@ struct conn {
     struct member member; /* beside fd: a delivery touches these and nothing else. Unused by rich
                              clients, which may be in many rooms */
     struct timer timer;
-    struct ws_reader reader;
+    union {
+        uint8_t peer[SOCKET_IP_BYTES]; /* before the upgrade: who holds the other end, or speaks
+                                          through a proxy of bytes, see client.h */
+        struct ws_reader reader;       /* from then on */
+    };
     struct ws_past past;
     struct buf in;  /* received, not consumed */
     struct buf out; /* to send, not taken by the socket; the first out_sent bytes are sent */
     size_t out_sent;
-    struct conn *next_reap;
     struct entry *entry;   /* while it waits for its room, not owned; then input is held back */
     struct replay *replay; /* while the member's past comes from the store; owned */
     struct rich *rich;     /* of a rich client; owned */
     struct api_call *api;  /* the API's request that is not answered yet, or NULL; owned */
     char *username;        /* from the URL, or NULL; owned */
     char *spoken;          /* the name last spoken under, if another, or NULL; owned */
-    int64_t since_ms;      /* when it entered its room, since 1970 */
+    union {
+        int64_t since_ms;       /* when it entered its room, since 1970 */
+        struct conn *next_reap; /* DEAD */
+    };
     uint64_t last_seen_ms;
     uint64_t rate_next_us; /* when the rate's bucket is full again */
-    uint64_t behind_ms;  /* since when its socket takes less than it was offered; 0: it does not */
-    uint64_t waste_ms;   /* when all that it wasted is forgiven */
-    uint32_t guest;      /* number behind the guest name */
-    uint8_t state;       /* enum conn_state */
-    uint8_t window_bits; /* of our deflate; 0: not negotiated */
-    uint8_t username_len;
-    uint8_t spoken_len;
-    bool echo;
-    bool kept_alive;       /* between two HTTP requests */
-    bool paused;           /* not reading: out is too long */
-    bool held;             /* not reading: the request before is not answered yet */
-    bool watch_out;        /* EPOLLOUT is on */
-    bool peer_ended;       /* read end of file */
-    bool awaits_close;     /* CLOSING: the peer owes us a close frame */
-    bool on_loopback;      /* its listener's address is one */
-    bool counted;          /* in the server's connections */
-    bool counted_ip;       /* in the server's counts per address, as ip */
-    bool trusted;          /* the peer is a proxy that may name the client */
-    bool proxied;          /* a header of the PROXY protocol comes first, or came */
-    bool proxy_due;        /* it has not come yet */
-    bool own;              /* the last request was of a program on this machine, see client.c */
-    int16_t over_limit;    /* 0, or the error it is turned away with */
-    bool unfinished;       /* a message has begun, and its time runs */
+    uint64_t behind_ms;    /* since when its socket takes less than it was offered, or 0 */
+    uint64_t waste_ms;     /* when all that it wasted is forgiven */
+    uint32_t guest;        /* number behind the guest name */
     uint32_t head_scanned; /* of `in`, while reading a request head */
     uint32_t out_head;     /* of `out`: its first bytes, up to where a frame begins */
-    uint8_t ip[SOCKET_IP_BYTES];   /* the client's, see client.h */
-    uint8_t peer[SOCKET_IP_BYTES]; /* who holds the other end, or speaks through a proxy of bytes */
+    int16_t over_limit;    /* 0, or the error it is turned away with */
+    uint8_t state;         /* enum conn_state */
+    uint8_t window_bits;   /* of our deflate; 0: not negotiated */
+    uint8_t username_len;
+    uint8_t spoken_len;
+    bool upgraded : 1; /* reader is set, not peer */
+    bool echo : 1;
+    bool kept_alive : 1;   /* between two HTTP requests */
+    bool paused : 1;       /* not reading: out is too long */
+    bool held : 1;         /* not reading: the request before is not answered yet */
+    bool watch_out : 1;    /* EPOLLOUT is on */
+    bool peer_ended : 1;   /* read end of file */
+    bool awaits_close : 1; /* CLOSING: the peer owes us a close frame */
+    bool on_loopback : 1;  /* its listener's address is one */
+    bool counted : 1;      /* in the server's connections */
+    bool counted_ip : 1;   /* in the server's counts per address, as ip */
+    bool trusted : 1;      /* the peer is a proxy that may name the client */
+    bool proxied : 1;      /* a header of the PROXY protocol comes first, or came */
+    bool proxy_due : 1;    /* it has not come yet */
+    bool own : 1;          /* the last request was of a program on this machine, see client.c */
+    bool unfinished : 1;   /* a message has begun, and its time runs */
+    uint8_t ip[SOCKET_IP_BYTES]; /* the client's, see client.h */
 };
 
 /* Takes over fd, accepted by this one of the worker's listeners. It may be gone at once, as one

@@ -19,6 +19,8 @@ enum {
 void ws_session_start(struct conn *c)
 {
     conn_set_state(c, CONN_OPEN);
+    c->upgraded = true;
+    c->reader = (struct ws_reader){.message = {NULL, 0, 0}};
     conn_set_timeout(c, TIMEOUT_PING);
     metrics_add(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
 }
