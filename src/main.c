@@ -206,7 +206,7 @@ static bool import_from(struct api_import *import, struct store *store, bool *ke
     if (!*keep) fprintf(stderr, "parlor: import: %s\n", why);
     bool read = *keep;
     store_close(store);
-    if (read && !*keep)
+    if (read && !*keep) /* cppcheck-suppress incorrectLogicOperator ; store_close writes it */
         fprintf(stderr, "parlor: import: it cannot be stored at its end; nothing was imported\n");
     if (!*keep) return false;
     printf("parlor: imported; rooms: %" PRIu64 ", events: %" PRIu64 "\n", sum.rooms, sum.events);

@@ -35,7 +35,7 @@ struct rich_waiting {
 
 struct rich {
     struct list seats;
-    struct list asked; /* questions that are not answered yet (rich_ask.c) */
+    struct list asked;            /* questions that are not answered yet (rich_ask.c) */
     struct rich_waiting *waiting; /* then nothing is read until that room is entered; owned */
     unsigned seat_count;
     unsigned questions; /* asked of the store or the workers, not answered yet */

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* A block of its own, so that the sanitizer sees a read past the end. */
 static int parse(const uint8_t *data, size_t len, struct proxy_source *source, size_t *used)
 {
-    uint8_t *copy = malloc(len ? len : 1);
+    uint8_t *copy = calloc(1, len ? len : 1);
     CHECK(copy);
     if (len) memcpy(copy, data, len);
     int err = proxy_parse(copy, len, source, used);

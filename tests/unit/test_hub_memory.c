@@ -21,12 +21,12 @@
 enum { WALL_MS = 1000000, MINUTES_5_MS = 5 * 60 * 1000, TEXT_MAX = 8000, RECENT_BYTES = 20000 };
 
 struct guest {
+    size_t takes; /* bytes that its socket takes */
     struct member member;
     struct room_wait wait;
-    bool woken;
     unsigned woken_at; /* pages that were answered before */
+    bool woken;
     bool entered;
-    size_t takes; /* bytes that its socket takes */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
