@@ -84,7 +84,11 @@
     X(ERR_WS_UNFINISHED, "unfinished", 408, 1008, "the rest of the message took too long")         \
     X(ERR_STORE_READ, "unavailable", 503, 1013, "this cannot be read right now, try again later")  \
     X(ERR_STORE_DAMAGED, "unavailable", 503, 1013,                                                 \
-      "this cannot be stored: a part of the database is damaged")
+      "this cannot be stored: a part of the database is damaged")                                  \
+    X(ERR_ROOMS_FULL, "server_full", 503, 4100,                                                    \
+      "the server has as many rooms as it may have; use one that exists")                          \
+    X(ERR_STORE_FULL, "unavailable", 503, 1013,                                                    \
+      "the database is as large as it may be; no message can be stored")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

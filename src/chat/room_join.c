@@ -95,13 +95,15 @@ static void on_filled(void *ctx, int err, const struct store_page *page)
     struct recent_past past = {0};
     struct slink *waits = NULL;
     bool dropped = err == ERR_CLOSED;
-    if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: there is nothing to add */
+    bool nothing = err == ERR_NOT_FOUND; /* nobody has spoken, or retention has left nothing */
+    if (nothing) err = 0;
     if (page) err = make_past(f, page, &past);
 
     pthread_mutex_lock(&room->lock);
     struct room_log *rl = &room->logs[f->encoding];
     /* Unless it has been forgotten or trimmed meanwhile: then who waits asks again. */
     bool fits = !err && room->filling & 1 << f->encoding && rl->recent.from_seq == f->from_seq;
+    if (fits && nothing) room->trimmed_seq = f->from_seq;
     if (fits && page) {
         room->trimmed_seq = page->room.trimmed_seq;
         if (past.count) err = recent_prepend(&rl->recent, &rl->log, &past);

@@ -129,7 +129,9 @@ static void encode_page(struct answer *a, const struct store_page *page)
 static void on_page(void *ctx, int err, const struct store_page *page)
 {
     struct answer *a = ctx;
-    a->err = err == ERR_NOT_FOUND ? 0 : err;
+    bool nothing = err == ERR_NOT_FOUND; /* nobody has spoken, or retention has left nothing */
+    a->err = nothing ? 0 : err;
+    if (nothing) a->trimmed_seq = a->until;
     if (page) encode_page(a, page);
     if (err == ERR_CLOSED) a->account = NULL; /* nothing was taken of it */
     worker_post(a->conn.worker, &a->task);

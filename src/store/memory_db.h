@@ -4,8 +4,11 @@
 
 #include <pthread.h>
 
+#include "base/list.h"
 #include "base/table.h"
 #include "store/store_backend.h"
+
+enum { MEM_CLASSES = 64 };
 
 /* A user's reaction; while its message is kept, taken back or not. The key is what says which. */
 struct mem_reaction {
@@ -42,6 +45,10 @@ struct mem_mark {
 
 struct mem_room {
     UT_hash_handle hh;
+    struct mem *mem;
+    struct list class_link; /* in the list of rooms of about its size */
+    struct list over_link;  /* in the list of those that have too much */
+    uint64_t memory;        /* bytes allocated for it, as counted in mem->memory */
     char epoch[STORE_EPOCH_LEN];
     uint64_t last_seq; /* 0: nothing was ever committed, the room does not exist yet */
     uint64_t trimmed_seq;
@@ -79,7 +86,14 @@ struct mem {
     struct store_backend base;
     pthread_mutex_t lock;
     struct mem_room *rooms;
-    struct mem_room *sweep; /* where retention goes on; NULL: at the beginning */
+    uint64_t memory;                  /* bytes allocated for all of them */
+    struct list classes[MEM_CLASSES]; /* rooms by the binary logarithm of their memory */
+    struct list over;
+    /* Retention by age: no room has an older event than oldest_ms, or a sweep is on its way. */
+    int64_t oldest_ms;
+    int64_t sweep_oldest_ms; /* of those that the sweep has seen */
+    bool sweeps;
+    struct mem_room *sweep; /* where it goes on */
     uint64_t outages;
     unsigned undo_count;
     struct mem_undo undo[STORE_BATCH_MAX];
@@ -92,6 +106,19 @@ static inline struct mem *mem_of(struct store_backend *b)
 
 /* The room, or NULL. Under the lock, as all below. */
 struct mem_room *memory_find(struct mem *m, struct slice name);
+
+/* Memory of this many bytes was allocated for the room, or freed. */
+void memory_took(struct mem_room *room, size_t bytes);
+void memory_gave(struct mem_room *room, size_t bytes);
+
+/* Frees the room with all it has. */
+void memory_room_free(struct mem_room *room);
+
+/* After a batch: notes which of its rooms have too much. */
+void memory_trim_note(struct mem *m);
+
+/* For the ops table. */
+int memory_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
 
 /* Index of the first event with seq >= the given one; end if there is none. */
 size_t memory_lower_bound(const struct mem_room *room, uint64_t seq);

@@ -12,6 +12,7 @@
 static void free_mark(struct mem_room *room, struct mem_mark *mark)
 {
     HASH_DEL(room->marks, mark);
+    memory_gave(room, sizeof *mark + mark->user_len);
     free(mark);
 }
 
@@ -22,9 +23,12 @@ static struct mem_mark *add_mark(struct mem_room *room, struct slice user)
     memcpy(mark->user, user.ptr, user.len);
     mark->user_len = user.len;
     HASH_ADD_KEYPTR(hh, room->marks, mark->user, mark->user_len, mark);
-    if (mark->hh.tbl) return mark;
-    free(mark);
-    return NULL;
+    if (!mark->hh.tbl) {
+        free(mark);
+        return NULL;
+    }
+    memory_took(room, sizeof *mark + user.len);
+    return mark;
 }
 
 int memory_marks_put(struct mem_undo *u)
@@ -68,11 +72,6 @@ void memory_marks_trim(struct mem_room *room)
 
 void memory_marks_free(struct mem_room *room)
 {
-    struct mem_mark *mark = room->marks;
-    HASH_CLEAR(hh, room->marks);
-    while (mark) {
-        struct mem_mark *next = mark->hh.next;
-        free(mark);
-        mark = next;
-    }
+    while (room->marks)
+        free_mark(room, room->marks);
 }

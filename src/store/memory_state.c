@@ -46,7 +46,8 @@ static struct mem_emoji *find_emoji(const struct mem_event *target, struct slice
     return emoji;
 }
 
-static struct mem_emoji *add_emoji(struct mem_event *target, struct slice text)
+static struct mem_emoji *add_emoji(struct mem_room *room, struct mem_event *target,
+                                   struct slice text)
 {
     struct mem_emoji *emoji = calloc(1, sizeof *emoji + text.len);
     if (!emoji) return NULL;
@@ -54,6 +55,7 @@ static struct mem_emoji *add_emoji(struct mem_event *target, struct slice text)
     emoji->len = text.len;
     emoji->next = target->emojis;
     target->emojis = emoji;
+    memory_took(room, sizeof *emoji + text.len);
     return emoji;
 }
 
@@ -90,6 +92,7 @@ static struct mem_reaction *get_reaction(struct mem_room *room, struct mem_emoji
     }
     r->next = emoji->reactions;
     emoji->reactions = r;
+    memory_took(room, sizeof *r + key_len);
     return r;
 }
 
@@ -108,14 +111,22 @@ static unsigned used_emoji(const struct mem_event *target)
     return n;
 }
 
+static uint64_t count_reactions(const struct mem_event *target)
+{
+    uint64_t n = 0;
+    for (const struct mem_emoji *emoji = target->emojis; emoji; emoji = emoji->next)
+        n += emoji->count;
+    return n;
+}
+
 static int react(struct mem_event *target, const struct store_event *e, struct mem_undo *u)
 {
     bool on = e->kind == STORE_REACT;
-    if (!e->message.ptr) return 0;
+    if (!e->message.ptr || (on && count_reactions(target) >= STORE_REACTORS_MAX)) return 0;
     struct mem_emoji *emoji = find_emoji(target, e->message);
     if (!emoji || emoji->count == 0) {
         if (!on || used_emoji(target) >= STORE_REACTIONS_MAX) return 0;
-        if (!emoji) emoji = add_emoji(target, e->message);
+        if (!emoji) emoji = add_emoji(u->room, target, e->message);
         if (!emoji) return ERR_NOMEM;
     }
     struct mem_reaction *reaction = get_reaction(u->room, emoji, e);
@@ -164,8 +175,10 @@ static void free_emoji(struct mem_room *room, struct mem_emoji *emoji)
         emoji->reactions = r->next;
         CHECK(room->reactions); /* each is in the table */
         HASH_DEL(room->reactions, r);
+        memory_gave(room, sizeof *r + r->key_len);
         free(r);
     }
+    memory_gave(room, sizeof *emoji + emoji->len);
     free(emoji);
 }
 
@@ -226,5 +239,6 @@ void memory_state_drop(struct mem_room *room, struct mem_event *event)
 {
     sweep_emoji(room, event, true);
     room->bytes -= event->record->bytes;
+    memory_gave(room, event->record->size);
     store_record_free(event->record);
 }

@@ -17,16 +17,28 @@ enum write_stmt {
     WRITE_SET_ROOM,
     WRITE_ADD_EVENT,
     WRITE_COUNT_OUTAGE,
-    WRITE_SWEEP,
+    WRITE_DROP_ROOM,
+    WRITE_DROP_MARKS,
+    WRITE_TRIMMED_ROOM,
+    WRITE_NEXT_ROOM,
+    WRITE_AGED_ROOM,
+    WRITE_LARGEST_ROOM,
+    WRITE_OLDEST_ROOM,
     WRITE_OLDEST,
     WRITE_DELETE,
     WRITE_TRIMMED,
+    WRITE_SET_OLDEST,
+    WRITE_PAGES,
+    WRITE_FREE_PAGES,
     WRITE_FORGET_EDITS,
     WRITE_FORGET_REACTIONS,
     WRITE_FORGET_COUNTS,
     WRITE_FIND_TARGET,
     WRITE_EDIT,
     WRITE_ADD_EDIT,
+    WRITE_OLD_EDIT,
+    WRITE_WIPE_EDIT,
+    WRITE_DROP_EDIT,
     WRITE_TEXTS_WEIGHT,
     WRITE_WIPE_TEXTS,
     WRITE_REACT,
@@ -65,7 +77,7 @@ enum read_stmt {
     READ_STMT_COUNT,
 };
 
-/* In a query of rooms: what is true now. A row is as of its last_seq, see sqlite_writer.c. */
+/* In a query of rooms: what is true now. A row is as of its last_seq, see sqlite_rooms.h. */
 #define ROOM_TAIL " FROM events WHERE room = rooms.id AND seq > last_seq)"
 #define ROOM_LAST_SEQ "(SELECT coalesce(max(seq), last_seq)" ROOM_TAIL
 #define ROOM_COUNT "count + (SELECT count(*)" ROOM_TAIL
@@ -78,6 +90,16 @@ struct sqlite_trouble {
     int code; /* extended; 0: nothing */
     int os_error;
     bool mends; /* the index, which is made anew */
+};
+
+enum { SQLITE_STUCK_MAX = 256 };
+
+/* Rooms in which retention has met damage, which it passes over for a while. What is more than
+ * that many stops it, see store_writer.c. */
+struct sqlite_stuck {
+    unsigned count;
+    int64_t until_s; /* all are tried again, CLOCK_MONOTONIC */
+    int64_t ids[SQLITE_STUCK_MAX];
 };
 
 struct sqlite_reader {
@@ -95,14 +117,21 @@ struct sqlite_store {
     bool import_lost; /* its transaction is gone */
     sqlite3 *db;      /* the writer's */
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
-    struct sqlite_room *rooms; /* cache of the rows of rooms, the writer's */
-    struct sqlite_room *due;   /* whose rows are written with this batch */
-    int64_t outages;           /* of meta, as of the last commit */
-    int64_t sweep_id;          /* the room at which retention goes on */
-    int64_t indexed;           /* of meta, as of the last commit; see sqlite_search.c */
-    int64_t index_goal;        /* while index_lacks: the id at which it lacks no more */
-    atomic_bool index_damaged; /* somebody has noticed; the writer makes it anew */
-    atomic_bool index_lacks;   /* more than the newest is missing in it */
+    struct sqlite_room *rooms;     /* cache of the rows of rooms, see sqlite_rooms.h */
+    struct sqlite_room *due;       /* whose rows are written with this batch */
+    struct sqlite_room *over;      /* that have too much, oldest first */
+    struct sqlite_room **over_end; /* of that list; NULL: it is empty */
+    uint64_t new_rooms;            /* made by this batch */
+    int64_t outages;               /* of meta, as of the last commit */
+    int64_t sweep_id;              /* the room at which retention looks at all; 0: it has */
+    struct sqlite_stuck stuck;     /* what retention passes over */
+    int64_t page_bytes;            /* of the file */
+    int64_t space;                 /* bytes left below limits.max_bytes, as of this batch */
+    bool crowded;                  /* there is so little that rooms have to be trimmed */
+    int64_t indexed;               /* of meta, as of the last commit; see sqlite_search.c */
+    int64_t index_goal;            /* while index_lacks: the id at which it lacks no more */
+    atomic_bool index_damaged;     /* somebody has noticed; the writer makes it anew */
+    atomic_bool index_lacks;       /* more than the newest is missing in it */
     fts5_tokenizer words;
     void *words_ctx;
     unsigned unsynced; /* relaxed: events committed since the last fsync */
@@ -173,12 +202,8 @@ int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s);
 /* Keeps all of it, or nothing; true if all is there. */
 bool sqlite_import_end(struct sqlite_store *s, bool keep);
 
-/* Keeps the cache of rooms within its cap. Between transactions. */
-void sqlite_writer_bound(struct sqlite_store *s);
-
-/* Within a transaction, for a row that has a tail: writes the row with it, and adds the sums of the
- * tail to *count and *bytes. An SQLITE_ code; on error the transaction has to be rolled back. */
-int sqlite_writer_settle(struct sqlite_store *s, struct slice name, int64_t *count, int64_t *bytes);
+/* Finds out how much of the file is used, if that has a limit. An SQLITE_ code. */
+int sqlite_writer_measure(struct sqlite_store *s);
 
 /* Keeps the reason of a failure for the log, and returns the code of enum err for it:
  * ERR_STORE_DAMAGED if it may be one place of the file only. */
@@ -224,8 +249,12 @@ int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *
 int sqlite_search_read(struct sqlite_store *s, struct sqlite_reader *r, int64_t room,
                        const struct store_search *q, struct store_answer *out);
 
-int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
-                     uint64_t *trimmed, bool *more);
+/* For the ops table. */
+int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
+
+/* Retention has to look at every room once: at start, when what to keep may be new, and when the
+ * cache, which knows who has too much, was emptied. */
+void sqlite_trim_all(struct sqlite_store *s);
 
 /* The readers' part. 0 or an SQLITE_ code. */
 int sqlite_reader_open(struct sqlite_store *s, struct sqlite_reader *r, const char *path);

@@ -7,7 +7,9 @@
  * holds two more columns instead, so that a page of messages passes over other events without
  * reading them. Small columns come first, since long texts are on pages of their own. The row of a
  * room is as of its last_seq: a few newer events may not be in it yet, see sqlite_writer.c.
- * rooms.outages is the meta.outages of the room's last commit; see store_next_seq. marks are read
+ * rooms.outages is the meta.outages of the room's last commit; see store_next_seq. rooms.oldest_ms
+ * is the time of its oldest event, which changes only when retention takes that one; with the index
+ * on it, and the one on bytes, retention finds who is due without a walk over all. marks are read
  * markers; marks.moved counts up within the room and says which was moved longest ago; marks_moved
  * has all that is read when the room is loaded. */
 #include "base/err.h"
@@ -44,6 +46,25 @@ static const char *const migrations[] = {
     "CREATE INDEX marks_moved ON marks(room, moved, seq);",
     /* Only so that no older Parlor opens it: one would take last_seq of a row for the newest. */
     "",
+    /* Rooms that have nothing go, and the texts of edits that 64 others have followed. */
+    "ALTER TABLE rooms ADD COLUMN oldest_ms INTEGER;"
+    "UPDATE rooms SET oldest_ms = (SELECT ts_ms FROM events WHERE room = rooms.id"
+    "  ORDER BY seq LIMIT 1);"
+    "DELETE FROM marks WHERE room IN (SELECT id FROM rooms WHERE oldest_ms IS NULL);"
+    "DELETE FROM rooms WHERE oldest_ms IS NULL;"
+    "CREATE INDEX rooms_oldest ON rooms(oldest_ms);"
+    "CREATE INDEX rooms_bytes ON rooms(bytes);"
+    "CREATE TEMP TABLE old AS SELECT room, target, seq FROM (SELECT room, target, seq,"
+    "  row_number() OVER (PARTITION BY room, target ORDER BY seq DESC) AS n FROM edits)"
+    "  WHERE n > 64;"
+    "UPDATE events SET bytes = bytes - coalesce(length(CAST(message AS BLOB)), 0)"
+    "  - coalesce(length(CAST(data AS BLOB)), 0), message = NULL, data = NULL WHERE id IN"
+    "  (SELECT e.id FROM old CROSS JOIN events e ON e.room = old.room AND e.seq = old.seq);"
+    "UPDATE rooms SET bytes = (SELECT coalesce(sum(events.bytes), 0) FROM events"
+    "  WHERE room = rooms.id AND seq <= last_seq) WHERE id IN (SELECT room FROM old);"
+    "DELETE FROM edits WHERE EXISTS(SELECT 1 FROM old) AND (room, target, seq) IN"
+    "  (SELECT room, target, seq FROM old);"
+    "DROP TABLE temp.old",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };

@@ -32,11 +32,31 @@ static int find_target(struct sqlite_store *s, struct target *t)
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : end;
 }
 
+/* Takes away the text of the edit that STORE_EDITS_MAX newer ones have followed: so there is a
+ * bound on what a delete has to take away. */
+static int forget_old_edit(struct sqlite_store *s, const struct target *t, int64_t *weight)
+{
+    sqlite3_stmt *stmt = s->stmt[WRITE_OLD_EDIT];
+    int64_t values[] = {t->room, t->seq, STORE_EDITS_MAX};
+    for (int i = 0; i < 3; i++)
+        sqlite3_bind_int64(stmt, 1 + i, values[i]);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        values[2] = sqlite3_column_int64(stmt, 0);
+        *weight -= sqlite3_column_int64(stmt, 1);
+    }
+    int end = sqlite3_reset(stmt);
+    if (rc != SQLITE_ROW) return rc == SQLITE_DONE ? SQLITE_OK : end;
+    rc = sqlite_run_with(s->stmt[WRITE_WIPE_EDIT], values, 3);
+    return rc ? rc : sqlite_run_with(s->stmt[WRITE_DROP_EDIT], values, 3);
+}
+
 static int edit(struct sqlite_store *s, const struct target *t, const struct store_event *e,
                 int64_t *weight)
 {
     const int64_t values[] = {t->room, t->seq, (int64_t)e->seq};
     int rc = sqlite_run_with(s->stmt[WRITE_ADD_EDIT], values, 3);
+    if (!rc) rc = forget_old_edit(s, t, weight);
     if (!rc) rc = sqlite_search_remove(s, t->room, t->seq, t->seq);
     if (rc) return rc;
     sqlite3_stmt *stmt = s->stmt[WRITE_EDIT];
@@ -90,6 +110,7 @@ static int react(struct sqlite_store *s, const struct target *t, const struct st
     bind_emoji(stmt, t, e);
     sqlite_bind_slice(stmt, 4, user_of(e));
     sqlite3_bind_int64(stmt, 5, STORE_REACTIONS_MAX);
+    sqlite3_bind_int64(stmt, 6, STORE_REACTORS_MAX);
     int rc = sqlite_run(stmt);
     if (rc || sqlite3_changes(s->db) == 0) return rc;
     stmt = s->stmt[WRITE_COUNT_REACT];

@@ -1,125 +1,326 @@
 /* Retention of the SQLite store: one small transaction a step, without fsync (events that come back
- * after a power cut are removed again), so that a batch waits a few ms for it at most. */
-#include "base/err.h"
-#include "store/sqlite_db.h"
+ * after a power cut are removed again), so that a batch waits a few ms for it at most.
+ *
+ * It does not walk over the rooms, of which there may be a million with nothing to remove. Who has
+ * too many events or bytes is known from writing (sqlite_rooms.h); who has too old ones, from an
+ * index on the time of each room's oldest event, which only retention itself changes; who is the
+ * largest, from an index on the weights in the rows. Only at start every room is looked at once.
+ *
+ * A room whose last event goes is gone, markers and all.
+ *
+ * A room with damage is passed over for a while, and the others have their turn. As there is no
+ * more writing in a transaction that has met damage, the step begins anew without that room. */
+#include <string.h>
+#include <time.h>
 
-struct excess {
-    int64_t room;
-    int64_t events;
-    int64_t bytes;
-    int64_t before_ms; /* events older than this */
+#include "base/err.h"
+#include "store/sqlite_rooms.h"
+
+enum {
+    ROOMS_MAX = 64,            /* looked at in a step */
+    STUCK_S = 600,             /* until a room with damage is tried again */
+    LARGE_MIN_BYTES = 64 << 10 /* what a row may not know of yet, see sqlite_rooms.c */
 };
 
-/* What goes from one room now: the oldest events, up to the cap. */
+/* What is left to do in this step, and what it has done. */
+struct step {
+    struct sqlite_store *s;
+    int64_t before_ms; /* events older than this are too old */
+    bool make_place;   /* whatever is there may go */
+    int64_t at;        /* the room that is looked at; 0: none */
+    unsigned rooms;
+    int64_t events; /* and reactions to them, of those that go */
+    int64_t bytes;
+    uint64_t trimmed;
+    uint64_t gone; /* rooms */
+};
+
+/* A room that is looked at, with its tail in its row. */
+struct candidate {
+    struct sqlite_room *room;
+    int64_t id;
+    int64_t count;
+    int64_t bytes;
+    int64_t oldest_ms;
+};
+
+/* What goes from one room now: the oldest events. */
 struct cut {
     int64_t seq;
     int64_t count;
     int64_t bytes;
+    bool rest;       /* something stays */
+    int64_t rest_ms; /* time of the oldest that does */
+    int64_t reactions;
 };
 
-/* A tail is written away first: it would be met again in every sweep, and retention may take some
- * of it. */
-static int measure(struct sqlite_store *s, sqlite3_stmt *row, const struct store_keep *keep,
-                   int64_t now_ms, struct excess *e)
+void sqlite_trim_all(struct sqlite_store *s)
 {
-    const struct slice name = {(const char *)sqlite3_column_text(row, 1),
-                               (size_t)sqlite3_column_bytes(row, 1)};
-    int64_t count = sqlite3_column_int64(row, 2);
-    int64_t bytes = sqlite3_column_int64(row, 3);
-    *e = (struct excess){.room = sqlite3_column_int64(row, 0), .before_ms = INT64_MIN};
-    if (sqlite3_column_int(row, 4)) {
-        int rc = sqlite_writer_settle(s, name, &count, &bytes);
-        if (rc) return rc;
-    }
-    if (keep->max_events && (uint64_t)count > keep->max_events)
-        e->events = count - (int64_t)keep->max_events;
-    if (keep->max_bytes && (uint64_t)bytes > keep->max_bytes)
-        e->bytes = bytes - (int64_t)keep->max_bytes;
-    if (keep->max_age_ms && now_ms > 0 && keep->max_age_ms < (uint64_t)now_ms)
-        e->before_ms = now_ms - (int64_t)keep->max_age_ms;
-    return SQLITE_OK;
+    s->sweep_id = 1;
+    s->base.trim_need = TRIM_NOW;
 }
 
-static int choose(struct sqlite_store *s, const struct excess *e, int64_t limit, struct cut *cut)
+/* Reads the row; the tail is written away first, since retention may take some of it. */
+static int measure(struct sqlite_store *s, struct candidate *c)
 {
-    sqlite3_stmt *stmt = s->stmt[WRITE_OLDEST];
+    char text[STORE_NAME_MAX_BYTES];
+    struct slice name = {text, 0};
+    sqlite3_stmt *stmt = s->stmt[WRITE_TRIMMED_ROOM];
+    sqlite3_bind_int64(stmt, 1, c->id);
+    int rc = sqlite3_step(stmt);
+    bool tail = false;
+    if (rc == SQLITE_ROW) {
+        const void *bytes = sqlite3_column_text(stmt, 0);
+        name.len = (size_t)sqlite3_column_bytes(stmt, 0);
+        if (name.len > sizeof text) name.len = 0;
+        if (name.len) memcpy(text, bytes, name.len);
+        c->count = sqlite3_column_int64(stmt, 1);
+        c->bytes = sqlite3_column_int64(stmt, 2);
+        c->oldest_ms = sqlite3_column_int64(stmt, 3);
+        tail = sqlite3_column_int(stmt, 4);
+    }
+    int end = sqlite3_reset(stmt);
+    if (rc != SQLITE_ROW || name.len == 0) return end ? end : SQLITE_CORRUPT;
+    HASH_FIND(hh, s->rooms, name.ptr, name.len, c->room);
+    if (!tail) return SQLITE_OK;
+    rc = sqlite_rooms_find(s, name, &c->room);
+    if (!rc && !c->room->found) rc = SQLITE_CORRUPT;
+    if (rc) return rc;
+    c->count += c->room->count;
+    c->bytes += c->room->bytes;
+    return sqlite_rooms_settle(s, c->room);
+}
+
+/* Whether the event of this row goes. The newest goes for its age, or to make place. */
+static bool goes(const struct step *t, const struct candidate *c, const struct cut *cut,
+                 sqlite3_stmt *row)
+{
+    const struct store_keep *keep = &t->s->base.keep;
+    if (cut->count && (t->events + cut->count + cut->reactions >= STORE_TRIM_MAX ||
+                       t->bytes + cut->bytes >= STORE_TRIM_MAX_BYTES))
+        return false;
+    if (t->make_place || sqlite3_column_int64(row, 1) < t->before_ms) return true;
+    return cut->count + 1 < c->count &&
+           (cut->count < sqlite_rooms_excess(c->count, keep->max_events) ||
+            cut->bytes < sqlite_rooms_excess(c->bytes, keep->max_bytes));
+}
+
+static int choose(const struct step *t, const struct candidate *c, struct cut *cut)
+{
+    sqlite3_stmt *stmt = t->s->stmt[WRITE_OLDEST];
     *cut = (struct cut){0};
-    sqlite3_bind_int64(stmt, 1, e->room);
-    sqlite3_bind_int64(stmt, 2, limit);
+    sqlite3_bind_int64(stmt, 1, c->id);
+    sqlite3_bind_int64(stmt, 2, STORE_TRIM_MAX + 1);
     int rc;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        bool go = cut->count < e->events || cut->bytes < e->bytes ||
-                  sqlite3_column_int64(stmt, 1) < e->before_ms;
-        if (!go) {
-            rc = SQLITE_DONE;
-            break;
-        }
+        cut->rest_ms = sqlite3_column_int64(stmt, 1);
+        cut->rest = !goes(t, c, cut, stmt);
+        if (cut->rest) break;
         cut->seq = sqlite3_column_int64(stmt, 0);
         cut->count++;
         cut->bytes += sqlite3_column_int64(stmt, 2);
+        cut->reactions += sqlite3_column_int64(stmt, 3);
     }
     int end = sqlite3_reset(stmt);
-    return rc == SQLITE_DONE ? SQLITE_OK : end;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : end;
 }
 
-static int apply(struct sqlite_store *s, int64_t room, const struct cut *cut)
+static int drop_room(struct step *t, const struct candidate *c)
 {
-    const int64_t values[] = {room, cut->seq, cut->count, cut->bytes};
-    int rc = sqlite_search_remove(s, room, 0, cut->seq);
-    if (!rc) rc = sqlite_state_forget(s, room, 0, cut->seq);
-    if (!rc) rc = sqlite_run_with(s->stmt[WRITE_DELETE], values, 2);
-    return rc ? rc : sqlite_run_with(s->stmt[WRITE_TRIMMED], values, 4);
+    int rc = sqlite_run_with(t->s->stmt[WRITE_DROP_MARKS], &c->id, 1);
+    if (!rc) rc = sqlite_run_with(t->s->stmt[WRITE_DROP_ROOM], &c->id, 1);
+    if (c->room) sqlite_rooms_gone(c->room);
+    t->gone++;
+    return rc;
 }
 
-/* Looks at the next rooms; *next is set to the id to go on with, 0 at the end of the sweep. */
-static int sweep(struct sqlite_store *s, const struct store_keep *keep, int64_t now_ms,
-                 int64_t *next, uint64_t *trimmed)
+static int apply(struct step *t, const struct candidate *c, const struct cut *cut)
 {
-    sqlite3_stmt *stmt = s->stmt[WRITE_SWEEP];
-    int64_t at = s->sweep_id;
+    struct sqlite_store *s = t->s;
+    const int64_t values[] = {c->id, cut->seq, cut->count, cut->bytes, cut->rest_ms};
+    int rc = SQLITE_OK;
+    if (cut->count) {
+        rc = sqlite_search_remove(s, c->id, 0, cut->seq);
+        if (!rc) rc = sqlite_state_forget(s, c->id, 0, cut->seq);
+        if (!rc) rc = sqlite_run_with(s->stmt[WRITE_DELETE], values, 2);
+        if (c->room) sqlite_rooms_shrink(c->room, cut->count, cut->bytes);
+    }
+    if (rc) return rc;
+    if (!cut->rest) return drop_room(t, c);
+    if (cut->count) return sqlite_run_with(s->stmt[WRITE_TRIMMED], values, 5);
+    if (cut->rest_ms == c->oldest_ms) return SQLITE_OK;
+    const int64_t oldest[] = {c->id, cut->rest_ms};
+    return sqlite_run_with(s->stmt[WRITE_SET_OLDEST], oldest, 2);
+}
+
+/* Removes what has to go from the room, as far as this step may. An SQLITE_ code. */
+static int tidy(struct step *t, int64_t id)
+{
+    struct candidate c = {.id = id};
+    struct cut cut;
+    t->at = id;
+    int rc = measure(t->s, &c);
+    if (!rc) rc = choose(t, &c, &cut);
+    if (!rc) rc = apply(t, &c, &cut);
+    if (rc) return rc;
+    t->at = 0;
+    t->rooms++;
+    t->events += cut.count + cut.reactions;
+    t->bytes += cut.bytes;
+    t->trimmed += (uint64_t)cut.count;
+    return SQLITE_OK;
+}
+
+static bool may_go_on(const struct step *t)
+{
+    return t->rooms < ROOMS_MAX && t->events < STORE_TRIM_MAX && t->bytes < STORE_TRIM_MAX_BYTES;
+}
+
+static int64_t now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+static bool is_stuck(const struct sqlite_store *s, int64_t id)
+{
+    for (unsigned i = 0; i < s->stuck.count; i++)
+        if (s->stuck.ids[i] == id) return true;
+    return false;
+}
+
+/* Whether it can be. An index for search with damage is not of the room, and is made anew. */
+static bool pass_over(struct sqlite_store *s, int64_t id)
+{
+    struct sqlite_stuck *stuck = &s->stuck;
+    if (!id || s->met.mends || stuck->count == SQLITE_STUCK_MAX) return false;
+    if (stuck->count == 0) stuck->until_s = now_s() + STUCK_S;
+    stuck->ids[stuck->count++] = id;
+    return true;
+}
+
+static void try_stuck_again(struct sqlite_store *s)
+{
+    if (s->stuck.count == 0 || now_s() < s->stuck.until_s) return;
+    s->stuck.count = 0;
+    sqlite_trim_all(s);
+}
+
+/* The first id that the query gives, but for rooms that are passed over; 0 if there is none. */
+static int find(struct sqlite_store *s, enum write_stmt which, int64_t value, int64_t *id)
+{
+    sqlite3_stmt *stmt = s->stmt[which];
+    *id = 0;
+    if (sqlite3_bind_parameter_count(stmt)) sqlite3_bind_int64(stmt, 1, value);
     int rc;
-    sqlite3_bind_int64(stmt, 1, at);
-    *next = 0;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct excess e;
-        struct cut cut;
-        *next = sqlite3_column_int64(stmt, 0);
-        if (*trimmed >= STORE_TRIM_MAX) {
-            rc = SQLITE_DONE;
-            break;
-        }
-        rc = measure(s, stmt, keep, now_ms, &e);
-        if (!rc) rc = choose(s, &e, (int64_t)(STORE_TRIM_MAX - *trimmed), &cut);
-        if (!rc && cut.count) rc = apply(s, e.room, &cut);
-        if (rc) break;
-        *trimmed += (uint64_t)cut.count;
-        if (*trimmed < STORE_TRIM_MAX) *next = e.room + 1;
+        *id = sqlite3_column_int64(stmt, 0);
+        if (!is_stuck(s, *id)) break;
+        *id = 0;
     }
     int end = sqlite3_reset(stmt);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc != SQLITE_ROW && rc ? rc : end;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : end;
 }
 
-int sqlite_trim_step(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
-                     uint64_t *trimmed, bool *more)
+/* Those that have too many events or bytes, one after the other. */
+static int tidy_listed(struct step *t)
+{
+    struct sqlite_room *room;
+    int rc = SQLITE_OK;
+    while (!rc && may_go_on(t) && (room = sqlite_rooms_next_over(t->s))) {
+        if (!room->found || is_stuck(t->s, room->id)) continue; /* gone meanwhile, or damaged */
+        rc = tidy(t, room->id);
+        if (!rc) sqlite_rooms_note_over(t->s, room);
+    }
+    return rc;
+}
+
+static int tidy_aged(struct step *t)
+{
+    int64_t id = 0;
+    int rc = SQLITE_OK;
+    while (!rc && may_go_on(t) && t->before_ms != INT64_MIN) {
+        rc = find(t->s, WRITE_AGED_ROOM, t->before_ms, &id);
+        if (rc || !id) break;
+        rc = tidy(t, id);
+    }
+    return rc;
+}
+
+/* The largest give way first; if none is large, those that have been there for the longest. */
+static int tidy_largest(struct step *t)
+{
+    struct sqlite_store *s = t->s;
+    int64_t id = 0;
+    int rc = SQLITE_OK;
+    t->make_place = true;
+    while (!rc && may_go_on(t) && s->crowded && s->base.limits.trim_when_full) {
+        rc = find(s, WRITE_LARGEST_ROOM, LARGE_MIN_BYTES, &id);
+        if (!rc && !id) rc = find(s, WRITE_OLDEST_ROOM, 0, &id);
+        if (rc || !id) break;
+        s->base.trims_rooms = true;
+        rc = tidy(t, id);
+        if (!rc) rc = sqlite_writer_measure(s);
+    }
+    t->make_place = false;
+    return rc;
+}
+
+static int tidy_all(struct step *t)
+{
+    struct sqlite_store *s = t->s;
+    bool limits = s->base.keep.max_events || s->base.keep.max_bytes;
+    int64_t id = 0;
+    int rc = SQLITE_OK;
+    if (!limits) s->sweep_id = 0;
+    while (!rc && may_go_on(t) && s->sweep_id) {
+        rc = find(s, WRITE_NEXT_ROOM, s->sweep_id, &id);
+        if (!rc && id) rc = tidy(t, id);
+        bool more = t->events >= STORE_TRIM_MAX || t->bytes >= STORE_TRIM_MAX_BYTES;
+        s->sweep_id = !id ? 0 : more ? id : id + 1; /* one that may have had more comes again */
+    }
+    return rc;
+}
+
+/* What there is to do after a step; some of it may have been too much for it. */
+static void set_need(const struct step *t)
+{
+    struct sqlite_store *s = t->s;
+    bool again = !may_go_on(t) || s->sweep_id;
+    s->base.trim_need = again ? TRIM_NOW : s->over || s->stuck.count ? TRIM_SOON : TRIM_NONE;
+}
+
+int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
 {
     struct sqlite_store *s = (struct sqlite_store *)b;
-    int64_t next = 0;
+    struct step t = {.s = s, .before_ms = INT64_MIN};
     int64_t indexed = s->indexed;
-    uint64_t count = 0;
-    sqlite_writer_bound(s);
+    uint64_t max_age_ms = b->keep.max_age_ms;
+    if (max_age_ms && now_ms > 0 && max_age_ms < (uint64_t)now_ms)
+        t.before_ms = now_ms - (int64_t)max_age_ms;
+    sqlite_rooms_bound(s);
+    try_stuck_again(s);
     int rc = sqlite_writer_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
-    if (!rc) rc = sweep(s, keep, now_ms, &next, &count);
-    if (!rc && count) rc = sqlite_search_trimmed(s, &indexed);
+    if (!rc) rc = tidy_listed(&t);
+    if (!rc) rc = tidy_aged(&t);
+    if (!rc) rc = tidy_largest(&t);
+    if (!rc) rc = tidy_all(&t);
+    if (!rc && t.trimmed) rc = sqlite_search_trimmed(s, &indexed);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) {
         int err = sqlite_writer_fail(s, rc);
+        bool passed = err == ERR_STORE_DAMAGED && pass_over(s, t.at);
+        sqlite_trim_all(s);
         sqlite_writer_rollback(b);
-        return err;
+        return passed ? 0 : err;
     }
-    s->sweep_id = next;
     s->indexed = indexed;
-    *trimmed = count;
-    *more = next != 0;
+    *trimmed = t.trimmed;
+    uint64_t rooms = atomic_load(&b->rooms); /* at least, if damage kept them from being counted */
+    if (t.gone) atomic_store(&b->rooms, rooms > t.gone ? rooms - t.gone : 0);
+    set_need(&t);
+    (void)sqlite_writer_measure(s); /* the next batch does it again */
     return 0;
 }

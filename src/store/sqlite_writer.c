@@ -1,49 +1,23 @@
-/* The writing half of the SQLite store; the writer thread's.
- *
- * The row of a room is read once and then kept in a cache. It is as of its last_seq: what came
- * after is its tail, of which the cache holds the sums, and whoever reads the row counts the tail
- * from the events. Writing the row with every batch would cost a lone message a third of its
- * writing; so it is written when the tail gets long, when the sums would no longer follow from the
- * events (an edit or a delete has changed older ones), and with the first events after an outage,
- * which it has to know of. A tail that is met without the cache knowing of it is written away too,
- * so that nobody adds it up again and again: by the next batch, and by retention. The cache holds
- * what is committed only between transactions: a rollback empties it.
+/* The writing half of the SQLite store; the writer thread's. What is known of rooms is in
+ * sqlite_rooms.c, retention in sqlite_trim.c.
  *
  * A COMMIT whose fsync fails leaves complete frames, commit mark included, in the WAL, which a
  * later recovery could take for committed although their senders were told that they failed.
  * Rollback therefore writes over them at once: the next transaction starts at the same place in the
  * WAL, and its first frame breaks the chain of checksums. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
-#include "base/table.h"
 #include "store/sqlite_db.h"
+#include "store/sqlite_rooms.h"
 
 enum {
-    ROOM_CACHE_MAX = 8192,
     SYNC_NORMAL = 1,
     SYNC_FULL = 2,
-    TAIL_MAX = 64,                          /* events, which a reader of the row has to read too */
+    PUT_COST = 256, /* bytes that an event or marker takes in the file beside its texts, which take
+                       up to twice their size: a page may stay half empty */
     UNSYNCED_MAX = STORE_IN_FLIGHT_MAX / 2, /* the other half is in flight, see store_sqlite.c */
-};
-
-struct sqlite_room {
-    UT_hash_handle hh;
-    struct sqlite_room *next_due;
-    bool due;    /* the row is written at the end of this batch */
-    bool found;  /* the row and its epoch are known */
-    bool behind; /* the tail was found with the row */
-    char epoch[STORE_EPOCH_LEN];
-    int64_t id;
-    int64_t last_seq; /* the tail included */
-    int64_t outages;  /* of the row */
-    int64_t count;    /* of the tail */
-    int64_t bytes;    /* what the row's have to become larger by */
-    int64_t marks;    /* -1: not counted yet */
-    size_t name_len;
-    char name[];
 };
 
 #define SEARCHABLE "kind = 0 AND deleted = 0 AND message IS NOT NULL"
@@ -64,24 +38,36 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_ROLLBACK] = "ROLLBACK",
-    [WRITE_FIND_ROOM] = "SELECT id, epoch, last_seq, outages FROM rooms WHERE name = ?1",
+    [WRITE_FIND_ROOM] = "SELECT id, epoch, last_seq, outages, count, bytes FROM rooms"
+                        " WHERE name = ?1",
     [WRITE_FIND_TAIL] = "SELECT coalesce(max(seq), ?2), count(*), coalesce(sum(bytes), 0)"
                         " FROM events WHERE room = ?1 AND seq > ?2",
     [WRITE_ADD_ROOM] =
-        "INSERT INTO rooms(name, epoch, last_seq, trimmed_seq, outages, count, bytes)"
-        " VALUES(?1, ?2, 0, ?3, ?4, 0, 0)",
+        "INSERT INTO rooms(name, epoch, last_seq, trimmed_seq, outages, count, bytes, oldest_ms)"
+        " VALUES(?1, ?2, 0, ?3, ?4, 0, 0, ?5)",
     [WRITE_SET_ROOM] = "UPDATE rooms SET last_seq = ?2, outages = ?3, count = count + ?4,"
                        " bytes = bytes + ?5 WHERE id = ?1",
     [WRITE_ADD_EVENT] = "INSERT INTO events(room, seq, ts_ms, kind, target, reply_to, edited_ms,"
                         " deleted, bytes, username, user, message, data, nonce)"
                         " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
     [WRITE_COUNT_OUTAGE] = "UPDATE meta SET outages = outages + ?1, clean = ?2 RETURNING outages",
-    [WRITE_SWEEP] = "SELECT id, name, count, bytes, EXISTS(SELECT 1" ROOM_TAIL
-                    " FROM rooms WHERE id >= ?1 ORDER BY id LIMIT 64",
-    [WRITE_OLDEST] = "SELECT seq, ts_ms, bytes FROM events WHERE room = ?1 ORDER BY seq LIMIT ?2",
+    [WRITE_DROP_ROOM] = "DELETE FROM rooms WHERE id = ?1",
+    [WRITE_DROP_MARKS] = "DELETE FROM marks WHERE room = ?1",
+    [WRITE_TRIMMED_ROOM] = "SELECT name, count, bytes, oldest_ms, EXISTS(SELECT 1" ROOM_TAIL
+                           " FROM rooms WHERE id = ?1",
+    [WRITE_NEXT_ROOM] = "SELECT id FROM rooms WHERE id >= ?1 ORDER BY id",
+    [WRITE_AGED_ROOM] = "SELECT id FROM rooms WHERE oldest_ms < ?1 ORDER BY oldest_ms",
+    [WRITE_LARGEST_ROOM] = "SELECT id FROM rooms WHERE bytes >= ?1 ORDER BY bytes DESC",
+    [WRITE_OLDEST_ROOM] = "SELECT id FROM rooms ORDER BY oldest_ms",
+    [WRITE_OLDEST] = "SELECT seq, ts_ms, bytes, CASE kind WHEN 0 THEN (SELECT total(count)"
+                     "  FROM reaction_counts WHERE room = ?1 AND target = seq) ELSE 0 END"
+                     " FROM events WHERE room = ?1 ORDER BY seq LIMIT ?2",
     [WRITE_DELETE] = "DELETE FROM events WHERE room = ?1 AND seq <= ?2",
-    [WRITE_TRIMMED] = "UPDATE rooms SET trimmed_seq = ?2, count = count - ?3, bytes = bytes - ?4"
-                      " WHERE id = ?1",
+    [WRITE_TRIMMED] = "UPDATE rooms SET trimmed_seq = ?2, count = count - ?3, bytes = bytes - ?4,"
+                      " oldest_ms = ?5 WHERE id = ?1",
+    [WRITE_SET_OLDEST] = "UPDATE rooms SET oldest_ms = ?2 WHERE id = ?1",
+    [WRITE_PAGES] = "PRAGMA page_count",
+    [WRITE_FREE_PAGES] = "PRAGMA freelist_count",
     [WRITE_FORGET_EDITS] = "DELETE FROM edits WHERE room = ?1 AND target BETWEEN ?2 AND ?3",
     [WRITE_FORGET_REACTIONS] = "DELETE FROM reactions WHERE room = ?1 AND target BETWEEN ?2 AND ?3",
     [WRITE_FORGET_COUNTS] =
@@ -91,13 +77,20 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_EDIT] = "UPDATE events SET bytes = bytes - coalesce(length(CAST(message AS BLOB)), 0)"
                    " + ?2, message = ?3, edited_ms = ?4 WHERE id = ?1 RETURNING bytes",
     [WRITE_ADD_EDIT] = "INSERT INTO edits(room, target, seq) VALUES(?1, ?2, ?3)",
+    [WRITE_OLD_EDIT] = "SELECT seq, " TEXTS_WEIGHT " FROM events WHERE room = ?1 AND seq = (SELECT"
+                       " seq FROM edits WHERE room = ?1 AND target = ?2 ORDER BY seq DESC"
+                       " LIMIT 1 OFFSET ?3)",
+    [WRITE_WIPE_EDIT] = "UPDATE events SET bytes = bytes - (" TEXTS_WEIGHT "), message = NULL,"
+                        " data = NULL WHERE room = ?1 AND seq = ?3",
+    [WRITE_DROP_EDIT] = "DELETE FROM edits WHERE room = ?1 AND target = ?2 AND seq <= ?3",
     [WRITE_TEXTS_WEIGHT] = "SELECT sum(" TEXTS_WEIGHT ") FROM events WHERE " WITH_EDITS,
     [WRITE_WIPE_TEXTS] = "UPDATE events SET bytes = bytes - (" TEXTS_WEIGHT "), message = NULL,"
                          " data = NULL, deleted = (kind = 0) WHERE " WITH_EDITS,
     [WRITE_REACT] = "INSERT OR IGNORE INTO reactions(room, target, emoji, who)"
-                    " SELECT ?1, ?2, ?3, ?4 WHERE EXISTS(SELECT 1 FROM reaction_counts"
+                    " SELECT ?1, ?2, ?3, ?4 WHERE ?6 > (SELECT total(count) FROM reaction_counts"
+                    "  WHERE room = ?1 AND target = ?2) AND (EXISTS(SELECT 1 FROM reaction_counts"
                     "  WHERE room = ?1 AND target = ?2 AND emoji = ?3) OR ?5 > (SELECT count(*)"
-                    "  FROM reaction_counts WHERE room = ?1 AND target = ?2)",
+                    "  FROM reaction_counts WHERE room = ?1 AND target = ?2))",
     [WRITE_COUNT_REACT] = "INSERT INTO reaction_counts(room, target, emoji, first, count)"
                           " VALUES(?1, ?2, ?3, ?4, 1) ON CONFLICT DO UPDATE SET count = count + 1",
     [WRITE_UNREACT] = "DELETE FROM reactions WHERE room = ?1 AND target = ?2 AND emoji = ?3"
@@ -173,111 +166,48 @@ int sqlite_writer_sync(struct sqlite_store *s, bool sync)
     return rc;
 }
 
-/* Nothing is lost with a tail: it is added up again from its events. */
-static void forget(struct sqlite_store *s)
+/* The only row and column of a statement without parameters. An SQLITE_ code. */
+static int read_number(sqlite3_stmt *stmt, int64_t *out)
 {
-    struct sqlite_room *room = s->rooms;
-    s->due = NULL;
-    HASH_CLEAR(hh, s->rooms);
-    while (room) {
-        struct sqlite_room *next = room->hh.next;
-        free(room);
-        room = next;
-    }
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
+    int end = sqlite3_reset(stmt);
+    if (rc == SQLITE_ROW) return SQLITE_OK;
+    return end ? end : SQLITE_CORRUPT;
 }
 
-void sqlite_writer_bound(struct sqlite_store *s)
+int sqlite_writer_measure(struct sqlite_store *s)
 {
-    if (HASH_COUNT(s->rooms) > ROOM_CACHE_MAX) forget(s);
+    int64_t pages = 0;
+    int64_t unused = 0;
+    int64_t most = (int64_t)s->base.limits.max_bytes;
+    if (!most) return SQLITE_OK;
+    int rc = read_number(s->stmt[WRITE_PAGES], &pages);
+    if (!rc) rc = read_number(s->stmt[WRITE_FREE_PAGES], &unused);
+    if (rc) return rc;
+    int64_t used = (pages - unused) * s->page_bytes;
+    s->space = most - used;
+    atomic_store_explicit(&s->base.bytes, (uint64_t)used, memory_order_relaxed);
+    if (s->space <= 0) atomic_store_explicit(&s->base.full, true, memory_order_relaxed);
+    /* Not at once, or it would go back and forth with every message. */
+    if (s->space > most / 16) atomic_store_explicit(&s->base.full, false, memory_order_relaxed);
+    s->crowded = s->space < most / 16 && atomic_load(&s->base.rooms) > s->stuck.count;
+    if (s->crowded && s->base.limits.trim_when_full) s->base.trim_need = TRIM_NOW;
+    return SQLITE_OK;
 }
 
 int sqlite_writer_begin(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
-    sqlite_writer_bound(s);
+    sqlite_rooms_bound(s);
     s->in_batch = 0;
+    s->new_rooms = 0;
     if (s->import_lost) return ERR_STORE;
     if (s->import && !sqlite3_get_autocommit(s->db)) return 0;
     bool sync = !s->relaxed || s->unsynced + STORE_BATCH_MAX > UNSYNCED_MAX;
     int rc = sqlite_writer_sync(s, sync);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     return rc ? sqlite_writer_fail(s, rc) : 0;
-}
-
-/* What has come since the row was written, in whatever life. */
-static int find_tail(struct sqlite_store *s, struct sqlite_room *room)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_FIND_TAIL];
-    sqlite3_bind_int64(stmt, 1, room->id);
-    sqlite3_bind_int64(stmt, 2, room->last_seq);
-    int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        room->last_seq = sqlite3_column_int64(stmt, 0);
-        room->count = sqlite3_column_int64(stmt, 1);
-        room->bytes = sqlite3_column_int64(stmt, 2);
-        room->behind = room->count > 0;
-        room->found = true;
-    }
-    int end = sqlite3_reset(stmt);
-    if (rc == SQLITE_ROW) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
-}
-
-static int find_row(struct sqlite_store *s, struct sqlite_room *room)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_FIND_ROOM];
-    sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
-    int rc = sqlite3_step(stmt);
-    bool sound = rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 1) == STORE_EPOCH_LEN;
-    if (sound) {
-        room->id = sqlite3_column_int64(stmt, 0);
-        memcpy(room->epoch, sqlite3_column_text(stmt, 1), STORE_EPOCH_LEN);
-        room->last_seq = sqlite3_column_int64(stmt, 2);
-        room->outages = sqlite3_column_int64(stmt, 3);
-    }
-    int end = sqlite3_reset(stmt);
-    if (sound) return find_tail(s, room);
-    if (rc == SQLITE_DONE) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
-}
-
-/* A room that begins above 1 was imported, or lost its first batch: what came before is not here.
- */
-static int add_row(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_ADD_ROOM];
-    sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 2, r->epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, (int64_t)r->event.seq - 1);
-    sqlite3_bind_int64(stmt, 4, s->outages);
-    int rc = sqlite_run(stmt);
-    if (rc) return rc;
-    room->outages = s->outages;
-    room->id = sqlite3_last_insert_rowid(s->db);
-    memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
-    room->found = true;
-    return SQLITE_OK;
-}
-
-/* The cached room, with its row read if it has one. An SQLITE_ code. */
-static int find_room(struct sqlite_store *s, struct slice name, struct sqlite_room **out)
-{
-    struct sqlite_room *room;
-    HASH_FIND(hh, s->rooms, name.ptr, name.len, room);
-    if (!room) {
-        room = calloc(1, sizeof *room + name.len);
-        if (!room) return SQLITE_NOMEM;
-        memcpy(room->name, name.ptr, name.len);
-        room->name_len = name.len;
-        room->marks = -1;
-        HASH_ADD_KEYPTR(hh, s->rooms, room->name, room->name_len, room);
-        if (!room->hh.tbl) {
-            free(room);
-            return SQLITE_NOMEM;
-        }
-    }
-    *out = room;
-    return room->found ? SQLITE_OK : find_row(s, room);
 }
 
 static int add_event(struct sqlite_store *s, int64_t room, const struct store_record *r)
@@ -329,28 +259,31 @@ static int put_mark(struct sqlite_store *s, struct sqlite_room *room, const stru
     return sqlite_run_with(s->stmt[WRITE_DROP_MARK], &room->id, 1);
 }
 
+/* Makes the row. 0 or an error of put. */
+static int add_room(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
+{
+    uint64_t most = s->base.limits.max_rooms;
+    if (most && atomic_load(&s->base.rooms) + s->new_rooms >= most) return ERR_ROOMS_FULL;
+    int rc = sqlite_rooms_add(s, room, r);
+    if (rc) return sqlite_writer_fail(s, rc);
+    s->new_rooms++;
+    return 0;
+}
+
 static int put_event(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
 {
-    int rc = room->found ? SQLITE_OK : add_row(s, room, r);
-    if (rc) return sqlite_writer_fail(s, rc);
+    int err = room->found ? 0 : add_room(s, room, r);
+    if (err) return err;
     if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 ||
         (int64_t)r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
     int64_t changed = 0;
-    rc = add_event(s, room->id, r);
+    int rc = add_event(s, room->id, r);
     if (!rc && r->event.kind != STORE_MESSAGE)
         rc = sqlite_state_apply(s, room->id, &r->event, &changed);
     if (rc) return sqlite_writer_fail(s, rc);
-    room->last_seq = (int64_t)r->event.seq;
-    room->count++;
-    room->bytes += (int64_t)r->bytes + changed;
     s->in_batch++;
-    bool due = changed || room->behind || room->count >= TAIL_MAX || room->outages != s->outages;
-    if (due && !room->due) {
-        room->due = true;
-        room->next_due = s->due;
-        s->due = room;
-    }
+    sqlite_rooms_grow(s, room, r, changed);
     return 0;
 }
 
@@ -377,8 +310,15 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
 {
     struct sqlite_store *s = store_of(b);
     struct sqlite_room *room = NULL;
-    int rc = find_room(s, r->room, &room);
+    int64_t cost = 2 * (int64_t)r->bytes + PUT_COST;
+    int rc = sqlite_rooms_find(s, r->room, &room);
     if (rc) return sqlite_writer_fail(s, rc);
+    if (b->limits.max_bytes && cost > s->space) {
+        atomic_store_explicit(&b->full, true, memory_order_relaxed);
+        if (!r->mark) sqlite_rooms_refused(s, room);
+        return ERR_STORE_FULL;
+    }
+    if (b->limits.max_bytes) s->space -= cost;
     if (!r->mark) return put_event(s, room, r);
     if (!room->found || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
     rc = put_mark(s, room, r);
@@ -405,48 +345,22 @@ int sqlite_writer_refuse(struct store_backend *b, struct store_record *r)
         sqlite_bind_slice(stmt, 1, r->room);
         rc = sqlite_writer_sync(s, false);
         if (!rc && sqlite_run(stmt)) rc = count_outage(s, 1, false); /* its row is damaged, too */
-        forget(s);
+        sqlite_rooms_forget(s);
     }
     if (!rc) return 0;
     sqlite_writer_fail(s, rc);
     return ERR_STORE;
 }
 
-/* The row takes in its tail. */
-static int write_row(struct sqlite_store *s, struct sqlite_room *room)
-{
-    const int64_t values[] = {room->id, room->last_seq, room->outages, room->count, room->bytes};
-    room->count = 0;
-    room->bytes = 0;
-    room->behind = false;
-    return sqlite_run_with(s->stmt[WRITE_SET_ROOM], values, 5);
-}
-
-int sqlite_writer_settle(struct sqlite_store *s, struct slice name, int64_t *count, int64_t *bytes)
-{
-    struct sqlite_room *room = NULL;
-    int rc = find_room(s, name, &room);
-    if (!rc && !room->found) rc = SQLITE_CORRUPT;
-    if (rc) return rc;
-    *count += room->count;
-    *bytes += room->bytes;
-    return write_row(s, room); /* with its own outages: it has not gone on since the last one */
-}
-
 int sqlite_writer_commit(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
-    int rc = SQLITE_OK;
-    while (s->due && !rc) {
-        struct sqlite_room *room = s->due;
-        s->due = room->next_due;
-        room->due = false;
-        room->outages = s->outages;
-        rc = write_row(s, room);
-    }
+    int rc = sqlite_rooms_write(s);
     if (!rc && !s->import) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) return sqlite_writer_fail(s, rc);
     s->unsynced = s->sync_now == SYNC_FULL ? 0 : s->unsynced + s->in_batch;
+    if (s->new_rooms) atomic_fetch_add(&b->rooms, s->new_rooms);
+    (void)sqlite_writer_measure(s); /* else with the next one */
     return 0;
 }
 
@@ -456,10 +370,11 @@ void sqlite_writer_rollback(struct store_backend *b)
     int code = sqlite3_extended_errcode(s->db);
     bool io = (code & 0xff) == SQLITE_IOERR && !sqlite_is_unreadable(code);
     if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
-    forget(s);
+    sqlite_rooms_forget(s);
     s->import_lost = s->import != NULL;
     if (io) count_outage(s, 1, false); /* see the top of this file; if it fails, recover tries on */
     if (!io) sqlite_search_mend(s);    /* an edit may have met it, and is tried again */
+    (void)sqlite_writer_measure(s);    /* what was put has taken no space */
 }
 
 int sqlite_writer_recover(struct store_backend *b)
@@ -475,7 +390,31 @@ int sqlite_writer_recover(struct store_backend *b)
     if (!rc) rc = count_outage(s, 1, false);
     if (rc) return sqlite_writer_fail(s, rc);
     s->unsynced = 0;
+    (void)sqlite_writer_measure(s);
     return 0;
+}
+
+static int ask_number(struct sqlite_store *s, const char *question, int64_t *out)
+{
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(s->db, question, -1, &stmt, NULL);
+    if (!rc) rc = read_number(stmt, out);
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+/* What is there. Damage is no reason not to start: then less is known to be there. An SQLITE_ code.
+ */
+static int take_stock(struct sqlite_store *s)
+{
+    int64_t rooms = 0;
+    int rc = ask_number(s, "SELECT count(*) FROM rooms", &rooms);
+    atomic_init(&s->base.rooms, (uint64_t)rooms);
+    if (!rc || error_of(rc) == ERR_STORE_DAMAGED)
+        rc =
+            ask_number(s, "SELECT coalesce((SELECT ts_ms FROM events ORDER BY id DESC LIMIT 1), 0)",
+                       &s->base.newest_ms);
+    return error_of(rc) == ERR_STORE_DAMAGED ? SQLITE_OK : rc;
 }
 
 int sqlite_writer_open(struct sqlite_store *s)
@@ -484,6 +423,8 @@ int sqlite_writer_open(struct sqlite_store *s)
     for (int i = 0; i < WRITE_STMT_COUNT && !rc; i++)
         rc = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL);
     if (!rc) rc = sqlite_writer_sync(s, true);
+    if (!rc) rc = ask_number(s, "PRAGMA page_size", &s->page_bytes);
+    if (!rc) rc = take_stock(s);
     if (rc) return rc;
 
     sqlite3_stmt *stmt;
@@ -494,6 +435,7 @@ int sqlite_writer_open(struct sqlite_store *s)
     s->indexed = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 1) : 0;
     int end = sqlite3_finalize(stmt);
     if (rc != SQLITE_ROW) return end ? end : SQLITE_CORRUPT;
+    if (!s->import) sqlite_trim_all(s);
     return count_outage(s, clean ? 0 : 1, false);
 }
 
@@ -501,7 +443,7 @@ void sqlite_writer_close(struct sqlite_store *s, bool clean)
 {
     if (clean && s->stmt[WRITE_COUNT_OUTAGE] && !sqlite_writer_sync(s, true))
         count_outage(s, 0, true); /* if it fails, the next start counts an outage */
-    forget(s);
+    sqlite_rooms_forget(s);
     for (int i = 0; i < WRITE_STMT_COUNT; i++)
         sqlite3_finalize(s->stmt[i]);
     sqlite3_close(s->db);

@@ -27,6 +27,13 @@ static int64_t wall_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static int64_t elapsed_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 uint64_t store_next_seq(uint64_t last, uint64_t outages)
 {
     uint64_t room = STORE_SEQ_MAX - last;
@@ -85,6 +92,7 @@ static int append(struct store *s, const struct store_append *a, bool mark)
     CHECK(a->event->seq > 0 && a->event->seq <= STORE_SEQ_MAX);
     if (text_too_long(a->event)) return ERR_TOO_LONG;
     if (!atomic_load(&s->healthy)) return ERR_STORE;
+    if (store_full(s)) return ERR_STORE_FULL;
     struct store_event event = normal_form(a->event);
     struct store_record *r = store_record_new(a->room, &event);
     if (!r) return ERR_NOMEM;
@@ -220,6 +228,11 @@ bool store_healthy(const struct store *s)
     return atomic_load(&s->healthy);
 }
 
+bool store_full(const struct store *s)
+{
+    return atomic_load_explicit(&s->backend->full, memory_order_relaxed);
+}
+
 void store_note_trouble(struct store *s, struct store_trouble *t, bool read)
 {
     struct store_stats *stats = &s->stats;
@@ -240,6 +253,20 @@ void store_stats(struct store *s, struct store_stats *out)
     pthread_mutex_lock(&s->lock);
     *out = s->stats;
     pthread_mutex_unlock(&s->lock);
+    out->rooms = atomic_load(&s->backend->rooms);
+    out->bytes = atomic_load(&s->backend->bytes);
+}
+
+void store_tell(struct store *s, enum store_notice what, uint64_t number)
+{
+    bool seldom = what == STORE_ROOMS_FULL || what == STORE_TRIMS;
+    int64_t now_us = store_now_us();
+    pthread_mutex_lock(&s->lock);
+    int64_t *said_us = &s->noticed_us[what];
+    bool say = !seldom || !*said_us || now_us - *said_us >= STORE_NOTICE_S * INT64_C(1000000);
+    if (say) *said_us = now_us;
+    pthread_mutex_unlock(&s->lock);
+    if (say && s->options.on_notice) s->options.on_notice(s->options.ctx, what, number);
 }
 
 /* ---- life ---- */
@@ -267,6 +294,7 @@ static void set_options(struct store *s, const struct store_options *options)
     if (!o->retry_first_ms) o->retry_first_ms = RETRY_FIRST_MS;
     if (!o->nonce_ms) o->nonce_ms = NONCE_MS;
     if (!o->now_ms) o->now_ms = wall_ms;
+    if (!o->elapsed_ms) o->elapsed_ms = elapsed_ms;
     s->retry_ms = o->retry_first_ms;
     s->trim_wait_ms = s->index_wait_ms = o->retry_first_ms;
 }
@@ -306,6 +334,10 @@ struct store *store_start(struct store_backend *b, const struct store_options *o
     s->unindexed = b->ops->index != NULL;
     atomic_init(&s->healthy, true);
     set_options(s, options);
+    b->keep = options->keep;
+    b->limits = options->limits;
+    s->trim_turns = 1; /* to see what is there */
+    store_clock_init(&s->clock, b->newest_ms, s->options.now_ms(), s->options.elapsed_ms());
     init_sync(s);
     bool writer = pthread_create(&s->writer, NULL, store_writer_main, s) == 0;
     if (writer) pthread_setname_np(s->writer, "store-writer");

@@ -36,8 +36,9 @@
 enum {
     STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
     STORE_IN_FLIGHT_MAX_BYTES = 64 << 20,
-    STORE_BATCH_MAX = 4096,  /* appends in one transaction: bounds how long a commit takes */
-    STORE_READS_MAX = 65536, /* requests waiting for a reader, but for: */
+    STORE_BATCH_MAX = 4096, /* appends in one transaction: bounds how long a commit takes, as */
+    STORE_BATCH_MAX_BYTES = 4 << 20, /* does their weight, but for one that is larger */
+    STORE_READS_MAX = 65536,         /* requests waiting for a reader, but for: */
     STORE_CLIENT_READS_MAX = STORE_READS_MAX / 4, /* those of one client; more are refused */
     STORE_CLIENT_READS_SURE = 64, /* so many of a client wait even if there are STORE_READS_MAX */
     STORE_READERS_MAX = 8,
@@ -47,11 +48,13 @@ enum {
     STORE_NONCES_MAX = 1 << 20,   /* told of a room when it is loaded; the newest */
     STORE_MARKS_MAX = 10000,      /* read markers of a room; the one moved longest ago goes */
     STORE_REACTIONS_MAX = 64,     /* different emoji of a message; another one is left out */
+    STORE_REACTORS_MAX = 10000,   /* reactions of a message; another one is left out */
+    STORE_EDITS_MAX = 64,         /* edits of a message that keep their text, the newest ones */
     STORE_PREFIX_MIN_BYTES = 3,   /* in a search: what begins with less is too much to look at */
     STORE_SEARCH_MAX_BYTES = 512, /* of what is searched for */
     STORE_INDEX_WAIT_MS = 250,    /* a search waits so long for the newest messages to be indexed */
-    STORE_TRIM_MAX =
-        256, /* events removed by one step of retention, then appends have their turn */
+    STORE_TRIM_MAX = 256,         /* events removed by one step of retention, then appends go on */
+    STORE_TRIM_MAX_BYTES = 1 << 20, /* likewise, but for one event that is larger */
     STORE_EPOCH_LEN = 8,
     STORE_NAME_MAX_BYTES = 255,
     STORE_TEXT_MAX_BYTES = 1 << 24, /* each text of an event */
@@ -82,7 +85,8 @@ struct store_reaction {
  * REACT or UNREACT adds or takes back the reaction (in `message`: the emoji) of its user (of
  * `user` if there is one, else of `username`), at most once per user and emoji. A target that is
  * not a message, is deleted, or is trimmed is left as it is; the event itself is kept in any case
- * (an EDIT whose target is deleted later: without its message and data).
+ * (an EDIT whose target is deleted later, or that STORE_EDITS_MAX others have followed: without its
+ * message and data).
  */
 struct store_event {
     uint64_t seq; /* 1..STORE_SEQ_MAX */
@@ -114,12 +118,38 @@ struct store_room {
     uint64_t next_seq;    /* the room has to go on here, or higher */
 };
 
-/* Events to keep per room; 0: no limit. The newest are kept. */
+/* Events to keep per room; 0: no limit. The newest are kept, and the newest of all in any case
+ * unless it is too old. A room whose last event goes is gone with its read markers: whoever still
+ * has it in memory may go on with its epoch, everybody else gets ERR_NOT_FOUND and makes a new one.
+ *
+ * Age is measured by a clock that is doubted when it jumps forward, see store_clock.h. */
 struct store_keep {
     uint64_t max_age_ms;
     uint64_t max_events;
     uint64_t max_bytes; /* of the texts, plus a constant for each event */
 };
+
+/* What everything together may take; 0: no limit. */
+struct store_limits {
+    uint64_t max_rooms;  /* rooms that have an event; ERR_ROOMS_FULL for a new one beyond */
+    uint64_t max_bytes;  /* SQLite: of the file, but for its WAL. Memory: of what is allocated */
+    bool trim_when_full; /* the oldest events of the largest rooms go, before max_bytes is reached;
+                            else appends are refused with ERR_STORE_FULL. Memory always does so */
+};
+
+/* What an operator should know of. */
+enum store_notice {
+    STORE_CLOCK_JUMPED,   /* seconds ahead; max_age_ms does not believe it yet */
+    STORE_CLOCK_BACK,     /* seconds back; max_age_ms goes by it */
+    STORE_CLOCK_BELIEVED, /* seconds it was ahead, or 0: it is right again */
+    STORE_ROOMS_FULL,     /* rooms; a new one was refused; at most once in STORE_NOTICE_S */
+    STORE_FULL,           /* bytes; appends are refused */
+    STORE_NOT_FULL,       /* bytes; appends are accepted again */
+    STORE_TRIMS,          /* bytes; rooms are trimmed to make place; as STORE_ROOMS_FULL */
+    STORE_NOTICE_COUNT,
+};
+
+enum { STORE_NOTICE_S = 600 };
 
 /* A nonce that was given with a message. */
 struct store_nonce {
@@ -148,8 +178,8 @@ struct store_done {
     void *tag;                       /* as given to store_append or store_move_mark */
     struct slice room;               /* borrowed for the call, as is the event */
     const struct store_event *event; /* as given; of a marker: seq, and the user as username */
-    int err;   /* 0, ERR_STORE, ERR_STORE_DAMAGED: this one alone, or ERR_STORE_ORDER: another
-                  epoch, or seq not above the last one */
+    int err;   /* 0, ERR_STORE; of this one alone: ERR_STORE_DAMAGED, ERR_ROOMS_FULL,
+                  ERR_STORE_FULL, or ERR_STORE_ORDER: another epoch, or seq not above the last one */
     bool mark; /* it was a marker; ERR_STORE_ORDER: another epoch, or no such room */
 };
 
@@ -175,20 +205,27 @@ struct store_trouble {
 /* Borrowed for the call. Writer and reader threads. */
 typedef void store_trouble_fn(void *ctx, const struct store_trouble *trouble);
 
-/* Wall clock in ms since 1970, for retention and nonces by age. Writer and reader threads. */
+/* See enum store_notice. Writer and reader threads. */
+typedef void store_notice_fn(void *ctx, enum store_notice what, uint64_t number);
+
+/* A clock in ms, for retention and nonces by age. Writer and reader threads. */
 typedef int64_t store_clock_fn(void);
 
 struct store_options {
     store_done_fn *on_done;
     store_health_fn *on_health;   /* or NULL */
     store_trouble_fn *on_trouble; /* or NULL */
-    store_clock_fn *now_ms;       /* NULL: the system's */
-    void *ctx;                    /* of on_done, on_health and on_trouble */
+    store_notice_fn *on_notice;   /* or NULL */
+    store_clock_fn *now_ms;       /* since 1970; NULL: the system's */
+    store_clock_fn
+        *elapsed_ms; /* since whenever, never set, sleep counts too; NULL: the system's */
+    void *ctx;       /* of on_done, on_health, on_trouble and on_notice */
     struct store_keep keep;
-    uint32_t nonce_ms;       /* how long a nonce is told of; 0: 300,000 */
-    unsigned readers;        /* threads, 1..STORE_READERS_MAX; 0: 2 */
-    unsigned in_flight_max;  /* 0: STORE_IN_FLIGHT_MAX, which is also the most */
-    unsigned trim_pause_ms;  /* between two sweeps over all rooms; 0: 1000 */
+    struct store_limits limits;
+    uint32_t nonce_ms;      /* how long a nonce is told of; 0: 300,000 */
+    unsigned readers;       /* threads, 1..STORE_READERS_MAX; 0: 2 */
+    unsigned in_flight_max; /* 0: STORE_IN_FLIGHT_MAX, which is also the most */
+    unsigned trim_pause_ms; /* between two looks at what is too old or a little too much; 0: 1000 */
     unsigned retry_first_ms; /* first wait after a failure, doubled up to 5 s; 0: 100 */
 };
 
@@ -263,8 +300,9 @@ struct store_rooms {
     bool more;
 };
 
-/* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE_READ, ERR_CLOSED (not wanted any more); the struct,
- * borrowed for the call, is set iff 0. A reader thread. */
+/* err: 0, ERR_NOT_FOUND, ERR_NOMEM, ERR_STORE_READ, ERR_CLOSED (not wanted any more), of a load
+ * also ERR_ROOMS_FULL: it does not exist, and no other may; the struct, borrowed for the call, is
+ * set iff 0. A reader thread. */
 typedef void store_room_fn(void *ctx, int err, const struct store_loaded *loaded);
 typedef void store_rooms_fn(void *ctx, int err, const struct store_rooms *rooms);
 typedef void store_page_fn(void *ctx, int err, const struct store_page *page);
@@ -282,6 +320,8 @@ struct store_stats {
     int64_t trouble_since_ms; /* the first one; 0: there was none */
     int64_t trouble_last_ms;  /* the last one */
     bool damaged;             /* one of them was damage, which is still there */
+    uint64_t rooms;           /* that have an event */
+    uint64_t bytes; /* as of limits.max_bytes; SQLite measures it only if there is that limit */
 };
 
 struct store;
@@ -289,7 +329,8 @@ struct store;
 /* Queues a copy of the event. The room is created with this epoch by its first event. Appends of
  * one room have to be called in the order of their seqs (under the room's lock). tag comes back in
  * store_done. Returns 0, and on_done will follow; or, and nothing follows: ERR_STORE (unhealthy, or
- * the queue is full), ERR_NOMEM, ERR_TOO_LONG (a text). Never blocks. Any thread. */
+ * the queue is full), ERR_STORE_FULL, ERR_NOMEM, ERR_TOO_LONG (a text). Never blocks. Any thread.
+ */
 struct store_append {
     struct slice room; /* 1..STORE_NAME_MAX_BYTES */
     const char *epoch; /* STORE_EPOCH_LEN bytes */
@@ -346,6 +387,9 @@ int store_list_rooms(struct store *s, struct slice after, unsigned limit, store_
 
 /* False from a failure until a write has succeeded again. Any thread. */
 bool store_healthy(const struct store *s);
+
+/* True while appends are refused with ERR_STORE_FULL. Any thread. */
+bool store_full(const struct store *s);
 
 void store_stats(struct store *s, struct store_stats *out);
 

@@ -2,13 +2,15 @@
  * store that are named here. No queue, no thread and no retry of its own.
  *
  * The writer's calls come as begin, put..., commit or rollback, never nested; a put that returns
- * ERR_STORE_ORDER has changed nothing and the batch goes on; any other error of begin, put or
- * commit is followed by rollback. If that error is ERR_STORE_DAMAGED, something in the batch cannot
- * be stored, though the rest may be: it is done again in parts, and what fails with that as the
- * only one of its transaction is refused. After any other error comes recover, until that succeeds.
- * Readers run beside the writer and see committed batches only. */
+ * ERR_STORE_ORDER, ERR_ROOMS_FULL or ERR_STORE_FULL has changed nothing and the batch goes on; any
+ * other error of begin, put or commit is followed by rollback. If that error is ERR_STORE_DAMAGED,
+ * something in the batch cannot be stored, though the rest may be: it is done again in parts, and
+ * what fails with that as the only one of its transaction is refused. After any other error comes
+ * recover, until that succeeds. Readers run beside the writer and see committed batches only. */
 #ifndef STORE_STORE_BACKEND_H
 #define STORE_STORE_BACKEND_H
+
+#include <stdatomic.h>
 
 #include "store/store.h"
 #include "store/store_answer.h"
@@ -17,6 +19,13 @@
 struct store_backend;
 
 enum { STORE_WRITER = STORE_READERS_MAX }; /* beside the numbers of readers */
+
+/* When retention has something to do. */
+enum trim_need {
+    TRIM_NONE, /* not before something is written, or gets too old */
+    TRIM_SOON, /* at the end of the pause */
+    TRIM_NOW,
+};
 
 struct store_backend_ops {
     /* Writer thread. 0, ERR_STORE, ERR_STORE_DAMAGED or ERR_NOMEM. put also changes what the
@@ -36,12 +45,11 @@ struct store_backend_ops {
      * no event could be stored. */
     int (*recover)(struct store_backend *b);
 
-    /* One step of retention: looks at some rooms, removes at most STORE_TRIM_MAX events in a
-     * transaction of its own. *trimmed is set to their number, *more to false at the end of a sweep
-     * over all rooms. Errors of put, as of index: messages do not wait for what damage does to
-     * them. */
-    int (*trim)(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
-                uint64_t *trimmed, bool *more);
+    /* One step of retention: looks at some rooms, removes about STORE_TRIM_MAX events in a
+     * transaction of its own. *trimmed is set to their number. Sets b->trim_need. A room with
+     * damage is passed over, which trouble tells of; that is no error. Errors of put, as of index:
+     * messages do not wait for what damage does to them. */
+    int (*trim)(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
 
     /* One step of indexing for search, in a transaction of its own; *more is set to false when
      * everything committed is indexed. NULL: search needs no index. */
@@ -80,6 +88,19 @@ struct store_backend_ops {
 /* First member of an implementation's own struct. */
 struct store_backend {
     const struct store_backend_ops *ops;
+    struct store_keep keep; /* set by store_start, as are the limits */
+    struct store_limits limits;
+
+    /* The implementation's, on the writer's thread: before store_start, in commit and in trim. */
+    int64_t newest_ms; /* ts_ms of the newest event at start; 0: none */
+    enum trim_need trim_need;
+    bool trims_rooms; /* it makes place, see limits.trim_when_full; set by it, cleared by its caller
+                       */
+
+    /* Written on the writer's thread, read by any. */
+    atomic_uint_fast64_t rooms;
+    atomic_uint_fast64_t bytes;
+    atomic_bool full; /* appends are refused */
 };
 
 /* Starts the threads. Takes the backend, also on error (then it is closed as clean). NULL if memory

@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "store/store.h"
 #include "store/store_backend.h"
+#include "store/store_clock.h"
 #include "store/store_queue.h"
 
 struct reader_thread {
@@ -48,8 +49,9 @@ struct store {
     uint64_t indexed;
     struct store_stats stats;
     bool closing;
-    bool writer_waits;   /* for work, and was not woken yet */
-    atomic_bool healthy; /* written under lock */
+    bool writer_waits;                      /* for work, and was not woken yet */
+    atomic_bool healthy;                    /* written under lock */
+    int64_t noticed_us[STORE_NOTICE_COUNT]; /* when it was said; 0: never */
     /* The writer's own. */
     int64_t retry_at_us;
     unsigned retry_ms;
@@ -58,12 +60,15 @@ struct store {
     unsigned index_wait_ms; /* ...this, of indexing alone, */
     int64_t index_at_us;    /* which is not tried again before */
     int64_t trim_at_us;
-    bool trim_turn;          /* a batch has had its turn since the last step of retention */
-    bool unindexed;          /* there may be something to index */
-    bool index_turn;         /* as trim_turn */
-    int64_t index_pause_us;  /* no step before it, once everything was indexed */
-    int64_t index_credit_us; /* time of its thread that a busy writer may spend on indexing */
-    int64_t batch_at_us;     /* end of the last batch */
+    bool trim_failed;         /* and is not tried again before that */
+    uint64_t trim_turns;      /* steps of retention before the next batch: it has to keep pace */
+    struct store_clock clock; /* what retention by age goes by */
+    bool was_full;            /* as it was said */
+    bool unindexed;           /* there may be something to index */
+    bool index_turn;          /* a batch has had its turn since the last step of indexing */
+    int64_t index_pause_us;   /* no step before it, once everything was indexed */
+    int64_t index_credit_us;  /* time of its thread that a busy writer may spend on indexing */
+    int64_t batch_at_us;      /* end of the last batch */
     pthread_t writer;
     struct reader_thread readers[STORE_READERS_MAX];
     unsigned reader_count;
@@ -77,6 +82,10 @@ void *store_reader_main(void *arg);
 /* Counts the trouble, fills in count and the times, and tells on_trouble. read: a question could
  * not be answered. Without the lock. Any thread. */
 void store_note_trouble(struct store *s, struct store_trouble *t, bool read);
+
+/* Tells the operator, what comes again and again not more often than every STORE_NOTICE_S. Writer
+ * and reader threads. */
+void store_tell(struct store *s, enum store_notice what, uint64_t number);
 
 static inline int64_t store_now_us(void)
 {

@@ -12,13 +12,44 @@
 #include "base/err.h"
 #include "store/memory_db.h"
 
-enum { EVENTS_MIN_CAP = 16, TRIM_ROOMS = 64 };
+enum {
+    EVENTS_MIN_CAP = 16,
+    BLOCK_COST = 16, /* of an allocation, beside its bytes */
+};
 
 struct mem_room *memory_find(struct mem *m, struct slice name)
 {
     struct mem_room *room;
     HASH_FIND(hh, m->rooms, name.ptr, name.len, room);
     return room;
+}
+
+/* Moves the room to the list of its size. */
+static void classify(struct mem_room *room)
+{
+    int class = room->memory ? 63 - __builtin_clzll(room->memory) : 0;
+    list_remove(&room->class_link);
+    list_push(&room->mem->classes[class], &room->class_link);
+}
+
+static void account(struct mem_room *room, uint64_t delta)
+{
+    uint64_t before = room->memory;
+    room->memory += delta;
+    room->mem->memory += delta;
+    atomic_store_explicit(&room->mem->base.bytes, room->mem->memory, memory_order_relaxed);
+    if (!before || !room->memory || __builtin_clzll(before) != __builtin_clzll(room->memory))
+        classify(room);
+}
+
+void memory_took(struct mem_room *room, size_t bytes)
+{
+    account(room, bytes + BLOCK_COST);
+}
+
+void memory_gave(struct mem_room *room, size_t bytes)
+{
+    account(room, 0 - (uint64_t)(bytes + BLOCK_COST));
 }
 
 static struct mem_room *add(struct mem *m, struct slice name)
@@ -28,9 +59,30 @@ static struct mem_room *add(struct mem *m, struct slice name)
     memcpy(room->name, name.ptr, name.len);
     room->name_len = name.len;
     HASH_ADD_KEYPTR(hh, m->rooms, room->name, room->name_len, room);
-    if (room->hh.tbl) return room;
+    if (!room->hh.tbl) {
+        free(room);
+        return NULL;
+    }
+    room->mem = m;
+    list_init(&room->class_link);
+    list_init(&room->over_link);
+    memory_took(room, sizeof *room + name.len);
+    return room;
+}
+
+void memory_room_free(struct mem_room *room)
+{
+    struct mem *m = room->mem;
+    for (size_t i = room->first; i < room->end; i++)
+        memory_state_drop(room, &room->events[i]);
+    memory_marks_free(room);
+    if (m->sweep == room) m->sweep = room->hh.next;
+    HASH_DEL(m->rooms, room);
+    list_remove(&room->class_link);
+    list_remove(&room->over_link);
+    m->memory -= room->memory;
+    free(room->events);
     free(room);
-    return NULL;
 }
 
 /* Makes room for one more at the end. */
@@ -47,6 +99,7 @@ static int reserve(struct mem_room *room)
     size_t cap = room->cap ? room->cap * 2 : EVENTS_MIN_CAP;
     void *events = realloc(room->events, cap * sizeof *room->events);
     if (!events) return ERR_NOMEM;
+    memory_took(room, (cap - room->cap) * sizeof *room->events);
     room->events = events;
     room->cap = cap;
     return 0;
@@ -72,16 +125,11 @@ static int put_mark(struct mem *m, const struct store_record *r)
     return err;
 }
 
-static int mem_put(struct store_backend *b, struct store_record *r)
+static int put_event(struct mem *m, struct mem_room *room, struct store_record *r)
 {
-    struct mem *m = mem_of(b);
-    if (r->mark) return put_mark(m, r);
-    struct mem_room *room = memory_find(m, r->room);
-    if (!room) room = add(m, r->room);
-    if (!room) return ERR_NOMEM;
     if (room->last_seq == 0) {
         memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
-        room->trimmed_seq = r->event.seq - 1; /* as in sqlite_writer.c */
+        room->trimmed_seq = r->event.seq - 1; /* as in sqlite_rooms.c */
     }
     if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 || r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
@@ -101,8 +149,23 @@ static int mem_put(struct store_backend *b, struct store_record *r)
     room->last_seq = r->event.seq;
     room->outages = m->outages;
     room->bytes += r->bytes;
+    memory_took(room, r->size);
     r->taken = true;
     return 0;
+}
+
+static int mem_put(struct store_backend *b, struct store_record *r)
+{
+    struct mem *m = mem_of(b);
+    uint64_t most = b->limits.max_rooms;
+    if (r->mark) return put_mark(m, r);
+    struct mem_room *room = memory_find(m, r->room);
+    if (!room && most && HASH_COUNT(m->rooms) >= most) return ERR_ROOMS_FULL;
+    if (!room) room = add(m, r->room);
+    if (!room) return ERR_NOMEM;
+    int err = put_event(m, room, r);
+    if (err && room->last_seq == 0) memory_room_free(room);
+    return err;
 }
 
 static int mem_commit(struct store_backend *b)
@@ -115,6 +178,7 @@ static int mem_commit(struct store_backend *b)
             memory_state_commit(&m->undo[i]);
     for (unsigned i = 0; i < m->undo_count; i++)
         if (m->undo[i].mark) memory_marks_trim(m->undo[i].room);
+    memory_trim_note(m);
     pthread_mutex_unlock(&m->lock);
     return 0;
 }
@@ -133,8 +197,10 @@ static void mem_rollback(struct store_backend *b)
         u->room->end--;
         r->taken = false;
         u->room->bytes -= r->bytes;
+        memory_gave(u->room, r->size);
         u->room->last_seq = u->last_seq;
         u->room->outages = u->outages;
+        if (u->last_seq == 0) memory_room_free(u->room); /* this was the first that it had */
     }
     pthread_mutex_unlock(&m->lock);
 }
@@ -144,37 +210,6 @@ static int mem_recover(struct store_backend *b)
     struct mem *m = mem_of(b);
     pthread_mutex_lock(&m->lock);
     m->outages++;
-    pthread_mutex_unlock(&m->lock);
-    return 0;
-}
-
-static bool too_much(const struct mem_room *room, const struct store_keep *keep, int64_t now_ms)
-{
-    if (room->first == room->end) return false;
-    int64_t age_ms = now_ms - room->events[room->first].record->event.ts_ms;
-    return (keep->max_events && room->end - room->first > keep->max_events) ||
-           (keep->max_bytes && room->bytes > keep->max_bytes) ||
-           (keep->max_age_ms && age_ms > 0 && (uint64_t)age_ms > keep->max_age_ms);
-}
-
-static int mem_trim(struct store_backend *b, const struct store_keep *keep, int64_t now_ms,
-                    uint64_t *trimmed, bool *more)
-{
-    struct mem *m = mem_of(b);
-    pthread_mutex_lock(&m->lock);
-    struct mem_room *room = m->sweep ? m->sweep : m->rooms;
-    for (unsigned i = 0; room && i < TRIM_ROOMS && *trimmed < STORE_TRIM_MAX; i++) {
-        while (*trimmed < STORE_TRIM_MAX && too_much(room, keep, now_ms)) {
-            struct mem_event *oldest = &room->events[room->first];
-            room->trimmed_seq = oldest->record->event.seq;
-            memory_state_drop(room, oldest);
-            room->first++;
-            ++*trimmed;
-        }
-        if (!too_much(room, keep, now_ms)) room = room->hh.next;
-    }
-    m->sweep = room;
-    *more = room != NULL;
     pthread_mutex_unlock(&m->lock);
     return 0;
 }
@@ -189,17 +224,8 @@ static void mem_close(struct store_backend *b, bool clean)
 {
     (void)clean;
     struct mem *m = mem_of(b);
-    struct mem_room *room = m->rooms;
-    HASH_CLEAR(hh, m->rooms);
-    while (room) {
-        struct mem_room *next = room->hh.next;
-        for (size_t i = room->first; i < room->end; i++)
-            memory_state_drop(room, &room->events[i]);
-        memory_marks_free(room);
-        free(room->events);
-        free(room);
-        room = next;
-    }
+    while (m->rooms)
+        memory_room_free(m->rooms); /* as in sqlite_rooms.c NOLINT(*-unix.Malloc) */
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -210,7 +236,7 @@ static const struct store_backend_ops ops = {
     .commit = mem_commit,
     .rollback = mem_rollback,
     .recover = mem_recover,
-    .trim = mem_trim,
+    .trim = memory_trim_step,
     .parse = memory_parse,
     .load = memory_load,
     .page = memory_page,
@@ -226,5 +252,9 @@ struct store *store_memory_open(const struct store_options *options)
     if (!m) return NULL;
     m->base.ops = &ops;
     pthread_mutex_init(&m->lock, NULL);
+    list_init(&m->over);
+    for (int i = 0; i < MEM_CLASSES; i++)
+        list_init(&m->classes[i]);
+    m->oldest_ms = INT64_MAX;
     return store_start(&m->base, options);
 }

@@ -57,6 +57,11 @@ static int answer_room(struct store *s, unsigned reader, const struct read_reque
         err = s->backend->ops->load(s->backend, reader, r->query.room, since_ms, &load);
     }
     note(s, reader, r, err);
+    uint64_t max_rooms = s->options.limits.max_rooms;
+    if (err == ERR_NOT_FOUND && max_rooms && atomic_load(&s->backend->rooms) >= max_rooms) {
+        err = ERR_ROOMS_FULL;
+        store_tell(s, STORE_ROOMS_FULL, max_rooms);
+    }
     store_nonces_sort(&load.nonces);
     struct store_loaded loaded = {load.room, load.nonces.list, load.nonces.count, load.marks.list,
                                   load.marks.count};

@@ -17,9 +17,11 @@ struct store_record *store_record_new(struct slice room, const struct store_even
 {
     size_t texts = event->username.len + event->user.len + event->message.len + event->data.len +
                    event->nonce.len;
-    struct store_record *r = malloc(sizeof *r + room.len + texts);
+    size_t size = sizeof(struct store_record) + room.len + texts;
+    struct store_record *r = malloc(size);
     if (!r) return NULL;
-    *r = (struct store_record){.room = room, .event = *event, .bytes = texts + STORE_RECORD_COST};
+    *r = (struct store_record){
+        .room = room, .event = *event, .bytes = texts + STORE_RECORD_COST, .size = size};
     r->event.reactions = NULL;
     r->event.reaction_count = 0;
     char *at = (char *)(r + 1);

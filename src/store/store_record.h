@@ -19,6 +19,7 @@ struct store_record {
     bool mark;                /* no event: the marker of event.username, at event.seq */
     struct store_event event; /* its texts are in this block */
     size_t bytes;             /* weight: texts plus STORE_RECORD_COST */
+    size_t size;              /* of this block */
 };
 
 /* A copy; room may be empty. NULL if memory is short. The caller owns it. Any thread. */

@@ -52,6 +52,12 @@ static void report(struct store *s, const char *what, struct slice room)
         store_note_trouble(s, &t, false);
 }
 
+/* Of this record alone, while the batch goes on. */
+static bool is_refusal(int err)
+{
+    return err == ERR_STORE_ORDER || err == ERR_ROOMS_FULL || err == ERR_STORE_FULL;
+}
+
 /* Puts the records up to stop into one transaction. On error *at is set to the first that must not
  * be in the next one with those before it. */
 static int commit_part(struct store *s, struct slink *part, const struct slink *stop,
@@ -65,7 +71,7 @@ static int commit_part(struct store *s, struct slink *part, const struct slink *
         struct store_record *r = container_of(l, struct store_record, link);
         *at = l;
         r->err = b->ops->put(b, r);
-        if (r->err != ERR_STORE_ORDER) err = r->err;
+        if (!is_refusal(r->err)) err = r->err;
         if (odd) middle = middle->next;
         odd = !odd;
     }
@@ -131,6 +137,7 @@ static unsigned settle_batch(struct store *s, struct slink *batch, uint64_t *com
         int mine = r->decided ? r->err : ERR_STORE;
         if (mine == ERR_STORE_DAMAGED) report(s, r->mark ? "a read marker" : "an event", r->room);
         if (!r->mark) ++*(mine ? failed : committed);
+        if (mine == ERR_ROOMS_FULL) store_tell(s, STORE_ROOMS_FULL, s->options.limits.max_rooms);
         s->done[n++] = (struct store_done){r->tag, r->room, &r->event, mine, r->mark};
     }
     return n;
@@ -146,12 +153,12 @@ static void free_batch(struct slink *batch)
     }
 }
 
-/* Takes up to STORE_BATCH_MAX records off the queue, with their weight. */
+/* Takes a batch off the queue, with its weight. */
 static struct slink *take_batch_locked(struct store *s, uint64_t *bytes)
 {
     struct slink *batch = s->queue;
     struct slink **end = &batch;
-    for (unsigned n = 0; *end && n < STORE_BATCH_MAX; n++) {
+    for (unsigned n = 0; *end && n < STORE_BATCH_MAX && *bytes < STORE_BATCH_MAX_BYTES; n++) {
         *bytes += container_of(*end, struct store_record, link)->bytes;
         end = &(*end)->next;
     }
@@ -168,6 +175,17 @@ static int64_t used_us(void)
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void tell_fullness(struct store *s)
+{
+    struct store_backend *b = s->backend;
+    uint64_t bytes = atomic_load(&b->bytes);
+    bool full = store_full(s);
+    if (full != s->was_full) store_tell(s, full ? STORE_FULL : STORE_NOT_FULL, bytes);
+    s->was_full = full;
+    if (b->trims_rooms) store_tell(s, STORE_TRIMS, bytes);
+    b->trims_rooms = false;
 }
 
 static void do_batch(struct store *s)
@@ -198,25 +216,41 @@ static void do_batch(struct store *s)
     pthread_mutex_unlock(&s->lock);
     if (s->options.on_done) s->options.on_done(s->options.ctx, s->done, n);
     free_batch(batch);
+    tell_fullness(s);
     s->batch_at_us = store_now_us();
-    s->trim_turn = true;
+    s->trim_turns = 1 + n / STORE_TRIM_MAX + bytes / STORE_TRIM_MAX_BYTES;
     s->index_turn = true;
     s->unindexed = s->backend->ops->index != NULL;
     s->index_credit_us += (used_us() - start_us) / INDEX_SHARE;
     if (s->index_credit_us > INDEX_CREDIT_MAX_US) s->index_credit_us = INDEX_CREDIT_MAX_US;
 }
 
+/* The time that retention by age goes by. */
+static int64_t believed_ms(struct store *s)
+{
+    static const enum store_notice notices[] = {[STORE_CLOCK_AHEAD] = STORE_CLOCK_JUMPED,
+                                                [STORE_CLOCK_BEHIND] = STORE_CLOCK_BACK,
+                                                [STORE_CLOCK_SETTLED] = STORE_CLOCK_BELIEVED};
+    const struct store_options *o = &s->options;
+    struct store_clock *clock = &s->clock;
+    if (!o->keep.max_age_ms) return 0;
+    enum store_clock_news news =
+        store_clock_tick(clock, o->now_ms(), o->elapsed_ms(), o->keep.max_age_ms);
+    if (news != STORE_CLOCK_STEADY) store_tell(s, notices[news], clock->news_ms / 1000);
+    return clock->believed_ms;
+}
+
 static void do_trim(struct store *s)
 {
     uint64_t trimmed = 0;
-    bool more = false;
-    int64_t now_ms = s->options.now_ms();
-    int err = s->backend->ops->trim(s->backend, &s->options.keep, now_ms, &trimmed, &more);
-    s->trim_at_us = store_now_us() + (more ? 0 : (int64_t)s->options.trim_pause_ms * 1000);
+    int err = s->backend->ops->trim(s->backend, believed_ms(s), &trimmed);
+    s->trim_at_us = store_now_us() + (int64_t)s->options.trim_pause_ms * 1000;
+    s->trim_failed = err != 0;
     if (!err) s->trim_wait_ms = s->options.retry_first_ms;
     if (err && !may_wait(err, &s->trim_at_us, &s->trim_wait_ms)) on_failure(s);
     report(s, "what retention removes", (struct slice){NULL, 0});
-    s->trim_turn = false;
+    if (s->trim_turns) s->trim_turns--;
+    tell_fullness(s);
     pthread_mutex_lock(&s->lock);
     s->stats.trimmed += trimmed;
     pthread_mutex_unlock(&s->lock);
@@ -267,10 +301,10 @@ static int64_t index_due_us_locked(const struct store *s)
 
 static int64_t trim_due_us_locked(const struct store *s)
 {
-    const struct store_keep *keep = &s->options.keep;
-    bool trims = keep->max_age_ms || keep->max_events || keep->max_bytes;
-    if (!trims || s->closing || (s->queue && !s->trim_turn)) return INT64_MAX;
-    return s->trim_at_us;
+    enum trim_need need = s->backend->trim_need;
+    if (s->closing || (s->queue && !s->trim_turns)) return INT64_MAX;
+    if (need == TRIM_NOW && !s->trim_failed) return 0;
+    return need != TRIM_NONE || s->options.keep.max_age_ms ? s->trim_at_us : INT64_MAX;
 }
 
 static enum job next_job(struct store *s)

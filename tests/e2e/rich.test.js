@@ -12,7 +12,8 @@ import { SANITIZED, count, limit, ms, pause, until } from './lib/wait.js';
 const TWO = ['--workers', '2', '--rate', '0'];
 const STRICT = [...TWO, '--durability', 'strict'];
 /** Where the past is read from: memory as far as it is there, or the store. */
-const PATHS = { memory: TWO, store: [...TWO, '--memory-budget', '0'] };
+const ALL = [...TWO, '--keep-messages', '10000'];
+const PATHS = { memory: ALL, store: [...ALL, '--memory-budget', '0'] };
 
 const named = (server, name, room = 'lobby', query = '') =>
   Rich.join(server, room, { query: `?username=${name}${query}` });

@@ -378,7 +378,8 @@ test('retention by age: what is too old is given to nobody, and is removed', lim
     assert.ok(next.seq > acks[19].seq, 'an empty room goes on');
     assert.equal((await back.next('message')).id, next.id);
     await lives.restart();
-    assert.ok((await named(lives.server, 'ann')).joined.seq >= next.seq);
+    const { joined } = await named(lives.server, 'ann'); // on a slow machine nothing was left by then
+    assert.ok(joined.epoch !== ann.joined.epoch || joined.seq >= next.seq, `${joined.epoch}-${joined.seq}`);
   }));
 
 test('retention by bytes: the newest are kept', limit(60), withLives([...TWO, '--keep-bytes', '20k'], async (lives) => {

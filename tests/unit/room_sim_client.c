@@ -240,7 +240,9 @@ static void on_page(void *ctx, int err, const struct store_page *page)
     struct replay *r = ctx;
     struct buf json = {0};
     bool beyond = false;
-    r->err = err == ERR_NOT_FOUND ? 0 : err;
+    bool nothing = err == ERR_NOT_FOUND; /* as in replay.c */
+    r->err = nothing ? 0 : err;
+    if (nothing) r->trimmed_seq = r->until;
     r->more = false;
     for (size_t i = 0; page && i < page->count && !r->err; i++) {
         const struct store_event *e = page->events[i];

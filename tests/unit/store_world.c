@@ -58,6 +58,15 @@ static void on_trouble(void *ctx, const struct store_trouble *t)
     pthread_mutex_unlock(&seen->lock);
 }
 
+static void on_notice(void *ctx, enum store_notice what, uint64_t number)
+{
+    struct seen *seen = ctx;
+    pthread_mutex_lock(&seen->lock);
+    seen->notices[what]++;
+    seen->notice = number;
+    pthread_mutex_unlock(&seen->lock);
+}
+
 void world_hold(struct seen *seen, bool hold)
 {
     pthread_mutex_lock(&seen->lock);
@@ -113,6 +122,7 @@ void world_callbacks(struct world *w, struct store_options *o)
     o->on_done = on_done;
     o->on_health = on_health;
     o->on_trouble = on_trouble;
+    o->on_notice = on_notice;
     o->ctx = &w->seen;
     o->retry_first_ms = 20;
 }
@@ -364,6 +374,12 @@ static const char *const checks[] = {
     "SELECT count(*) FROM rooms WHERE (SELECT count(*) FROM events WHERE room = rooms.id"
     " AND seq > last_seq) >= 64",
     "SELECT count(*) FROM rooms, meta WHERE rooms.outages > meta.outages",
+    "SELECT count(*) FROM rooms WHERE oldest_ms IS NOT (SELECT ts_ms FROM events"
+    " WHERE room = rooms.id ORDER BY seq LIMIT 1)",
+    "SELECT count(*) FROM (SELECT room FROM events UNION SELECT room FROM edits UNION"
+    " SELECT room FROM reactions UNION SELECT room FROM reaction_counts) WHERE room NOT IN"
+    " (SELECT id FROM rooms)",
+    "SELECT count(*) FROM (SELECT 1 FROM edits GROUP BY room, target HAVING count(*) > 64)",
     "SELECT count(*) FROM events WHERE bytes <> 64 + " LENGTH("username") " + " LENGTH(
         "user") " + " LENGTH("message") " + " LENGTH("data") " + " LENGTH("nonce"),
     "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY room, seq HAVING count(*) > 1)",

@@ -44,7 +44,9 @@ struct seen {
     size_t turns; /* of health */
     size_t troubles;
     int trouble_code; /* of the last one */
-    bool hold;        /* on_done waits, so that appends pile up */
+    size_t notices[STORE_NOTICE_COUNT];
+    uint64_t notice; /* the number of the last one */
+    bool hold;       /* on_done waits, so that appends pile up */
     struct completion *done;
 };
 

@@ -353,31 +353,44 @@ static void test_close_drains(void **state)
     assert_int_equal(a.room.last_seq, 1000);
 }
 
-/* Until only want events are kept; a few more rooms show that each has its own limit. */
-static void expect_trimmed(struct world *w, struct store_keep keep, uint64_t first)
+static int first_seq(struct world *w, const char *room, uint64_t *first)
 {
     struct answer a;
+    int err = world_load(w, room, &a);
+    *first = err ? 0 : a.room.first_seq;
+    return err;
+}
+
+static void open_keeping(struct world *w, struct store_keep keep)
+{
     assert_non_null(world_open(
         w, (struct store_options){.keep = keep, .trim_pause_ms = 10, .now_ms = fake_now_ms}));
+}
+
+/* Until only want events are kept; a few more rooms show that each has its own limit. */
+static void expect_trimmed(struct world *w, struct store_keep keep, uint64_t want)
+{
+    struct answer a;
+    uint64_t first = 0;
+    open_keeping(w, keep);
     world_fill(w, "long", 1, 1000);
     world_fill(w, "short", 999, 1000);
-    for (int i = 0; i < WORLD_WAIT_S * 200; i++) {
-        assert_int_equal(world_load(w, "long", &a), 0);
-        if (a.room.first_seq == first) break;
+    for (int i = 0; i < WORLD_WAIT_S * 200 && first != want; i++) {
+        assert_int_equal(first_seq(w, "long", &first), 0);
         world_nap();
     }
     for (int i = 0; i < 10; i++)
         world_nap(); /* and it stops there */
     assert_int_equal(world_load(w, "long", &a), 0);
-    assert_int_equal(a.room.first_seq, first);
-    assert_int_equal(a.room.trimmed_seq, first ? first - 1 : 1000);
+    assert_int_equal(a.room.first_seq, want);
+    assert_int_equal(a.room.trimmed_seq, want - 1);
     assert_int_equal(a.room.last_seq, 1000);
     assert_int_equal(a.room.next_seq, 1001);
-    assert_int_equal(world_load(w, "short", &a), 0);
-    assert_int_equal(a.room.first_seq, first ? 999 : 0);
+    assert_int_equal(first_seq(w, "short", &first), 0);
+    assert_int_equal(first, 999);
     world_fill(w, "long", 1001, 1001); /* it goes on */
-    if (first) assert_int_equal(world_page(w, "long", STORE_AFTER, 0, 1000, &a), 0);
-    if (first) assert_in_range(a.count, 1001 - first, 1002 - first);
+    assert_int_equal(world_page(w, "long", STORE_AFTER, 0, 1000, &a), 0);
+    assert_in_range(a.count, 1001 - want, 1002 - want);
 }
 
 static void test_keep_events(void **state)
@@ -397,9 +410,41 @@ static void test_keep_age(void **state)
     expect_trimmed(*state, (struct store_keep){.max_age_ms = 1000000 - 900}, 900);
 }
 
-static void test_keep_age_all(void **state)
+/* A room of which nothing is left is gone, with its markers; whoever still has it in memory goes on
+ * with its epoch, and what is known of it then begins there. */
+static void test_room_goes(void **state)
 {
-    expect_trimmed(*state, (struct store_keep){.max_age_ms = 10}, 0);
+    struct world *w = *state;
+    struct answer a;
+    struct store_stats stats;
+    uint64_t first;
+    open_keeping(w, (struct store_keep){.max_age_ms = 10});
+    world_fill(w, "long", 1, 1000);
+    world_put(w, "young", (struct store_event){.seq = 1, .ts_ms = 1000000});
+    w->put = 1001;
+    world_settle(w);
+    int err = 0;
+    for (int i = 0; i < WORLD_WAIT_S * 200 && err != ERR_NOT_FOUND; i++) {
+        err = first_seq(w, "long", &first);
+        world_nap();
+    }
+    assert_int_equal(err, ERR_NOT_FOUND);
+    assert_int_equal(world_list(w, "", 10, &a), 0);
+    assert_int_equal(a.count, 1);
+    store_stats(w->store, &stats);
+    assert_int_equal(stats.rooms, 1);
+    assert_int_equal(stats.trimmed, 1000);
+    struct store_move m = {SLICE_LIT("long"), world_epoch, {5, SLICE_LIT("ann")}, NULL, false};
+    assert_int_equal(store_move_mark(w->store, &m), 0);
+    world_wait_done(&w->seen, 1002);
+    assert_int_equal(w->seen.done[1001].err, ERR_STORE_ORDER); /* as of a room that never was */
+    world_put(w, "long", (struct store_event){.seq = 1001, .ts_ms = 1000000});
+    world_mark(w, "long", "ann", 1001);
+    assert_int_equal(world_load(w, "long", &a), 0);
+    assert_int_equal(a.room.first_seq, 1001);
+    assert_int_equal(a.room.trimmed_seq, 1000);
+    assert_int_equal(a.room.next_seq, 1002);
+    assert_string_equal(a.shown, "ann>1001 ");
 }
 
 /* Memory runs out in append, in the writer and in the readers, at each allocation in turn: nothing
@@ -459,7 +504,7 @@ int main(void)
         EVERY(test_order_is_kept),    EVERY(test_paging),       EVERY(test_page_bytes),
         EVERY(test_newest_in_pieces), EVERY(test_queue_cap),    EVERY(test_group_commit),
         EVERY(test_threads),          EVERY(test_close_drains), EVERY(test_keep_events),
-        EVERY(test_keep_bytes),       EVERY(test_keep_age),     EVERY(test_keep_age_all),
+        EVERY(test_keep_bytes),       EVERY(test_keep_age),     EVERY(test_room_goes),
         EVERY(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,11 +190,10 @@ static void test_search_trimmed(void **state)
         for (uint64_t i = 1; i <= 5; i++)
             say(w, seq + i, "old news"); /* ts_ms is the seq: much too old */
         world_settle(w);
-        do {
+        while (world_load(w, "r", &a) == 0)
             world_nap();
-            assert_int_equal(world_load(w, "r", &a), 0);
-        } while (a.room.first_seq);
-        world_expect_found(w, "r", "news", "");
+        struct store_search q = {SLICE_LIT("r"), SLICE_LIT("news"), STORE_SEQ_MAX + 1, 10};
+        assert_int_equal(world_search(w, &q, &a), ERR_NOT_FOUND);
     }
     world_put(w, "r",
               (struct store_event){.seq = 40, .ts_ms = NOW_MS, .message = SLICE_LIT("good news")});
@@ -240,8 +239,7 @@ static void test_list_trimmed(void **state)
     do {
         world_nap();
         assert_int_equal(world_list(w, "", 5, &a), 0);
-    } while (a.room.first_seq);
-    assert_string_equal(a.shown, "r:0/0@0[0-3] "); /* it is still known */
+    } while (a.count);
 }
 
 /* Random talk with edits, deletes and retention; the index is compared at the end of the test. */

@@ -595,7 +595,7 @@ static void test_strange_files(void **state)
     w->store = NULL;
     exec_sql(w->path, "PRAGMA user_version=1000");
     expect_refused(w->path, "newer Parlor (schema 1000");
-    exec_sql(w->path, "PRAGMA user_version=2");
+    exec_sql(w->path, "PRAGMA user_version=4");
     struct locker locker;
     locker_start(&locker, w->path);
     locker_lock(&locker);
@@ -658,6 +658,44 @@ static void test_older_schema(void **state)
     }
 }
 
+/* What schema 3 kept of rooms that have nothing any more, and of edits without number, goes. */
+static void test_schema_3(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    struct store_stats stats;
+    reopen(w);
+    world_put(w, "r", (struct store_event){.seq = 1, .ts_ms = 77, .message = SLICE_LIT("first")});
+    for (uint64_t seq = 2; seq <= 70; seq++)
+        world_put(w, "r",
+                  (struct store_event){.seq = seq,
+                                       .kind = STORE_EDIT,
+                                       .target = 1,
+                                       .message = SLICE_LIT("edited"),
+                                       .data = SLICE_LIT("{}")});
+    world_settle(w);
+    store_close(w->store);
+    w->store = NULL;
+    exec_sql(w->path,
+             "DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
+             "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
+             "INSERT INTO rooms VALUES(7, 'empty', 'k3f9abcd', 9, 9, 0, 0, 0);"
+             "INSERT INTO marks VALUES(7, 'ann', 3, 1), (1, 'bob', 4, 1);"
+             "DELETE FROM edits; INSERT INTO edits SELECT 1, 1, seq FROM events WHERE kind = 1;"
+             "UPDATE events SET message = 'edited', data = '{}', bytes = 64 + 3 + 6 + 2"
+             " WHERE kind = 1;"
+             "UPDATE rooms SET bytes = (SELECT sum(bytes) FROM events WHERE seq <= last_seq)"
+             " WHERE id = 1");
+    reopen(w); /* and at the end the file is sound */
+    assert_int_equal(world_load(w, "empty", &a), ERR_NOT_FOUND);
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_string_equal(a.shown, "bob>4 ");
+    store_stats(w->store, &stats);
+    assert_int_equal(stats.rooms, 1);
+    assert_int_equal(world_page(w, "r", STORE_AFTER, 4, 4, &a), 0);
+    assert_string_equal(a.shown, "5e 6e 7e=edited 8e=edited >");
+}
+
 static void test_no_permission(void **state)
 {
     struct world *w = *state;
@@ -690,12 +728,10 @@ static void test_no_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),           TEST(test_disk_full),
-        TEST(test_strange_files),  TEST(test_older_schema),
-        TEST(test_no_permission),  TEST(test_locked),
-        TEST(test_reopen),         TEST(test_deleted_is_gone),
-        TEST(test_row_behind),     TEST(test_row_behind_order),
-        TEST(test_row_catches_up),
+        TEST(test_kill),         TEST(test_disk_full),        TEST(test_strange_files),
+        TEST(test_older_schema), TEST(test_no_permission),    TEST(test_locked),
+        TEST(test_schema_3),     TEST(test_reopen),           TEST(test_deleted_is_gone),
+        TEST(test_row_behind),   TEST(test_row_behind_order), TEST(test_row_catches_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
