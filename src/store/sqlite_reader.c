@@ -58,7 +58,7 @@ int sqlite_reader_open(struct sqlite_store *s, struct sqlite_reader *r, const ch
 {
     int rc = sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!rc) rc = sqlite3_busy_timeout(r->db, s->busy_ms);
-    if (!rc) rc = sqlite3_exec(r->db, "PRAGMA query_only=1", NULL, NULL, NULL);
+    if (!rc) rc = sqlite3_exec(r->db, "PRAGMA query_only=1; PRAGMA temp_store=2", NULL, NULL, NULL);
     for (int i = 0; i < READ_STMT_COUNT && !rc; i++)
         rc = sqlite3_prepare_v3(r->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->stmt[i], NULL);
     return rc;

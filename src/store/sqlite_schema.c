@@ -137,9 +137,13 @@ int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size)
         return ERR_STORE;
     }
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    /* Sorts, and what a statement may have to undo, stay in memory, and both are bounded: a
+     * temporary file may not be possible, where the root is read-only or descriptors are short, and
+     * would then fail the messages of others too. */
     rc = sqlite3_exec(db,
                       "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=4000;"
-                      "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=1",
+                      "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=1;"
+                      "PRAGMA temp_store=2",
                       NULL, NULL, NULL);
     if (!rc && version < SCHEMA_VERSION) rc = migrate(db, version);
     return rc ? sqlite_schema_explain(db, rc, text, text_size) : 0;

@@ -33,6 +33,7 @@ static atomic_bool fail_sync;
 static atomic_bool fail_read;
 static atomic_llong bad_sector = -1; /* where the database cannot be read; below 0: nowhere */
 static atomic_uint wal_syncs;
+static atomic_uint temporaries; /* files that have no name, which cannot be opened */
 
 static struct disk_file *disk_of(sqlite3_file *f)
 {
@@ -155,6 +156,10 @@ static int disk_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, i
     d->real = (sqlite3_file *)(d + 1);
     d->wal = flags & SQLITE_OPEN_WAL;
     d->base.pMethods = NULL;
+    if (!name) {
+        atomic_fetch_add(&temporaries, 1);
+        return SQLITE_CANTOPEN;
+    }
     int rc = real->xOpen(real, name, d->real, flags, out);
     if (!rc) d->base.pMethods = &disk_methods;
     return rc;
@@ -355,6 +360,66 @@ static void test_bad_sector(void **state)
     fill_one(w, 841, 0);
 }
 
+static void exec_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* Nothing that is done needs a temporary file, which may not be possible: not a delete that changes
+ * many pages, not a search, not retention, not a new schema. */
+static void test_no_temporary_files(void **state)
+{
+    enum { ROUNDS = 40, EDITS = 70, TEXT = 8000 };
+    static char text[TEXT] = "many words";
+    struct world *w = *state;
+    struct answer a;
+    uint64_t seq = 0;
+    memset(text + 10, 'x', TEXT - 10);
+    atomic_store(&temporaries, 0);
+    reopen(w);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint64_t target = ++seq;
+        world_put(w, "r", (struct store_event){.seq = target, .message = {text, TEXT}});
+        for (unsigned i = 0; i < EDITS; i++)
+            world_put(w, "r",
+                      (struct store_event){.seq = ++seq,
+                                           .kind = i % 8 ? STORE_EDIT : STORE_REACT,
+                                           .target = target,
+                                           .message = {text, i % 8 ? TEXT : 1 + i % 3}});
+        if (round % 4) continue;
+        world_settle(w);
+        world_expect_found(w, "r", "nothing", "");
+        world_put(w, "r",
+                  (struct store_event){.seq = ++seq, .kind = STORE_DELETE, .target = target});
+    }
+    world_mark(w, "r", "ann", 1);
+    world_settle(w);
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_int_equal(world_list(w, "", 10, &a), 0);
+    store_close(w->store);
+    w->store = NULL;
+    exec_sql(w->path,
+             "PRAGMA temp_store=2; DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
+             "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
+             "INSERT OR IGNORE INTO edits(room, target, seq) SELECT 1, (SELECT max(seq) FROM events"
+             " WHERE kind = 0), seq FROM events WHERE kind = 1 AND message NOT NULL LIMIT 1000");
+    assert_int_equal(atomic_load(&temporaries), 0);
+    struct store_options o = {.keep.max_events = 10, .trim_pause_ms = 5};
+    assert_non_null(world_open(w, o));
+    int64_t end_ms = world_now_ms() + WORLD_WAIT_S * 1000;
+    do {
+        world_nap();
+        assert_int_equal(world_load(w, "r", &a), 0);
+    } while (a.room.first_seq != seq - 9 && world_now_ms() < end_ms);
+    assert_int_equal(a.room.first_seq, seq - 9);
+    assert_true(store_healthy(w->store));
+    assert_int_equal(w->seen.failed, 0);
+    assert_int_equal(atomic_load(&temporaries), 0);
+}
+
 static struct store *open_relaxed(struct world *w, bool relaxed)
 {
     char text[STORE_SQLITE_TEXT_MAX] = "";
@@ -534,6 +599,7 @@ int main(void)
         TEST(test_syncs),
         TEST(test_relaxed_caps),
         TEST(test_corrupt),
+        TEST(test_no_temporary_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
