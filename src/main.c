@@ -18,7 +18,7 @@
 #include "store/store_sqlite.h"
 
 enum { EXIT_OK = 0, EXIT_START_FAILED = 1, EXIT_USAGE = 2 };
-enum { DRAIN_POLL_MS = 10, DATA_PATH_MAX = 4096 };
+enum { DRAIN_POLL_MS = 10, DATA_PATH_MAX = 4096, KEPT_MEMORY_MIN = 4 << 20 };
 
 extern char **environ;
 
@@ -41,6 +41,26 @@ static unsigned core_count(void)
     return n > SERVER_WORKERS_MAX ? SERVER_WORKERS_MAX : (unsigned)n;
 }
 
+static bool in_memory(const struct config *cf)
+{
+    return strcmp(cf->data, CONFIG_DATA_MEMORY) == 0;
+}
+
+/* What of the memory budget the store has; the other half is for who comes back. */
+static uint32_t kept_memory(const struct config *cf)
+{
+    return in_memory(cf) ? cf->memory_budget_bytes / 2 : 0;
+}
+
+static struct store_limits store_limits(const struct config *cf)
+{
+    uint32_t kept = kept_memory(cf);
+    if (kept < KEPT_MEMORY_MIN) kept = KEPT_MEMORY_MIN;
+    return (struct store_limits){.max_rooms = cf->max_rooms,
+                                 .max_bytes = in_memory(cf) ? kept : cf->max_database_bytes,
+                                 .trim_when_full = cf->database_full == CONFIG_TRIM};
+}
+
 /* A plain name belongs into the directory that systemd made for the service, if it did. */
 static void data_path(const struct config *cf, char path[static DATA_PATH_MAX])
 {
@@ -59,7 +79,7 @@ static struct store *open_store(const struct config *cf, struct log *log,
     char why[STORE_SQLITE_TEXT_MAX] = "not enough memory to start";
     struct store *store;
     data_path(cf, path);
-    if (strcmp(cf->data, CONFIG_DATA_MEMORY) == 0) {
+    if (in_memory(cf)) {
         store = store_memory_open(options);
     } else {
         int64_t undone_s = 0;
@@ -126,14 +146,15 @@ static struct server *start(const struct config *cf, struct log *log,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
         .strict = cf->durability == CONFIG_STRICT,
-        .memory_budget_bytes = cf->memory_budget_bytes,
+        .memory_budget_bytes = cf->memory_budget_bytes - kept_memory(cf),
         .keep_events = cf->keep_messages,
         .keep_age_ms = (uint64_t)cf->keep_age_s * 1000,
     };
     struct server *server = server_new(&options);
     if (!server) return NULL;
     struct store_options store_options = {
-        .keep = {(uint64_t)cf->keep_age_s * 1000, cf->keep_messages, cf->keep_bytes}};
+        .keep = {(uint64_t)cf->keep_age_s * 1000, cf->keep_messages, cf->keep_bytes},
+        .limits = store_limits(cf)};
     server_store_options(server, &store_options);
     struct store *store = open_store(cf, log, &store_options, NULL);
     if (store && server_start(server, store) == 0) return server;
@@ -227,7 +248,7 @@ static int import(const struct config *cf)
         fprintf(stderr, "parlor: import: %s: %s\n", cf->import_file, strerror(errno));
         return EXIT_START_FAILED;
     }
-    if (strcmp(cf->data, CONFIG_DATA_MEMORY) == 0) {
+    if (in_memory(cf)) {
         fprintf(stderr, "parlor: import: --data " CONFIG_DATA_MEMORY " would keep nothing\n");
         goto out;
     }

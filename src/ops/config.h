@@ -47,6 +47,7 @@ enum { CONFIG_MEMORY_MESSAGES = 1000 };
 enum config_header { CONFIG_X_FORWARDED_FOR, CONFIG_FORWARDED, CONFIG_X_REAL_IP };
 
 enum config_durability { CONFIG_RELAXED, CONFIG_COMMIT, CONFIG_STRICT };
+enum config_when_full { CONFIG_REFUSE, CONFIG_TRIM };
 
 struct config_address {
     char host[64]; /* numeric, as getaddrinfo(AI_NUMERICHOST) takes it; no brackets; may have %scope
@@ -90,6 +91,9 @@ struct config {
     uint32_t keep_messages;
     uint32_t keep_bytes;
     uint32_t memory_budget_bytes;
+    uint32_t max_rooms;
+    uint64_t max_database_bytes;
+    enum config_when_full database_full;
 
     uint32_t handshake_timeout_ms;
     uint32_t keepalive_timeout_ms;

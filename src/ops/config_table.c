@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define KIB (UINT64_C(1) << 10)
+#define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
+#define TIB (UINT64_C(1) << 40)
 #define SECOND UINT64_C(1000)
 #define MINUTE (60 * SECOND)
 #define DAY_S UINT64_C(86400)
@@ -47,7 +49,20 @@ const struct config_option config_options[] = {
      "Memory for what was said lately, in all rooms together: who comes back is served from there, "
      "without a look at the disk. Rooms, nonces, read markers, pages of history on their way and "
      "what sockets do not take come out of it first, and up to a quarter of it is for clients that "
-     "keep their compression context."},
+     "keep their compression context. With --data :memory: half of it, but 4m at least, is all "
+     "that "
+     "is kept."},
+    {"max-rooms", CONFIG_KIND_COUNT, CONFIG_GROUP_HISTORY, FIELD(max_rooms), 1, UINT32_MAX, "none",
+     "N", "1000000",
+     "Rooms in which something was said and is kept; a new one beyond is refused with "
+     "server_full."},
+    {"max-database-bytes", CONFIG_KIND_DISK, CONFIG_GROUP_HISTORY, FIELD(max_database_bytes), MIB,
+     64 * TIB, "none", "SIZE", "none",
+     "How large the SQLite file may grow; its -wal beside it takes up to 64m more."},
+    {"database-full", CONFIG_KIND_WHEN_FULL, CONFIG_GROUP_HISTORY, FIELD(database_full), 0,
+     CONFIG_TRIM, NULL, "WORD", "refuse",
+     "What happens at max-database-bytes. refuse: messages are refused with unavailable, nothing "
+     "is lost. trim: the oldest messages of the largest rooms make place."},
 
     {"max-connections", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(max_connections), 1,
      100000000, "none", "N", "none",

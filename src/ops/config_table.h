@@ -17,11 +17,13 @@ enum {
 enum config_kind {
     CONFIG_KIND_COUNT,      /* uint32_t field */
     CONFIG_KIND_SIZE,       /* uint32_t field, bytes; k, m, g */
+    CONFIG_KIND_DISK,       /* uint64_t field, bytes; k, m, g, t */
     CONFIG_KIND_DURATION,   /* uint32_t field, milliseconds; ms, s, m */
     CONFIG_KIND_AGE,        /* uint32_t field, seconds; s, m, h, d */
     CONFIG_KIND_PATH,       /* char[CONFIG_PATH_MAX] field; "" for the word of zero */
     CONFIG_KIND_SECRET,     /* char[CONFIG_SECRET_MAX] field; never shown */
     CONFIG_KIND_DURABILITY, /* enum config_durability field */
+    CONFIG_KIND_WHEN_FULL,  /* enum config_when_full field */
     CONFIG_KIND_BOOL,       /* bool field; on, off */
     CONFIG_KIND_FLAG,       /* bool field; on the command line the key alone means on */
     CONFIG_KIND_FORMAT,     /* enum log_format field */

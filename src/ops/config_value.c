@@ -21,11 +21,17 @@ struct unit {
 /* Largest first: the first that divides a value is the one to print it with. */
 static const struct unit size_units[] = {
     {"g", UINT64_C(1) << 30}, {"m", UINT64_C(1) << 20}, {"k", UINT64_C(1) << 10}, {"", 1}};
+static const struct unit disk_units[] = {{"t", UINT64_C(1) << 40},
+                                         {"g", UINT64_C(1) << 30},
+                                         {"m", UINT64_C(1) << 20},
+                                         {"k", UINT64_C(1) << 10},
+                                         {"", 1}};
 static const struct unit duration_units[] = {{"m", 60000}, {"s", 1000}, {"ms", 1}};
 static const struct unit age_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};
 
 static const char *const durabilities[] = {
     [CONFIG_RELAXED] = "relaxed", [CONFIG_COMMIT] = "commit", [CONFIG_STRICT] = "strict"};
+static const char *const when_full[] = {[CONFIG_REFUSE] = "refuse", [CONFIG_TRIM] = "trim"};
 
 static const char *const headers[] = {[CONFIG_X_FORWARDED_FOR] = "X-Forwarded-For",
                                       [CONFIG_FORWARDED] = "Forwarded",
@@ -84,6 +90,8 @@ static int set_number(struct config *c, const struct config_option *o, const cha
         ok = true;
     else if (o->kind == CONFIG_KIND_SIZE)
         ok = read_number(text, size_units, COUNT_OF(size_units), 1, &value);
+    else if (o->kind == CONFIG_KIND_DISK)
+        ok = read_number(text, disk_units, COUNT_OF(disk_units), 1, &value);
     else if (o->kind == CONFIG_KIND_DURATION)
         ok = read_number(text, duration_units, COUNT_OF(duration_units), PLAIN_SECOND_MS, &value);
     else if (o->kind == CONFIG_KIND_AGE)
@@ -93,7 +101,10 @@ static int set_number(struct config *c, const struct config_option *o, const cha
 
     bool in_range = (value >= o->min && value <= o->max) || (value == 0 && o->zero);
     if (!ok || !in_range) return ERR_CONFIG;
-    *(uint32_t *)field(c, o) = (uint32_t)value;
+    if (o->kind == CONFIG_KIND_DISK)
+        *(uint64_t *)field(c, o) = value;
+    else
+        *(uint32_t *)field(c, o) = (uint32_t)value;
     return 0;
 }
 
@@ -125,6 +136,16 @@ static int set_header(struct config *c, const struct config_option *o, const cha
     for (uint64_t i = 0; i <= o->max && i < COUNT_OF(headers); i++) {
         if (strcasecmp(text, headers[i]) != 0) continue;
         *(enum config_header *)field(c, o) = (enum config_header)i;
+        return 0;
+    }
+    return ERR_CONFIG;
+}
+
+static int set_when_full(struct config *c, const struct config_option *o, const char *text)
+{
+    for (uint64_t i = 0; i <= o->max && i < COUNT_OF(when_full); i++) {
+        if (strcasecmp(text, when_full[i]) != 0) continue;
+        *(enum config_when_full *)field(c, o) = (enum config_when_full)i;
         return 0;
     }
     return ERR_CONFIG;
@@ -357,6 +378,7 @@ int config_value_set(struct config *c, const struct config_option *o, const char
     switch (o->kind) {
     case CONFIG_KIND_COUNT:
     case CONFIG_KIND_SIZE:
+    case CONFIG_KIND_DISK:
     case CONFIG_KIND_DURATION:
     case CONFIG_KIND_AGE:
         err = set_number(c, o, text);
@@ -369,6 +391,9 @@ int config_value_set(struct config *c, const struct config_option *o, const char
         break;
     case CONFIG_KIND_DURABILITY:
         err = set_durability(c, o, text);
+        break;
+    case CONFIG_KIND_WHEN_FULL:
+        err = set_when_full(c, o, text);
         break;
     case CONFIG_KIND_BOOL:
     case CONFIG_KIND_FLAG:
@@ -428,15 +453,16 @@ size_t config_value_count(const struct config *c, const struct config_option *o)
     return 1;
 }
 
-static void number_text(uint32_t value, const struct config_option *o, char *text)
+static void number_text(uint64_t value, const struct config_option *o, char *text)
 {
-    const struct unit *units = o->kind == CONFIG_KIND_SIZE  ? size_units
-                               : o->kind == CONFIG_KIND_AGE ? age_units
-                                                            : duration_units;
+    const struct unit *units = o->kind == CONFIG_KIND_SIZE   ? size_units
+                               : o->kind == CONFIG_KIND_DISK ? disk_units
+                               : o->kind == CONFIG_KIND_AGE  ? age_units
+                                                             : duration_units;
     if (value == 0 && o->zero) {
         snprintf(text, CONFIG_VALUE_MAX, "%s", o->zero);
     } else if (value == 0 || o->kind == CONFIG_KIND_COUNT) {
-        snprintf(text, CONFIG_VALUE_MAX, "%" PRIu32, value);
+        snprintf(text, CONFIG_VALUE_MAX, "%" PRIu64, value);
     } else {
         while (value % units->factor != 0)
             units++;
@@ -488,6 +514,9 @@ size_t config_value_text(const struct config *c, const struct config_option *o, 
     case CONFIG_KIND_AGE:
         number_text(*(const uint32_t *)const_field(c, o), o, text);
         return 1;
+    case CONFIG_KIND_DISK:
+        number_text(*(const uint64_t *)const_field(c, o), o, text);
+        return 1;
     case CONFIG_KIND_PATH:
         word = const_field(c, o);
         if (!*word && o->zero) word = o->zero;
@@ -497,6 +526,9 @@ size_t config_value_text(const struct config *c, const struct config_option *o, 
         break;
     case CONFIG_KIND_HEADER:
         word = headers[*(const enum config_header *)const_field(c, o)];
+        break;
+    case CONFIG_KIND_WHEN_FULL:
+        word = when_full[*(const enum config_when_full *)const_field(c, o)];
         break;
     case CONFIG_KIND_LISTEN:
         return listen_text(c, i, text);
@@ -533,13 +565,15 @@ void config_value_allowed(const struct config_option *o, char *text)
     switch (o->kind) {
     case CONFIG_KIND_COUNT:
     case CONFIG_KIND_SIZE:
+    case CONFIG_KIND_DISK:
     case CONFIG_KIND_DURATION:
     case CONFIG_KIND_AGE:
         at.zero = NULL;
-        number_text((uint32_t)o->min, &at, low);
-        number_text((uint32_t)o->max, &at, high);
+        number_text(o->min, &at, low);
+        number_text(o->max, &at, high);
         snprintf(text, size, "%s from %.20s to %.20s%s%s%s",
                  o->kind == CONFIG_KIND_SIZE       ? "a size (bytes, or with k, m, g)"
+                 : o->kind == CONFIG_KIND_DISK     ? "a size (bytes, or with k, m, g, t)"
                  : o->kind == CONFIG_KIND_DURATION ? "a time (seconds, or with ms, s, m)"
                  : o->kind == CONFIG_KIND_AGE      ? "a time (seconds, or with s, m, h, d)"
                                                    : "a whole number",
@@ -574,6 +608,9 @@ void config_value_allowed(const struct config_option *o, char *text)
         break;
     case CONFIG_KIND_DURABILITY:
         snprintf(text, size, "relaxed, commit or strict");
+        break;
+    case CONFIG_KIND_WHEN_FULL:
+        snprintf(text, size, "refuse or trim");
         break;
     case CONFIG_KIND_SECRET:
         snprintf(text, size, "%d to %d visible ASCII characters, or none", CONFIG_SECRET_MIN,

@@ -67,6 +67,12 @@
       "Questions that the store could not answer.")                                                \
     X(store_damaged, "parlor_store_damaged", "gauge",                                              \
       "1 once damage in the database was met, until the next start.")                              \
+    X(store_rooms, "parlor_store_rooms", "gauge",                                                  \
+      "Rooms in which something was said and is kept (max-rooms).")                                \
+    X(store_bytes, "parlor_store_bytes", "gauge",                                                  \
+      "Bytes in use of the database file, if max-database-bytes is set; of :memory:, bytes kept.") \
+    X(store_full, "parlor_store_full", "gauge",                                                    \
+      "1 while messages are refused because of max-database-bytes.")                               \
     X(workers, "parlor_workers", "gauge", "Worker threads.")                                       \
     X(open_fds, "process_open_fds", "gauge", "File descriptors open now.")                         \
     X(max_fds, "process_max_fds", "gauge", "File descriptors the process may open.")

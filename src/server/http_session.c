@@ -90,8 +90,13 @@ static void route_readyz(struct conn *c, const struct http_request *r)
     char text[READY_MAX_BYTES];
     char line[READY_MAX_BYTES + 2];
     bool draining = atomic_load(&s->draining);
-    bool ready = store_healthy(s->options.store) && !draining;
-    snprintf(text, sizeof text, "%s", ready ? "ready" : "the store fails: messages are refused");
+    bool healthy = store_healthy(s->options.store);
+    bool full = store_full(s->options.store);
+    bool ready = healthy && !full && !draining;
+    snprintf(text, sizeof text, "%s",
+             ready     ? "ready"
+             : healthy ? "the database is full: messages are refused"
+                       : "the store fails: messages are refused");
     if (ready) tell_trouble(c, text, sizeof text);
     if (!ready && outage_look(s, &outage)) outage_text(&outage, text);
     snprintf(line, sizeof line, "%s\n", draining ? "draining" : text);
@@ -123,6 +128,9 @@ static void route_metrics(struct conn *c, const struct http_request *r)
         .store_reads = store.reads,
         .store_read_errors = store.read_errors,
         .store_damaged = store.damaged,
+        .store_rooms = store.rooms,
+        .store_bytes = store.bytes,
+        .store_full = store_full(s->options.store),
         .workers = s->worker_count,
         .open_fds = s->own_fds + server_connections(s),
         .max_fds = files.rlim_cur,

@@ -194,10 +194,39 @@ static void on_trouble(void *ctx, const struct store_trouble *t)
         LOG_I64("since_s", (now_ms - t->since_ms) / 1000));
 }
 
+static void on_notice(void *ctx, enum store_notice what, uint64_t number)
+{
+    static const struct {
+        enum log_level level;
+        const char *event;
+        const char *field;
+        const char *text;
+    } lines[STORE_NOTICE_COUNT] = {
+        [STORE_CLOCK_JUMPED] = {LOG_WARN, "clock_jumped", "ahead_s",
+                                "the clock is ahead, or nothing was said for as long: keep-age "
+                                "removes nothing more for it until it has stayed so for a while"},
+        [STORE_CLOCK_BACK] = {LOG_WARN, "clock_back", "back_s",
+                              "the clock was set back: keep-age goes by it"},
+        [STORE_CLOCK_BELIEVED] = {LOG_INFO, "clock_believed", "ahead_s",
+                                  "keep-age goes by the clock"},
+        [STORE_ROOMS_FULL] = {LOG_WARN, "rooms_full", "rooms",
+                              "a new room was refused: there are max-rooms"},
+        [STORE_FULL] = {LOG_ERROR, "database_full", "bytes",
+                        "max-database-bytes is reached: messages are refused"},
+        [STORE_NOT_FULL] = {LOG_INFO, "database_not_full", "bytes", "messages are stored again"},
+        [STORE_TRIMS] = {LOG_WARN, "database_trimmed", "bytes",
+                         "the oldest messages of the largest rooms go, to stay within the limit"},
+    };
+    const struct server *s = ctx;
+    LOG(s->options.log, lines[what].level, lines[what].event, lines[what].text,
+        LOG_U64(lines[what].field, number));
+}
+
 void receipt_set_callbacks(struct server *s, struct store_options *o)
 {
     o->on_done = on_done;
     o->on_health = on_health;
     o->on_trouble = on_trouble;
+    o->on_notice = on_notice;
     o->ctx = s;
 }

@@ -408,6 +408,43 @@ static void test_file_long(void **state)
     assert_non_null(strstr(error, "more than 10000 lines"));
 }
 
+static char *printed(void (*print)(const struct config *, FILE *), void (*text)(FILE *))
+{
+    char *out = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&out, &len);
+    assert_non_null(f);
+    if (print)
+        print(&config, f);
+    else
+        text(f);
+    fclose(f);
+    return out;
+}
+
+/* What a file on a disk may have takes more than 32 bits. */
+static void test_disk(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD_ARGS("--max-database-bytes", "12g", "--database-full=trim"), 0);
+    assert_true(config.max_database_bytes == UINT64_C(12) << 30);
+    assert_int_equal(config.database_full, CONFIG_TRIM);
+    char *text = printed(config_print, NULL);
+    assert_non_null(strstr(text, "max-database-bytes = 12g\n"));
+    assert_non_null(strstr(text, "database-full = trim\n"));
+    free(text);
+    assert_int_equal(LOAD_ARGS("--max-database-bytes=3t"), 0);
+    assert_true(config.max_database_bytes == UINT64_C(3) << 40);
+    assert_int_equal(config.database_full, CONFIG_REFUSE);
+    assert_int_equal(LOAD_ARGS("--max-database-bytes=none"), 0);
+    assert_true(config.max_database_bytes == 0);
+    assert_int_equal(config.max_rooms, 1000000);
+    assert_int_equal(LOAD_ARGS("--max-database-bytes=1000"), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("--max-database-bytes=65t"), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("--database-full=burn"), ERR_CONFIG);
+    assert_non_null(strstr(error, "refuse or trim"));
+}
+
 static void test_actions(void **state)
 {
     (void)state;
@@ -423,20 +460,6 @@ static void test_actions(void **state)
     assert_int_equal(config.action, CONFIG_CHECK);
     assert_int_equal(LOAD_ARGS("--print-config"), 0);
     assert_int_equal(config.action, CONFIG_PRINT);
-}
-
-static char *printed(void (*print)(const struct config *, FILE *), void (*text)(FILE *))
-{
-    char *out = NULL;
-    size_t len = 0;
-    FILE *f = open_memstream(&out, &len);
-    assert_non_null(f);
-    if (print)
-        print(&config, f);
-    else
-        text(f);
-    fclose(f);
-    return out;
 }
 
 /* What --print-config says, read back, is the same configuration and prints the same. */
@@ -752,10 +775,11 @@ int main(void)
         cmocka_unit_test(test_origins),       cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_service_links), cmocka_unit_test(test_file),
         cmocka_unit_test(test_file_long),     cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_print),         cmocka_unit_test(test_help),
-        cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_api_key),
-        cmocka_unit_test(test_api_key_mode),  cmocka_unit_test(test_api_key_file),
-        cmocka_unit_test(test_hide_secrets),  cmocka_unit_test(test_import),
+        cmocka_unit_test(test_disk),          cmocka_unit_test(test_print),
+        cmocka_unit_test(test_help),          cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_api_key),       cmocka_unit_test(test_api_key_mode),
+        cmocka_unit_test(test_api_key_file),  cmocka_unit_test(test_hide_secrets),
+        cmocka_unit_test(test_import),
     };
     return cmocka_run_group_tests(tests, NULL, remove_file);
 }
