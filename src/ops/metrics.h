@@ -73,6 +73,8 @@
       "Bytes in use of the database file, if max-database-bytes is set; of :memory:, bytes kept.") \
     X(store_full, "parlor_store_full", "gauge",                                                    \
       "1 while messages are refused because of max-database-bytes.")                               \
+    X(store_faults, "parlor_store_file_faults_total", "counter",                                   \
+      "Times the database's files were missing, replaced, changed by others, or older ones.")      \
     X(workers, "parlor_workers", "gauge", "Worker threads.")                                       \
     X(open_fds, "process_open_fds", "gauge", "File descriptors open now.")                         \
     X(max_fds, "process_max_fds", "gauge", "File descriptors the process may open.")

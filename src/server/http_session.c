@@ -88,7 +88,8 @@ static void route_readyz(struct conn *c, const struct http_request *r)
     struct server *s = c->worker->server;
     struct outage_sum outage;
     char text[READY_MAX_BYTES];
-    char line[READY_MAX_BYTES + 2];
+    char line[READY_MAX_BYTES + STORE_PROBLEM_MAX + 16];
+    char why[STORE_PROBLEM_MAX] = "";
     bool draining = atomic_load(&s->draining);
     bool healthy = store_healthy(s->options.store);
     bool full = store_full(s->options.store);
@@ -99,7 +100,9 @@ static void route_readyz(struct conn *c, const struct http_request *r)
                        : "the store fails: messages are refused");
     if (ready) tell_trouble(c, text, sizeof text);
     if (!ready && outage_look(s, &outage)) outage_text(&outage, text);
-    snprintf(line, sizeof line, "%s\n", draining ? "draining" : text);
+    if (!draining) store_problem(s->options.store, why);
+    snprintf(line, sizeof line, "%s%s%s\n", draining ? "draining" : text,
+             why[0] ? "\nreason: " : "", why);
     answer_text(c, r, ready ? 200 : 503, line);
 }
 
@@ -131,6 +134,7 @@ static void route_metrics(struct conn *c, const struct http_request *r)
         .store_rooms = store.rooms,
         .store_bytes = store.bytes,
         .store_full = store_full(s->options.store),
+        .store_faults = store.faults,
         .workers = s->worker_count,
         .open_fds = s->own_fds + server_connections(s),
         .max_fds = files.rlim_cur,

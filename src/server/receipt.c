@@ -222,11 +222,24 @@ static void on_notice(void *ctx, enum store_notice what, uint64_t number)
         LOG_U64(lines[what].field, number));
 }
 
+static void on_file(void *ctx, enum store_file_event what, const char *text)
+{
+    static const char *const event[] = {
+        [STORE_FILE_RESTORED] = "store_restored",
+        [STORE_FILE_LOST] = "store_lost",
+        [STORE_FILE_TOUCHED] = "store_touched",
+        [STORE_FILE_STALE] = "store_stale",
+    };
+    struct server *s = ctx;
+    LOG(s->options.log, what == STORE_FILE_LOST ? LOG_ERROR : LOG_WARN, event[what], text);
+}
+
 void receipt_set_callbacks(struct server *s, struct store_options *o)
 {
     o->on_done = on_done;
     o->on_health = on_health;
     o->on_trouble = on_trouble;
     o->on_notice = on_notice;
+    o->on_file = on_file;
     o->ctx = s;
 }

@@ -4,7 +4,10 @@
 
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <sys/types.h>
+#include <time.h>
 
+#include "store/sqlite_witness.h"
 #include "store/store_backend.h"
 
 enum write_stmt {
@@ -24,6 +27,8 @@ enum write_stmt {
     WRITE_AGED_ROOM,
     WRITE_LARGEST_ROOM,
     WRITE_OLDEST_ROOM,
+    WRITE_SET_CHECKPOINTS,
+    WRITE_SET_REMOVED,
     WRITE_OLDEST,
     WRITE_DELETE,
     WRITE_TRIMMED,
@@ -108,8 +113,41 @@ struct sqlite_reader {
     sqlite3_stmt *stmt[READ_STMT_COUNT];
 };
 
+enum { SYNC_NORMAL = 1, SYNC_FULL = 2 }; /* values of PRAGMA synchronous */
+
+enum sqlite_file { FILE_MAIN, FILE_WAL, FILE_SHM, FILE_WITNESS, FILE_COUNT };
+
+/* A file as the writer left it. */
+struct file_state {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec changed;
+};
+
+struct sqlite_files {
+    char *path[FILE_COUNT]; /* without symbolic links, as SQLite has them */
+    struct file_state state[FILE_COUNT];
+    bool fault;   /* something is wrong with them, and was counted */
+    bool touched; /* another program has written to one */
+};
+
 struct sqlite_store {
     struct store_backend base;
+    struct sqlite_files files; /* the writer's, as is all down to wal_frames; see sqlite_file.c */
+    struct witness witness;
+    store_file_fn *on_file; /* of the store's options, with its ctx */
+    void *file_ctx;
+    bool touched;        /* somebody has written to the file since the last end */
+    bool stamped;        /* main_life and older are known */
+    bool taken;          /* this life has begun in the file: it may be written to */
+    const char *older;   /* why it is not the file that ran last, or NULL */
+    uint64_t main_life;  /* of the stamp in the database file */
+    int64_t checkpoints; /* of meta; how often the -wal was to be written back */
+    int64_t removed;     /* of meta: by so much the newest id of events has gone back in all */
+    int64_t mark;        /* events ever committed: removed and the newest id */
+    int checkpoint_at;   /* pages in the -wal at which it is written back */
+    int wal_frames;      /* pages in the -wal now */
     int lock_fd; /* holds the lock against a second Parlor; closed last, see store_sqlite.c */
     int busy_ms;
     bool relaxed;
@@ -176,15 +214,71 @@ static inline void sqlite_bind_slice(sqlite3_stmt *stmt, int at, struct slice te
         sqlite3_bind_null(stmt, at);
 }
 
+/* The file of the database; see sqlite_file.c. Names its files: 0, or -1 with errno. */
+int sqlite_file_name(struct sqlite_files *f, const char *path);
+void sqlite_file_unname(struct sqlite_files *f);
+
+/* What makes a stamp in meta whole: a page may be torn by a power cut. */
+int64_t sqlite_file_seal(uint64_t life, uint64_t checkpoints, bool clean);
+
+/* Before SQLite opens the file: finds out whether it is the one that ran last. */
+void sqlite_file_judge(struct sqlite_store *s);
+
+/* Begins this life in the file, with new epochs if it is an older one. An SQLITE_ code; it may be
+ * called again then. Before it has succeeded nothing may be written. */
+int sqlite_file_take(struct sqlite_store *s);
+
+/* Opens a database to read it, leaving no file behind and changing none. An SQLITE_ code. */
+int sqlite_file_open_read(const char *path, sqlite3 **db);
+
+/* Gives every room a new epoch. An SQLITE_ code. */
+int sqlite_file_renew(sqlite3 *db);
+
+/* 0, or an SQLITE_ code: what PRAGMA quick_check sees. */
+int sqlite_file_quick_check(sqlite3 *db);
+
+/* Sets up what the others need of db. */
+void sqlite_file_hook(struct sqlite_store *s);
+
+/* After the last connection is closed. */
+void sqlite_file_closed(struct sqlite_store *s);
+
+/* Writes the -wal back; *whole: all of it is in the database file now. An SQLITE_ code. */
+int sqlite_file_write_back(struct sqlite_store *s, bool *whole);
+
+/* After a batch was committed, before anybody is told. */
+void sqlite_file_committed(struct sqlite_store *s);
+
+/* In a transaction that has removed events: last_id is the newest id now. An SQLITE_ code. */
+int sqlite_file_trimmed(struct sqlite_store *s, int64_t last_id);
+
+/* After every transaction of the writer, and after what has failed: writes the -wal back if it is
+ * long, and notes what the files look like. */
+void sqlite_file_settle(struct sqlite_store *s);
+
+/* Watching the files; see sqlite_watch.c. Notes which files they are; what one looks like after the
+ * writer has written to it; looks whether they still look like that (0, or ERR_STORE with
+ * s->reason); after that has failed, whether one may go on (the same). */
+void sqlite_watch_begin(struct sqlite_store *s);
+void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
+int sqlite_watch_look(struct sqlite_store *s);
+int sqlite_watch_recover(struct sqlite_store *s);
+
+/* True if the names of the files lead elsewhere now, so that SQLite must not remove them. */
+bool sqlite_watch_lost(const struct sqlite_store *s);
+
 /* Sets application_id, WAL and the newest schema. 0 or ERR_STORE with text; the file is not changed
  * before it is known to be Parlor's and not newer. */
 int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size);
 
+/* 0 if it is Parlor's and of the newest schema; else ERR_STORE with text. Changes nothing. */
+int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size);
+
 /* Says in plain words what the SQLITE_ code means for somebody who opens the file. ERR_STORE. */
 int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size);
 
-/* The writer's part of the interface, for the ops table. sqlite_writer_open prepares the statements
- * and marks the file as in use. 0 or an SQLITE_ code. */
+/* The writer's part of the interface, for the ops table. sqlite_writer_open prepares the
+ * statements. 0 or an SQLITE_ code. */
 int sqlite_writer_open(struct sqlite_store *s);
 void sqlite_writer_close(struct sqlite_store *s, bool clean);
 int sqlite_writer_begin(struct store_backend *b);
@@ -193,6 +287,7 @@ int sqlite_writer_commit(struct store_backend *b);
 void sqlite_writer_rollback(struct store_backend *b);
 int sqlite_writer_refuse(struct store_backend *b, struct store_record *r);
 int sqlite_writer_recover(struct store_backend *b);
+int sqlite_writer_look(struct store_backend *b);
 
 /* An import: marks the file; at the next start finds the mark that it left if it did not end, sets
  * *began_s to when that was (0: there is none), and takes it away. SQLITE_ codes. */

@@ -40,10 +40,15 @@ bool sqlite_import_end(struct sqlite_store *s, bool keep)
     int rc = SQLITE_OK;
     if (sqlite3_get_autocommit(s->db)) { /* nothing came, or it is gone */
         keep = keep && !s->import_lost;
-        return sqlite3_exec(s->db, "DROP TABLE " MARK, NULL, NULL, NULL) == SQLITE_OK && keep;
+        keep = sqlite3_exec(s->db, "DROP TABLE " MARK, NULL, NULL, NULL) == SQLITE_OK && keep;
+    } else {
+        if (keep) rc = sqlite3_exec(s->db, "DROP TABLE " MARK "; COMMIT", NULL, NULL, NULL);
+        keep = keep && !rc;
+        if (keep)
+            sqlite_file_committed(s);
+        else
+            sqlite3_exec(s->db, "ROLLBACK; DROP TABLE " MARK, NULL, NULL, NULL);
     }
-    if (keep) rc = sqlite3_exec(s->db, "DROP TABLE " MARK "; COMMIT", NULL, NULL, NULL);
-    if (keep && !rc) return true;
-    sqlite3_exec(s->db, "ROLLBACK; DROP TABLE " MARK, NULL, NULL, NULL);
-    return false;
+    sqlite_file_settle(s);
+    return keep;
 }

@@ -64,7 +64,12 @@ static const char *const migrations[] = {
     "  WHERE room = rooms.id AND seq <= last_seq) WHERE id IN (SELECT room FROM old);"
     "DELETE FROM edits WHERE EXISTS(SELECT 1 FROM old) AND (room, target, seq) IN"
     "  (SELECT room, target, seq FROM old);"
-    "DROP TABLE temp.old",
+    "DROP TABLE temp.old;"
+    /* What says whether it is the file that ran last, see sqlite_file.c. */
+    "ALTER TABLE meta ADD COLUMN life INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE meta ADD COLUMN checkpoints INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE meta ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE meta ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };
@@ -117,34 +122,54 @@ static int migrate(sqlite3 *db, int64_t version)
     return rc;
 }
 
-int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size)
+/* Whose database it is, and of which version. 0, or ERR_STORE with text. */
+static int identify(sqlite3 *db, int64_t *version, char *text, size_t text_size)
 {
     int64_t id = 0;
-    int64_t version = 0;
     int64_t tables = 0;
     int rc = number(db, "PRAGMA application_id", &id);
-    if (!rc) rc = number(db, "PRAGMA user_version", &version);
+    if (!rc) rc = number(db, "PRAGMA user_version", version);
     if (!rc) rc = number(db, "SELECT count(*) FROM sqlite_schema", &tables);
     if (rc) return sqlite_schema_explain(db, rc, text, text_size);
-    if (id != APPLICATION_ID && (id || version || tables)) {
+    if (id != APPLICATION_ID && (id || *version || tables)) {
         snprintf(text, text_size, "it is a database of another program");
         return ERR_STORE;
     }
-    if (version > SCHEMA_VERSION) {
+    if (*version > SCHEMA_VERSION) {
         snprintf(text, text_size,
                  "it was written by a newer Parlor (schema %lld, this one knows %d)",
-                 (long long)version, SCHEMA_VERSION);
+                 (long long)*version, SCHEMA_VERSION);
         return ERR_STORE;
     }
+    return 0;
+}
+
+int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size)
+{
+    int64_t version = 0;
+    int err = identify(db, &version, text, text_size);
+    if (err || version == SCHEMA_VERSION) return err;
+    snprintf(text, text_size, "%s (schema %lld, this one checks %d)",
+             version ? "it was written by an older Parlor; start the server on it first"
+                     : "there is nothing in it",
+             (long long)version, SCHEMA_VERSION);
+    return ERR_STORE;
+}
+
+int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size)
+{
+    int64_t version = 0;
+    int err = identify(db, &version, text, text_size);
+    if (err) return err;
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     /* Sorts, and what a statement may have to undo, stay in memory, and both are bounded: a
      * temporary file may not be possible, where the root is read-only or descriptors are short, and
      * would then fail the messages of others too. */
-    rc = sqlite3_exec(db,
-                      "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=4000;"
-                      "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=1;"
-                      "PRAGMA temp_store=2",
-                      NULL, NULL, NULL);
+    int rc = sqlite3_exec(db,
+                          "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;"
+                          "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=1;"
+                          "PRAGMA temp_store=2",
+                          NULL, NULL, NULL);
     if (!rc && version < SCHEMA_VERSION) rc = migrate(db, version);
     return rc ? sqlite_schema_explain(db, rc, text, text_size) : 0;
 }

@@ -124,6 +124,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     *more = rc || to != 0;
     if (!rc && (to == 0 || s->indexed >= s->index_goal) && !atomic_load(&s->index_damaged))
         atomic_store(&s->index_lacks, false);
+    if (!rc && to == 0) sqlite_file_settle(s);
     if (!rc && to == 0) return 0;
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return 0; /* somebody else has locked the file: later */
@@ -135,6 +136,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
         return err;
     }
     s->indexed = to;
+    sqlite_file_settle(s);
     return 0;
 }
 
@@ -143,6 +145,7 @@ int sqlite_search_trimmed(struct sqlite_store *s, int64_t *indexed)
     int64_t last = 0;
     int rc = last_id(s, &last);
     *indexed = s->indexed;
+    if (!rc) rc = sqlite_file_trimmed(s, last);
     if (rc || last >= s->indexed) return rc;
     *indexed = last;
     return sqlite_run_with(s->stmt[WRITE_SET_INDEXED], &last, 1);

@@ -322,5 +322,6 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     if (t.gone) atomic_store(&b->rooms, rooms > t.gone ? rooms - t.gone : 0);
     set_need(&t);
     (void)sqlite_writer_measure(s); /* the next batch does it again */
+    sqlite_file_settle(s);
     return 0;
 }

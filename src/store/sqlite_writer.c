@@ -5,6 +5,7 @@
  * later recovery could take for committed although their senders were told that they failed.
  * Rollback therefore writes over them at once: the next transaction starts at the same place in the
  * WAL, and its first frame breaks the chain of checksums. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,8 +14,6 @@
 #include "store/sqlite_rooms.h"
 
 enum {
-    SYNC_NORMAL = 1,
-    SYNC_FULL = 2,
     PUT_COST = 256, /* bytes that an event or marker takes in the file beside its texts, which take
                        up to twice their size: a page may stay half empty */
     UNSYNCED_MAX = STORE_IN_FLIGHT_MAX / 2, /* the other half is in flight, see store_sqlite.c */
@@ -50,7 +49,10 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_ADD_EVENT] = "INSERT INTO events(room, seq, ts_ms, kind, target, reply_to, edited_ms,"
                         " deleted, bytes, username, user, message, data, nonce)"
                         " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
-    [WRITE_COUNT_OUTAGE] = "UPDATE meta SET outages = outages + ?1, clean = ?2 RETURNING outages",
+    [WRITE_COUNT_OUTAGE] = "UPDATE meta SET outages = outages + ?1, clean = ?2, seal = ?3"
+                           " RETURNING outages",
+    [WRITE_SET_CHECKPOINTS] = "UPDATE meta SET checkpoints = ?1, seal = ?2",
+    [WRITE_SET_REMOVED] = "UPDATE meta SET removed = ?1",
     [WRITE_DROP_ROOM] = "DELETE FROM rooms WHERE id = ?1",
     [WRITE_DROP_MARKS] = "DELETE FROM marks WHERE room = ?1",
     [WRITE_TRIMMED_ROOM] = "SELECT name, count, bytes, oldest_ms, EXISTS(SELECT 1" ROOM_TAIL
@@ -146,13 +148,23 @@ int sqlite_writer_fail(struct sqlite_store *s, int rc)
         snprintf(s->reason, sizeof s->reason, "the server is out of memory");
         return ERR_NOMEM;
     }
-    int code = sqlite3_extended_errcode(s->db);
-    if ((code & 0xff) != (rc & 0xff)) code = rc; /* ours: a row that cannot be */
-    snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", sqlite3_errmsg(s->db), code);
+    bool mine = sqlite3_errcode(s->db) != (rc & 0xff); /* not SQLite's, which has no text for it */
+    int code = mine ? rc : sqlite3_extended_errcode(s->db);
+    int kind = code & 0xff;
+    int error = mine ? errno : sqlite3_system_errno(s->db);
+    const char *path = s->files.path[FILE_MAIN];
+    const char *text = mine ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db);
+    if (kind == SQLITE_FULL || error == ENOSPC || error == EDQUOT)
+        snprintf(s->reason, sizeof s->reason, "the disk is full (%s): %.180s",
+                 strerror(error == EDQUOT ? EDQUOT : ENOSPC), path);
+    else if (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN)
+        snprintf(s->reason, sizeof s->reason, "%s (SQLite %d, %s): %.140s", text, code,
+                 error ? strerror(error) : "errno unknown", path);
+    else
+        snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", text, code);
     bool mends = sqlite_search_notice(s, s->db);
     int err = error_of(code);
-    if (err != ERR_STORE)
-        s->met = (struct sqlite_trouble){code, sqlite3_system_errno(s->db), mends};
+    if (err != ERR_STORE) s->met = (struct sqlite_trouble){code, error, mends};
     return err;
 }
 
@@ -200,10 +212,10 @@ int sqlite_writer_begin(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
     sqlite_rooms_bound(s);
-    s->in_batch = 0;
     s->new_rooms = 0;
     if (s->import_lost) return ERR_STORE;
     if (s->import && !sqlite3_get_autocommit(s->db)) return 0;
+    s->in_batch = 0;
     bool sync = !s->relaxed || s->unsynced + STORE_BATCH_MAX > UNSYNCED_MAX;
     int rc = sqlite_writer_sync(s, sync);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
@@ -295,6 +307,7 @@ static int count_outage(struct sqlite_store *s, int add, bool clean)
     int64_t outages = s->outages;
     sqlite3_bind_int(stmt, 1, add);
     sqlite3_bind_int(stmt, 2, clean);
+    sqlite3_bind_int64(stmt, 3, sqlite_file_seal(s->main_life, (uint64_t)s->checkpoints, clean));
     int rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW) {
         outages = sqlite3_column_int64(stmt, 0);
@@ -325,31 +338,30 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
     return rc ? sqlite_writer_fail(s, rc) : 0;
 }
 
-/* Whether the store as a whole can take an event; takes it back. An SQLITE_ code. */
+/* Whether the store as a whole can take an event; takes it back. 0 or an error of put. */
 static int probe(struct sqlite_store *s)
 {
     const struct store_record nothing = {.bytes = 0};
     int rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if (!rc) rc = add_event(s, 0, &nothing);
-    if (rc) sqlite_writer_fail(s, rc);
+    int err = rc ? sqlite_writer_fail(s, rc) : 0;
     if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
-    return rc;
+    return err;
 }
 
 int sqlite_writer_refuse(struct store_backend *b, struct store_record *r)
 {
     struct sqlite_store *s = store_of(b);
-    int rc = probe(s);
-    if (!rc && !r->mark) {
-        sqlite3_stmt *stmt = s->stmt[WRITE_ROOM_OUTAGE];
-        sqlite_bind_slice(stmt, 1, r->room);
-        rc = sqlite_writer_sync(s, false);
-        if (!rc && sqlite_run(stmt)) rc = count_outage(s, 1, false); /* its row is damaged, too */
-        sqlite_rooms_forget(s);
-    }
-    if (!rc) return 0;
-    sqlite_writer_fail(s, rc);
-    return ERR_STORE;
+    if (probe(s)) return ERR_STORE;
+    if (r->mark) return 0;
+    sqlite3_stmt *stmt = s->stmt[WRITE_ROOM_OUTAGE];
+    sqlite_bind_slice(stmt, 1, r->room);
+    int rc = sqlite_writer_sync(s, false);
+    if (!rc && sqlite_run(stmt)) rc = count_outage(s, 1, false); /* its row is damaged, too */
+    if (rc) sqlite_writer_fail(s, rc);
+    sqlite_rooms_forget(s);
+    sqlite_file_settle(s);
+    return rc ? ERR_STORE : 0;
 }
 
 int sqlite_writer_commit(struct store_backend *b)
@@ -358,9 +370,15 @@ int sqlite_writer_commit(struct store_backend *b)
     int rc = sqlite_rooms_write(s);
     if (!rc && !s->import) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) return sqlite_writer_fail(s, rc);
-    s->unsynced = s->sync_now == SYNC_FULL ? 0 : s->unsynced + s->in_batch;
     if (s->new_rooms) atomic_fetch_add(&b->rooms, s->new_rooms);
     (void)sqlite_writer_measure(s); /* else with the next one */
+    if (s->import) {
+        sqlite_watch_note(s, FILE_WAL); /* it may have got pages already */
+        return 0;
+    }
+    s->unsynced = s->sync_now == SYNC_FULL ? 0 : s->unsynced + s->in_batch;
+    sqlite_file_committed(s);
+    sqlite_file_settle(s);
     return 0;
 }
 
@@ -372,26 +390,48 @@ void sqlite_writer_rollback(struct store_backend *b)
     if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
     sqlite_rooms_forget(s);
     s->import_lost = s->import != NULL;
+    s->removed = -1;                   /* not known any more */
     if (io) count_outage(s, 1, false); /* see the top of this file; if it fails, recover tries on */
     if (!io) sqlite_search_mend(s);    /* an edit may have met it, and is tried again */
     (void)sqlite_writer_measure(s);    /* what was put has taken no space */
+    sqlite_file_settle(s);
+}
+
+/* 0 if an event could be stored now: then the outage is counted. */
+static int go_on(struct sqlite_store *s)
+{
+    int err = s->taken ? probe(s) : 0;
+    if (err) return err;
+    int rc = s->taken ? count_outage(s, 1, false) : sqlite_file_take(s);
+    return rc ? sqlite_writer_fail(s, rc) : 0;
 }
 
 int sqlite_writer_recover(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
     if (s->import_lost) return ERR_STORE;
+    int err = s->taken ? sqlite_watch_recover(s) : 0;
+    if (err) return err;
     /* With a full disk the WAL cannot grow, but once all of it is in the database it starts again
      * from its beginning. */
-    sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    bool whole;
+    sqlite_file_write_back(s, &whole);
     int rc = sqlite_writer_sync(s, true);
-    if (!rc) sqlite_search_mend(s); /* if it fails, only searches do */
-    if (!rc) rc = probe(s);
-    if (!rc) rc = count_outage(s, 1, false);
     if (rc) return sqlite_writer_fail(s, rc);
+    if (s->taken) sqlite_search_mend(s); /* if it fails, only searches do */
+    err = go_on(s);
+    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    s->checkpoint_at = 0; /* or the stamp would be older than what was written back above */
+    if (s->taken) sqlite_file_settle(s);
+    if (err) return err;
     s->unsynced = 0;
     (void)sqlite_writer_measure(s);
     return 0;
+}
+
+int sqlite_writer_look(struct store_backend *b)
+{
+    return sqlite_watch_look(store_of(b));
 }
 
 static int ask_number(struct sqlite_store *s, const char *question, int64_t *out)
@@ -422,29 +462,32 @@ int sqlite_writer_open(struct sqlite_store *s)
     int rc = SQLITE_OK;
     for (int i = 0; i < WRITE_STMT_COUNT && !rc; i++)
         rc = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL);
-    if (!rc) rc = sqlite_writer_sync(s, true);
+    sqlite_file_hook(s);
     if (!rc) rc = ask_number(s, "PRAGMA page_size", &s->page_bytes);
+    if (!rc) rc = ask_number(s, "SELECT indexed FROM meta", &s->indexed);
     if (!rc) rc = take_stock(s);
-    if (rc) return rc;
+    if (!rc && !s->import) sqlite_trim_all(s);
+    return rc;
+}
 
-    sqlite3_stmt *stmt;
-    rc = sqlite3_prepare_v2(s->db, "SELECT clean, indexed FROM meta", -1, &stmt, NULL);
-    if (rc) return rc;
-    rc = sqlite3_step(stmt);
-    bool clean = rc == SQLITE_ROW && sqlite3_column_int(stmt, 0);
-    s->indexed = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 1) : 0;
-    int end = sqlite3_finalize(stmt);
-    if (rc != SQLITE_ROW) return end ? end : SQLITE_CORRUPT;
-    if (!s->import) sqlite_trim_all(s);
-    return count_outage(s, clean ? 0 : 1, false);
+/* The mark "not in use" may get into the database file only after all else: it also says that a
+ * -wal beside the file is not its own. If this fails, the next start counts an outage. */
+static void mark_clean(struct sqlite_store *s)
+{
+    bool whole = false;
+    if (!s->taken || sqlite_watch_look(s) || sqlite_file_write_back(s, &whole) || !whole) return;
+    if (!sqlite_writer_sync(s, true)) count_outage(s, 0, true);
 }
 
 void sqlite_writer_close(struct sqlite_store *s, bool clean)
 {
-    if (clean && s->stmt[WRITE_COUNT_OUTAGE] && !sqlite_writer_sync(s, true))
-        count_outage(s, 0, true); /* if it fails, the next start counts an outage */
+    if (clean) mark_clean(s);
     sqlite_rooms_forget(s);
     for (int i = 0; i < WRITE_STMT_COUNT; i++)
         sqlite3_finalize(s->stmt[i]);
+    /* The last to close writes the -wal back and removes it, by its name. */
+    bool lost = sqlite_watch_lost(s);
+    if (lost) sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(s->db);
+    if (!lost && !s->files.touched) sqlite_file_closed(s);
 }

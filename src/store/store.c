@@ -255,6 +255,7 @@ void store_stats(struct store *s, struct store_stats *out)
     pthread_mutex_unlock(&s->lock);
     out->rooms = atomic_load(&s->backend->rooms);
     out->bytes = atomic_load(&s->backend->bytes);
+    out->faults = atomic_load(&s->backend->faults);
 }
 
 void store_tell(struct store *s, enum store_notice what, uint64_t number)
@@ -267,6 +268,13 @@ void store_tell(struct store *s, enum store_notice what, uint64_t number)
     if (say) *said_us = now_us;
     pthread_mutex_unlock(&s->lock);
     if (say && s->options.on_notice) s->options.on_notice(s->options.ctx, what, number);
+}
+
+void store_problem(struct store *s, char out[static STORE_PROBLEM_MAX])
+{
+    pthread_mutex_lock(&s->lock);
+    memcpy(out, s->problem, STORE_PROBLEM_MAX);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- life ---- */
@@ -339,6 +347,7 @@ struct store *store_start(struct store_backend *b, const struct store_options *o
     s->trim_turns = 1; /* to see what is there */
     store_clock_init(&s->clock, b->newest_ms, s->options.now_ms(), s->options.elapsed_ms());
     init_sync(s);
+    if (b->failing) store_set_health(s, false);
     bool writer = pthread_create(&s->writer, NULL, store_writer_main, s) == 0;
     if (writer) pthread_setname_np(s->writer, "store-writer");
     bool ok = writer;

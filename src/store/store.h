@@ -208,6 +208,17 @@ typedef void store_trouble_fn(void *ctx, const struct store_trouble *trouble);
 /* See enum store_notice. Writer and reader threads. */
 typedef void store_notice_fn(void *ctx, enum store_notice what, uint64_t number);
 
+/* What was found out about the files, beyond failures. */
+enum store_file_event {
+    STORE_FILE_RESTORED, /* the file is an older one, or a copy; every room has a new epoch */
+    STORE_FILE_LOST,     /* what was acknowledged is not there */
+    STORE_FILE_TOUCHED,  /* another program has written to the database while it was not open */
+    STORE_FILE_STALE,    /* a file that does not belong to the database was set aside */
+};
+
+/* While the store is opened, or later by the writer thread; text is for the log. */
+typedef void store_file_fn(void *ctx, enum store_file_event what, const char *text);
+
 /* A clock in ms, for retention and nonces by age. Writer and reader threads. */
 typedef int64_t store_clock_fn(void);
 
@@ -216,10 +227,11 @@ struct store_options {
     store_health_fn *on_health;   /* or NULL */
     store_trouble_fn *on_trouble; /* or NULL */
     store_notice_fn *on_notice;   /* or NULL */
+    store_file_fn *on_file;       /* or NULL */
     store_clock_fn *now_ms;       /* since 1970; NULL: the system's */
     store_clock_fn
         *elapsed_ms; /* since whenever, never set, sleep counts too; NULL: the system's */
-    void *ctx;       /* of on_done, on_health, on_trouble and on_notice */
+    void *ctx;       /* of these callbacks */
     struct store_keep keep;
     struct store_limits limits;
     uint32_t nonce_ms;      /* how long a nonce is told of; 0: 300,000 */
@@ -313,6 +325,7 @@ struct store_stats {
     uint64_t batches;   /* transactions tried, of events and markers */
     uint64_t trimmed;   /* events */
     uint64_t reads;
+    uint64_t faults; /* times that its files were not what they should be */
     uint64_t in_flight;
     uint64_t in_flight_bytes;
     uint64_t read_errors;     /* questions that could not be answered */
@@ -390,6 +403,10 @@ bool store_healthy(const struct store *s);
 
 /* True while appends are refused with ERR_STORE_FULL. Any thread. */
 bool store_full(const struct store *s);
+
+/* Why it is not healthy, cut to size; empty if it is. Any thread. */
+enum { STORE_PROBLEM_MAX = 256 };
+void store_problem(struct store *s, char out[static STORE_PROBLEM_MAX]);
 
 void store_stats(struct store *s, struct store_stats *out);
 

@@ -45,6 +45,10 @@ struct store_backend_ops {
      * no event could be stored. */
     int (*recover)(struct store_backend *b);
 
+    /* Looks whether the files are still what they should be: before each batch and each step of the
+     * others, and every second. 0 or ERR_STORE; recover follows. NULL: there are none. */
+    int (*look)(struct store_backend *b);
+
     /* One step of retention: looks at some rooms, removes about STORE_TRIM_MAX events in a
      * transaction of its own. *trimmed is set to their number. Sets b->trim_need. A room with
      * damage is passed over, which trouble tells of; that is no error. Errors of put, as of index:
@@ -100,7 +104,10 @@ struct store_backend {
     /* Written on the writer's thread, read by any. */
     atomic_uint_fast64_t rooms;
     atomic_uint_fast64_t bytes;
-    atomic_bool full; /* appends are refused */
+    atomic_bool full;            /* appends are refused */
+    atomic_uint_fast64_t faults; /* for the statistics */
+
+    bool failing; /* at the start: recover has to succeed before anything is put */
 };
 
 /* Starts the threads. Takes the backend, also on error (then it is closed as clean). NULL if memory

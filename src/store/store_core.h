@@ -52,7 +52,9 @@ struct store {
     bool writer_waits;                      /* for work, and was not woken yet */
     atomic_bool healthy;                    /* written under lock */
     int64_t noticed_us[STORE_NOTICE_COUNT]; /* when it was said; 0: never */
+    char problem[STORE_PROBLEM_MAX];        /* as told by on_health; empty while healthy */
     /* The writer's own. */
+    int64_t look_at_us;
     int64_t retry_at_us;
     unsigned retry_ms;
     unsigned
@@ -74,6 +76,9 @@ struct store {
     unsigned reader_count;
     struct store_done done[STORE_BATCH_MAX];
 };
+
+/* Begins to fail, or ends it. The writer thread, or before it starts. */
+void store_set_health(struct store *s, bool healthy);
 
 /* Thread functions; arg is the struct store, and the struct reader_thread. */
 void *store_writer_main(void *arg);

@@ -30,9 +30,11 @@ static void backend_close(struct store_backend *b, bool clean)
     struct sqlite_store *s = (struct sqlite_store *)b;
     for (unsigned i = 0; i < s->reader_count; i++)
         sqlite_reader_close(&s->readers[i]);
-    if (s->import && s->db) *s->import = sqlite_import_end(s, clean && *s->import);
+    if (s->import) *s->import = s->taken && sqlite_import_end(s, clean && *s->import);
     sqlite_writer_close(s, clean);
+    witness_close(&s->witness);
     if (s->lock_fd >= 0) close(s->lock_fd);
+    sqlite_file_unname(&s->files);
     free(s);
 }
 
@@ -59,6 +61,7 @@ static const struct store_backend_ops ops = {
     .rollback = sqlite_writer_rollback,
     .refuse = sqlite_writer_refuse,
     .recover = sqlite_writer_recover,
+    .look = sqlite_writer_look,
     .trim = sqlite_trim_step,
     .index = sqlite_search_step,
     .parse = sqlite_search_parse,
@@ -113,21 +116,48 @@ static const char *lock_file(struct sqlite_store *s, const char *path)
     if (s->lock_fd < 0) return open_problem(errno);
     if (fstat(s->lock_fd, &st) || !S_ISREG(st.st_mode)) return "it is not a regular file";
     if (!directory_writable(path)) return "no permission to write to its directory";
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) return NULL;
-    return errno == EWOULDBLOCK ? "it is in use by another Parlor" : strerror(errno);
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? "it is in use by another Parlor" : strerror(errno);
+    return sqlite_file_name(&s->files, path) == 0 ? NULL : strerror(errno);
 }
 
-static int open_connections(struct sqlite_store *s, const char *path, int64_t *undone_s, char *why,
-                            size_t size)
+/* Begins this life in the file. What only lacks disk space is tried again later: until then what is
+ * there can be read. An SQLITE_ code. */
+static int take(struct sqlite_store *s)
 {
+    int rc = sqlite_file_take(s);
+    int kind = rc & 0xff;
+    bool later = kind == SQLITE_FULL || kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ||
+                 kind == SQLITE_LOCKED;
+    if (!later) return rc;
+    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    sqlite_writer_fail(s, rc);
+    s->base.failing = true;
+    return SQLITE_OK;
+}
+
+/* Looks for an import that did not end, and begins one, once the file may be written to. An SQLITE_
+ * code. */
+static int open_import(struct sqlite_store *s, int64_t *undone_s)
+{
+    if (!s->taken) return s->import ? SQLITE_CANTOPEN : SQLITE_OK;
+    int rc = sqlite_import_undone(s, undone_s);
+    if (!rc && s->import) rc = sqlite_import_begin(s);
+    sqlite_file_settle(s);
+    return rc;
+}
+
+static int open_connections(struct sqlite_store *s, int64_t *undone_s, char *why, size_t size)
+{
+    const char *path = s->files.path[FILE_MAIN];
     int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!rc) rc = sqlite3_busy_timeout(s->db, s->busy_ms);
     if (!rc) rc = sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (!rc && sqlite_schema_prepare(s->db, why, size)) return ERR_STORE;
     if (!rc) rc = sqlite_writer_open(s);
     if (!rc) rc = sqlite_search_open(s);
-    if (!rc) rc = sqlite_import_undone(s, undone_s);
-    if (!rc && s->import) rc = sqlite_import_begin(s);
+    if (!rc) rc = take(s);
+    if (!rc) rc = open_import(s, undone_s);
     if (rc) return sqlite_schema_explain(s->db, rc, why, size);
     while (s->reader_count < s->readers_wanted) {
         struct sqlite_reader *r = &s->readers[s->reader_count++];
@@ -151,6 +181,9 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
     if (s) {
         s->base.ops = &ops;
         s->lock_fd = -1;
+        s->witness.fd = -1;
+        s->on_file = options->on_file;
+        s->file_ctx = options->ctx;
         s->relaxed = sqlite->relaxed;
         s->import = sqlite->import;
         s->busy_ms = sqlite->busy_ms ? sqlite->busy_ms : BUSY_MS;
@@ -160,9 +193,10 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
         if (s->relaxed && (!mine.in_flight_max || mine.in_flight_max > STORE_IN_FLIGHT_MAX / 2))
             mine.in_flight_max = STORE_IN_FLIGHT_MAX / 2;
         const char *problem = lock_file(s, sqlite->path);
+        if (!problem) sqlite_file_judge(s);
         if (problem)
             snprintf(why, sizeof why, "%s", problem);
-        else if (open_connections(s, sqlite->path, &undone_s, why, sizeof why) == 0)
+        else if (open_connections(s, &undone_s, why, sizeof why) == 0)
             store = store_start(&s->base, &mine);
         else
             problem = why;

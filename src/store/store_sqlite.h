@@ -3,6 +3,8 @@
 #ifndef STORE_STORE_SQLITE_H
 #define STORE_STORE_SQLITE_H
 
+#include <stdio.h>
+
 #include "store/store.h"
 
 enum { STORE_SQLITE_TEXT_MAX = 256 };
@@ -25,5 +27,14 @@ struct store_sqlite_options {
  * Parlor's is not changed. Close with store_close. */
 struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
                                 const struct store_options *options, char *text);
+
+/* Says on out, a line for each thing that is looked at, whether the database is sound. 0, or
+ * ERR_STORE: it is not, or it cannot be read. It is not changed, and may be in use. */
+int store_sqlite_check(const char *path, FILE *out);
+
+/* Puts a copy of the backup `from` in the place of the database `path`, which nobody may have open;
+ * every room gets a new epoch. What was there is kept as `path`-replaced. 0, or ERR_STORE with text
+ * (of STORE_SQLITE_TEXT_MAX bytes), and the database is as it was. */
+int store_sqlite_restore(const char *from, const char *path, char *text);
 
 #endif

@@ -2,6 +2,7 @@
  * for search, and what has to be done when the disk fails. See store_core.h. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "base/err.h"
@@ -9,6 +10,7 @@
 
 enum {
     RETRY_MAX_MS = 5000,
+    LOOK_US = 1000 * 1000,
     INDEX_IDLE_US = 100 * 1000,   /* without a batch for so long the writer is idle */
     INDEX_PAUSE_US = 5000 * 1000, /* to gather messages in, if no search waits */
     INDEX_SHARE = 16,             /* what a busy writer spends on indexing: one part in so many of
@@ -17,16 +19,16 @@ enum {
     APART_MAX = 16, /* further tries of a batch with damage; then all of it fails */
 };
 
-enum job { JOB_BATCH, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
+enum job { JOB_BATCH, JOB_LOOK, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
 
-static void set_health(struct store *s, bool healthy)
+void store_set_health(struct store *s, bool healthy)
 {
+    const char *text = healthy ? "messages are stored again" : s->backend->ops->reason(s->backend);
     pthread_mutex_lock(&s->lock);
     bool changed = atomic_exchange(&s->healthy, healthy) != healthy;
+    snprintf(s->problem, sizeof s->problem, "%s", healthy ? "" : text);
     pthread_mutex_unlock(&s->lock);
-    if (!changed || !s->options.on_health) return;
-    const char *text = healthy ? "messages are stored again" : s->backend->ops->reason(s->backend);
-    s->options.on_health(s->options.ctx, healthy, text);
+    if (changed && s->options.on_health) s->options.on_health(s->options.ctx, healthy, text);
 }
 
 /* When to try again; the next wait is longer. */
@@ -40,7 +42,13 @@ static int64_t back_off_us(unsigned *wait_ms)
 static void on_failure(struct store *s)
 {
     s->retry_at_us = back_off_us(&s->retry_ms);
-    set_health(s, false);
+    store_set_health(s, false);
+}
+
+static int look(struct store *s)
+{
+    s->look_at_us = store_now_us() + LOOK_US;
+    return s->backend->ops->look ? s->backend->ops->look(s->backend) : 0;
 }
 
 /* Tells what the backend has met, if it has. */
@@ -95,9 +103,11 @@ static int commit_batch(struct store *s, struct slink *batch)
 {
     struct slink *stop = NULL;
     bool alone = false; /* the first one has failed, and is tried by itself */
+    int err = look(s);
+    if (err) return err;
     while (batch) {
         struct slink *at;
-        int err = commit_part(s, batch, stop, &at);
+        err = commit_part(s, batch, stop, &at);
         if (err == ERR_STORE_DAMAGED && !alone) {
             alone = at == batch;
             stop = alone ? batch->next : at;
@@ -243,7 +253,8 @@ static int64_t believed_ms(struct store *s)
 static void do_trim(struct store *s)
 {
     uint64_t trimmed = 0;
-    int err = s->backend->ops->trim(s->backend, believed_ms(s), &trimmed);
+    int err = look(s);
+    if (!err) err = s->backend->ops->trim(s->backend, believed_ms(s), &trimmed);
     s->trim_at_us = store_now_us() + (int64_t)s->options.trim_pause_ms * 1000;
     s->trim_failed = err != 0;
     if (!err) s->trim_wait_ms = s->options.retry_first_ms;
@@ -259,7 +270,7 @@ static void do_trim(struct store *s)
 static void do_recover(struct store *s)
 {
     if (s->backend->ops->recover(s->backend) == 0)
-        set_health(s, true);
+        store_set_health(s, true);
     else
         on_failure(s);
 }
@@ -269,7 +280,8 @@ static void do_index(struct store *s)
     bool more = false;
     int64_t credit_us = s->index_credit_us > 0 ? s->index_credit_us : 0;
     int64_t start_us = used_us();
-    int err = s->backend->ops->index(s->backend, &more);
+    int err = look(s);
+    if (!err) err = s->backend->ops->index(s->backend, &more);
     if (!err) s->index_wait_ms = s->options.retry_first_ms;
     if (err && !may_wait(err, &s->index_at_us, &s->index_wait_ms)) on_failure(s);
     report(s, "what is to be indexed", (struct slice){NULL, 0});
@@ -307,6 +319,16 @@ static int64_t trim_due_us_locked(const struct store *s)
     return need != TRIM_NONE || s->options.keep.max_age_ms ? s->trim_at_us : INT64_MAX;
 }
 
+static int64_t look_due_us_locked(const struct store *s)
+{
+    return s->backend->ops->look && !s->closing ? s->look_at_us : INT64_MAX;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static enum job next_job(struct store *s)
 {
     enum job job = JOB_STOP;
@@ -318,10 +340,13 @@ static enum job next_job(struct store *s)
         int64_t index_us = healthy ? index_due_us_locked(s) : INT64_MAX;
         bool retries = !healthy && !s->queue && !s->closing;
         int64_t retry_us = retries ? s->retry_at_us : INT64_MAX;
-        int64_t due_us = trim_us < index_us ? trim_us : index_us;
-        if (retry_us < due_us) due_us = retry_us;
+        int64_t look_us = healthy ? look_due_us_locked(s) : INT64_MAX;
+        int64_t due_us = least(least(trim_us, index_us), least(retry_us, look_us));
         if (now_us >= due_us) {
-            job = due_us == trim_us ? JOB_TRIM : due_us == index_us ? JOB_INDEX : JOB_RECOVER;
+            job = due_us == look_us    ? JOB_LOOK
+                  : due_us == trim_us  ? JOB_TRIM
+                  : due_us == index_us ? JOB_INDEX
+                                       : JOB_RECOVER;
             break;
         }
         if (s->queue) {
@@ -347,6 +372,9 @@ void *store_writer_main(void *arg)
         switch (next_job(s)) {
         case JOB_BATCH:
             do_batch(s);
+            break;
+        case JOB_LOOK:
+            if (look(s)) on_failure(s);
             break;
         case JOB_TRIM:
             do_trim(s);

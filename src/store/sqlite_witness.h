@@ -1,0 +1,64 @@
+/* Whether the database at hand is the one that ran last, or an older one: a backup that was put
+ * back, a file whose -wal is lost, a copy. An older one does not know of ids that were given since,
+ * so it must not go on under its epochs. docs/decisions/0006-database-file.md has the reasoning.
+ *
+ * The witness is a small file beside the database. Two things are compared with it at the start:
+ *  - the stamp, which is in the database file itself whatever has happened to the -wal: a random
+ *    number of the life (from one start to the next), and how often the -wal was written back;
+ *  - the mark, which counts events: what was acknowledged is in the database and its -wal.
+ * And its own times: a witness that was changed later than it says is part of the copy.
+ *
+ * The writer's thread, or before there are threads. */
+#ifndef STORE_SQLITE_WITNESS_H
+#define STORE_SQLITE_WITNESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WITNESS_SUFFIX "-witness"
+
+/* As it is in the file; in the byte order of the machine, for another one is another place. */
+struct witness_record {
+    char magic[8];
+    uint64_t life;        /* what the database's may be: of before a start and after it */
+    uint64_t next_life;   /* the same, but while a start is under way */
+    uint64_t checkpoints; /* the database has been written back so often, at least */
+    uint64_t mark;        /* and has so many events, at least */
+    uint64_t boot;        /* of the machine; 0: not known */
+    int64_t main_ns;      /* when the database was last written to; 0: it is being written to */
+    int64_t main_bytes;
+    int64_t written_ns; /* wall clock */
+    uint64_t sum;       /* of all before */
+};
+
+enum witness_state {
+    WITNESS_MISSING, /* no such file, or not a whole one */
+    WITNESS_COPIED,  /* its times do not fit: it was copied or moved; the record is good */
+    WITNESS_GOOD,
+};
+
+struct witness {
+    int fd; /* -1: not open */
+    enum witness_state state;
+    bool same_boot; /* the machine has not been started since the record was written */
+    uint64_t boot;  /* of now; 0: not asked yet */
+    struct witness_record record;
+};
+
+/* Opens the file if it exists, judges it, and gives back the disk space that it had in reserve: so
+ * a server starts on a full disk. fd stays -1 if it cannot be opened. */
+void witness_open(struct witness *w, const char *path);
+
+/* Makes the file if it is not open. 0, or -1 with errno. */
+int witness_make(struct witness *w, const char *path);
+
+/* Writes the record, with the time. sync: it is on the disk afterwards. 0, or -1 with errno. */
+int witness_write(struct witness *w, bool sync);
+
+/* Takes disk space in reserve, if there is some. */
+void witness_reserve(struct witness *w);
+
+/* Harmless if it is not open. */
+void witness_close(struct witness *w);
+
+#endif
