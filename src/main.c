@@ -242,10 +242,10 @@ static int import(const struct config *cf)
     struct store *store = NULL;
     struct api_import *import = NULL;
     struct log *log = NULL;
-    bool standard_input = strcmp(cf->import_file, "-") == 0;
-    FILE *in = standard_input ? stdin : fopen(cf->import_file, "re");
+    bool standard_input = strcmp(cf->operand, "-") == 0;
+    FILE *in = standard_input ? stdin : fopen(cf->operand, "re");
     if (!in) {
-        fprintf(stderr, "parlor: import: %s: %s\n", cf->import_file, strerror(errno));
+        fprintf(stderr, "parlor: import: %s: %s\n", cf->operand, strerror(errno));
         return EXIT_START_FAILED;
     }
     if (in_memory(cf)) {
@@ -265,6 +265,20 @@ out:
     if (log) log_free(log);
     if (!standard_input) fclose(in);
     return done ? EXIT_OK : EXIT_START_FAILED;
+}
+
+static int restore(const struct config *cf)
+{
+    char path[DATA_PATH_MAX];
+    char why[STORE_SQLITE_TEXT_MAX] = "--data " CONFIG_DATA_MEMORY " keeps nothing";
+    data_path(cf, path);
+    bool memory = strcmp(cf->data, CONFIG_DATA_MEMORY) == 0;
+    if (memory || store_sqlite_restore(cf->operand, path, why) != 0) {
+        fprintf(stderr, "parlor: restore: %s\n", why);
+        return EXIT_START_FAILED;
+    }
+    printf("parlor: restored %s; every room has a new epoch\n", path);
+    return EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -293,6 +307,12 @@ int main(int argc, char **argv)
         break;
     case CONFIG_IMPORT:
         status = import(&cf);
+        break;
+    case CONFIG_EXAMINE:
+        status = store_sqlite_check(cf.operand, stdout) == 0 ? EXIT_OK : EXIT_START_FAILED;
+        break;
+    case CONFIG_RESTORE:
+        status = restore(&cf);
         break;
     case CONFIG_RUN:
         status = serve(&cf);

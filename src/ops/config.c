@@ -217,16 +217,29 @@ static int read_argument(struct loader *l, struct arguments *a)
     return fail(l, ERR_CONFIG, "--%s: a value is missing; expected %s", o->key, allowed);
 }
 
-/* The word before the options, and what belongs to it. Moves past both. */
+/* The word before the options, and the file that belongs to it. Moves past both. */
 static int read_command(struct loader *l, char ***argv)
 {
+    static const struct {
+        const char *word;
+        enum config_action action;
+        const char *missing;
+    } commands[] = {
+        {"import", CONFIG_IMPORT, "; - is standard input"},
+        {"check", CONFIG_EXAMINE, ""},
+        {"restore", CONFIG_RESTORE, ""},
+    };
     char **at = *argv;
-    if (!*at || strcmp(*at, "import") != 0) return 0;
+    size_t i = 0;
+    size_t n = sizeof commands / sizeof *commands;
+    while (*at && i < n && strcmp(*at, commands[i].word) != 0)
+        i++;
+    if (!*at || i == n) return 0;
     l->source = SOURCE_ARGUMENTS;
     if (!at[1] || strncmp(at[1], "--", 2) == 0)
-        return fail(l, ERR_CONFIG, "import: a file name is missing; - is standard input");
-    l->config->action = CONFIG_IMPORT;
-    l->config->import_file = at[1];
+        return fail(l, ERR_CONFIG, "%s: a file name is missing%s", *at, commands[i].missing);
+    l->config->action = commands[i].action;
+    l->config->operand = at[1];
     *argv = at + 2;
     return 0;
 }

@@ -36,7 +36,9 @@ enum config_action {
     CONFIG_VERSION, /* print PARLOR_VERSION, exit 0 */
     CONFIG_CHECK,   /* everything was understood: say so, exit 0 */
     CONFIG_PRINT,   /* config_print, exit 0 */
-    CONFIG_IMPORT,  /* read import_file into the database, exit */
+    CONFIG_IMPORT,  /* read operand into the database, exit */
+    CONFIG_EXAMINE, /* say whether the database operand is sound, exit */
+    CONFIG_RESTORE, /* put the backup operand in the place of the database, exit */
 };
 
 /* The value of --data that keeps nothing beyond the process, and how much then without a limit. */
@@ -60,7 +62,7 @@ struct config_address {
 
 struct config {
     enum config_action action;
-    const char *import_file; /* of argv; "-": standard input */
+    const char *operand; /* of a command, from argv: a file; of import, "-" is standard input */
 
     struct config_address listen[CONFIG_LISTEN_MAX];
     size_t listen_count; /* at least 1 */
@@ -117,7 +119,7 @@ struct config {
  * the command line. Returns 0 and out is owned by the caller, for config_fini; or -1 (ERR_*) with
  * one line without newline in errbuf, and out holds nothing to free. --help and --version win over
  * everything else that was given, mistakes in the environment and file included. Nothing of argv or
- * env is kept but import_file. One thread, before others start: inih and getenv are not made for
+ * env is kept but operand. One thread, before others start: inih and getenv are not made for
  * more. */
 int config_load(int argc, char **argv, char **env, struct config *out, char *errbuf, size_t errlen);
 

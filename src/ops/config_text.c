@@ -44,6 +44,8 @@ void config_help(FILE *out)
 {
     fputs("Usage: parlor [OPTION]...\n"
           "       parlor import FILE [OPTION]...\n"
+          "       parlor check FILE\n"
+          "       parlor restore BACKUP [OPTION]...\n"
           "Parlor, a real-time chat server: rooms over WebSocket, a chat page at /.\n",
           out);
     for (int group = 0; group < CONFIG_GROUP_COUNT; group++) {
@@ -67,7 +69,10 @@ void config_help(FILE *out)
         "  parlor --print-config > parlor.ini         a file to start from\n"
         "  parlor --config parlor.ini --check-config  is it right?\n"
         "  parlor import lobby.ndjson --data new.db   read back what the API exported (-: standard "
-        "input)\n",
+        "input)\n"
+        "  parlor check parlor.db                     is the database sound? also while it is in "
+        "use\n"
+        "  parlor restore copy.db --data parlor.db    put a backup in its place\n",
         out);
 }
 

@@ -1,0 +1,166 @@
+/* Is a database file sound? What SQLite itself checks, and what has to be true between the tables:
+ * the order of ids, epochs, what messages have become, markers, nonces, the index for search. It
+ * only reads, in one read transaction, so it may run beside a server. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "store/sqlite_db.h"
+#include "store/store_sqlite.h"
+
+enum { BUSY_MS = 5000, FAULTS_SHOWN = 10 };
+
+/* A query that gives the number of faults; one without a name prepares for those after it. */
+struct check {
+    const char *name;
+    const char *sql;
+};
+
+#define LENGTH(column) "coalesce(length(CAST(" column " AS BLOB)), 0)"
+#define TAIL_MAX "64"
+
+static const struct check checks[] = {
+    {"the weight and number of a room's events",
+     "SELECT count(*) FROM rooms WHERE count <> (SELECT count(*) FROM events WHERE room = rooms.id"
+     " AND seq <= last_seq) OR bytes <> (SELECT coalesce(sum(events.bytes), 0) FROM events"
+     " WHERE room = rooms.id AND seq <= last_seq)"},
+    {"rows of rooms that lag too far",
+     "SELECT count(*) FROM rooms WHERE (SELECT count(*) FROM events WHERE room = rooms.id"
+     " AND seq > last_seq) >= " TAIL_MAX},
+    {"outages", "SELECT count(*) FROM rooms, meta WHERE rooms.outages > meta.outages"},
+    {"epochs", "SELECT count(*) FROM rooms WHERE length(epoch) <> 8 OR epoch GLOB '*[^0-9a-z]*'"},
+    {"the time of a room's oldest event",
+     "SELECT count(*) FROM rooms WHERE oldest_ms IS NOT (SELECT ts_ms FROM events"
+     " WHERE room = rooms.id ORDER BY seq LIMIT 1)"},
+    {"what is without a room",
+     "SELECT count(*) FROM (SELECT room FROM events UNION SELECT room FROM edits UNION"
+     " SELECT room FROM reactions UNION SELECT room FROM reaction_counts) WHERE room NOT IN"
+     " (SELECT id FROM rooms)"},
+    {"the weight of an event",
+     "SELECT count(*) FROM events WHERE bytes <> 64 + " LENGTH("username") " + " LENGTH(
+         "user") " + " LENGTH("message") " + " LENGTH("data") " + " LENGTH("nonce")},
+    {"numbers and kinds", "SELECT count(*) FROM events WHERE seq NOT BETWEEN 1 AND 9007199254740991"
+                          " OR kind NOT BETWEEN 0 AND 4 OR deleted NOT IN (0, 1)"},
+    {"ids that were given twice",
+     "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY room, seq HAVING count(*) > 1)"},
+    {"the order of ids",
+     "SELECT count(*) FROM (SELECT id < lag(id) OVER (PARTITION BY room ORDER BY seq) AS bad"
+     " FROM events) WHERE bad"},
+    {"events that retention has removed",
+     "SELECT count(*) FROM rooms WHERE trimmed_seq >= (SELECT min(seq) FROM events"
+     " WHERE room = rooms.id)"},
+    {"deletions",
+     "SELECT count(*) FROM events d CROSS JOIN events m ON m.room = d.room AND m.seq = d.target"
+     " WHERE d.kind = 2 AND m.kind = 0 AND NOT m.deleted"},
+    {"texts of deleted messages",
+     "SELECT (SELECT count(*) FROM events WHERE deleted AND (message IS NOT NULL"
+     "  OR data IS NOT NULL OR kind <> 0)) + (SELECT count(*) FROM edits CROSS JOIN events m"
+     "  ON m.room = edits.room AND m.seq = edits.target CROSS JOIN events e"
+     "  ON e.room = edits.room AND e.seq = edits.seq WHERE m.deleted"
+     "  AND (e.message IS NOT NULL OR e.data IS NOT NULL))"},
+    {"the number of edits of a message",
+     "SELECT count(*) FROM (SELECT 1 FROM edits GROUP BY room, target HAVING count(*) > 64)"},
+    {"edits",
+     "SELECT (SELECT count(*) FROM edits CROSS JOIN events m ON edits.room = m.room"
+     "  AND edits.target = m.seq CROSS JOIN events e ON e.room = m.room AND e.seq = edits.seq"
+     "  WHERE e.seq = (SELECT max(seq) FROM edits x WHERE x.room = m.room AND x.target = m.seq)"
+     "  AND (e.message IS NOT m.message OR m.edited_ms <> e.ts_ms)) + (SELECT count(*) FROM edits"
+     "  WHERE NOT EXISTS(SELECT 1 FROM events m WHERE m.room = edits.room"
+     "  AND m.seq = edits.target AND m.kind = 0))"},
+    {"reactions",
+     "SELECT (SELECT count(*) FROM reaction_counts c WHERE count <> (SELECT count(*)"
+     "  FROM reactions r WHERE r.room = c.room AND r.target = c.target AND r.emoji = c.emoji))"
+     " + (SELECT count(*) FROM (SELECT room, target, emoji FROM reactions EXCEPT"
+     "  SELECT room, target, emoji FROM reaction_counts)) + (SELECT count(*) FROM reactions r"
+     "  WHERE NOT EXISTS(SELECT 1 FROM events m WHERE m.room = r.room AND m.seq = r.target"
+     "  AND m.kind = 0 AND NOT m.deleted))"},
+    {"nonces",
+     "SELECT abs((SELECT count(*) FROM events NOT INDEXED WHERE nonce IS NOT NULL)"
+     " - (SELECT count(*) FROM events INDEXED BY events_nonces WHERE nonce IS NOT NULL))"},
+    {"read markers",
+     "SELECT (SELECT count(*) FROM (SELECT 1 FROM marks GROUP BY room HAVING count(*) > 10000"
+     "  OR count(DISTINCT moved) < count(*))) + (SELECT count(*) FROM marks WHERE seq < 1"
+     "  OR NOT EXISTS(SELECT 1 FROM rooms WHERE id = room))"},
+    {"how far messages are indexed",
+     "SELECT count(*) FROM meta WHERE indexed > (SELECT coalesce(max(id), 0) FROM events)"},
+    /* The same index made anew has the same words. */
+    {NULL, "CREATE VIRTUAL TABLE temp.again USING fts5(in_room, words, content='', columnsize=0,"
+           "  detail=column, tokenize='unicode61 remove_diacritics 2')"},
+    {NULL,
+     "INSERT INTO temp.again(rowid, in_room, words) SELECT id, room, message FROM events"
+     " WHERE id <= (SELECT indexed FROM meta) AND kind = 0 AND NOT deleted AND message NOT NULL"},
+    {NULL, "CREATE VIRTUAL TABLE temp.is_now USING fts5vocab('main', 'search', 'instance')"},
+    {NULL, "CREATE VIRTUAL TABLE temp.should_be USING fts5vocab('temp', 'again', 'instance')"},
+    {"the index for search",
+     "SELECT (SELECT count(*) FROM (SELECT term, doc, col FROM is_now EXCEPT"
+     "  SELECT term, doc, col FROM should_be)) + (SELECT count(*) FROM (SELECT term, doc, col"
+     "  FROM should_be EXCEPT SELECT term, doc, col FROM is_now))"},
+};
+
+/* Lines of SQLite's own check. True if it finds nothing. */
+static bool check_pages(sqlite3 *db, FILE *out)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool sound = true;
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA integrity_check(%d)", FAULTS_SHOWN);
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    while (stmt && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *line = (const char *)sqlite3_column_text(stmt, 0);
+        if (line && strcmp(line, "ok") == 0) continue;
+        sound = false;
+        fprintf(out, "damaged  pages: %s\n", line ? line : "?");
+    }
+    if (rc != SQLITE_DONE) fprintf(out, "damaged  pages: %s\n", sqlite3_errmsg(db));
+    sqlite3_finalize(stmt);
+    sound = sound && rc == SQLITE_DONE;
+    if (sound) fprintf(out, "ok       pages\n");
+    return sound;
+}
+
+static bool run_check(sqlite3 *db, const struct check *c, FILE *out)
+{
+    sqlite3_stmt *stmt;
+    int64_t faults = 0;
+    const char *name = c->name ? c->name : "the index for search";
+    int rc = sqlite3_prepare_v2(db, c->sql, -1, &stmt, NULL);
+    if (!rc) rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) faults = sqlite3_column_int64(stmt, 0);
+    bool ran = rc == SQLITE_ROW || rc == SQLITE_DONE;
+    if (!ran) fprintf(out, "damaged  %s: %s\n", name, sqlite3_errmsg(db));
+    if (faults) fprintf(out, "damaged  %s: %lld\n", name, (long long)faults);
+    if (ran && !faults && c->name) fprintf(out, "ok       %s\n", name);
+    sqlite3_finalize(stmt);
+    return ran && !faults;
+}
+
+static int cannot(sqlite3 *db, int rc, const char *path, FILE *out)
+{
+    char why[STORE_SQLITE_TEXT_MAX];
+    sqlite_schema_explain(db, rc, why, sizeof why);
+    fprintf(out, "damaged  cannot read %s: %s\n", path, why);
+    return ERR_STORE;
+}
+
+int store_sqlite_check(const char *path, FILE *out)
+{
+    sqlite3 *db = NULL;
+    char why[STORE_SQLITE_TEXT_MAX] = "";
+    unsigned bad = 0;
+    int rc = sqlite_file_open_read(path, &db);
+    if (!rc) rc = sqlite3_busy_timeout(db, BUSY_MS);
+    if (!rc) rc = sqlite3_exec(db, "BEGIN; SELECT 1 FROM sqlite_schema", NULL, NULL, NULL);
+    if (rc) {
+        int err = cannot(db, rc, path, out);
+        sqlite3_close(db);
+        return err;
+    }
+    int err = sqlite_schema_current(db, why, sizeof why);
+    if (err) fprintf(out, "damaged  %s: %s\n", path, why);
+    bad += !check_pages(db, out);
+    for (size_t i = 0; i < sizeof checks / sizeof *checks && !err; i++)
+        bad += !run_check(db, &checks[i], out);
+    if (bad) err = ERR_STORE;
+    sqlite3_close(db);
+    return err;
+}
