@@ -7,7 +7,7 @@ submake = $(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 run_unit = $(submake) MODE=$(1) unit-bins && tools/run-unit $(1)
 run_e2e = $(submake) MODE=$(1) build faults && tools/run-e2e $(1)
 
-.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash test-faults test-attack fuzz lint format
+.PHONY: run test test-unit test-asan test-tsan test-fuzz test-e2e test-crash test-faults test-damage test-attack fuzz lint format
 run:
 	@tools/install-deps build
 	@$(submake) MODE=release build
@@ -63,6 +63,14 @@ test-attack:
 	@tools/run-e2e release attack.test.js
 	@grep -ho 'attack total: .*' build/results/e2e-release.log
 
+# Each file of the database damaged in each way.
+test-damage: export DAMAGE_CASES ?= 200
+test-damage:
+	@tools/install-deps build test
+	@$(submake) MODE=release build
+	@tools/run-e2e release damage_files.test.js
+	@grep -ho 'damage total: .*' build/results/e2e-release.log
+
 test-fuzz:
 	@$(submake) MODE=fuzz CC=clang fuzz-bins
 	@tools/run-fuzz replay
@@ -90,6 +98,7 @@ help:
 	@echo 'make test-crash   kill -9 under load 100 times (CRASH_ROUNDS), then count what was lost: nothing'
 	@echo 'make test-faults  the n-th allocation and use of a file fails, every n, over all that is asked of the server'
 	@echo 'make test-attack  one address does its worst for an hour (ATTACK_SECONDS), 200 members notice nothing'
+	@echo 'make test-damage  damage the files of the database 200 times (DAMAGE_CASES): nothing is silent'
 	@echo 'make build        build/parlor; MODE=debug, asan or tsan: build/<mode>/parlor'
 	@echo 'make fuzz T=60    search with every fuzz target, T seconds each'
 	@echo 'make lint         format, static analysis, architecture, limits; both compilers'

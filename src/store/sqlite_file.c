@@ -73,14 +73,15 @@ int64_t sqlite_file_seal(uint64_t life, uint64_t checkpoints, bool clean)
 /* The name for sqlite3_open as a URI: nothing of it has a meaning. NULL if memory is short. */
 static char *uri_of(const char *path)
 {
-    static const char start[] = "file:";
-    static const char end[] = "?immutable=1";
-    char *uri = malloc(3 * strlen(path) + sizeof start + sizeof end);
+    size_t size = 3 * strlen(path) + sizeof "file:?immutable=1";
+    char *uri = malloc(size);
     if (!uri) return NULL;
-    char *to = stpcpy(uri, start);
-    for (; *path; path++)
-        to += sprintf(to, *path == '%' || *path == '?' || *path == '#' ? "%%%02x" : "%c", *path);
-    strcpy(to, end);
+    size_t n = (size_t)snprintf(uri, size, "file:");
+    for (; *path; path++) {
+        bool special = *path == '%' || *path == '?' || *path == '#';
+        n += (size_t)snprintf(uri + n, size - n, special ? "%%%02x" : "%c", *path);
+    }
+    snprintf(uri + n, size - n, "?immutable=1");
     return uri;
 }
 

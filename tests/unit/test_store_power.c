@@ -416,6 +416,7 @@ static void test_cuts(struct world *w, bool relaxed)
     for (size_t i = 0; i < trace.count; i++)
         written_back += trace.ops[i].file == TRACED_MAIN && trace.ops[i].kind == OP_WRITE;
     assert_true(written_back > 1000);
+    assert_true(trace.count > 1);
     for (int n = 0; n < CUTS; n++) {
         size_t cut = 1 + (size_t)rand_r(&seed) % (trace.count - 1);
         /* every other one while the -wal is written back */
