@@ -207,6 +207,7 @@ static void keep(struct sqlite_store *s)
 
 void sqlite_file_closed(struct sqlite_store *s)
 {
+    if (!s->taken) return;
     note_main(s, true);
     keep(s);
 }
