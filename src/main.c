@@ -234,11 +234,19 @@ static bool import_from(struct api_import *import, struct store *store, bool *ke
     return true;
 }
 
+static void tell_import(void *ctx, enum store_file_event what, const char *text)
+{
+    (void)ctx;
+    (void)what;
+    fprintf(stderr, "parlor: import: %s\n", text);
+}
+
 static int import(const struct config *cf)
 {
     bool done = false;
     bool keep = false;
-    struct store_options options = {.keep = {0, 0, 0}}; /* a server that starts on it will trim */
+    struct store_options options = {.on_file =
+                                        tell_import}; /* a server that starts on it will trim */
     struct store *store = NULL;
     struct api_import *import = NULL;
     struct log *log = NULL;
