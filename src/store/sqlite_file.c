@@ -329,6 +329,16 @@ static void tell_older(struct sqlite_store *s, int64_t lost)
     tell(s, lost ? STORE_FILE_LOST : STORE_FILE_RESTORED, text);
 }
 
+static void tell_touched(struct sqlite_store *s, bool damaged)
+{
+    char text[TEXT_MAX];
+    snprintf(text, sizeof text,
+             "another program has written to the database while no server had it open; it %s",
+             damaged ? "is damaged: what needs the damaged place will be refused"
+                     : "passes SQLite's check");
+    tell(s, STORE_FILE_TOUCHED, text);
+}
+
 /* Steps 3 to 6. */
 static int take(struct sqlite_store *s, bool renew)
 {
@@ -389,16 +399,16 @@ int sqlite_file_take(struct sqlite_store *s)
     bool same = w->record.next_life &&
                 (s->main_life == w->record.life || s->main_life == w->record.next_life);
     if (same && (uint64_t)s->mark < w->record.mark) lost = (int64_t)w->record.mark - s->mark;
-    bool renew = s->older || lost;
+    if (lost) s->older = "its -wal file was lost";
+    bool renew = s->older != NULL;
     if (renew || s->touched) rc = sqlite_file_quick_check(s->db);
-    if (!rc) rc = take(s, renew);
+    bool damaged = rc == SQLITE_CORRUPT && !renew; /* the rest of it is the newest there is */
+    if (!rc || damaged) rc = take(s, renew);
     if (rc) return rc;
     s->taken = true;
+    if (damaged) s->met = (struct sqlite_trouble){.code = SQLITE_CORRUPT};
     if (renew) tell_older(s, lost);
-    if (s->touched && !renew)
-        tell(s, STORE_FILE_TOUCHED,
-             "another program has written to the database while no server had it open; it passes "
-             "SQLite's check");
+    if (s->touched && !renew) tell_touched(s, damaged);
     s->older = NULL;
     s->touched = false;
     witness_reserve(w);

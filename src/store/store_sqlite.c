@@ -122,13 +122,14 @@ static const char *lock_file(struct sqlite_store *s, const char *path)
 }
 
 /* Begins this life in the file. What only lacks disk space is tried again later: until then what is
- * there can be read. An SQLITE_ code. */
+ * there can be read. So can what is whole of a damaged file, unless it is an older one, whose ids
+ * mean something else. An SQLITE_ code. */
 static int take(struct sqlite_store *s)
 {
     int rc = sqlite_file_take(s);
     int kind = rc & 0xff;
     bool later = kind == SQLITE_FULL || kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ||
-                 kind == SQLITE_LOCKED;
+                 kind == SQLITE_LOCKED || (kind == SQLITE_CORRUPT && !s->older);
     if (!later) return rc;
     if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
     sqlite_writer_fail(s, rc);
@@ -140,7 +141,7 @@ static int take(struct sqlite_store *s)
  * code. */
 static int open_import(struct sqlite_store *s, int64_t *undone_s)
 {
-    if (!s->taken) return s->import ? SQLITE_CANTOPEN : SQLITE_OK;
+    if (!s->taken) return SQLITE_OK;
     int rc = sqlite_import_undone(s, undone_s);
     if (!rc && s->import) rc = sqlite_import_begin(s);
     sqlite_file_settle(s);
@@ -159,6 +160,10 @@ static int open_connections(struct sqlite_store *s, int64_t *undone_s, char *why
     if (!rc) rc = take(s);
     if (!rc) rc = open_import(s, undone_s);
     if (rc) return sqlite_schema_explain(s->db, rc, why, size);
+    if (s->import && !s->taken) {
+        snprintf(why, size, "%.100s", s->reason);
+        return ERR_STORE;
+    }
     while (s->reader_count < s->readers_wanted) {
         struct sqlite_reader *r = &s->readers[s->reader_count++];
         rc = sqlite_reader_open(s, r, path);

@@ -368,6 +368,7 @@ static enum job next_job(struct store *s)
 void *store_writer_main(void *arg)
 {
     struct store *s = arg;
+    report(s, "the database, at the start", (struct slice){NULL, 0});
     for (;;) {
         switch (next_job(s)) {
         case JOB_BATCH:

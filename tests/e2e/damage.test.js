@@ -10,20 +10,26 @@ import { limit, ms, until } from './lib/wait.js';
 
 const SECRET = 'a-room-whose-name-is-a-secret';
 
-/** Overwrites the first leaf of the table or index of that name in the closed file. */
-const garble = (file, name) => execFileSync('python3', ['-c', [
-  'import sqlite3, sys',
+/**
+ * Overwrites the first leaf of the table or index of that name in the closed file; as a disk does it,
+ * which leaves the file's time as it was, or as a program.
+ */
+const garble = (file, name, by) => execFileSync('python3', ['-c', [
+  'import os, sqlite3, sys',
   'db = sqlite3.connect(sys.argv[1])',
   'at = db.execute("SELECT pgoffset FROM dbstat WHERE name = ? AND pagetype = \'leaf\' ORDER BY path LIMIT 1",',
   '                [sys.argv[2]]).fetchone()[0]',
   'db.close()',
+  'st = os.stat(sys.argv[1])',
   'with open(sys.argv[1], "r+b") as f:',
   '    f.seek(at)',
   '    f.write(b"Z" * 4096)',
-].join('\n'), file, name]);
+  'if sys.argv[3] == "disk":',
+  '    os.utime(sys.argv[1], ns=(st.st_atime_ns, st.st_mtime_ns))',
+].join('\n'), file, name, by]);
 
 /** Two rooms, the first of which lies on the page that is garbled then; a server on that. */
-const withDamage = (name, use) => () => withDirectory(async (dir) => {
+const withDamage = (name, by, use) => () => withDirectory(async (dir) => {
   const file = path.join(dir, 'parlor.db');
   const first = await startApi(file);
   try {
@@ -34,7 +40,7 @@ const withDamage = (name, use) => () => withDirectory(async (dir) => {
   } finally {
     await first.stop();
   }
-  garble(file, name);
+  garble(file, name, by);
   const server = await startApi(file);
   try {
     await use(new Api(server), server);
@@ -60,7 +66,7 @@ async function told(server) {
   assert.equal(ready.status, 200);
 }
 
-test('a page that cannot be read', limit(60), withDamage('events', async (api, server) => {
+test('a page that cannot be read', limit(60), withDamage('events', 'disk', async (api, server) => {
   assert.equal((await request(server.port, 'GET', '/readyz')).text, 'ready\n');
   await unreadable(api, `/rooms/${SECRET}/messages?limit=100`);
   await told(server);
@@ -70,4 +76,13 @@ test('a page that cannot be read', limit(60), withDamage('events', async (api, s
   assert.equal(await server.metric(/^parlor_store_healthy$/), 1);
   const { store } = await api.get('/stats');
   assert.equal(`${store.damaged} ${store.read_errors}`, 'true 1');
+}));
+
+test('a page that another program wrote over', limit(60), withDamage('events', 'program', async (api, server) => {
+  await told(server);
+  assert.match(server.stderr, /warn +store_touched.*damaged/);
+  assert.equal(await server.metric(/^parlor_store_file_faults_total$/), 1);
+  await unreadable(api, `/rooms/${SECRET}/messages?limit=100`);
+  await api.post('lobby', 'goes on');
+  assert.equal(await server.metric(/^parlor_store_healthy$/), 1);
 }));

@@ -3,7 +3,8 @@
 // cases (make test-damage: 200), DAMAGE_SEED repeats a run.
 //
 // What the rules are
-//  1. While it runs, damage is in the log, the metrics and the readiness within two seconds.
+//  1. While it runs, damage is in the log, the metrics and the readiness within two seconds: in its status,
+//     or in words where it is damage in one place that leaves the rest usable (damage.test.js).
 //  2. Between two lives, either the next one has all that was acknowledged, as it was, or the log and the
 //     metrics say what is wrong, or it does not start and says why.
 //  3. No id ever stands for two texts.
@@ -21,7 +22,7 @@ const SEED = Number(process.env.DAMAGE_SEED) || Math.floor(Math.random() * 2 ** 
 const ARGS = ['--workers', '1', '--rate', '0'];
 const SUFFIXES = ['', '-wal', '-shm', '-witness'];
 const PAGE = 4096;
-const SAID = /store_(failed|lost|restored|touched|stale)/;
+const SAID = /store_(failed|lost|restored|touched|stale|trouble)/;
 
 /** The same numbers for the same seed (mulberry32). */
 function randomFrom(seed) {
@@ -110,16 +111,20 @@ async function kept(server) {
   }
 }
 
+/** What the metrics count of it. */
+const troubles = async (server) =>
+  (await server.metric(/^parlor_store_file_faults_total$/)) + (await server.metric(/^parlor_store_damaged$/));
+
 async function whileRunning(lives, harm) {
   const { server } = lives;
-  const faults = () => server.metric(/^parlor_store_file_faults_total$/);
-  const before = [await faults(), server.stderr.length];
+  const before = [await troubles(server), server.stderr.length];
   harm();
   const began = performance.now();
   let red = false;
   await until(ms(2000), async () => {
-    red ||= (await request(server.port, 'GET', '/readyz')).status === 503;
-    return red && (await faults()) > before[0] && SAID.test(server.stderr.slice(before[1]));
+    const ready = await request(server.port, 'GET', '/readyz');
+    red ||= ready.status === 503 || /damaged/.test(ready.text);
+    return red && (await troubles(server)) > before[0] && SAID.test(server.stderr.slice(before[1]));
   }, 'log, metric and readiness').catch((error) => {
     total.late++;
     throw error;
@@ -139,7 +144,7 @@ async function nextLife(lives, said, heard) {
   const { server } = lives;
   const found = await kept(server);
   const whole = found && found.size === said.size && [...said].every(([id, text]) => found.get(id) === text);
-  const told = heard || (SAID.test(server.stderr) && (await server.metric(/^parlor_store_file_faults_total$/)) > 0);
+  const told = heard || (SAID.test(server.stderr) && (await troubles(server)) > 0);
   if (!whole && !told) total.silent++;
   assert.ok(whole || told, `silent: ${found?.size} of ${said.size} are there, and nothing is said`);
   total[told ? 'said' : 'harmless']++;

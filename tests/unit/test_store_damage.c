@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -49,7 +50,7 @@ static void run_sql(const char *path, const char *sql)
 }
 
 /* Overwrites a page of the closed file: of the table or index of that name, the leaf where its
- * first or last entries are. */
+ * first or last entries are. The disk did it, not a program: the file's time stays. */
 static void garble(struct world *w, const char *name, bool last)
 {
     char sql[200];
@@ -64,8 +65,12 @@ static void garble(struct world *w, const char *name, bool last)
     int64_t page = number(w->path, sql);
     memset(bytes, 0x5a, sizeof bytes);
     int fd = open(w->path, O_WRONLY);
+    struct stat st;
     assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(pwrite(fd, bytes, sizeof bytes, (page - 1) * PAGE_BYTES), PAGE_BYTES);
+    const struct timespec times[] = {st.st_atim, st.st_mtim};
+    assert_int_equal(futimens(fd, times), 0);
     close(fd);
 }
 
@@ -150,17 +155,17 @@ static void test_event_alone(void **state)
     assert_int_equal(a.room.next_seq, 70001);
 }
 
-/* Where every event has to go: the store as a whole fails, and does not believe that it is well
- * because it can write something else. */
+/* Where every event has to go: the store as a whole fails, from the start, and does not believe
+ * that it is well because it can write something else. What is whole can be read. */
 static void test_whole_store(void **state)
 {
     struct world *w = talk(state);
+    struct answer a;
     garble(w, "events", true);
     reopen(w, (struct store_options){0});
-    say(w, "new", 1);
-    world_wait_done(&w->seen, w->put);
-    assert_int_equal(outcome(w, 1), ERR_STORE);
     assert_false(store_healthy(w->store));
+    assert_int_equal(world_page(w, "a", STORE_AFTER, 0, 10, &a), 0);
+    assert_int_equal(a.count, 10);
     for (int i = 0; i < 60; i++) { /* it tries again and again */
         world_nap();
         assert_false(store_healthy(w->store));
@@ -209,6 +214,26 @@ static void test_read(void **state)
     assert_int_equal(w->seen.trouble_code, SQLITE_CORRUPT);
     say(w, "b", 1001);
     world_settle(w);
+    assert_true(store_healthy(w->store));
+}
+
+/* A program did it: then it is known at the start, which goes on for the sake of the rest. */
+static void test_known_at_start(void **state)
+{
+    struct world *w = talk(state);
+    struct answer a;
+    struct store_stats stats;
+    garble(w, "events", false);
+    assert_int_equal(utimensat(AT_FDCWD, w->path, NULL, 0), 0);
+    reopen(w, (struct store_options){0});
+    say(w, "b", 1001);
+    world_settle(w);
+    store_stats(w->store, &stats);
+    assert_true(stats.damaged);
+    assert_int_equal(stats.faults, 1);
+    assert_int_equal(world_count(&w->seen, &w->seen.troubles), 1);
+    assert_int_equal(world_page(w, "b", STORE_BEFORE, STORE_SEQ_MAX, 10, &a), 0);
+    assert_int_equal(a.count, 10);
     assert_true(store_healthy(w->store));
 }
 
@@ -320,12 +345,15 @@ static void test_every_page(void **state)
     store_close(w->store);
     w->store = NULL;
     w->sound = false;
+    /* To each start it is a file that it has never seen. */
+    run_sql(w->path, "UPDATE meta SET life = 0, checkpoints = 0, seal = 0");
     char *good = calloc(2, SIZE);
     assert_non_null(good);
     int fd = open(w->path, O_RDONLY);
     ssize_t size = read(fd, good, SIZE);
     close(fd);
     assert_in_range(size, 30 * PAGE_BYTES, SIZE - 1);
+    world_remove_files(w);
     for (ssize_t at = 0; at < size; at += PAGE_BYTES) {
         char *bad = good + SIZE;
         memcpy(bad, good, (size_t)size);
@@ -358,9 +386,9 @@ static void test_every_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_event_alone), TEST(test_whole_store), TEST(test_row),
-        TEST(test_read),        TEST(test_trim),        TEST(test_search_lacks),
-        TEST(test_index_lost),  TEST(test_every_page),
+        TEST(test_event_alone),    TEST(test_whole_store), TEST(test_row),
+        TEST(test_known_at_start), TEST(test_read),        TEST(test_trim),
+        TEST(test_search_lacks),   TEST(test_index_lost),  TEST(test_every_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
