@@ -330,7 +330,7 @@ const DAMAGE = {
   'epochs': "UPDATE rooms SET epoch = 'k3f9-d2A'",
   'the weight of an event': "UPDATE events SET message = 'longer than before' WHERE id = 3",
   'numbers and kinds': 'UPDATE events SET kind = 7 WHERE id = 3',
-  'events without a room': 'UPDATE events SET room = 99 WHERE id = 3',
+  'what is without a room': 'UPDATE events SET room = 99 WHERE id = 3',
   'read markers': "INSERT INTO marks VALUES(77, 'ann', 3, 1)",
   'reactions': "INSERT INTO reaction_counts VALUES(1, 3, '+', 4, 2)",
   'the index for search': "INSERT INTO search(rowid, in_room, words) VALUES(3, 1, 'nobody said this')",
