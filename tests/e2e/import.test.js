@@ -2,7 +2,7 @@
 // at all, the next start says so, and the same file can be imported then.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createWriteStream, existsSync, statSync } from 'node:fs';
+import { createWriteStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { once } from 'node:events';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -46,10 +46,15 @@ async function interrupted(from, data, bytes, signal) {
   assert.equal(by, signal);
 }
 
+/** How many events the file beside the database says that were committed. */
+const marked = (data) => Number(readFileSync(`${data}-witness`).readBigUInt64LE(32));
+
 /** Nothing of it is there, and the log says so once. */
 async function expectNothing(data) {
   let server = await startApi(data);
   try {
+    assert.equal(marked(data), 1);
+    assert.doesNotMatch(server.stderr, /store_(lost|restored|touched|stale)/);
     assert.match(server.stderr, /warn {2}import_undone .*began_s=\d{10}/);
     const api = new Api(server);
     assert.deepEqual((await api.get('/rooms')).rooms.map((room) => room.room), ['before']);
@@ -88,8 +93,11 @@ test('an import that is killed is taken back, and said', limit(240), () => withD
   const again = await runToEnd(['import', from, '--data', data], {}, {}, ms(60000));
   assert.equal(again.code, 0, again.stderr);
   assert.doesNotMatch(again.stderr, /import_undone/, 'an end that was said is none to be said again');
+  assert.equal(marked(data), 1 + EVENTS);
+  assert.ok(!existsSync(`${data}-wal`), 'all of it is in the database file');
   server = await startApi(data);
   try {
+    assert.doesNotMatch(server.stderr, /store_(lost|restored|touched|stale)/);
     const api = new Api(server);
     const rooms = (await api.get('/rooms')).rooms;
     assert.deepEqual(rooms.map((room) => `${room.room} ${room.events}`),
