@@ -383,17 +383,19 @@ static void test_no_temporary_files(void **state)
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t target = ++seq;
         world_put(w, "r", (struct store_event){.seq = target, .message = {text, TEXT}});
-        for (unsigned i = 0; i < EDITS; i++)
+        for (unsigned i = 0; i < EDITS; i++) {
+            seq++;
             world_put(w, "r",
-                      (struct store_event){.seq = ++seq,
+                      (struct store_event){.seq = seq,
                                            .kind = i % 8 ? STORE_EDIT : STORE_REACT,
                                            .target = target,
                                            .message = {text, i % 8 ? TEXT : 1 + i % 3}});
+        }
         if (round % 4) continue;
         world_settle(w);
         world_expect_found(w, "r", "nothing", "");
-        world_put(w, "r",
-                  (struct store_event){.seq = ++seq, .kind = STORE_DELETE, .target = target});
+        seq++;
+        world_put(w, "r", (struct store_event){.seq = seq, .kind = STORE_DELETE, .target = target});
     }
     world_mark(w, "r", "ann", 1);
     world_settle(w);
