@@ -429,7 +429,7 @@ static void test_trim(void **state)
     struct world *w = *state;
     struct answer a;
     struct store_options o = {
-        .keep = {.max_bytes = 400}, .trim_pause_ms = 10, .now_ms = fake_now_ms};
+        .keep = {.max_bytes = 420}, .trim_pause_ms = 10, .now_ms = fake_now_ms};
     assert_non_null(world_open(w, o));
     char big[200];
     memset(big, 'x', sizeof big);

@@ -11,7 +11,7 @@ import { ms, pause, until } from './wait.js';
 const ATTACKER = path.join(path.dirname(fileURLToPath(import.meta.url)), 'attacker.js');
 const ATTACKER_ADDRESS = '127.66.6.6';
 const ROOM_SIZE = 20;
-const SAY_EVERY_MS = 10000;
+const TURN_MS = 50; // one of them says something; of 200, each every 10 s
 const HEALTH_EVERY_MS = 200;
 const HEALTH_LIMIT_MS = 1000;
 const VISIT_LIMIT_MS = 20000;
@@ -214,7 +214,7 @@ export async function attack(server, { seconds, members, connectsPerS, fatRoom, 
     if (turn % 53 === 52) person.comeBack();
     else if (turn % 7 === 6) person.visit(quietRooms[(turn / 7 | 0) % quietRooms.length], quietMessages);
     else if (!person.returning) person.say();
-    await pause(SAY_EVERY_MS / members);
+    await pause(TURN_MS);
   }
   state.over = true;
   attacker.child.disconnect();
