@@ -1,6 +1,6 @@
 /* Whether the database at hand is the one that ran last, or an older one: a backup that was put
  * back, a file whose -wal is lost, a copy. An older one does not know of ids that were given since,
- * so it must not go on under its epochs. docs/decisions/0006-database-file.md has the reasoning.
+ * so it must not go on under its epochs. docs/decisions/0008-database-file.md has the reasoning.
  *
  * The witness is a small file beside the database. Two things are compared with it at the start:
  *  - the stamp, which is in the database file itself whatever has happened to the -wal: a random

@@ -151,13 +151,14 @@ int sqlite_writer_fail(struct sqlite_store *s, int rc)
     bool mine = sqlite3_errcode(s->db) != (rc & 0xff); /* not SQLite's, which has no text for it */
     int code = mine ? rc : sqlite3_extended_errcode(s->db);
     int kind = code & 0xff;
-    int error = mine ? errno : sqlite3_system_errno(s->db);
+    bool io = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN;
+    int error = !mine ? sqlite3_system_errno(s->db) : io ? errno : 0;
     const char *path = s->files.path[FILE_MAIN];
     const char *text = mine ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db);
     if (kind == SQLITE_FULL || error == ENOSPC || error == EDQUOT)
         snprintf(s->reason, sizeof s->reason, "the disk is full (%s): %.180s",
                  strerror(error == EDQUOT ? EDQUOT : ENOSPC), path);
-    else if (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN)
+    else if (io)
         snprintf(s->reason, sizeof s->reason, "%s (SQLite %d, %s): %.140s", text, code,
                  error ? strerror(error) : "errno unknown", path);
     else

@@ -330,6 +330,7 @@ const DAMAGE = {
   'epochs': "UPDATE rooms SET epoch = 'k3f9-d2A'",
   'the weight of an event': "UPDATE events SET message = 'longer than before' WHERE id = 3",
   'numbers and kinds': 'UPDATE events SET kind = 7 WHERE id = 3',
+  'the time of a room': 'UPDATE rooms SET oldest_ms = 5',
   'what is without a room': 'UPDATE events SET room = 99 WHERE id = 3',
   'read markers': "INSERT INTO marks VALUES(77, 'ann', 3, 1)",
   'reactions': "INSERT INTO reaction_counts VALUES(1, 3, '+', 4, 2)",
