@@ -206,6 +206,7 @@ static void begin(struct conn *c, const struct http_request *r, const struct api
         return;
     }
     c->api = call;
+    if (c->over_limit) call->manner.keep_alive = false; /* it was never counted, and cannot stay */
     c->kept_alive = false;
     if (!r->has_body) {
         run(c, call);

@@ -578,12 +578,11 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
         http_answer_error(c, NULL, ERR_BAD_REQUEST, NULL);
         return len;
     }
-    if (!head) {
-        /* Between requests the time is keep-alive's; once a head has begun, the handshake's. */
-        if (c->kept_alive) conn_set_timeout(c, TIMEOUT_HANDSHAKE);
-        c->kept_alive = false;
-        return 0;
-    }
+    /* Between requests the time is keep-alive's; once a head has begun, the handshake's, and anew
+     * once it is whole, for what has to be waited for. With an entry it is only read again. */
+    if (c->kept_alive || (head && !c->entry)) conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+    c->kept_alive = false;
+    if (!head) return 0;
     struct http_request r;
     int err = http_request_parse(text, head, &r);
     if (err) {
@@ -614,7 +613,6 @@ void http_on_timeout(struct conn *c)
         return;
     }
     bool held = c->held; /* the store has not answered */
-    c->held = false;
     if (c->entry) atomic_store(&c->entry->wait.gone, true);
     c->entry = NULL;
     http_answer_error(c, NULL, held ? ERR_STORE_READ : ERR_TIMEOUT, NULL);
