@@ -166,6 +166,8 @@ static bool is_older(const struct sqlite_store *s, const struct stamp *stamp)
 static const char *why_older(const struct sqlite_store *s, const struct stamp *stamp)
 {
     if (is_older(s, stamp)) return "it is not the file that ran last, or an older copy of it";
+    if (s->witness.state != WITNESS_MISSING && s->witness.record.renewing)
+        return "new epochs were due, and the start that had to write them did not come to its end";
     if (stamp->life && s->witness.state == WITNESS_MISSING)
         return "it came here without its " WITNESS_SUFFIX " file, perhaps from a backup";
     if (stamp->life && s->witness.state == WITNESS_COPIED)
@@ -339,17 +341,26 @@ static void tell_touched(struct sqlite_store *s, bool damaged)
     tell(s, STORE_FILE_TOUCHED, text);
 }
 
+/* A start that did not come to its end has accepted nothing, so its life is the next one's too:
+ * some of its pages may be in the database already, or come there later out of the -wal. */
+static uint64_t choose_life(const struct witness_record *r, bool renew)
+{
+    bool begun = r->next_life && r->next_life != r->life;
+    return begun && (!renew || r->renewing) ? r->next_life : random_life();
+}
+
 /* Steps 3 to 6. */
 static int take(struct sqlite_store *s, bool renew)
 {
     struct witness *w = &s->witness;
     struct witness_record *r = &w->record;
-    uint64_t life = random_life();
+    uint64_t life = choose_life(r, renew);
     bool whole = false;
     if (r->checkpoints > (uint64_t)s->checkpoints) s->checkpoints = (int64_t)r->checkpoints;
     s->checkpoints++;
-    r->life = renew ? life : s->main_life;
+    r->life = s->main_life;
     r->next_life = life;
+    r->renewing = renew;
     if (witness_write(w, true) != 0) return SQLITE_IOERR;
     int rc = begin_life(s, life, renew);
     if (!rc) rc = sqlite_file_write_back(s, &whole);
@@ -357,6 +368,7 @@ static int take(struct sqlite_store *s, bool renew)
     if (rc) return rc;
     s->main_life = life;
     r->life = life;
+    r->renewing = 0;
     r->checkpoints = (uint64_t)s->checkpoints;
     r->mark = (uint64_t)s->mark;
     return witness_write(w, true) != 0 ? SQLITE_IOERR : SQLITE_OK;

@@ -328,7 +328,7 @@ static int find_newest(const struct source *source, struct store_query *q, uint6
         q->count_max = 0;
     }
     sqlite3_reset(stmt);
-    return rc == SQLITE_ROW ? 0 : ERR_STORE;
+    return rc == SQLITE_ROW ? 0 : ERR_STORE_READ;
 }
 
 int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct store_query *q,

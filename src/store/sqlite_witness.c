@@ -27,7 +27,7 @@ enum {
 
 static const char magic[8] = "ParlorW1";
 
-static_assert(sizeof(struct witness_record) == 80, "no padding: it is written as it is");
+static_assert(sizeof(struct witness_record) == 88, "no padding: it is written as it is");
 
 /* FNV-1a: against a torn or foreign file, not against people. */
 static uint64_t sum_bytes(const void *data, size_t len)

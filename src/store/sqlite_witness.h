@@ -24,6 +24,7 @@ struct witness_record {
     uint64_t next_life;   /* the same, but while a start is under way */
     uint64_t checkpoints; /* the database has been written back so often, at least */
     uint64_t mark;        /* and has so many events, at least */
+    uint64_t renewing;    /* not 0: next_life begins with new epochs, and has not been seen to */
     uint64_t boot;        /* of the machine; 0: not known */
     int64_t main_ns;      /* when the database was last written to; 0: it is being written to */
     int64_t main_bytes;

@@ -115,3 +115,21 @@ for (const [how, end] of Object.entries({ 'an orderly end': (server) => server.s
       await lives.killAndStart();
       assert.deepEqual(await kept(lives.server), [...now, ...fresh]);
     }, ['--api-key', KEY]));
+
+// What the failing start has written in part must not look like somebody else's database to the next one.
+test('a start on a full disk that ends before it could recover takes nothing along', limit(60),
+  withDisk('24m', async (lives, disk) => {
+    const acked = await post(lives.server, 700, 'before');
+    assert.equal(acked.length, 700);
+    await lives.server.killHard();
+    disk.fill();
+    await lives.start();
+    await saysFull(lives);
+    await until(ms(10000), async () => (await lives.server.metric(/^parlor_uptime_seconds$/)) > 2.5, 'a few tries to recover');
+    await lives.server.killHard();
+    disk.free();
+    await lives.start();
+    await greens(lives.server);
+    assert.deepEqual(await kept(lives.server), acked);
+    assert.doesNotMatch(lives.server.stderr, /wal-stale|new epoch/);
+  }, ['--api-key', KEY]));
