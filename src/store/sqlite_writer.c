@@ -357,7 +357,7 @@ int sqlite_writer_refuse(struct store_backend *b, struct store_record *r)
     if (r->mark) return 0;
     sqlite3_stmt *stmt = s->stmt[WRITE_ROOM_OUTAGE];
     sqlite_bind_slice(stmt, 1, r->room);
-    int rc = sqlite_writer_sync(s, false);
+    int rc = sqlite_writer_sync(s, true); /* a power cut would take the outage back */
     if (!rc && sqlite_run(stmt)) rc = count_outage(s, 1, false); /* its row is damaged, too */
     if (rc) sqlite_writer_fail(s, rc);
     sqlite_rooms_forget(s);

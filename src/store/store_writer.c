@@ -16,7 +16,6 @@ enum {
     INDEX_SHARE = 16,             /* what a busy writer spends on indexing: one part in so many of
                                      what the batches cost */
     INDEX_CREDIT_MAX_US = 10 * 1000,
-    APART_MAX = 16, /* further tries of a batch with damage; then all of it fails */
 };
 
 enum job { JOB_BATCH, JOB_LOOK, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
