@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/ip.h"
+
 /* host[:port], taken apart. */
 struct authority {
     struct slice host; /* with the brackets of an IPv6 address, without the dot at the end */
@@ -85,39 +87,48 @@ bool origin_is_same(struct slice origin, struct slice host)
            (page.port ? page.port : usual) == (own.port ? own.port : usual);
 }
 
-/* Four numbers of 0 to 255. */
-static bool is_ipv4(struct slice host)
+/* Browsers write an address in its one usual form, so no other spelling is taken for one. */
+static bool read_address(struct slice host, uint8_t ip[static IP_BYTES])
 {
-    unsigned dots = 0;
-    unsigned digits = 0;
-    unsigned value = 0;
-    for (size_t i = 0; i < host.len; i++) {
-        char c = host.ptr[i];
-        if (c == '.' && digits > 0) {
-            dots++;
-            digits = 0;
-            value = 0;
-        } else if (c >= '0' && c <= '9' && digits < 3) {
-            digits++;
-            value = value * 10 + (unsigned)(c - '0');
-            if (value > 255) return false;
-        } else {
-            return false;
-        }
-    }
-    return dots == 3 && digits > 0;
+    if (host.ptr[0] != '[') return ip_parse(host, ip);
+    struct slice inner = {host.ptr + 1, host.len - 2};
+    return memchr(inner.ptr, ':', inner.len) && ip_parse(inner, ip);
+}
+
+static bool is_localhost(struct slice host)
+{
+    static const struct slice name = SLICE_LIT("localhost");
+    static const struct slice below = SLICE_LIT(".localhost");
+    if (same_text(host, name)) return true;
+    if (host.len <= below.len) return false;
+    return same_text((struct slice){host.ptr + host.len - below.len, below.len}, below);
+}
+
+static bool is_local(struct slice host)
+{
+    uint8_t ip[IP_BYTES];
+    return read_address(host, ip) ? ip_is_loopback(ip) : is_localhost(host);
 }
 
 bool origin_host_is_local(struct slice host)
 {
-    static const struct slice local = SLICE_LIT("localhost");
-    static const struct slice below = SLICE_LIT(".localhost");
     struct authority own;
-    if (!read_authority(host, &own)) return false;
-    if (own.host.ptr[0] == '[' || is_ipv4(own.host) || same_text(own.host, local)) return true;
-    if (own.host.len <= below.len) return false;
-    struct slice end = {own.host.ptr + own.host.len - below.len, below.len};
-    return same_text(end, below);
+    return read_authority(host, &own) && is_local(own.host);
+}
+
+bool origin_host_is_address(struct slice host)
+{
+    struct authority own;
+    uint8_t ip[IP_BYTES];
+    return read_authority(host, &own) && read_address(own.host, ip);
+}
+
+bool origin_is_local(struct slice origin)
+{
+    struct slice scheme;
+    struct authority page;
+    return origin.len == 0 || slice_is(origin, "null") ||
+           (read_origin(origin, &scheme, &page) && is_local(page.host));
 }
 
 bool origin_host_is(struct slice host, struct slice origin)

@@ -22,10 +22,18 @@ enum {
  * matter. False for anything that is not an origin, "null" too. */
 bool origin_is_same(struct slice origin, struct slice host);
 
-/* True if the host can be no name that somebody else has a say in: localhost, names below it (RFC
- * 6761 section 6.3), and addresses. A page whose name was rebound to this machine's address sends
- * that name. */
+/* True if the host (and a port or none) can be nothing but this machine itself: localhost, names
+ * below it (RFC 6761 section 6.3), 127.0.0.0/8 and ::1, the former also mapped into IPv6. This
+ * alone decides what is local. */
 bool origin_host_is_local(struct slice host);
+
+/* True if it is an address, of whatever machine, and so no name that somebody else has a say in: a
+ * page whose name was rebound to this machine's address sends that name. */
+bool origin_host_is_address(struct slice host);
+
+/* True if it is a page of this machine: its host is local, or it is that of a file or does not tell
+ * ("null", or no Origin at all). */
+bool origin_is_local(struct slice origin);
 
 /* True if it is the host of this origin, whatever the ports. */
 bool origin_host_is(struct slice host, struct slice origin);

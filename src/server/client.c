@@ -2,12 +2,12 @@
 #include "server/client.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/err.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/forwarded.h"
+#include "proto/origin.h"
 #include "server/conn.h"
 #include "server/peer_counts.h"
 #include "server/worker.h"
@@ -20,36 +20,6 @@ static const struct forwarded_rules *rules_of(const struct server *s)
 }
 
 /* ---- loopback without a budget ---- */
-
-/* A name or address by which only a program on this machine reaches it: RFC 6761 section 6.3. */
-static bool is_local_host(struct slice host)
-{
-    static const char name[] = "localhost";
-    const size_t name_len = sizeof name - 1;
-    bool bracketed = host.len > 0 && host.ptr[0] == '[';
-    const char *end = host.len ? memchr(host.ptr, bracketed ? ']' : ':', host.len) : NULL;
-    if (end) host.len = (size_t)(end - host.ptr);
-    if (bracketed) {
-        host.ptr++;
-        host.len--;
-    }
-    uint8_t ip[IP_BYTES];
-    if (ip_parse(host, ip)) return ip_is_loopback(ip);
-    if (host.len > 0 && host.ptr[host.len - 1] == '.') host.len--;
-    if (host.len < name_len) return false;
-    size_t before = host.len - name_len;
-    bool whole = before == 0 || host.ptr[before - 1] == '.';
-    return whole && strncasecmp(host.ptr + before, name, name_len) == 0;
-}
-
-/* "null" is a page of a file, or one that does not tell. */
-static bool is_local_origin(struct slice origin)
-{
-    const char *sep = origin.len ? memmem(origin.ptr, origin.len, "://", 3) : NULL;
-    if (!sep) return true;
-    const char *host = sep + 3;
-    return is_local_host((struct slice){host, origin.len - (size_t)(host - origin.ptr)});
-}
 
 /* forwards: what was seen is a proxy that does as it should. */
 static void end_exemption(struct conn *c, const char *seen, bool forwards)
@@ -72,8 +42,8 @@ static bool is_own_request(struct conn *c, const struct http_request *r)
     if (c->proxied || !ip_is_loopback(c->peer)) return false;
     const char *why = NULL;
     struct slice host = http_header_get(r, "Host");
-    if (!is_local_origin(http_header_get(r, "Origin"))) why = "foreign Origin";
-    if (host.len > 0 && !is_local_host(host)) why = "foreign Host";
+    if (!origin_is_local(http_header_get(r, "Origin"))) why = "foreign Origin";
+    if (host.len > 0 && !origin_host_is_local(host)) why = "foreign Host";
     if (forwarded_is_marked(r)) why = "forwarding header";
     if (why) end_exemption(c, why, forwarded_is_marked(r));
     return !why;

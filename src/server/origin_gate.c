@@ -44,7 +44,8 @@ int origin_gate_host(const struct conn *c, const struct http_request *r)
     const struct server_options *o = &c->worker->server->options;
     struct slice host = http_header_get(r, "Host");
     if (!c->on_loopback || o->any_origin || host.len == 0) return 0; /* browsers send one */
-    if (origin_host_is_local(host) || is_forwarded(c, r)) return 0;
+    if (origin_host_is_local(host) || origin_host_is_address(host)) return 0; /* no page's name */
+    if (is_forwarded(c, r)) return 0;
     for (size_t i = 0; i < o->origin_count; i++)
         if (origin_host_is(host, (struct slice){o->origins[i], strlen(o->origins[i])})) return 0;
     return ERR_HOST;

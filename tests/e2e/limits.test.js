@@ -217,7 +217,10 @@ test('a program on the machine that forwards for nobody has no budget', limit(20
 
 for (const [what, headers] of [
   ['a foreign Host', { Host: 'chat.example.org' }],
+  ['a Host that only begins like this machine', { Host: 'localhost:80.example.org' }],
+  ['an address of the machine that others reach', { Host: '192.168.1.7:8000' }],
   ['a foreign Origin', { Origin: 'https://chat.example.org' }],
+  ['an Origin that only begins like this machine', { Origin: 'http://localhost:80@example.org' }],
   ['a forwarding header', { 'X-Forwarded-Proto': 'https' }],
 ])
   test(`${what} ends that, with a warning`, limit(20), withServer(TINY, async (server) => {

@@ -32,7 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool same = origin_is_same(origin, host);
     if (same) CHECK(origin_host_is(host, origin));
     if (same) CHECK(origin_option(origin, option));
-    if (origin_host_is_local(host)) CHECK(host.len > 0);
+    bool local = origin_host_is_local(host);
+    if (local || origin_host_is_address(host)) CHECK(host.len > 0);
+    if (local && same) CHECK(origin_is_local(origin));
     (void)origin_option(origin, option);
     check_option(option);
     (void)origin_host_option(host, option);

@@ -94,40 +94,99 @@ static void test_not_same(void **state)
     assert_false(origin_is_same((struct slice){"http://a\0b", 10}, (struct slice){"a\0b", 3}));
 }
 
+/* What is neither: a name, or nothing at all. */
+static const char *const names[] = {"example.org",
+                                    "localhost.example.org",
+                                    "notlocalhost",
+                                    "evil.example:8000",
+                                    "1.2.3",
+                                    "1.2.3.4.5",
+                                    "1.2.3.256",
+                                    "1.2.3.4..",
+                                    "1.2.3.4.evil.org",
+                                    "",
+                                    ".localhost",
+                                    "localhost:x",
+                                    "localhost:80.evil.org",
+                                    "localhost:80@evil.org",
+                                    ".localhost.org",
+                                    "0x7f.0.0.1",
+                                    "0177.0.0.1",
+                                    "2130706433",
+                                    "127.1",
+                                    "127.0.0.1evil",
+                                    "1..2.3",
+                                    "localhost:8:8",
+                                    "local host",
+                                    "xlocalhost:80",
+                                    "127.0.0.1.nip.io",
+                                    "127.0.0.1:80.evil.org",
+                                    "::1",
+                                    "[127.0.0.1]",
+                                    "[::1%lo]",
+                                    "[::1",
+                                    "[]",
+                                    "[:]",
+                                    "[::1].org",
+                                    "[::1]evil.org",
+                                    "[localhost]"};
+
 static void test_local(void **state)
 {
     (void)state;
     static const char *const local[] = {
-        "localhost",      "localhost:8000", "LocalHost.:8000", "a.localhost", "127.0.0.1",
-        "127.0.0.1:8000", "10.0.0.255",     "[::1]:8000",      "[fe80::1]",   "127.0.0.1."};
-    static const char *const names[] = {"example.org",
-                                        "localhost.example.org",
-                                        "notlocalhost",
-                                        "evil.example:8000",
-                                        "1.2.3",
-                                        "1.2.3.4.5",
-                                        "1.2.3.256",
-                                        "1.2.3.4..",
-                                        "1.2.3.4.evil.org",
-                                        "",
-                                        "localhost:x",
-                                        ".localhost.org",
-                                        "0x7f.0.0.1",
-                                        "127.0.0.1evil",
-                                        "1..2.3",
-                                        "localhost:8:8",
-                                        "local host",
-                                        "xlocalhost:80",
-                                        "127.0.0.1.nip.io",
-                                        "[::1].org"};
+        "localhost",  "localhost:8000", "LocalHost.:8000",    "a.localhost",
+        "127.0.0.1",  "127.0.0.1:8000", "127.255.255.254:80", "127.0.0.1.",
+        "[::1]:8000", "[0:0::1]",       "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]:80"};
+    static const char *const addresses[] = {
+        "10.0.0.255", "192.168.1.7:8000", "128.0.0.1",         "[fe80::1]", "[::2]:80",
+        "[::]",       "[2001:db8::]",     "[::ffff:10.0.0.1]", "0.0.0.0",   "[::127.0.0.1]"};
     for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
         if (!origin_host_is_local(of(local[i]))) fail_msg("%s is not local", local[i]);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (origin_host_is_local(of(names[i]))) fail_msg("%s is local", names[i]);
+        if (origin_host_is_address(of(names[i]))) fail_msg("%s is an address", names[i]);
+    }
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        if (origin_host_is_local(of(addresses[i]))) fail_msg("%s is local", addresses[i]);
+        if (!origin_host_is_address(of(addresses[i]))) fail_msg("%s is none", addresses[i]);
+    }
+    assert_true(origin_host_is_address(of("127.0.0.1:8000")));
+    assert_true(origin_host_is_address(of("[::1]:8000")));
+    assert_false(origin_host_is_address(of("a.localhost")));
     assert_true(origin_host_is(of("chat.example.org:8000"), of("https://chat.example.org")));
     assert_true(origin_host_is(of("Chat.Example.org."), of("https://chat.example.org:8443")));
     assert_false(origin_host_is(of("chat.example.org"), of("https://example.org")));
     assert_false(origin_host_is(of("null"), of("null")));
+}
+
+static void test_local_origin(void **state)
+{
+    (void)state;
+    static const char *const local[] = {"",
+                                        "null",
+                                        "http://localhost",
+                                        "https://localhost:3000",
+                                        "http://app.localhost:3000",
+                                        "http://127.0.0.1:8000",
+                                        "http://[::1]:8000",
+                                        "http://[::ffff:127.0.0.1]",
+                                        "capacitor://localhost"};
+    static const char *const foreign[] = {"https://example.org",
+                                          "http://10.0.0.1",
+                                          "http://localhost.example.org",
+                                          "http://localhost:80@example.org",
+                                          "http://127.0.0.1:80.example.org",
+                                          "http://[::1].example.org",
+                                          "http://localhost/",
+                                          "localhost",
+                                          "nul",
+                                          "file://"};
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        if (!origin_is_local(of(local[i]))) fail_msg("%s is not local", local[i]);
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        if (origin_is_local(of(foreign[i]))) fail_msg("%s is local", foreign[i]);
+    assert_true(origin_is_local((struct slice){NULL, 0}));
 }
 
 /* What comes from a stranger is to be pasted into a shell. */
@@ -179,9 +238,8 @@ static void test_option(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same),
-        cmocka_unit_test(test_not_same),
-        cmocka_unit_test(test_local),
+        cmocka_unit_test(test_same),   cmocka_unit_test(test_not_same),
+        cmocka_unit_test(test_local),  cmocka_unit_test(test_local_origin),
         cmocka_unit_test(test_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
