@@ -75,18 +75,23 @@ static void uncount_client(struct conn *c)
     c->counted_ip = false;
 }
 
+/* What is asked for holds for all; else a program on this machine has no limit while loopback is
+ * exempt. It is counted nevertheless: the limit takes in who is here when the exemption ends. */
+static uint32_t limit_of(const struct conn *c)
+{
+    const struct server *s = c->worker->server;
+    return c->own && !s->options.max_connections_per_ip ? UINT32_MAX : s->max_per_client;
+}
+
 /* Counts the connection as this client's and as nobody else's. False: that one has its share. */
 static bool count_client(struct conn *c, const uint8_t ip[static IP_BYTES])
 {
-    struct server *s = c->worker->server;
     bool same = memcmp(c->ip, ip, IP_BYTES) == 0;
-    bool limited =
-        !c->own || s->options.max_connections_per_ip; /* what is asked for holds for all */
-    if (c->counted_ip && same && limited) return true;
+    if (c->counted_ip && same) return true;
     uncount_client(c);
     if (!same) set_ip(c, ip);
-    c->counted_ip = limited && peer_counts_add(s->peers, ip, s->max_per_client);
-    return c->counted_ip || !limited;
+    c->counted_ip = peer_counts_add(c->worker->server->peers, ip, limit_of(c));
+    return c->counted_ip;
 }
 
 /* Limits of a peer that is no proxy. */

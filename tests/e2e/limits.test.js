@@ -235,6 +235,24 @@ for (const [what, headers] of [
     await member.leave();
   }));
 
+test('connections that were let in before that are counted after it', limit(30),
+  withServer(['--workers', '2', '--max-connections', '20'], async (server) => {
+    const members = [];
+    for (let i = 0; i < 13; i++) members.push(await Member.join(server)); // more than half
+    await request(server.port, 'GET', '/', { Host: 'chat.example.org' });
+    await server.says(/loopback_limited/, ms(5000));
+    await assert.rejects(Member.join(server), /503/);
+    members.push(await Member.join(server, 'lobby', forwarded('203.0.113.1')));
+    members[0].say('nobody is put out');
+    await Promise.all(members.map(async (m) => assert.equal((await m.next()).message, 'nobody is put out')));
+    for (let i = 0; i < 3; i++) await members.shift().leave(); // ten are left
+    await assert.rejects(Member.join(server), /503/);
+    await members.shift().leave();
+    await until(ms(5000), () => Member.join(server).then((m) => members.push(m), () => false), 'a free place');
+    await assert.rejects(Member.join(server), /503/);
+    await Promise.all(members.map((m) => m.leave()));
+  }));
+
 // ---- proxies ----
 
 const forwarded = (client) => ({ headers: { 'X-Forwarded-For': client } });
