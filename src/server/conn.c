@@ -561,6 +561,7 @@ static void on_writable(struct conn *c)
         ssize_t n = try_send(c, c->out.data + c->out_sent, unsent(c));
         if (n < 0) return;
         c->out_sent += (size_t)n;
+        if (n > 0) c->last_seen_ms = c->worker->now_ms; /* also where it is not read */
         if (unsent(c) > 0) return;
         free_out(c);
     }
@@ -588,6 +589,11 @@ static void on_writable(struct conn *c)
         watch(c);
         if (c->in.len) process_rest(c);
     }
+}
+
+void conn_offer(struct conn *c)
+{
+    on_writable(c);
 }
 
 void conn_on_events(struct conn *c, uint32_t events)

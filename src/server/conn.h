@@ -85,7 +85,7 @@ struct conn {
         int64_t since_ms;       /* when it entered its room, since 1970 */
         struct conn *next_reap; /* DEAD */
     };
-    uint64_t last_seen_ms;
+    uint64_t last_seen_ms; /* when it last sent something, or took some of `out` */
     uint64_t rate_next_us; /* when the rate's bucket is full again */
     uint64_t behind_ms;    /* since when its socket takes less than it was offered, or 0 */
     uint64_t waste_ms;     /* when all that it wasted is forgiven */
@@ -166,6 +166,11 @@ bool conn_reserve_past(struct conn *c, unsigned bits);
 
 /* Bytes of our own that the socket has not taken yet. */
 size_t conn_unsent(const struct conn *c);
+
+/* Offers them to the socket once more; if it takes some, the peer was seen in this turn. epoll
+ * tells only when a third of the socket's buffer is free, which a slow peer may need minutes for.
+ */
+void conn_offer(struct conn *c);
 
 /* First phase of closing, without another byte. Harmless when dead. */
 void conn_drop(struct conn *c);

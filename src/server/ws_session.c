@@ -223,36 +223,58 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
     return c->state == CONN_DEAD ? len : len - in.len;
 }
 
-/* A server that stood still (a suspended machine, one with too much to do) blames nobody for it:
- * what its peers said meanwhile lies unread, or it has not asked them for a whole period. */
-static bool is_silent(const struct conn *c)
+/* Two periods without a sign of life. A server that stood still (a suspended machine, one with too
+ * much to do) blames nobody for it: what its peers said meanwhile lies unread, or it has not asked
+ * them for a whole period. */
+static bool is_overdue(const struct conn *c)
 {
     const struct worker *w = c->worker;
     uint64_t period_ms = w->server->options.ping_interval_ms;
     if (w->now_ms - c->last_seen_ms < 2 * period_ms) return false;
-    if (w->now_ms - c->timer.deadline_ms >= period_ms) return false;
-    return !c->held && (c->paused || !socket_has_input(c->fd));
+    return w->now_ms - c->timer.deadline_ms < period_ms;
+}
+
+/* Of a peer that is not read nothing can be heard. */
+static bool is_silent(const struct conn *c)
+{
+    return !c->held && !c->paused && is_overdue(c) && !socket_has_input(c->fd);
 }
 
 /* The rest of a message did not come in time. Unless it is we who do not read, or have not yet. */
 static void on_unfinished(struct conn *c)
 {
-    if (c->paused || c->held || socket_has_input(c->fd))
+    if (c->held || socket_has_input(c->fd))
         conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     else
         close_with(c, ERR_WS_UNFINISHED);
 }
 
+/* True if the peer has taken some of what lies here for it. */
+static bool takes(struct conn *c)
+{
+    const struct worker *w = c->worker;
+    if (conn_unsent(c) == 0) return false;
+    conn_offer(c);
+    if (c->state != CONN_OPEN || c->last_seen_ms != w->now_ms) return false;
+    conn_set_timeout(c, c->unfinished ? TIMEOUT_HANDSHAKE : TIMEOUT_PING);
+    return true;
+}
+
 void ws_session_on_timeout(struct conn *c)
 {
-    if (c->unfinished) {
+    if (c->unfinished && !c->paused) {
         on_unfinished(c);
+        return;
+    }
+    if (takes(c) || c->state != CONN_OPEN) return;
+    if (c->paused && is_overdue(c)) {
+        close_with(c, ERR_TOO_SLOW); /* it is not read because it does not read */
         return;
     }
     if (is_silent(c)) {
         close_with(c, ERR_NO_PONG);
         return;
     }
-    conn_set_timeout(c, TIMEOUT_PING);
-    send_frame(c, WS_PING, false, (struct slice){"", 0});
+    conn_set_timeout(c, c->unfinished ? TIMEOUT_HANDSHAKE : TIMEOUT_PING);
+    if (!c->unfinished) send_frame(c, WS_PING, false, (struct slice){"", 0});
 }

@@ -7,7 +7,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { Member } from './lib/chat.js';
 import { HttpConnection, request } from './lib/http.js';
-import { CLOSE, PING, PONG, Raw, TEXT, closeOf, ping, pong, text } from './lib/raw.js';
+import { CLOSE, PING, PONG, Raw, TEXT, close, closeOf, ping, pong, text } from './lib/raw.js';
 import { NO_SLACK, startServer, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
 
@@ -205,6 +205,43 @@ test('a peer that answers no ping is cut with 4201 after two periods, one that d
     await alive.expectMessage(TEXT, '{"message":"alive","username":"u"}');
     await alive.closeClean();
     busy.destroy();
+  }));
+
+const ECHO_BIG = ['--echo', ...TWO, '--ping-interval', '1s', '--memory-budget', '1g'];
+const big = (letter) => Buffer.alloc(16 * MIB, letter); // far more than the kernel takes
+
+test('who takes nothing of what it is sent is too slow: its pongs were not read, so it is not silent', limit(40),
+  withServer(ECHO_BIG, async (server) => {
+    const closes = (code) => server.metrics().then((all) => all.get(`parlor_closes_total{code="${code}"}`) ?? 0);
+    const raw = await Raw.open(server.port);
+    await raw.send(text(big('e')));
+    raw.socket.pause();
+    const chatter = setInterval(() => raw.send(pong()), 100).unref(); // signs of life, all unread
+    await until(ms(15000), async () => (await closes(4201)) + (await closes(4202)) > 0, 'its end');
+    clearInterval(chatter);
+    raw.socket.resume(); // in time for what lies there
+    await raw.expectMessage(TEXT, big('e'), ms(20000));
+    await raw.expectClose(4202);
+    await raw.send(close(4202));
+    await raw.expectEnd();
+  }));
+
+test('who takes it slowly stays, for more than two periods of pings', limit(60),
+  withServer(ECHO_BIG, async (server) => {
+    const raw = await Raw.open(server.port);
+    const slow = () => {
+      raw.socket.pause();
+      setTimeout(() => raw.socket.resume(), 50);
+    };
+    raw.socket.on('data', slow); // some MiB a second, less than there is in the 5 s that follow
+    await raw.send(text(big('s')));
+    await pause(5000);
+    raw.socket.off('data', slow);
+    assert.ok(raw.bytesIn < 16 * MIB, 'it was not slow');
+    await raw.expectMessage(TEXT, big('s'), ms(20000));
+    await raw.send(text('and on'));
+    await raw.expectMessage(TEXT, 'and on');
+    await raw.closeClean();
   }));
 
 test('a server that stood still cuts nobody for it', limit(40),
