@@ -2,14 +2,14 @@
 // SQLite and zlib included), and the n-th use of a file, while something is asked of the real server.
 // The server may refuse; it may not end, hang, or lose what it has acknowledged.
 //
-// What fails is a library for LD_PRELOAD (tests/faults/faults.c). The short form takes a few n of each
+// What fails, or is slow, is a library for LD_PRELOAD (tests/faults/faults.c). The short form takes a few n of each
 // scenario; FAULTS_ALL=1 (make test-faults) takes every one.
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
-import { request } from './lib/http.js';
+import { HttpConnection, request } from './lib/http.js';
 import { BIN, runToEnd, startServer, withDirectory } from './lib/server.js';
 import { MODE, limit, ms, until, within } from './lib/wait.js';
 
@@ -19,13 +19,14 @@ const EIO = 5;
 const ENOSPC = 28;
 const UNUSED_MAX = 3; // so many n in a row that nothing came to: the scenario is over before them
 const PATIENCE = ms(4000);
+const NO_PRELOAD = MODE === 'tsan' && 'two libraries that replace malloc';
 const LIBRARY = path.join(path.dirname(BIN), 'faults.so');
 
 /** The file that the library maps. */
 class Faults {
   constructor(directory) {
     this.file = path.join(directory, 'faults');
-    writeFileSync(this.file, Buffer.alloc(40));
+    writeFileSync(this.file, Buffer.alloc(48));
     this.fd = openSync(this.file, 'r+');
     this.off();
   }
@@ -48,6 +49,12 @@ class Faults {
   off() {
     this.#put(0, -1);
     this.#put(1, -1);
+    this.#put(5, 0);
+  }
+
+  /** From now on each read of a file takes so much longer. */
+  slow(time) {
+    this.#put(5, time * 1000);
   }
 
   /** what: 'allocs' or 'files'; from now on, n succeed before one fails, or all that follow. */
@@ -215,7 +222,7 @@ const options = (file) =>
   ['--workers', '1', '--rate', '0', '--data', file, '--handshake-timeout', '2s', '--api-key', KEY];
 
 for (const [name, scenario] of Object.entries(SCENARIOS))
-  test(`faults: ${name}`, { ...limit(ALL ? 1800 : 120), skip: MODE === 'tsan' && 'two libraries that replace malloc' }, (t) =>
+  test(`faults: ${name}`, { ...limit(ALL ? 1800 : 120), skip: NO_PRELOAD }, (t) =>
     withDirectory(async (directory) => {
       const faults = new Faults(directory);
       const server = await startServer(options(path.join(directory, 'test.db')), { env: faults.env });
@@ -233,7 +240,32 @@ for (const [name, scenario] of Object.entries(SCENARIOS))
       }
     }));
 
-test('faults: an import, from its first instruction', { ...limit(ALL ? 3600 : 120), skip: MODE === 'tsan' && 'two libraries that replace malloc' }, (t) =>
+test('a handshake late on a kept connection has a handshake\'s time for its room to be read', { ...limit(60), skip: NO_PRELOAD }, () =>
+  withDirectory(async (directory) => {
+    const faults = new Faults(directory);
+    const server = await startServer([...options(path.join(directory, 'test.db')), '--keepalive-timeout', '1s', '--handshake-timeout', '30s'],
+      { env: faults.env });
+    try {
+      const world = new World(server);
+      const kept = await HttpConnection.open(server.port);
+      assert.equal((await kept.ask('GET', '/healthz')).status, 200);
+      await world.post(); // what the reader of the store had in memory is out of date
+      faults.slow(1500); // longer than the connection is kept without a request
+      const began = performance.now();
+      kept.write('GET /ws/chat/unread/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n');
+      const answer = await kept.answer(ms(20000));
+      assert.equal(answer.status, 101, answer.text);
+      assert.ok(performance.now() - began > 1000, 'its room was there at once');
+      kept.end();
+    } finally {
+      faults.off();
+      await server.stop();
+      faults.close();
+    }
+  }));
+
+test('faults: an import, from its first instruction', { ...limit(ALL ? 3600 : 120), skip: NO_PRELOAD }, (t) =>
   withDirectory(async (directory) => {
     const faults = new Faults(directory);
     const from = path.join(directory, 'room.ndjson');

@@ -1,6 +1,6 @@
 /* A library for LD_PRELOAD that lets the n-th allocation, or the n-th use of a file, of the whole
- * process fail: OpenSSL's, SQLite's and zlib's as well as our own. For tests/e2e/faults.test.js,
- * which drives the real server with it; never shipped.
+ * process fail: OpenSSL's, SQLite's and zlib's as well as our own; or lets all reading of files
+ * take longer. For tests/e2e/faults.test.js, which drives the real server with it; never shipped.
  *
  * FAULTS_FILE names a file that is mapped: the test writes to it what is to fail, and reads what
  * has. Only regular files count: a pipe or eventfd that fails is not a disk that does. */
@@ -18,11 +18,12 @@
 
 /* In the order in which the test writes and reads it, 8 bytes each. */
 struct control {
-    _Atomic int64_t allocs; /* the allocation that fails: 0 is the next; below 0: none */
-    _Atomic int64_t files;  /* the same of uses of files */
-    _Atomic int64_t sticky; /* all that follow fail, too */
-    _Atomic int64_t error;  /* errno of files */
-    _Atomic int64_t hits;   /* failures so far */
+    _Atomic int64_t allocs;  /* the allocation that fails: 0 is the next; below 0: none */
+    _Atomic int64_t files;   /* the same of uses of files */
+    _Atomic int64_t sticky;  /* all that follow fail, too */
+    _Atomic int64_t error;   /* errno of files */
+    _Atomic int64_t hits;    /* failures so far */
+    _Atomic int64_t slow_us; /* that each read of a file takes longer */
 };
 
 static struct control *control;
@@ -57,14 +58,26 @@ static bool alloc_fails(void)
     return true;
 }
 
-static bool file_fails(int fd)
+static bool is_file(int fd)
 {
     struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool file_fails(int fd)
+{
     if (!control || atomic_load(&control->files) < 0) return false;
-    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) return false;
+    if (fd >= 0 && !is_file(fd)) return false;
     if (!hits(&control->files)) return false;
     errno = (int)atomic_load(&control->error);
     return true;
+}
+
+static bool read_fails(int fd)
+{
+    int64_t slow_us = control ? atomic_load(&control->slow_us) : 0;
+    if (slow_us > 0 && is_file(fd)) usleep((useconds_t)slow_us);
+    return file_fails(fd);
 }
 
 /* The function that would have been called without us. */
@@ -96,24 +109,26 @@ int posix_memalign(void **out, size_t alignment, size_t size)
     return alloc_fails() ? ENOMEM : next(out, alignment, size);
 }
 
-#define FILE_CALL(type, name, parameters, ...)                                                     \
+#define FILE_CALL(type, name, fails, parameters, ...)                                              \
     type name parameters;                                                                          \
     type name parameters                                                                           \
     {                                                                                              \
         NEXT(name);                                                                                \
-        return file_fails(fd) ? -1 : next(__VA_ARGS__);                                            \
+        return fails(fd) ? -1 : next(__VA_ARGS__);                                                 \
     }
 
-FILE_CALL(ssize_t, read, (int fd, void *to, size_t n), fd, to, n)
-FILE_CALL(ssize_t, write, (int fd, const void *from, size_t n), fd, from, n)
-FILE_CALL(ssize_t, pread, (int fd, void *to, size_t n, off_t at), fd, to, n, at)
-FILE_CALL(ssize_t, pread64, (int fd, void *to, size_t n, off64_t at), fd, to, n, at)
-FILE_CALL(ssize_t, pwrite, (int fd, const void *from, size_t n, off_t at), fd, from, n, at)
-FILE_CALL(ssize_t, pwrite64, (int fd, const void *from, size_t n, off64_t at), fd, from, n, at)
-FILE_CALL(int, ftruncate, (int fd, off_t size), fd, size)
-FILE_CALL(int, ftruncate64, (int fd, off64_t size), fd, size)
-FILE_CALL(int, fsync, (int fd), fd)
-FILE_CALL(int, fdatasync, (int fd), fd)
+FILE_CALL(ssize_t, read, read_fails, (int fd, void *to, size_t n), fd, to, n)
+FILE_CALL(ssize_t, write, file_fails, (int fd, const void *from, size_t n), fd, from, n)
+FILE_CALL(ssize_t, pread, read_fails, (int fd, void *to, size_t n, off_t at), fd, to, n, at)
+FILE_CALL(ssize_t, pread64, read_fails, (int fd, void *to, size_t n, off64_t at), fd, to, n, at)
+FILE_CALL(ssize_t, pwrite, file_fails, (int fd, const void *from, size_t n, off_t at), fd, from, n,
+          at)
+FILE_CALL(ssize_t, pwrite64, file_fails, (int fd, const void *from, size_t n, off64_t at), fd, from,
+          n, at)
+FILE_CALL(int, ftruncate, file_fails, (int fd, off_t size), fd, size)
+FILE_CALL(int, ftruncate64, file_fails, (int fd, off64_t size), fd, size)
+FILE_CALL(int, fsync, file_fails, (int fd), fd)
+FILE_CALL(int, fdatasync, file_fails, (int fd), fd)
 
 #define OPEN_CALL(name)                                                                            \
     int name(const char *path, int flags, ...)                                                     \
