@@ -66,6 +66,15 @@ static void on_page(void *ctx, int err, const struct store_page *page)
     api_question_post(q);
 }
 
+/* Likewise. */
+static void on_rooms(void *ctx, int err, const struct store_rooms *rooms)
+{
+    struct api_question *q = ctx;
+    if (err == ERR_CLOSED) q->account = NULL;
+    q->err = err ? err : q->encode_rooms(q, rooms);
+    api_question_post(q);
+}
+
 static bool is_wanted(void *ctx)
 {
     const struct api_question *q = ctx;
@@ -104,6 +113,14 @@ int api_ask_search(struct conn *c, const struct store_search *search, struct api
     int err = store_search(c->worker->server->options.store, &asker, search, on_page, q);
     err = asked(c, q, err);
     return err == ERR_BAD_REQUEST ? ERR_BAD_SEARCH : err;
+}
+
+int api_ask_rooms(struct conn *c, struct slice after, unsigned limit, struct api_question *q)
+{
+    const struct store_rooms_query query = {
+        .after = after, .limit = limit, .asker = asker_of(c, q, limit > 1)};
+    int err = store_list_rooms(c->worker->server->options.store, &query, on_rooms, q);
+    return asked(c, q, err);
 }
 
 /* ---- one message ---- */

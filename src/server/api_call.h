@@ -107,6 +107,9 @@ struct api_question;
 /* Makes q->json of the page, which is NULL if the room is not known. The store's thread. */
 typedef int api_encode_fn(struct api_question *q, const struct store_page *page);
 
+/* The same of a list of rooms. */
+typedef int api_encode_rooms_fn(struct api_question *q, const struct store_rooms *rooms);
+
 /* The answer has come; q is freed after it. */
 typedef void api_take_fn(struct conn *c, struct api_call *call, struct api_question *q);
 
@@ -118,6 +121,7 @@ struct api_question {
     atomic_bool gone;           /* the call is */
     struct event_window window; /* of a page */
     api_encode_fn *encode;
+    api_encode_rooms_fn *encode_rooms;
     api_take_fn *take;
     char room_name[NAME_ROOM_MAX];
     struct slice room; /* in room_name */
@@ -137,6 +141,7 @@ void api_question_free(struct api_question *q);
 /* They take q, also on error. */
 int api_ask_page(struct conn *c, const struct store_query *query, struct api_question *q);
 int api_ask_search(struct conn *c, const struct store_search *search, struct api_question *q);
+int api_ask_rooms(struct conn *c, struct slice after, unsigned limit, struct api_question *q);
 
 /* The answer to q is known. Any thread. */
 void api_question_post(struct api_question *q);

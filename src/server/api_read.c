@@ -45,27 +45,17 @@ static uint64_t count_members(struct hub *hub, struct slice name)
     return members;
 }
 
-static void on_rooms(void *ctx, int err, const struct store_rooms *rooms)
+static int encode_rooms(struct api_question *q, const struct store_rooms *rooms)
 {
-    struct api_question *q = ctx;
     struct json_out o = json_out_begin(&q->json, CONN_OUT_MAX_BYTES);
     json_out_raw(&o, SLICE_LIT("{\"rooms\":["));
-    for (size_t i = 0; !err && i < rooms->count; i++) {
+    for (size_t i = 0; i < rooms->count; i++) {
         if (i > 0) json_out_raw(&o, SLICE_LIT(","));
         put_room(&o, &rooms->rooms[i], count_members(q->hub, rooms->rooms[i].name));
     }
-    json_out_bool(&o, SLICE_LIT("],\"more\":"), !err && rooms->more);
+    json_out_bool(&o, SLICE_LIT("],\"more\":"), rooms->more);
     json_out_raw(&o, SLICE_LIT("}"));
-    q->err = err ? err : json_out_end(&o);
-    api_question_post(q);
-}
-
-static int list_rooms(struct conn *c, struct slice after, unsigned limit, store_rooms_fn *fn,
-                      struct api_question *q)
-{
-    int err = store_list_rooms(c->worker->server->options.store, after, limit, fn, q);
-    if (err) api_question_free(q);
-    return err;
+    return json_out_end(&o);
 }
 
 int api_get_rooms(struct conn *c, struct api_call *call)
@@ -78,7 +68,8 @@ int api_get_rooms(struct conn *c, struct api_call *call)
     if (err) return err;
     struct api_question *q = api_question_new(c, call);
     if (!q) return ERR_NOMEM;
-    return list_rooms(c, after, limit, on_rooms, q);
+    q->encode_rooms = encode_rooms;
+    return api_ask_rooms(c, after, limit, q);
 }
 
 /* A room of which the store knows nothing exists if somebody is in it. */
@@ -100,16 +91,15 @@ static bool same(struct slice a, struct slice b)
     return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
 }
 
-static void on_room(void *ctx, int err, const struct store_rooms *rooms)
+static int encode_room(struct api_question *q, const struct store_rooms *rooms)
 {
-    struct api_question *q = ctx;
+    int err = 0;
     struct json_out o = json_out_begin(&q->json, CONN_OUT_MAX_BYTES);
-    if (!err && rooms->count > 0 && same(rooms->rooms[0].name, q->room))
+    if (rooms->count > 0 && same(rooms->rooms[0].name, q->room))
         put_room(&o, &rooms->rooms[0], count_members(q->hub, q->room));
-    else if (!err)
+    else
         err = put_silent_room(&o, q->hub, q->room);
-    q->err = err ? err : json_out_end(&o);
-    api_question_post(q);
+    return err ? err : json_out_end(&o);
 }
 
 /* The store tells all of a room in lists only. No name lies between this room's and the text that
@@ -123,7 +113,8 @@ int api_get_room(struct conn *c, struct api_call *call)
     memcpy(before, call->room.ptr, len);
     before[len - 1] = (char)(before[len - 1] - 1); /* no name has a byte of 0 */
     before[len] = (char)0xFF;
-    return list_rooms(c, (struct slice){before, len + 1}, 1, on_room, q);
+    q->encode_rooms = encode_room;
+    return api_ask_rooms(c, (struct slice){before, len + 1}, 1, q);
 }
 
 /* ---- messages ---- */

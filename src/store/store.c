@@ -212,12 +212,13 @@ int store_search(struct store *s, const struct store_asker *asker, const struct 
     return err;
 }
 
-int store_list_rooms(struct store *s, struct slice after, unsigned limit, store_rooms_fn *fn,
+int store_list_rooms(struct store *s, const struct store_rooms_query *q, store_rooms_fn *fn,
                      void *ctx)
 {
-    CHECK(limit > 0 && limit <= STORE_ROOMS_MAX);
+    CHECK(q->limit > 0 && q->limit <= STORE_ROOMS_MAX);
     struct read_request r = {.kind = REQUEST_ROOMS,
-                             .query = {.room = after, .limit = limit},
+                             .asker = q->asker,
+                             .query = {.room = q->after, .limit = q->limit},
                              .on_rooms = fn,
                              .ctx = ctx};
     return request(s, &r);

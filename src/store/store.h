@@ -297,6 +297,13 @@ struct store_search {
     unsigned limit;    /* 1..STORE_PAGE_MAX */
 };
 
+/* The rooms whose names follow one. */
+struct store_rooms_query {
+    struct slice after; /* empty: from the first */
+    unsigned limit;     /* 1..STORE_ROOMS_MAX */
+    struct store_asker asker;
+};
+
 /* A room in a list. */
 struct store_room_info {
     struct slice name;
@@ -393,9 +400,8 @@ int store_read_page(struct store *s, const struct store_query *q, store_page_fn 
 int store_search(struct store *s, const struct store_asker *asker, const struct store_search *q,
                  store_page_fn *fn, void *ctx);
 
-/* Asks for the rooms whose names follow `after` (empty: from the first), at most limit
- * (1..STORE_ROOMS_MAX). As store_read_page. */
-int store_list_rooms(struct store *s, struct slice after, unsigned limit, store_rooms_fn *fn,
+/* Asks for a list of rooms. As store_read_page, and in turn with pages. */
+int store_list_rooms(struct store *s, const struct store_rooms_query *q, store_rooms_fn *fn,
                      void *ctx);
 
 /* False from a failure until a write has succeeded again. Any thread. */

@@ -318,8 +318,8 @@ int world_search(struct world *w, const struct store_search *q, struct answer *a
 int world_list(struct world *w, const char *after, unsigned limit, struct answer *a)
 {
     answer_init(a);
-    struct slice name = {after, strlen(after)};
-    int err = store_list_rooms(w->store, name, limit, answer_on_rooms, a);
+    const struct store_rooms_query q = {.after = {after, strlen(after)}, .limit = limit};
+    int err = store_list_rooms(w->store, &q, answer_on_rooms, a);
     return err ? err : answer_wait(a);
 }
 

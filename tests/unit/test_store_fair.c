@@ -68,6 +68,12 @@ static void on_room(void *ctx, int err, const struct store_loaded *loaded)
     note(ctx, err);
 }
 
+static void on_rooms(void *ctx, int err, const struct store_rooms *rooms)
+{
+    (void)rooms;
+    note(ctx, err);
+}
+
 static bool wanted(void *ctx)
 {
     struct asked *a = ctx;
@@ -105,6 +111,14 @@ static void ask_room(struct world *w, uint64_t client, int name)
     const struct store_asker asker = {.client = client, .wanted = wanted};
     assert_int_equal(store_load_room(w->store, &asker, SLICE_LIT("r"), on_room, asked_new(name)),
                      0);
+}
+
+static int ask_list(struct world *w, uint64_t client, struct asked *a)
+{
+    const struct store_rooms_query q = {.limit = 2, .asker = {client, 10, memory, wanted}};
+    int err = store_list_rooms(w->store, &q, on_rooms, a);
+    if (err) free(a);
+    return err;
 }
 
 static void begin(struct world *w, struct account *answers)
@@ -205,6 +219,30 @@ static void test_share(void **state)
     await(STORE_CLIENT_READS_MAX + 3);
 }
 
+/* Lists of rooms are of the same share, and in the same turn, as pages. */
+static void test_lists(void **state)
+{
+    struct world *w = *state;
+    struct account answers = {.max = UINT64_MAX / 2};
+    begin(w, &answers);
+    struct asked *gone = asked_new(1);
+    assert_int_equal(ask_list(w, 1, gone), 0);
+    atomic_store(&gone->gone, true);
+    for (unsigned i = 1; i < STORE_CLIENT_READS_MAX; i++)
+        assert_int_equal(ask_list(w, 1, asked_new(1)), 0);
+    assert_int_equal(ask_list(w, 1, asked_new(1)), ERR_BUSY);
+    assert_int_equal(ask_page(w, 1, 0, asked_new(1)), ERR_BUSY);
+    assert_int_equal(ask_list(w, 2, asked_new(2)), 0);
+    ask(w, 3, 3);
+    open_gate();
+    await(STORE_CLIENT_READS_MAX + 2);
+    static const int first[] = {1, 2, 3, 1};
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(line.order[i], first[i]);
+    assert_int_equal(line.closed, 1);
+    assert_int_equal(account_used(&answers), 10 * STORE_CLIENT_READS_MAX);
+}
+
 /* A few clients that fill the queue do not keep the others out of it. */
 static void test_full(void **state)
 {
@@ -285,7 +323,7 @@ int main(void)
     pthread_mutex_init(&line.lock, NULL);
     pthread_cond_init(&line.changed, NULL);
     const struct CMUnitTest tests[] = {
-        EVERY(test_turns), EVERY(test_no_starving), EVERY(test_share),
+        EVERY(test_turns), EVERY(test_no_starving), EVERY(test_share),  EVERY(test_lists),
         EVERY(test_full),  EVERY(test_unwanted),    EVERY(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
