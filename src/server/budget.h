@@ -22,7 +22,6 @@ enum budget_kind {
     BUDGET_CONNECTS, /* TCP connections, or handshakes where a proxy keeps the connection */
     BUDGET_ROOMS,    /* rooms that did not exist */
     BUDGET_HISTORY,  /* questions for what was said before */
-    BUDGET_SEARCHES,
     BUDGET_KINDS
 };
 

@@ -181,7 +181,7 @@ test('history has a budget: handshakes, joins and questions share it', limit(30)
   }));
 
 test('the API has no budget', limit(20),
-  withServer([...NO_PROXIES, '--rooms-per-ip', '1', '--connects-per-ip', '1000', '--api-key', 'a-key-of-20-letters!'],
+  withServer([...NO_PROXIES, '--rooms-per-ip', '1', '--history-per-ip', '1', '--api-key', 'a-key-of-20-letters!'],
     async (server) => {
       const headers = { Authorization: 'Bearer a-key-of-20-letters!', 'Content-Type': 'application/json' };
       const http = await HttpConnection.open(server.port);
@@ -191,6 +191,9 @@ test('the API has no budget', limit(20),
           `${Object.entries(headers).map(([k, v]) => `${k}: ${v}\r\n`).join('')}\r\n${body}`);
         assert.equal((await http.answer()).status, 201);
       }
+      for (let i = 0; i < 5; i++)
+        for (const what of ['rooms', 'rooms/api-0/search?q=hi', 'rooms/api-0/messages'])
+          assert.equal((await http.ask('GET', `/api/v1/${what}`, headers)).status, 200, what);
       http.end();
     }));
 
