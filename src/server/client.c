@@ -179,18 +179,22 @@ static void log_over(const struct conn *c, enum budget_kind kind)
         LOG_STR("peer", peer), LOG_STR("budget", names[kind]));
 }
 
-bool client_take(struct conn *c, enum budget_kind kind)
+static bool take(struct conn *c, enum budget_kind kind, unsigned n)
 {
     const struct worker *w = c->worker;
-    if (!has_budget(c) || budget_take(w->server->budgets, c->ip, kind, 1, w->now_ms)) return true;
+    if (!has_budget(c) || budget_take(w->server->budgets, c->ip, kind, n, w->now_ms)) return true;
     log_over(c, kind);
     return false;
 }
 
+bool client_take(struct conn *c, enum budget_kind kind)
+{
+    return take(c, kind, 1);
+}
+
 bool client_may(struct conn *c, enum budget_kind kind)
 {
-    const struct worker *w = c->worker;
-    return !has_budget(c) || budget_take(w->server->budgets, c->ip, kind, 0, w->now_ms);
+    return take(c, kind, 0);
 }
 
 uint32_t client_wait_ms(struct conn *c, int err)

@@ -42,7 +42,7 @@ void client_on_drop(struct conn *c);
  * the API, and loopback as long as that is exempt. */
 bool client_take(struct conn *c, enum budget_kind kind);
 
-/* True if client_take would be. */
+/* True if client_take would be; nothing is taken. */
 bool client_may(struct conn *c, enum budget_kind kind);
 
 /* Time until the budget behind this error has one again, 0 if it is none of a budget's. */

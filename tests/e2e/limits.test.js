@@ -157,6 +157,7 @@ test('new rooms have a budget, rooms that exist do not', limit(30),
     const answer = await refusedHandshake(server, '/ws/chat/another/', from);
     assert.equal(answer.status, 429);
     assert.match(answer.headers['retry-after'], /^\d+$/);
+    await server.says(/over_budget.*peer=127\.0\.0\.5 budget=rooms/, ms(5000));
     await (await Member.join(server, 'known', from)).leave();
     await (await Member.join(server, 'another', { localAddress: '127.0.0.7' })).leave();
     await Promise.all([owner.leave(), rich.leave()]);
