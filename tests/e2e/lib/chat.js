@@ -8,9 +8,9 @@ export class Member {
   #inbox = new Inbox();
 
   /** Joins a room; resolves once the handshake is done. The room is taken as it stands in the URL. */
-  static async join(server, room = 'lobby', { query = '', protocols = [], ...options } = {}) {
+  static async join(server, room = 'lobby', { query = '', protocols = [], host = '127.0.0.1', ...options } = {}) {
     const port = server.port ?? server;
-    const url = `ws://127.0.0.1:${port}/ws/chat/${room}/${query}`;
+    const url = `ws://${host}:${port}/ws/chat/${room}/${query}`;
     const member = new Member(new WebSocket(url, protocols, { perMessageDeflate: false, ...options }));
     await within(ms(20000), member.opened, `WebSocket to ${url}`);
     return member;

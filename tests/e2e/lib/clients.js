@@ -35,9 +35,9 @@ export class Silence {
   #over = false;
   closed = 0;
 
-  constructor(server, count, { localAddress = '127.0.0.1', redial = true, first } = {}) {
+  constructor(server, count, { host = '127.0.0.1', localAddress = host, redial = true, first } = {}) {
     this.server = server;
-    this.options = { port: server.port, host: '127.0.0.1', localAddress };
+    this.options = { port: server.port, host, localAddress };
     this.redial = redial;
     this.redialMs = count * REDIAL_PER_SOCKET_MS;
     this.first = first;
