@@ -5,9 +5,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
-import { Member } from './lib/chat.js';
+import { Member, Rich } from './lib/chat.js';
 import { HttpConnection, request } from './lib/http.js';
-import { CLOSE, PING, PONG, Raw, TEXT, close, closeOf, ping, pong, text } from './lib/raw.js';
+import { CLOSE, PING, PONG, Raw, TEXT, close, closeOf, cont, ping, pong, text } from './lib/raw.js';
 import { NO_SLACK, startServer, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
 
@@ -224,6 +224,29 @@ test('who takes nothing of what it is sent is too slow: its pongs were not read,
     await raw.expectClose(4202);
     await raw.send(close(4202));
     await raw.expectEnd();
+  }));
+
+test('nor is it kept by a message that it has begun before', limit(60),
+  withServer([...TWO, '--ping-interval', '500ms', '--handshake-timeout', `${ms(3000)}ms`, '--memory-budget', '1g'], async (server) => {
+    const ann = await Rich.join(server, 'long');
+    for (let i = 0; i < 30; i++) await ann.say('x'.repeat(16000));
+    await ann.leave();
+    const closes = (code) => server.metrics().then((all) => all.get(`parlor_closes_total{code="${code}"}`) ?? 0);
+    const reads = () => server.metric(/^parlor_store_reads_total$/);
+    const raw = await Raw.open(server.port, '/ws/chat/long/', { headers: { 'Sec-WebSocket-Protocol': 'parlor.v1' } });
+    raw.socket.pause();
+    const page = text('{"type":"history","limit":100}');
+    const [begin, end] = [text('{"type":"history",', { fin: false }), cont('"limit":1}')];
+    // Two pages are asked for and a third question is begun; the pages fill the socket, until it takes no more.
+    await raw.send(page, page, begin);
+    for (let last = -1, now = await reads(); now > last && (await closes(4202)) === 0;) {
+      last = now;
+      await raw.send(end, page, page, begin);
+      await Promise.race([until(ms(1500), async () => (now = await reads()) >= last + 3, 'its pages').catch(() => {}), raw.over]);
+    }
+    await until(ms(15000), async () => (await closes(4202)) > 0, 'its end');
+    assert.equal(await closes(1008), 0, 'its message was read to its end');
+    raw.destroy();
   }));
 
 test('who takes it slowly stays, for more than two periods of pings', limit(60),
