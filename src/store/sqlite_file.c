@@ -38,6 +38,8 @@ int sqlite_file_name(struct sqlite_files *f, const char *path)
                                                    [FILE_SHM] = "-shm",
                                                    [FILE_WITNESS] = WITNESS_SUFFIX};
     char real[PATH_MAX];
+    for (int i = 0; i < FILE_COUNT; i++)
+        f->held[i] = -1;
     if (!realpath(path, real)) return -1;
     for (int i = 0; i < FILE_COUNT; i++) {
         f->path[i] = malloc(strlen(real) + strlen(suffix[i]) + 1);
@@ -50,8 +52,10 @@ int sqlite_file_name(struct sqlite_files *f, const char *path)
 
 void sqlite_file_unname(struct sqlite_files *f)
 {
-    for (int i = 0; i < FILE_COUNT; i++)
+    for (int i = 0; i < FILE_COUNT; i++) {
+        if (f->held[i] >= 0) close(f->held[i]);
         free(f->path[i]);
+    }
 }
 
 /* ---- what the file says by itself ---- */

@@ -62,13 +62,17 @@ static int64_t now_ns(void)
 }
 
 /* Whether the file is where and as it was when the record was written into it. */
-static enum witness_state judge(const struct witness *w, const struct stat *st)
+static bool times_fit(const struct witness_record *r, const struct stat *st, int64_t slack_ns)
 {
-    const struct witness_record *r = &w->record;
     int64_t changed_ns = (int64_t)st->st_ctim.tv_sec * SECOND_NS + st->st_ctim.tv_nsec;
     int64_t late_ns = changed_ns - r->written_ns;
+    return late_ns <= slack_ns && late_ns >= -slack_ns;
+}
+
+static enum witness_state judge(const struct witness *w, const struct stat *st)
+{
     int64_t slack_ns = w->same_boot ? SLACK_NS : SLACK_BOOT_NS;
-    return late_ns > slack_ns || late_ns < -slack_ns ? WITNESS_COPIED : WITNESS_GOOD;
+    return times_fit(&w->record, st, slack_ns) ? WITNESS_GOOD : WITNESS_COPIED;
 }
 
 void witness_open(struct witness *w, const char *path)
@@ -125,6 +129,12 @@ int witness_write(struct witness *w, bool sync)
         return -1;
     }
     return sync ? fsync(w->fd) : 0;
+}
+
+void witness_refresh(struct witness *w)
+{
+    struct stat st;
+    if (fstat(w->fd, &st) == 0 && !times_fit(&w->record, &st, SLACK_NS)) witness_write(w, false);
 }
 
 void witness_reserve(struct witness *w)

@@ -56,6 +56,10 @@ int witness_make(struct witness *w, const char *path);
 /* Writes the record, with the time. sync: it is on the disk afterwards. 0, or -1 with errno. */
 int witness_write(struct witness *w, bool sync);
 
+/* Writes the record again if the file's times do not fit it any more (a backup may have made a hard
+ * link), so that the next start does not take it for a copy. */
+void witness_refresh(struct witness *w);
+
 /* Takes disk space in reserve, if there is some. */
 void witness_reserve(struct witness *w);
 

@@ -92,13 +92,6 @@ void store_note_trouble(struct store *s, struct store_trouble *t, bool read);
  * and reader threads. */
 void store_tell(struct store *s, enum store_notice what, uint64_t number);
 
-static inline int64_t store_now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* Waits until the cond is signalled or it is at_us. Conds of the store use CLOCK_MONOTONIC. */
 static inline void store_wait_locked(struct store *s, pthread_cond_t *cond, int64_t at_us)
 {
