@@ -287,7 +287,7 @@ int sqlite_writer_begin(struct store_backend *b);
 int sqlite_writer_put(struct store_backend *b, struct store_record *r);
 int sqlite_writer_commit(struct store_backend *b);
 void sqlite_writer_rollback(struct store_backend *b);
-int sqlite_writer_refuse(struct store_backend *b, struct store_record *r);
+int sqlite_writer_refuse(struct store_backend *b, struct slink *batch);
 int sqlite_writer_recover(struct store_backend *b);
 int sqlite_writer_look(struct store_backend *b);
 

@@ -350,15 +350,40 @@ static int probe(struct sqlite_store *s)
     return err;
 }
 
-int sqlite_writer_refuse(struct store_backend *b, struct store_record *r)
+/* Whether r is the last of its room in the batch whose seq was given: later ones that were stored
+ * say that it was, later ones that were refused will. */
+static bool counts(const struct store_record *r)
+{
+    if (r->mark || r->err != ERR_STORE_DAMAGED) return false;
+    for (struct slink *l = r->link.next; l; l = l->next) {
+        const struct store_record *later = container_of(l, struct store_record, link);
+        bool said = !later->mark && (!later->err || later->err == ERR_STORE_DAMAGED);
+        if (said && store_record_same_room(later, r)) return false;
+    }
+    return true;
+}
+
+/* The rows of the rooms count an outage of their own. An SQLITE_ code. */
+static int count_room_outages(struct sqlite_store *s, struct slink *batch)
+{
+    int rc = sqlite_run(s->stmt[WRITE_BEGIN]);
+    for (struct slink *l = batch; l && !rc; l = l->next) {
+        const struct store_record *r = container_of(l, struct store_record, link);
+        if (!counts(r)) continue;
+        sqlite_bind_slice(s->stmt[WRITE_ROOM_OUTAGE], 1, r->room);
+        rc = sqlite_run(s->stmt[WRITE_ROOM_OUTAGE]);
+    }
+    if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
+    if (rc && !sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    return rc;
+}
+
+int sqlite_writer_refuse(struct store_backend *b, struct slink *batch)
 {
     struct sqlite_store *s = store_of(b);
     if (probe(s)) return ERR_STORE;
-    if (r->mark) return 0;
-    sqlite3_stmt *stmt = s->stmt[WRITE_ROOM_OUTAGE];
-    sqlite_bind_slice(stmt, 1, r->room);
-    int rc = sqlite_writer_sync(s, true); /* a power cut would take the outage back */
-    if (!rc && sqlite_run(stmt)) rc = count_outage(s, 1, false); /* its row is damaged, too */
+    int rc = sqlite_writer_sync(s, true); /* a power cut would take the outages back */
+    if (!rc && count_room_outages(s, batch)) rc = count_outage(s, 1, false); /* a row is damaged */
     if (rc) sqlite_writer_fail(s, rc);
     sqlite_rooms_forget(s);
     sqlite_file_settle(s);

@@ -5,8 +5,9 @@
  * ERR_STORE_ORDER, ERR_ROOMS_FULL or ERR_STORE_FULL has changed nothing and the batch goes on; any
  * other error of begin, put or commit is followed by rollback. If that error is ERR_STORE_DAMAGED,
  * something in the batch cannot be stored, though the rest may be: it is done again in parts, and
- * what fails with that as the only one of its transaction is refused. After any other error comes
- * recover, until that succeeds. Readers run beside the writer and see committed batches only. */
+ * what fails with that as the only one of its transaction is refused, at last with what was not
+ * even tried because much in its room was. After any other error comes recover, until that
+ * succeeds. Readers run beside the writer and see committed batches only. */
 #ifndef STORE_STORE_BACKEND_H
 #define STORE_STORE_BACKEND_H
 
@@ -36,10 +37,10 @@ struct store_backend_ops {
     int (*commit)(struct store_backend *b);
     void (*rollback)(struct store_backend *b);
 
-    /* After a rollback: r was accepted, is refused alone, and has to count for next_seq of its
-     * room. 0, or ERR_STORE: it is not alone, no event could be stored. NULL: never
-     * ERR_STORE_DAMAGED. */
-    int (*refuse)(struct store_backend *b, struct store_record *r);
+    /* After the transactions of a batch: its records with ERR_STORE_DAMAGED were accepted, are
+     * refused alone, and have to count for next_seq of their rooms. 0, or ERR_STORE: they are not
+     * alone, no event could be stored. NULL: never ERR_STORE_DAMAGED. */
+    int (*refuse)(struct store_backend *b, struct slink *batch);
 
     /* After a failure: makes sure that nothing of the failed batch can come back, and counts the
      * outage, so that next_seq of every room passes what was accepted and lost. An error as long as

@@ -25,6 +25,8 @@ struct store_record {
 /* A copy; room may be empty. NULL if memory is short. The caller owns it. Any thread. */
 struct store_record *store_record_new(struct slice room, const struct store_event *event);
 
+bool store_record_same_room(const struct store_record *a, const struct store_record *b);
+
 /* NULL is ignored. */
 void store_record_free(struct store_record *r);
 

@@ -10,6 +10,8 @@
 
 enum {
     RETRY_MAX_MS = 5000,
+    REFUSALS_MAX = 16, /* for damage that a batch is searched for; then a room in which there is
+                          some is given up for the rest of it */
     LOOK_US = 1000 * 1000,
     INDEX_IDLE_US = 100 * 1000,   /* without a batch for so long the writer is idle */
     INDEX_PAUSE_US = 5000 * 1000, /* to gather messages in, if no search waits */
@@ -59,14 +61,19 @@ static void report(struct store *s, const char *what, struct slice room)
         store_note_trouble(s, &t, false);
 }
 
+static struct store_record *record_of(struct slink *l)
+{
+    return container_of(l, struct store_record, link);
+}
+
 /* Of this record alone, while the batch goes on. */
 static bool is_refusal(int err)
 {
     return err == ERR_STORE_ORDER || err == ERR_ROOMS_FULL || err == ERR_STORE_FULL;
 }
 
-/* Puts the records up to stop into one transaction. On error *at is set to the first that must not
- * be in the next one with those before it. */
+/* Puts the records up to stop into one transaction, but for those that are decided. On error *at is
+ * set to the first that must not be in the next one with those before it. */
 static int commit_part(struct store *s, struct slink *part, const struct slink *stop,
                        struct slink **at)
 {
@@ -75,7 +82,8 @@ static int commit_part(struct store *s, struct slink *part, const struct slink *
     bool odd = false;
     int err = b->ops->begin(b);
     for (struct slink *l = part; l != stop && !err; l = l->next) {
-        struct store_record *r = container_of(l, struct store_record, link);
+        struct store_record *r = record_of(l);
+        if (r->decided) continue;
         *at = l;
         r->err = b->ops->put(b, r);
         if (!is_refusal(r->err)) err = r->err;
@@ -93,37 +101,75 @@ static int commit_part(struct store *s, struct slink *part, const struct slink *
 static void decide(struct slink *part, const struct slink *stop)
 {
     for (; part != stop; part = part->next)
-        container_of(part, struct store_record, link)->decided = true;
+        record_of(part)->decided = true;
 }
 
-/* In one transaction. Only if there is damage, in as many as it takes to find what cannot be
- * stored: SQLite allows no more writing in one that has met damage. */
-static int commit_batch(struct store *s, struct slink *batch)
+static void refuse(struct store_record *r)
 {
+    r->err = ERR_STORE_DAMAGED;
+    r->decided = true;
+}
+
+/* What comes after r in its room is refused untried. */
+static void give_up_room(const struct store_record *r)
+{
+    for (struct slink *l = r->link.next; l; l = l->next) {
+        struct store_record *later = record_of(l);
+        if (!later->decided && store_record_same_room(later, r)) refuse(later);
+    }
+}
+
+/* Number n of those that were refused after a try, so far all before last. */
+static void refuse_tried(struct slink *batch, struct store_record *last, unsigned n)
+{
+    refuse(last);
+    if (n == REFUSALS_MAX)
+        for (struct slink *l = batch; l != &last->link; l = l->next)
+            if (record_of(l)->err == ERR_STORE_DAMAGED) give_up_room(record_of(l));
+    if (n >= REFUSALS_MAX) give_up_room(last);
+}
+
+/* Finds what cannot be stored, alone, and stores the rest: SQLite allows no more writing in a
+ * transaction that has met damage. *refused is set to how much was refused after a try. */
+static int commit_parts(struct store *s, struct slink *all, unsigned *refused)
+{
+    struct slink *batch = all;
     struct slink *stop = NULL;
     bool alone = false; /* the first one has failed, and is tried by itself */
-    int err = look(s);
-    if (err) return err;
+    *refused = 0;
     while (batch) {
         struct slink *at;
-        err = commit_part(s, batch, stop, &at);
+        if (record_of(batch)->decided) {
+            batch = batch->next;
+            continue;
+        }
+        int err = commit_part(s, batch, stop, &at);
         if (err == ERR_STORE_DAMAGED && !alone) {
             alone = at == batch;
             stop = alone ? batch->next : at;
             continue;
         }
-        if (err == ERR_STORE_DAMAGED) {
-            struct store_record *r = container_of(batch, struct store_record, link);
-            r->err = err;
-            err = s->backend->ops->refuse(s->backend, r);
-        }
-        if (err) return err;
+        if (err && err != ERR_STORE_DAMAGED) return err;
+        if (err) refuse_tried(all, record_of(batch), ++*refused);
         decide(batch, stop);
         batch = stop;
         stop = NULL;
         alone = false;
     }
     return 0;
+}
+
+/* In one transaction; only if there is damage, in some more. */
+static int commit_batch(struct store *s, struct slink *batch)
+{
+    unsigned refused = 0;
+    int err = look(s);
+    if (!err) err = commit_parts(s, batch, &refused);
+    if (err || !refused) return err;
+    err = s->backend->ops->refuse(s->backend, batch);
+    for (struct slink *l = batch; l && err; l = l->next) /* not alone: as all that fails with it */
+        if (record_of(l)->err == ERR_STORE_DAMAGED) record_of(l)->decided = false;
+    return err;
 }
 
 /* Retention and indexing may wait: what damage or a lack of memory does to them is no reason to
@@ -141,7 +187,7 @@ static unsigned settle_batch(struct store *s, struct slink *batch, uint64_t *com
 {
     unsigned n = 0;
     while (batch) {
-        struct store_record *r = container_of(batch, struct store_record, link);
+        struct store_record *r = record_of(batch);
         batch = batch->next;
         int mine = r->decided ? r->err : ERR_STORE;
         if (mine == ERR_STORE_DAMAGED) report(s, r->mark ? "a read marker" : "an event", r->room);
@@ -156,7 +202,7 @@ static unsigned settle_batch(struct store *s, struct slink *batch, uint64_t *com
 static void free_batch(struct slink *batch)
 {
     while (batch) {
-        struct store_record *r = container_of(batch, struct store_record, link);
+        struct store_record *r = record_of(batch);
         batch = batch->next;
         if (!r->taken) store_record_free(r);
     }
@@ -168,7 +214,7 @@ static struct slink *take_batch_locked(struct store *s, uint64_t *bytes)
     struct slink *batch = s->queue;
     struct slink **end = &batch;
     for (unsigned n = 0; *end && n < STORE_BATCH_MAX && *bytes < STORE_BATCH_MAX_BYTES; n++) {
-        *bytes += container_of(*end, struct store_record, link)->bytes;
+        *bytes += record_of(*end)->bytes;
         end = &(*end)->next;
     }
     s->queue = *end;

@@ -33,6 +33,7 @@ static atomic_bool fail_sync;
 static atomic_bool fail_read;
 static atomic_llong bad_sector = -1; /* where the database cannot be read; below 0: nowhere */
 static atomic_uint wal_syncs;
+static atomic_uint write_locks; /* transactions that write, in WAL mode */
 static atomic_uint temporaries; /* files that have no name, which cannot be opened */
 
 static struct disk_file *disk_of(sqlite3_file *f)
@@ -116,6 +117,8 @@ static int disk_shm_map(sqlite3_file *f, int page, int size, int extend, void vo
 
 static int disk_shm_lock(sqlite3_file *f, int at, int n, int flags)
 {
+    bool writer = at == 0 && (flags & SQLITE_SHM_LOCK) && (flags & SQLITE_SHM_EXCLUSIVE);
+    if (writer) atomic_fetch_add(&write_locks, 1);
     return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
 }
 
@@ -368,6 +371,63 @@ static void exec_sql(const char *path, const char *sql)
     sqlite3_close(db);
 }
 
+/* A batch in which most of what is said is for rooms with damage, that the trigger stands for: it
+ * takes a bounded number of transactions, and what others say is stored. */
+static void expect_bounded(struct world *w, const char *trigger)
+{
+    enum { BATCH = 512, ROOMS = 8, LOCKS_MAX = 800, SYNCS_MAX = 100 };
+    char name[] = "d0";
+    struct answer a;
+    reopen(w);
+    for (unsigned i = 0; i <= ROOMS; i++) {
+        name[1] = (char)('0' + i);
+        world_put(w, i < ROOMS ? name : "ok", (struct store_event){.seq = 1});
+    }
+    world_settle(w);
+    store_close(w->store);
+    w->store = NULL;
+    w->sound = false;
+    exec_sql(w->path, trigger);
+    assert_non_null(world_open(w, (struct store_options){0}));
+    world_hold(&w->seen, true);
+    world_put(w, "ok", (struct store_event){.seq = 2});
+    for (unsigned i = 0; i < BATCH; i++) { /* a room of them and "ok" in turn, then each once */
+        name[1] = (char)('0' + i / 2 % ROOMS);
+        world_put(w, i % 2 ? name : "ok", (struct store_event){.seq = 3 + i});
+    }
+    unsigned locks = atomic_load(&write_locks);
+    unsigned syncs = atomic_load(&wal_syncs);
+    world_hold(&w->seen, false);
+    world_wait_done(&w->seen, w->put);
+    locks = atomic_load(&write_locks) - locks;
+    syncs = atomic_load(&wal_syncs) - syncs;
+    print_message("%u transactions, %u syncs\n", locks, syncs);
+    assert_true(locks <= LOCKS_MAX && syncs <= SYNCS_MAX);
+    for (size_t i = w->put - BATCH; i < w->put; i++)
+        assert_int_equal(w->seen.done[i].err, w->seen.done[i].seq % 2 ? 0 : ERR_STORE_DAMAGED);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+    assert_int_equal(world_load(w, "ok", &a), 0);
+    assert_int_equal(a.room.next_seq, BATCH + 2);
+    for (unsigned i = 0; i < ROOMS; i++) { /* what was refused was given */
+        name[1] = (char)('0' + i);
+        assert_int_equal(world_load(w, name, &a), 0);
+        assert_int_equal(a.room.last_seq, 1);
+        assert_true(a.room.next_seq > BATCH + 2 && a.room.next_seq < 3 * STORE_IN_FLIGHT_MAX);
+    }
+}
+
+static void test_damaged_rooms(void **state)
+{
+    expect_bounded(*state, "CREATE TRIGGER t BEFORE INSERT ON events WHEN (SELECT name FROM rooms"
+                           " WHERE id = new.room) LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END");
+}
+
+static void test_damaged_rows(void **state)
+{
+    expect_bounded(*state, "CREATE TRIGGER t BEFORE UPDATE OF last_seq ON rooms"
+                           " WHEN new.name LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END");
+}
+
 /* Nothing that is done needs a temporary file, which may not be possible: not a delete that changes
  * many pages, not a search, not retention, not a new schema. */
 static void test_no_temporary_files(void **state)
@@ -599,6 +659,8 @@ int main(void)
         TEST(test_sync_fails),
         TEST(test_sync_fails_for_marks),
         TEST(test_bad_sector),
+        TEST(test_damaged_rooms),
+        TEST(test_damaged_rows),
         TEST(test_reads_fail),
         TEST(test_syncs),
         TEST(test_relaxed_caps),
