@@ -127,7 +127,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if (!rc && to == 0) sqlite_file_settle(s);
     if (!rc && to == 0) return 0;
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
-    if ((rc & 0xff) == SQLITE_BUSY) return 0; /* somebody else has locked the file: later */
+    if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
     if (!rc) rc = index_up_to(s, to);
     if (rc) {
         int err = sqlite_writer_fail(s, rc);

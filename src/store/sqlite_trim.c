@@ -303,6 +303,7 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     try_stuck_again(s);
     int rc = sqlite_writer_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
+    if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
     if (!rc) rc = tidy_listed(&t);
     if (!rc) rc = tidy_aged(&t);
     if (!rc) rc = tidy_largest(&t);

@@ -54,7 +54,7 @@ struct store_backend_ops {
     /* One step of retention: looks at some rooms, removes about STORE_TRIM_MAX events in a
      * transaction of its own. *trimmed is set to their number. Sets b->trim_need. A room with
      * damage is passed over, which trouble tells of; that is no error. Errors of put, as of index:
-     * messages do not wait for what damage does to them. */
+     * messages do not wait for what damage does to them. Also ERR_BUSY: another program writes. */
     int (*trim)(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
 
     /* One step of indexing for search, in a transaction of its own; *more is set to false when

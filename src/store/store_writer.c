@@ -172,11 +172,12 @@ static int commit_batch(struct store *s, struct slink *batch)
     return err;
 }
 
-/* Retention and indexing may wait: what damage or a lack of memory does to them is no reason to
- * refuse messages. True if it was nothing else; *at_us and *wait_ms say when they go on. */
+/* Retention and indexing may wait: what damage, a lack of memory or another program does to them is
+ * no reason to refuse messages. True if it was nothing else; *at_us and *wait_ms say when they go
+ * on. */
 static bool may_wait(int err, int64_t *at_us, unsigned *wait_ms)
 {
-    if (err != ERR_STORE_DAMAGED && err != ERR_NOMEM) return false;
+    if (err != ERR_STORE_DAMAGED && err != ERR_NOMEM && err != ERR_BUSY) return false;
     *at_us = back_off_us(wait_ms);
     return true;
 }

@@ -534,6 +534,38 @@ static void test_locked(void **state)
     assert_int_equal(a.seqs[3], 6);
 }
 
+/* Retention waits for another program that writes for longer than it has patience; nobody is
+ * refused for that. */
+static void test_locked_for_retention(void **state)
+{
+    enum { LOCKED_MS = 1500, KEPT = 5 };
+    struct world *w = *state;
+    struct locker locker;
+    struct answer a;
+    struct store_options o = {
+        .keep = {.max_events = KEPT, .max_age_ms = INT64_MAX}, /* it looks with every pause */
+        .trim_pause_ms = 5};
+    locker_start(&locker, w->path);
+    store_close(w->store);
+    assert_non_null(world_open(w, o));
+    world_fill(w, "r", 1, 3);
+    world_expect_found(w, "r", "nothing", "");
+    locker_lock(&locker);
+    int64_t end_ms = world_now_ms() + LOCKED_MS;
+    while (world_now_ms() < end_ms && store_healthy(w->store))
+        world_nap();
+    assert_true(store_healthy(w->store));
+    locker_end(&locker);
+    world_fill(w, "r", 4, 20);
+    end_ms = world_now_ms() + WORLD_WAIT_S * 1000;
+    do {
+        world_nap();
+        assert_int_equal(world_load(w, "r", &a), 0);
+    } while (a.room.first_seq != 21 - KEPT && world_now_ms() < end_ms);
+    assert_int_equal(a.room.first_seq, 21 - KEPT);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+}
+
 static void expect_no_open(const char *path, const char *why)
 {
     char text[STORE_SQLITE_TEXT_MAX] = "";
@@ -730,10 +762,19 @@ static void test_no_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),         TEST(test_disk_full),        TEST(test_strange_files),
-        TEST(test_older_schema), TEST(test_no_permission),    TEST(test_locked),
-        TEST(test_schema_3),     TEST(test_reopen),           TEST(test_deleted_is_gone),
-        TEST(test_row_behind),   TEST(test_row_behind_order), TEST(test_row_catches_up),
+        TEST(test_kill),
+        TEST(test_disk_full),
+        TEST(test_strange_files),
+        TEST(test_older_schema),
+        TEST(test_no_permission),
+        TEST(test_locked),
+        TEST(test_schema_3),
+        TEST(test_reopen),
+        TEST(test_deleted_is_gone),
+        TEST(test_row_behind),
+        TEST(test_row_behind_order),
+        TEST(test_row_catches_up),
+        TEST(test_locked_for_retention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
