@@ -78,13 +78,13 @@ int sqlite_search_mend(struct sqlite_store *s)
     if (!rc) rc = sqlite_run(s->stmt[WRITE_CLEAR_INDEX]);
     if (!rc) rc = sqlite_run_with(s->stmt[WRITE_SET_INDEXED], &none, 1);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
-    if (rc) {
-        if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
-        return rc;
+    if (!rc) {
+        s->indexed = 0;
+        atomic_store(&s->index_damaged, false);
     }
-    s->indexed = 0;
-    atomic_store(&s->index_damaged, false);
-    return SQLITE_OK;
+    if (rc && !sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    sqlite_file_settle(s); /* whoever called may not come to a transaction of its own */
+    return rc;
 }
 
 /* Sets *to to the last id of the next step, 0 if everything is indexed. */
@@ -124,7 +124,6 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     *more = rc || to != 0;
     if (!rc && (to == 0 || s->indexed >= s->index_goal) && !atomic_load(&s->index_damaged))
         atomic_store(&s->index_lacks, false);
-    if (!rc && to == 0) sqlite_file_settle(s);
     if (!rc && to == 0) return 0;
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */

@@ -33,8 +33,9 @@ static atomic_bool fail_sync;
 static atomic_bool fail_read;
 static atomic_llong bad_sector = -1; /* where the database cannot be read; below 0: nowhere */
 static atomic_uint wal_syncs;
-static atomic_uint write_locks; /* transactions that write, in WAL mode */
-static atomic_uint temporaries; /* files that have no name, which cannot be opened */
+static atomic_uint write_locks;    /* transactions that write, in WAL mode */
+static atomic_int lock_after = -1; /* so many more, then another program has the lock; -1: none */
+static atomic_uint temporaries;    /* files that have no name, which cannot be opened */
 
 static struct disk_file *disk_of(sqlite3_file *f)
 {
@@ -118,6 +119,9 @@ static int disk_shm_map(sqlite3_file *f, int page, int size, int extend, void vo
 static int disk_shm_lock(sqlite3_file *f, int at, int n, int flags)
 {
     bool writer = at == 0 && (flags & SQLITE_SHM_LOCK) && (flags & SQLITE_SHM_EXCLUSIVE);
+    int left = atomic_load(&lock_after);
+    if (writer && left == 0) return SQLITE_BUSY;
+    if (writer && left > 0) atomic_fetch_sub(&lock_after, 1);
     if (writer) atomic_fetch_add(&write_locks, 1);
     return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
 }
@@ -186,6 +190,7 @@ static int setup(void **state)
     atomic_store(&fail_sync, false);
     atomic_store(&fail_read, false);
     atomic_store(&bad_sector, -1);
+    atomic_store(&lock_after, -1);
     return world_setup_sqlite(state);
 }
 
@@ -428,6 +433,34 @@ static void test_damaged_rows(void **state)
                            " WHEN new.name LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END");
 }
 
+/* An index that was emptied because of damage, and then another program has the lock: that was
+ * nobody else's writing. */
+static void test_mended_then_locked(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    struct store_search q = {SLICE_LIT("r"), SLICE_LIT("hi"), STORE_SEQ_MAX + 1, 10};
+    reopen(w);
+    world_fill(w, "r", 1, 400);
+    world_expect_found(w, "r", "nothing", "");
+    store_close(w->store);
+    exec_sql(w->path, "DELETE FROM search_data WHERE id > 10");
+    unsigned locks = atomic_load(&write_locks);
+    assert_non_null(world_open(w, (struct store_options){0}));
+    for (int i = 0; i < 20 || atomic_load(&write_locks) == locks; i++)
+        world_nap(); /* retention has looked */
+    atomic_store(&lock_after, 1);
+    assert_int_equal(world_search(w, &q, &a), ERR_STORE_READ);
+    int64_t end_ms = world_now_ms() + 1500;
+    while (world_now_ms() < end_ms && store_healthy(w->store))
+        world_nap();
+    assert_int_equal(atomic_load(&lock_after), 0);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+    atomic_store(&lock_after, -1);
+    world_expect_found(w, "r", "hi", "400 399 398 397 396 395 394 393 392 391 <");
+    assert_true(store_healthy(w->store));
+}
+
 /* Nothing that is done needs a temporary file, which may not be possible: not a delete that changes
  * many pages, not a search, not retention, not a new schema. */
 static void test_no_temporary_files(void **state)
@@ -654,17 +687,12 @@ int main(void)
     sqlite3_vfs disk;
     disk_install(&disk);
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_stays_away),
-        TEST(test_relaxed_survives_kill),
-        TEST(test_sync_fails),
-        TEST(test_sync_fails_for_marks),
-        TEST(test_bad_sector),
-        TEST(test_damaged_rooms),
-        TEST(test_damaged_rows),
-        TEST(test_reads_fail),
-        TEST(test_syncs),
-        TEST(test_relaxed_caps),
-        TEST(test_corrupt),
+        TEST(test_refused_stays_away), TEST(test_relaxed_survives_kill),
+        TEST(test_sync_fails),         TEST(test_sync_fails_for_marks),
+        TEST(test_bad_sector),         TEST(test_damaged_rooms),
+        TEST(test_mended_then_locked), TEST(test_damaged_rows),
+        TEST(test_reads_fail),         TEST(test_syncs),
+        TEST(test_relaxed_caps),       TEST(test_corrupt),
         TEST(test_no_temporary_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
