@@ -349,8 +349,8 @@ int sqlite_search_read(struct sqlite_store *s, struct sqlite_reader *r, int64_t 
 /* For the ops table. */
 int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
 
-/* Retention has to look at every room once: at start, when what to keep may be new, and when the
- * cache, which knows who has too much, was emptied. */
+/* Retention has to look at every room once: at start, when what to keep may be new, and when it has
+ * passed over some. */
 void sqlite_trim_all(struct sqlite_store *s);
 
 /* The readers' part. 0 or an SQLITE_ code. */

@@ -12,17 +12,27 @@ enum {
 
 void sqlite_rooms_forget(struct sqlite_store *s)
 {
-    struct sqlite_room *room = s->rooms;
-    if (s->over) sqlite_trim_all(s);
+    struct sqlite_room *room = NULL;
+    struct sqlite_room *next = NULL;
     s->due = NULL;
-    s->over = NULL;
-    s->over_end = NULL;
-    HASH_CLEAR(hh, s->rooms);
-    while (room) {
-        struct sqlite_room *next = room->hh.next;
+    HASH_ITER(hh, s->rooms, room, next)
+    {
+        room->due = false;
+        room->refused = false;
+        if (room->over) {
+            sqlite_rooms_gone(room);
+            continue;
+        }
+        HASH_DEL(s->rooms, room); /* the analyzer does not follow it NOLINT(*-unix.Malloc) */
         free(room);
-        room = next;
     }
+}
+
+void sqlite_rooms_fini(struct sqlite_store *s)
+{
+    while (sqlite_rooms_next_over(s)) {
+    }
+    sqlite_rooms_forget(s);
 }
 
 void sqlite_rooms_bound(struct sqlite_store *s)
@@ -126,6 +136,11 @@ void sqlite_rooms_note_over(struct sqlite_store *s, struct sqlite_room *room)
     bool much = events >= STORE_TRIM_MAX || bytes >= STORE_TRIM_MAX_BYTES / 4;
     if (much) s->base.trim_need = TRIM_NOW;
     if (s->base.trim_need == TRIM_NONE) s->base.trim_need = TRIM_SOON;
+    sqlite_rooms_list_over(s, room);
+}
+
+void sqlite_rooms_list_over(struct sqlite_store *s, struct sqlite_room *room)
+{
     if (room->over) return;
     room->over = true;
     room->next_over = NULL;

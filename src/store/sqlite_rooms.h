@@ -10,7 +10,8 @@
  * what is committed only between transactions: a rollback empties it.
  *
  * Since it has the sums, it knows which rooms have more than they may keep, and lists them for
- * retention, which so has no room to look at that was not written. */
+ * retention, which so has no room to look at that was not written. The list outlives a rollback,
+ * without the sums: one of it may have nothing too much, or not exist. */
 #ifndef STORE_SQLITE_ROOMS_H
 #define STORE_SQLITE_ROOMS_H
 
@@ -48,8 +49,12 @@ static inline int64_t sqlite_rooms_excess(int64_t have, uint64_t most)
 /* Keeps the cache within its cap; rooms in the list stay. Between transactions. */
 void sqlite_rooms_bound(struct sqlite_store *s);
 
-/* Empties it. Nothing is lost with a tail: it is added up again from its events. */
+/* Forgets all, but which rooms are in the list. Nothing is lost with a tail: it is added up again
+ * from its events. */
 void sqlite_rooms_forget(struct sqlite_store *s);
+
+/* Empties it. */
+void sqlite_rooms_fini(struct sqlite_store *s);
 
 /* The room, with its row read if it has one. Within a transaction, as all below. An SQLITE_ code.
  */
@@ -83,7 +88,9 @@ void sqlite_rooms_gone(struct sqlite_room *room);
 /* The first of the list, taken out of it; NULL: it is empty. */
 struct sqlite_room *sqlite_rooms_next_over(struct sqlite_store *s);
 
-/* Puts the room at the end of the list if it has too much, and is not in it yet. */
+/* Puts the room at the end of the list if it is not in it yet; the first only if it has too much.
+ */
 void sqlite_rooms_note_over(struct sqlite_store *s, struct sqlite_room *room);
+void sqlite_rooms_list_over(struct sqlite_store *s, struct sqlite_room *room);
 
 #endif

@@ -9,7 +9,8 @@
  * A room whose last event goes is gone, markers and all.
  *
  * A room with damage is passed over for a while, and the others have their turn. As there is no
- * more writing in a transaction that has met damage, the step begins anew without that room. */
+ * more writing in a transaction that has met damage, the step begins anew without that room, where
+ * it began before. */
 #include <string.h>
 #include <time.h>
 
@@ -32,7 +33,10 @@ struct step {
     int64_t events; /* and reactions to them, of those that go */
     int64_t bytes;
     uint64_t trimmed;
-    uint64_t gone; /* rooms */
+    uint64_t gone;                         /* rooms */
+    int64_t sweep_id;                      /* of before */
+    struct sqlite_room *listed[ROOMS_MAX]; /* taken out of the list */
+    unsigned listed_count;
 };
 
 /* A room that is looked at, with its tail in its row. */
@@ -226,14 +230,30 @@ static int find(struct sqlite_store *s, enum write_stmt which, int64_t value, in
 /* Those that have too many events or bytes, one after the other. */
 static int tidy_listed(struct step *t)
 {
+    struct sqlite_store *s = t->s;
     struct sqlite_room *room;
     int rc = SQLITE_OK;
-    while (!rc && may_go_on(t) && (room = sqlite_rooms_next_over(t->s))) {
-        if (!room->found || is_stuck(t->s, room->id)) continue; /* gone meanwhile, or damaged */
-        rc = tidy(t, room->id);
-        if (!rc) sqlite_rooms_note_over(t->s, room);
+    while (!rc && may_go_on(t) && t->listed_count < ROOMS_MAX &&
+           (room = sqlite_rooms_next_over(s))) {
+        if (is_stuck(s, room->id)) continue;
+        t->listed[t->listed_count++] = room;
+        t->at = room->id;
+        rc = sqlite_rooms_find(s, (struct slice){room->name, room->name_len}, &room);
+        if (!rc && room->found) rc = tidy(t, room->id); /* or it is gone meanwhile */
+        if (!rc) sqlite_rooms_note_over(s, room);
     }
     return rc;
+}
+
+/* After an error: what was done is undone, and is to be done again. */
+static void take_back(struct step *t)
+{
+    struct sqlite_store *s = t->s;
+    for (unsigned i = 0; i < t->listed_count; i++)
+        sqlite_rooms_list_over(s, t->listed[i]);
+    s->sweep_id = t->sweep_id;
+    s->base.trim_need = TRIM_NOW;
+    sqlite_writer_rollback(&s->base);
 }
 
 static int tidy_aged(struct step *t)
@@ -301,6 +321,7 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
         t.before_ms = now_ms - (int64_t)max_age_ms;
     sqlite_rooms_bound(s);
     try_stuck_again(s);
+    t.sweep_id = s->sweep_id;
     int rc = sqlite_writer_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
@@ -313,8 +334,7 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     if (rc) {
         int err = sqlite_writer_fail(s, rc);
         bool passed = err == ERR_STORE_DAMAGED && pass_over(s, t.at);
-        sqlite_trim_all(s);
-        sqlite_writer_rollback(b);
+        take_back(&t);
         return passed ? 0 : err;
     }
     s->indexed = indexed;

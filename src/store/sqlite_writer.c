@@ -508,7 +508,7 @@ static void mark_clean(struct sqlite_store *s)
 void sqlite_writer_close(struct sqlite_store *s, bool clean)
 {
     if (clean) mark_clean(s);
-    sqlite_rooms_forget(s);
+    sqlite_rooms_fini(s);
     for (int i = 0; i < WRITE_STMT_COUNT; i++)
         sqlite3_finalize(s->stmt[i]);
     /* The last to close writes the -wal back and removes it, by its name. */

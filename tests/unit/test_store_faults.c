@@ -433,6 +433,108 @@ static void test_damaged_rows(void **state)
                            " WHEN new.name LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END");
 }
 
+enum { SWEPT = 1000, STEPS_MIN = SWEPT / 64, DAMAGED = 10 }; /* rooms, and steps to look at all */
+
+/* Rooms "r..." and then "d...", with two messages each; the trigger is damage in these. How many
+ * transactions there were before the last opening. */
+static unsigned open_many(struct world *w, const char *trigger, struct store_options o)
+{
+    char name[16];
+    reopen(w);
+    for (int i = 0; i < SWEPT + DAMAGED; i++) {
+        snprintf(name, sizeof name, "%c%d", i < SWEPT ? 'r' : 'd', i);
+        world_put(w, name, (struct store_event){.seq = 1});
+        world_put(w, name, (struct store_event){.seq = 2});
+    }
+    world_settle(w);
+    store_close(w->store);
+    w->sound = false;
+    exec_sql(w->path, trigger);
+    unsigned locks = atomic_load(&write_locks);
+    assert_non_null(world_open(w, o));
+    return locks;
+}
+
+/* Until nothing was written for a while. */
+static void await_quiet(void)
+{
+    unsigned last = atomic_load(&write_locks);
+    for (int quiet = 0; quiet < 60; quiet++) {
+        world_nap();
+        unsigned now = atomic_load(&write_locks);
+        if (now != last) quiet = 0;
+        last = now;
+    }
+}
+
+static uint64_t first_seq(struct world *w, const char *room)
+{
+    struct answer a;
+    assert_int_equal(world_load(w, room, &a), 0);
+    return a.room.first_seq;
+}
+
+static void await_first(struct world *w, const char *room, uint64_t seq)
+{
+    int64_t end_ms = world_now_ms() + WORLD_WAIT_S * 1000;
+    while (first_seq(w, room) != seq && world_now_ms() < end_ms)
+        world_nap();
+    assert_int_equal(first_seq(w, room), seq);
+}
+
+/* A refused event makes the writer forget what it knows of rooms, but not which have too much. */
+static void test_refusal_and_retention(void **state)
+{
+    enum { KEPT = 10, ROUNDS = 10 };
+    struct world *w = *state;
+    struct store_options o = {.keep = {.max_events = KEPT}, .trim_pause_ms = 3600 * 1000};
+    uint64_t seq = 0;
+    open_many(w,
+              "CREATE TRIGGER t BEFORE INSERT ON events WHEN (SELECT name FROM rooms"
+              " WHERE id = new.room) LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END",
+              o);
+    await_quiet();
+    unsigned before = atomic_load(&write_locks);
+    while (seq < KEPT)
+        world_put(w, "much", (struct store_event){.seq = ++seq});
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        world_put(w, "much", (struct store_event){.seq = ++seq});
+        world_put(w, "d1000", (struct store_event){.seq = 3 + round});
+        world_wait_done(&w->seen, w->put);
+        await_quiet();
+    }
+    assert_true(atomic_load(&write_locks) - before < ROUNDS * STEPS_MIN);
+    assert_int_equal(first_seq(w, "much"), 1);
+    for (seq = 1; seq <= STORE_TRIM_MAX + KEPT; seq++) /* so much that retention comes at once */
+        world_put(w, "more", (struct store_event){.seq = seq});
+    world_wait_done(&w->seen, w->put);
+    await_first(w, "more", STORE_TRIM_MAX + 1);
+    await_first(w, "much", ROUNDS + 1);
+}
+
+/* Retention goes on behind a room with damage, and forgets none that it had on its list. */
+static void test_retention_goes_on(void **state)
+{
+    struct world *w = *state;
+    struct store_options o = {.keep = {.max_events = 1}, .trim_pause_ms = 3600 * 1000};
+    unsigned locks = open_many(w,
+                               "CREATE TRIGGER t BEFORE DELETE ON events WHEN (SELECT name FROM"
+                               " rooms WHERE id = old.room) LIKE 'd%' BEGIN"
+                               " SELECT RAISE(ABORT, 'x'); END",
+                               o);
+    await_first(w, "r999", 2);
+    await_quiet();
+    locks = atomic_load(&write_locks) - locks;
+    print_message("%u transactions\n", locks);
+    assert_true(locks < 2 * (STEPS_MIN + 2 * DAMAGED));
+    assert_int_equal(first_seq(w, "d1000"), 1);
+    world_fill(w, "listed", 1, 2);
+    world_fill(w, "damaged", 1, STORE_TRIM_MAX + 2);
+    await_first(w, "listed", 2);
+    assert_int_equal(first_seq(w, "damaged"), 1);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
+}
+
 /* An index that was emptied because of damage, and then another program has the lock: that was
  * nobody else's writing. */
 static void test_mended_then_locked(void **state)
@@ -687,12 +789,20 @@ int main(void)
     sqlite3_vfs disk;
     disk_install(&disk);
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_stays_away), TEST(test_relaxed_survives_kill),
-        TEST(test_sync_fails),         TEST(test_sync_fails_for_marks),
-        TEST(test_bad_sector),         TEST(test_damaged_rooms),
-        TEST(test_mended_then_locked), TEST(test_damaged_rows),
-        TEST(test_reads_fail),         TEST(test_syncs),
-        TEST(test_relaxed_caps),       TEST(test_corrupt),
+        TEST(test_refused_stays_away),
+        TEST(test_relaxed_survives_kill),
+        TEST(test_sync_fails),
+        TEST(test_sync_fails_for_marks),
+        TEST(test_bad_sector),
+        TEST(test_damaged_rooms),
+        TEST(test_refusal_and_retention),
+        TEST(test_retention_goes_on),
+        TEST(test_mended_then_locked),
+        TEST(test_damaged_rows),
+        TEST(test_reads_fail),
+        TEST(test_syncs),
+        TEST(test_relaxed_caps),
+        TEST(test_corrupt),
         TEST(test_no_temporary_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
