@@ -102,7 +102,8 @@ struct read_request *store_queue_pop(struct store_queue *q, enum store_class cla
     else
         line->end = &line->first;
     q->waiting--;
-    q->quick_row = class == STORE_QUICK ? q->quick_row + 1 : 0;
+    for (int i = 0; i < STORE_CLASS_COUNT; i++)
+        q->passed[i] = i != (int)class && !list_empty(&q->turns[i]) ? q->passed[i] + 1 : 0;
     if (--c->waiting == 0) {
         HASH_DELETE(hh, q->clients, c);
         free(c);

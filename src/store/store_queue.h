@@ -47,10 +47,10 @@ struct store_queue {
     struct store_client *clients; /* uthash, by number */
     struct list turns[STORE_CLASS_COUNT];
     unsigned waiting;
-    unsigned quick_row; /* quick ones taken since the last page: see STORE_QUICK_ROW_MAX */
+    unsigned passed[STORE_CLASS_COUNT]; /* requests of others since its last, while it had some */
 };
 
-enum { STORE_QUICK_ROW_MAX = 16 }; /* then a page has its turn: they are not to be starved */
+enum { STORE_QUICK_ROW_MAX = 16 }; /* then the others have a turn: they are not to be starved */
 
 void store_queue_init(struct store_queue *q);
 

@@ -117,20 +117,21 @@ static bool may_search_locked(const struct store *s, int64_t *wait_us)
     return false;
 }
 
-/* Whether a request may start, and of which class. What waits for memory is looked at again at
+/* Whether a request may start, and of which class: quick ones before the others, until these were
+ * passed over too often; searches and pages in turn. What waits for memory is looked at again at
  * *wait_us; nobody tells a reader when there is some. */
 static bool choose_locked(const struct store *s, enum store_class *class, int64_t *wait_us)
 {
-    const struct read_request *page = store_queue_first(&s->reads, STORE_PAGES);
-    bool quick = store_queue_first(&s->reads, STORE_QUICK);
+    const struct store_queue *q = &s->reads;
+    const struct read_request *page = store_queue_first(q, STORE_PAGES);
+    bool quick = store_queue_first(q, STORE_QUICK);
     bool pages = page && has_memory(s, page, wait_us);
-    if (quick && pages) quick = s->reads.quick_row < STORE_QUICK_ROW_MAX;
-    *class = STORE_QUICK;
-    if (quick) return true;
-    *class = STORE_SEARCHES;
-    if (may_search_locked(s, wait_us)) return true;
-    *class = STORE_PAGES;
-    return pages;
+    bool search = may_search_locked(s, wait_us);
+    if (search && pages) search = q->passed[STORE_SEARCHES] >= q->passed[STORE_PAGES];
+    *class = search ? STORE_SEARCHES : STORE_PAGES;
+    bool overdue = (search || pages) && q->passed[*class] >= STORE_QUICK_ROW_MAX;
+    if (quick && !overdue) *class = STORE_QUICK;
+    return quick || search || pages;
 }
 
 /* The next request whose appends are decided; NULL at the end. */

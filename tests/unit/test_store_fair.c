@@ -121,11 +121,19 @@ static int ask_list(struct world *w, uint64_t client, struct asked *a)
     return err;
 }
 
+static void ask_search(struct world *w, uint64_t client, int name)
+{
+    const struct store_asker asker = {.client = client, .wanted = wanted};
+    const struct store_search q = {SLICE_LIT("r"), SLICE_LIT("m"), STORE_SEQ_MAX, 2};
+    assert_int_equal(store_search(w->store, &asker, &q, on_page, asked_new(name)), 0);
+}
+
 static void begin(struct world *w, struct account *answers)
 {
     memory = answers;
     assert_non_null(world_open(w, (struct store_options){.readers = 1}));
     world_fill(w, "r", 1, 5);
+    world_expect_found(w, "r", "nothing", ""); /* no search waits for the index */
     pthread_mutex_lock(&line.lock);
     line.held = true;
     line.at_gate = false;
@@ -197,6 +205,45 @@ static void test_no_starving(void **state)
     while (line.order[at] != 1000)
         at++;
     assert_true(at <= STORE_QUICK_ROW_MAX);
+}
+
+static unsigned first_of(int name)
+{
+    unsigned at = 0;
+    while (line.order[at] != name)
+        at++;
+    return at;
+}
+
+/* With rooms, searches and pages at once each kind has its turn, and a page waits for one search.
+ */
+static void test_each_kind(void **state)
+{
+    enum { ROW = STORE_QUICK_ROW_MAX, EACH = 4, ROOM = 1, SEARCH, PAGE };
+    struct world *w = *state;
+    begin(w, NULL);
+    for (int i = 0; i < EACH * ROW; i++)
+        ask_room(w, 1, ROOM);
+    for (int i = 0; i < EACH; i++)
+        ask_search(w, 2, SEARCH);
+    ask(w, 3, PAGE);
+    open_gate();
+    await(EACH * ROW + EACH + 1);
+    assert_true(first_of(SEARCH) <= ROW + 1);
+    assert_true(first_of(PAGE) <= ROW + 1);
+}
+
+static void test_pages_and_searches(void **state)
+{
+    static const int order[] = {20, 10, 21, 11, 22, 23};
+    struct world *w = *state;
+    begin(w, NULL);
+    for (int i = 0; i < 4; i++)
+        ask_search(w, 2, 20 + i);
+    ask(w, 1, 10);
+    ask(w, 1, 11);
+    open_gate();
+    expect_order(order, sizeof order / sizeof order[0]);
 }
 
 static void test_share(void **state)
@@ -323,8 +370,15 @@ int main(void)
     pthread_mutex_init(&line.lock, NULL);
     pthread_cond_init(&line.changed, NULL);
     const struct CMUnitTest tests[] = {
-        EVERY(test_turns), EVERY(test_no_starving), EVERY(test_share),  EVERY(test_lists),
-        EVERY(test_full),  EVERY(test_unwanted),    EVERY(test_memory),
+        EVERY(test_turns),
+        EVERY(test_no_starving),
+        EVERY(test_share),
+        EVERY(test_lists),
+        EVERY(test_each_kind),
+        EVERY(test_pages_and_searches),
+        EVERY(test_full),
+        EVERY(test_unwanted),
+        EVERY(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
