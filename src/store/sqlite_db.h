@@ -220,6 +220,11 @@ static inline void sqlite_bind_slice(sqlite3_stmt *stmt, int at, struct slice te
 int sqlite_file_name(struct sqlite_files *f, const char *path);
 void sqlite_file_unname(struct sqlite_files *f);
 
+/* Takes the lock of one Parlor on the file, which is made if there is none; a restore may put
+ * another in its place meanwhile: that is the one then. A descriptor, or -1 with errno, EWOULDBLOCK
+ * if somebody has it. */
+int sqlite_file_lock(const char *path);
+
 /* What makes a stamp in meta whole: a page may be torn by a power cut. */
 int64_t sqlite_file_seal(uint64_t life, uint64_t checkpoints, bool clean);
 

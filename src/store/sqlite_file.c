@@ -13,10 +13,12 @@
  * While it runs, the witness is told the mark after each synced commit, before anybody is told that
  * his message is stored, and the stamp after each time that the -wal was written back. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +26,8 @@
 #include "store/sqlite_db.h"
 
 enum {
+    FILE_MODE = 0600,
+    LOCK_TRIES = 8, /* each fails if another file takes the place in that moment */
     TEXT_MAX = 512,
     CHECKPOINT_FRAMES = 4000, /* pages in the -wal at which it is written back */
     CHECKPOINT_AGAIN = 1000,  /* more of them until the next try, when a reader was in the way */
@@ -56,6 +60,30 @@ void sqlite_file_unname(struct sqlite_files *f)
         if (f->held[i] >= 0) close(f->held[i]);
         free(f->path[i]);
     }
+}
+
+static bool is_at(int fd, const char *path)
+{
+    struct stat mine;
+    struct stat there;
+    return fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_dev == there.st_dev &&
+           mine.st_ino == there.st_ino;
+}
+
+int sqlite_file_lock(const char *path)
+{
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, FILE_MODE);
+        if (fd < 0) return -1;
+        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (locked && is_at(fd, path)) return fd;
+        int error = errno;
+        close(fd);
+        errno = error;
+        if (!locked) return -1;
+    }
+    errno = EBUSY;
+    return -1;
 }
 
 /* ---- what the file says by itself ---- */

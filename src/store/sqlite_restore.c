@@ -4,10 +4,10 @@
  * the -wal that belongs to it and to nothing else. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,18 +73,33 @@ static int renew(const char *path, char *text)
     return err;
 }
 
-/* The old files get other names, which still belong together. */
-static int put_away(const char *path, char *text)
+/* The old files get other names, which still belong together. The database also keeps the one it
+ * has, so that nobody finds none there and begins a new one. */
+static int put_away(const char *path, const char *old, char *text)
 {
-    static const char *const suffix[] = {"-wal", "-shm", WITNESS_SUFFIX, ""};
-    for (int i = 0; i < 4; i++) {
+    static const char *const suffix[] = {"-wal", "-shm", WITNESS_SUFFIX};
+    struct stat st;
+    for (int i = 0; i < 3; i++) {
         char from[PATH_MAX];
         char to[PATH_MAX];
         snprintf(from, sizeof from, "%s%s", path, suffix[i]);
-        snprintf(to, sizeof to, "%s" OLD "%s", path, suffix[i]);
+        snprintf(to, sizeof to, "%s%s", old, suffix[i]);
         if (rename(from, to) != 0 && errno != ENOENT) return fail(text, from, strerror(errno));
     }
-    return 0;
+    if (stat(path, &st) == 0 && st.st_size == 0) return 0;        /* there was none */
+    if (link(path, old) == 0 || rename(path, old) == 0) return 0; /* not all disks have links */
+    return fail(text, path, strerror(errno));
+}
+
+/* The new name is on the disk. */
+static int sync_directory(const char *path, char *text)
+{
+    char name[PATH_MAX];
+    snprintf(name, sizeof name, "%s", path);
+    int fd = open(dirname(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd >= 0 && fsync(fd) == 0 ? 0 : fail(text, path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return err;
 }
 
 static int replace(const char *fresh, const char *path, char *text)
@@ -92,14 +107,14 @@ static int replace(const char *fresh, const char *path, char *text)
     char old[PATH_MAX];
     snprintf(old, sizeof old, "%s" OLD, path);
     if (access(old, F_OK) == 0) return fail(text, old, "move it away first; it was put there once");
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT) return fail(text, path, strerror(errno));
-    int err = 0;
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
-        err = fail(text, path, "it is in use by a running Parlor; stop that first");
-    if (!err) err = put_away(path, text);
+    int fd = sqlite_file_lock(path);
+    if (fd < 0 && errno == EWOULDBLOCK)
+        return fail(text, path, "it is in use by a running Parlor; stop that first");
+    if (fd < 0) return fail(text, path, strerror(errno));
+    int err = put_away(path, old, text);
     if (!err && rename(fresh, path) != 0) err = fail(text, path, strerror(errno));
-    if (fd >= 0) close(fd);
+    if (!err) err = sync_directory(path, text);
+    close(fd);
     return err;
 }
 

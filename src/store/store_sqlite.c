@@ -7,18 +7,16 @@
 #include "store/store_sqlite.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
-enum { BUSY_MS = 2000, FILE_MODE = 0600 };
+enum { BUSY_MS = 2000 };
 
 static const char *backend_reason(struct store_backend *b)
 {
@@ -89,6 +87,8 @@ static const char *open_problem(int error)
         return "it is a directory";
     case ENOSPC:
         return "the disk is full";
+    case EWOULDBLOCK:
+        return "it is in use by another Parlor";
     default:
         return strerror(error);
     }
@@ -112,12 +112,10 @@ static bool directory_writable(const char *path)
 static const char *lock_file(struct sqlite_store *s, const char *path)
 {
     struct stat st;
-    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, FILE_MODE);
+    s->lock_fd = sqlite_file_lock(path);
     if (s->lock_fd < 0) return open_problem(errno);
     if (fstat(s->lock_fd, &st) || !S_ISREG(st.st_mode)) return "it is not a regular file";
     if (!directory_writable(path)) return "no permission to write to its directory";
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? "it is in use by another Parlor" : strerror(errno);
     return sqlite_file_name(&s->files, path) == 0 ? NULL : strerror(errno);
 }
 
