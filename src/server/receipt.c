@@ -14,9 +14,9 @@ enum { TROUBLE_TELL_MS = 10 * 1000 };
 
 static void run(struct worker *w, struct task *t)
 {
-    (void)w;
     struct receipt *r = container_of(t, struct receipt, task);
     struct conn *c = conn_find(&r->conn);
+    if (c && r->err == ERR_STORE) outage_note_client(w->server, c->ip);
     if (c) r->tell(c, r);
     free(r);
 }
@@ -61,6 +61,9 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
     r->ts_ms = p->event.ts_ms;
     int err = room_publish(room, &w->scribe, p, &woken);
     if (err) {
+        const struct conn *c = err == ERR_STORE ? conn_find(&r->conn) : NULL;
+        if (c) outage_note_message(w->server, (struct slice){room->name, room->name_len});
+        if (c) outage_note_client(w->server, c->ip);
         free(r);
         return err;
     }
@@ -154,6 +157,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
             continue;
         }
         r->id.seq = d->event->seq;
+        if (d->err == ERR_STORE) outage_note_message(s, d->room);
         if (d->err || s->options.strict || d->event->nonce.len) tell_room(s, d);
         tell(r, d->err);
     }
@@ -164,10 +168,14 @@ static void on_health(void *ctx, bool healthy, const char *text)
     struct server *s = ctx;
     if (healthy) {
         struct outage_sum sum = {0};
+        char since[OUTAGE_SINCE_MAX];
         outage_look(s, &sum);
         outage_end(s);
-        LOG(s->options.log, LOG_INFO, "store_recovered", text, LOG_U64("after_ms", sum.lasted_ms),
-            LOG_U64("refused", sum.refused));
+        outage_since(&sum, since);
+        LOG(s->options.log, LOG_INFO, "store_recovered", text, LOG_STR("since", since),
+            LOG_U64("after_ms", sum.lasted_ms), LOG_U64("refused", sum.refused),
+            LOG_U64("messages", sum.messages), LOG_U64("rooms", sum.rooms),
+            LOG_U64("clients", sum.clients));
     } else if (outage_begin(s)) {
         LOG(s->options.log, LOG_ERROR, "store_failed",
             "messages cannot be stored and are refused until it works again",

@@ -225,7 +225,9 @@ for (const [durability, args] of [['commit', TWO], ['strict', STRICT]]) {
       await until(ms(5000), async () => (await readiness(server)) === 503, 'readiness goes red');
       await other.refused('unavailable', { message: 'in another room' });
       const degraded = (await request(server.port, 'GET', '/readyz')).text;
-      const [, since, refusals] = /^the store fails since (\d{4}-\S+Z) \(\d+ s\): (\d+) refused$/m.exec(degraded) ?? [];
+      const [, since, refusals, whose] =
+        /^the store fails since (\d{4}-\S+Z) \(\d+ s\): (\d+) refused, of them (.*)$/m.exec(degraded) ?? [];
+      assert.match(whose, /^2[1-5] messages in 2 rooms from 1 clients$/);
       assert.ok(Math.abs(Date.parse(since) - Date.now()) < ms(60000), degraded);
       assert.ok(refusals >= 21 && refusals <= 25, degraded);
       plain.say('from rung 1', { username: 'dora' });
@@ -255,8 +257,13 @@ for (const [durability, args] of [['commit', TWO], ['strict', STRICT]]) {
       assert.deepEqual(got.map((m) => [m.id, m.message]), acked, 'nobody has seen what was refused');
     }
     assert.match(server.stderr, /store_failed/);
-    for (const [, afterMs, count] of server.stderr.matchAll(/ store_recovered .* after_ms=(\d+) refused=(\d+)/g))
-      assert.ok(afterMs > 0 && count >= 22 && count < 30, server.stderr);
+    const ends = / store_recovered .* since=(\S+Z) after_ms=(\d+) refused=(\d+) messages=(\d+) rooms=2 clients=1$/gm;
+    for (const [, since, afterMs, count, messages] of server.stderr.matchAll(ends)) {
+      assert.ok(afterMs > 0 && count >= 22 && count < 30 && messages >= 22 && messages <= count, server.stderr);
+      assert.ok(Math.abs(Date.parse(since) - Date.now()) < ms(60000), since);
+    }
+    assert.equal(server.stderr.match(ends)?.length, 2, server.stderr);
+    assert.doesNotMatch(server.stderr, /lobby|store_refused/, 'no names at this level');
     assert.equal(server.stderr.match(/ store_recovered .* refused=/g).length, 2);
     assert.ok(server.stderr.split('\n').filter((line) => line.includes('store_failed')).length <= 4, 'told once each');
     await lives.killAndStart();
