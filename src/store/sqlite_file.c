@@ -186,6 +186,12 @@ static void set_wal_aside(struct sqlite_store *s)
     tell(s, STORE_FILE_STALE, text);
 }
 
+/* A start was under way, and did not come to its end. */
+static bool start_begun(const struct witness_record *r)
+{
+    return r->next_life && r->next_life != r->life;
+}
+
 /* True if the witness has seen a newer file than one with this stamp. */
 static bool is_older(const struct sqlite_store *s, const struct stamp *stamp)
 {
@@ -263,8 +269,9 @@ void sqlite_file_judge(struct sqlite_store *s)
     if (!s->stamped) return; /* torn by a power cut, perhaps; what the -wal makes of it will say */
     s->main_life = stamp.life;
     s->older = why_older(s, &stamp);
-    /* An orderly end leaves no -wal. */
-    if (is_older(s, &stamp) || stamp.clean) set_wal_aside(s);
+    /* An orderly end leaves no -wal, but a start after it may have begun one. */
+    bool foreign = stamp.clean && !start_begun(&s->witness.record);
+    if (is_older(s, &stamp) || foreign) set_wal_aside(s);
 }
 
 /* ---- taking hold ---- */
@@ -377,8 +384,7 @@ static void tell_touched(struct sqlite_store *s, bool damaged)
  * some of its pages may be in the database already, or come there later out of the -wal. */
 static uint64_t choose_life(const struct witness_record *r, bool renew)
 {
-    bool begun = r->next_life && r->next_life != r->life;
-    return begun && (!renew || r->renewing) ? r->next_life : random_life();
+    return start_begun(r) && (!renew || r->renewing) ? r->next_life : random_life();
 }
 
 /* Steps 3 to 6. */

@@ -2,7 +2,8 @@
  * the files are made as a disk may have kept them when the power went at some point of that: what
  * was synced is there, of what was not each write is there, missing, or torn between two sectors.
  * On every such disk a store opens, has all that was acknowledged in one order, gives no id twice,
- * and does not take the file for an older one. */
+ * and does not take the file for an older one. Also starts that end at each of their writes, while
+ * they give new epochs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,9 +14,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -32,6 +35,8 @@ enum {
     TEXT = 2500,        /* with this the -wal is written back once and again */
     CUTS = 12,          /* the environment's POWER_CUTS says more */
     WITNESS_BACK = 300, /* the witness on the disk may be as old as so many operations */
+    KILLED = 9,         /* exit statuses */
+    WRITTEN = 8,
 };
 
 enum traced { TRACED_MAIN, TRACED_WAL, TRACED_COUNT };
@@ -63,6 +68,11 @@ static struct trace {
     int witness_fd;
 } trace = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static int die_in;    /* operations; 0: never */
+static bool wal_full; /* nothing can be written to the -wal */
+static atomic_bool main_written;
+static bool damaged; /* some events are refused */
+
 /* ---- the VFS ---- */
 
 struct traced_file {
@@ -83,6 +93,7 @@ static const sqlite3_io_methods *real_methods(sqlite3_file *f)
 
 static void note(struct op op, const void *data)
 {
+    if (die_in && --die_in == 0) _exit(KILLED);
     pthread_mutex_lock(&trace.lock);
     if (trace.on) {
         assert_true(trace.count < OPS_MAX);
@@ -100,6 +111,8 @@ static void note(struct op op, const void *data)
 static int traced_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
     note((struct op){.kind = OP_WRITE, .file = traced_of(f)->kind, .at = at, .n = n}, from);
+    if (traced_of(f)->kind == TRACED_WAL && wal_full) return SQLITE_FULL;
+    if (traced_of(f)->kind == TRACED_MAIN) atomic_store(&main_written, true);
     return real_methods(f)->xWrite(traced_of(f)->real, from, n, at);
 }
 
@@ -219,8 +232,8 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     struct world *w = ctx;
     pthread_mutex_lock(&trace.lock);
     for (size_t i = 0; i < count; i++) {
-        assert_int_equal(done[i].err, 0);
-        trace.acked[(uintptr_t)done[i].tag] = done[i].event->seq;
+        assert_int_equal(done[i].err, damaged ? ERR_STORE_DAMAGED : 0);
+        if (!done[i].err) trace.acked[(uintptr_t)done[i].tag] = done[i].event->seq;
     }
     pthread_mutex_unlock(&trace.lock);
     pthread_mutex_lock(&w->seen.lock);
@@ -242,7 +255,8 @@ static struct store *open_store(struct world *w, bool relaxed)
 {
     char text[STORE_SQLITE_TEXT_MAX] = "";
     struct store_sqlite_options sqlite = {.path = w->path, .relaxed = relaxed};
-    struct store_options o = {.on_done = on_done, .on_file = on_file, .ctx = w};
+    struct store_options o = {
+        .on_done = on_done, .on_file = on_file, .ctx = w, .retry_first_ms = 20};
     w->store = store_sqlite_open(&sqlite, &o, text);
     if (!w->store) fail_msg("%s", text);
     return w->store;
@@ -268,15 +282,9 @@ static void put(struct world *w, unsigned room, uint64_t seq)
         world_nap();
 }
 
-static void record(struct world *w, bool relaxed)
+static void trace_begin(struct world *w)
 {
     char path[128];
-    memset(trace.acked, 0, sizeof trace.acked);
-    memset(trace.handed, 0, sizeof trace.handed);
-    open_store(w, relaxed);
-    for (unsigned room = 0; room < ROOMS; room++)
-        put(w, room, 1);
-    world_wait_done(&w->seen, ROOMS);
     snprintf(path, sizeof path, "%s" WITNESS_SUFFIX, w->path);
     trace.witness_fd = open(path, O_RDONLY);
     assert_true(trace.witness_fd >= 0);
@@ -288,18 +296,34 @@ static void record(struct world *w, bool relaxed)
     trace.count = 0;
     trace.on = true;
     pthread_mutex_unlock(&trace.lock);
+}
+
+static void trace_end(void)
+{
+    pthread_mutex_lock(&trace.lock);
+    trace.on = false;
+    pthread_mutex_unlock(&trace.lock);
+    close(trace.witness_fd);
+}
+
+static void record(struct world *w, bool relaxed)
+{
+    memset(trace.acked, 0, sizeof trace.acked);
+    memset(trace.handed, 0, sizeof trace.handed);
+    open_store(w, relaxed);
+    for (unsigned room = 0; room < ROOMS; room++)
+        put(w, room, 1);
+    world_wait_done(&w->seen, ROOMS);
+    trace_begin(w);
     for (uint64_t i = ROOMS; i < EVENTS; i++) {
         put(w, (unsigned)(i % ROOMS), i / ROOMS + 1);
         /* small batches, so that there are many syncs, and now and then a large one */
         if (i % 7 == 0 && i / 500 % 4) world_wait_done(&w->seen, i + 1);
     }
     world_wait_done(&w->seen, EVENTS);
-    pthread_mutex_lock(&trace.lock);
-    trace.on = false;
-    pthread_mutex_unlock(&trace.lock);
+    trace_end();
     store_close(w->store);
     w->store = NULL;
-    close(trace.witness_fd);
 }
 
 /* ---- the cut ---- */
@@ -406,6 +430,29 @@ static size_t pick(unsigned *seed)
     return trace.count ? (size_t)rand_r(seed) % trace.count : 0;
 }
 
+static void make_room(struct image images[TRACED_COUNT])
+{
+    trace.count = 0;
+    trace.ops = calloc(OPS_MAX, sizeof *trace.ops);
+    assert_non_null(trace.ops);
+    for (int i = 0; i < TRACED_COUNT; i++) {
+        trace.base[i].bytes = malloc(IMAGE_MAX);
+        images[i].bytes = malloc(IMAGE_MAX);
+        assert_true(trace.base[i].bytes && images[i].bytes);
+    }
+}
+
+static void free_room(struct image images[TRACED_COUNT])
+{
+    for (size_t i = 0; i < trace.count; i++)
+        free(trace.ops[i].data);
+    free(trace.ops);
+    for (int i = 0; i < TRACED_COUNT; i++) {
+        free(trace.base[i].bytes);
+        free(images[i].bytes);
+    }
+}
+
 static void test_cuts(struct world *w, bool relaxed)
 {
     struct image images[TRACED_COUNT];
@@ -413,11 +460,7 @@ static void test_cuts(struct world *w, bool relaxed)
     const char *more = getenv("POWER_CUTS");
     long cuts = more ? strtol(more, NULL, 10) : CUTS;
     size_t written_back = 0;
-    trace.ops = calloc(OPS_MAX, sizeof *trace.ops);
-    for (int i = 0; i < TRACED_COUNT; i++) {
-        trace.base[i].bytes = malloc(IMAGE_MAX);
-        images[i].bytes = malloc(IMAGE_MAX);
-    }
+    make_room(images);
     record(w, relaxed);
     world_remove_files(w);
     for (size_t i = 0; i < trace.count; i++)
@@ -433,13 +476,7 @@ static void test_cuts(struct world *w, bool relaxed)
     }
     print_message("%ld cuts in %zu operations, %zu of them on the database itself\n", cuts,
                   trace.count, written_back);
-    for (size_t i = 0; i < trace.count; i++)
-        free(trace.ops[i].data);
-    free(trace.ops);
-    for (int i = 0; i < TRACED_COUNT; i++) {
-        free(trace.base[i].bytes);
-        free(images[i].bytes);
-    }
+    free_room(images);
 }
 
 static void test_commit(void **state)
@@ -450,6 +487,180 @@ static void test_commit(void **state)
 static void test_relaxed(void **state)
 {
     test_cuts(*state, true);
+}
+
+static void run_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* What was refused alone, because of damage, was given: also after a cut that takes all that was
+ * not synced. The trigger is the damage. */
+static void test_refused(void **state)
+{
+    enum { SEEDS = 30 };
+    struct world *w = *state;
+    struct image images[TRACED_COUNT];
+    struct answer a;
+    w->sound = false;
+    make_room(images);
+    open_store(w, true);
+    put(w, 0, 1);
+    world_wait_done(&w->seen, 1);
+    store_close(w->store);
+    run_sql(w->path, "CREATE TRIGGER t BEFORE INSERT ON events WHEN new.seq > 1 BEGIN"
+                     " SELECT RAISE(ABORT, 'damage'); END");
+    open_store(w, true);
+    damaged = true;
+    trace_begin(w);
+    for (unsigned n = 2; n <= 3; n++) { /* the second would be the next after the cut */
+        assert_int_equal(world_load(w, "c0", &a), 0);
+        put(w, 0, a.room.next_seq);
+        world_wait_done(&w->seen, n);
+    }
+    note((struct op){.kind = OP_SYNC, .file = TRACED_MAIN}, NULL); /* the moment of the cut */
+    trace_end();
+    uint64_t handed = trace.handed[0];
+    store_close(w->store);
+    for (unsigned seed = 0; seed < SEEDS; seed++) {
+        unsigned state_of_seed = seed;
+        world_remove_files(w);
+        cut_power(w, trace.count - 1, images, &state_of_seed);
+        open_store(w, true);
+        assert_int_equal(world_load(w, "c0", &a), 0);
+        assert_int_equal(a.room.last_seq, 1);
+        assert_true(a.room.next_seq > handed);
+        store_close(w->store);
+    }
+    w->store = NULL;
+    damaged = false;
+    free_room(images);
+}
+
+/* The exit status of a process that starts. */
+static int start_and_end(struct world *w, void (*start)(struct world *w, int n), int n)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        start(w, n);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* It ends before its n-th operation, if it has as many. */
+static void die(struct world *w, int n)
+{
+    die_in = n;
+    open_store(w, false);
+}
+
+/* On a full disk; it tries for a while, and may write back what a start before it has left. */
+static void start_full(struct world *w, int n)
+{
+    (void)n;
+    wal_full = true;
+    atomic_store(&main_written, false);
+    open_store(w, false);
+    for (int i = 0; i < 40 && !atomic_load(&main_written); i++)
+        world_nap();
+    world_nap();
+    NEED(!store_healthy(w->store));
+    if (atomic_load(&main_written)) _exit(WRITTEN);
+}
+
+static void live(struct world *w, int orderly)
+{
+    open_store(w, false);
+    put(w, 0, 1);
+    world_wait_done(&w->seen, 1);
+    if (orderly) store_close(w->store);
+}
+
+/* What was there before a start that gives new epochs. */
+static void leave_behind(struct world *w, bool orderly, struct image images[TRACED_COUNT])
+{
+    char path[128];
+    assert_int_equal(start_and_end(w, live, orderly), 0);
+    for (int i = 0; i < TRACED_COUNT; i++) {
+        file_name(w, (enum traced)i, path);
+        images[i].size = 0;
+        if (access(path, F_OK) == 0) load(path, &images[i]);
+    }
+    assert_true((images[TRACED_WAL].size == 0) == orderly);
+}
+
+/* The database alone, without its witness: it is taken for a copy. */
+static void put_back(struct world *w, const struct image images[TRACED_COUNT])
+{
+    char path[128];
+    world_remove_files(w);
+    for (int i = 0; i < TRACED_COUNT; i++) {
+        file_name(w, (enum traced)i, path);
+        if (images[i].size) save(path, &images[i]);
+    }
+}
+
+static void expect_renewed(struct world *w)
+{
+    struct answer a;
+    char path[128];
+    open_store(w, false);
+    assert_int_equal(world_load(w, "c0", &a), 0);
+    assert_int_equal(a.room.last_seq, 1);
+    assert_memory_not_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+    store_close(w->store);
+    w->store = NULL;
+    snprintf(path, sizeof path, "%s-wal-stale", w->path);
+    assert_int_not_equal(access(path, F_OK), 0);
+    world_check_file(w->path);
+}
+
+/* Starts that end anywhere before the new epochs that are due are settled, then perhaps another
+ * that does so, or one on a full disk: the next gives new epochs, and everything is there. */
+static void test_renewal(struct world *w, bool orderly)
+{
+    struct image images[TRACED_COUNT];
+    int written = 0;
+    int n = 0;
+    make_room(images);
+    leave_behind(w, orderly, images);
+    for (bool killed = true; killed;) {
+        put_back(w, images);
+        killed = start_and_end(w, die, ++n) == KILLED;
+        if (!killed) break;
+        expect_renewed(w);
+
+        put_back(w, images);
+        start_and_end(w, die, n);
+        start_and_end(w, die, 1);
+        start_and_end(w, die, n);
+        expect_renewed(w);
+
+        put_back(w, images);
+        start_and_end(w, die, n);
+        written += start_and_end(w, start_full, 0) == WRITTEN;
+        expect_renewed(w);
+    }
+    print_message("%d operations, %d times written back on a full disk\n", n - 1, written);
+    assert_true(n > 5 && written > 0);
+    free_room(images);
+}
+
+static void test_renewal_after_kill(void **state)
+{
+    test_renewal(*state, false);
+}
+
+static void test_renewal_after_end(void **state)
+{
+    test_renewal(*state, true);
 }
 
 /* In memory where that can be: syncs are none of the disk's business here. */
@@ -471,6 +682,7 @@ int main(void)
 {
     sqlite3_vfs vfs;
     install(&vfs);
-    const struct CMUnitTest tests[] = {TEST(test_commit), TEST(test_relaxed)};
+    const struct CMUnitTest tests[] = {TEST(test_commit), TEST(test_relaxed), TEST(test_refused),
+                                       TEST(test_renewal_after_kill), TEST(test_renewal_after_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
