@@ -378,6 +378,19 @@ void world_check_file(const char *path)
     sqlite3_close(db);
 }
 
+void world_to_schema_3(const char *path)
+{
+    sqlite3 *db;
+    const char sql[] =
+        "PRAGMA temp_store=2; DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
+        "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
+        "ALTER TABLE meta DROP COLUMN life; ALTER TABLE meta DROP COLUMN checkpoints;"
+        "ALTER TABLE meta DROP COLUMN seal; ALTER TABLE meta DROP COLUMN removed;";
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
 static int setup(void **state, bool sqlite)
 {
     struct world *w = calloc(1, sizeof *w);

@@ -135,6 +135,9 @@ void world_expect_found(struct world *w, const char *room, const char *text, con
  * and that the index for search holds exactly the messages it should. */
 void world_check_file(const char *path);
 
+/* Makes of the file of a closed store what one of schema 3 had. */
+void world_to_schema_3(const char *path);
+
 void world_remove_files(const struct world *w);
 int world_setup_memory(void **state);
 int world_setup_sqlite(void **state);

@@ -598,11 +598,8 @@ static void test_no_temporary_files(void **state)
     assert_int_equal(world_list(w, "", 10, &a), 0);
     store_close(w->store);
     w->store = NULL;
+    world_to_schema_3(w->path);
     exec_sql(w->path,
-             "PRAGMA temp_store=2; DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
-             "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
-             "ALTER TABLE meta DROP COLUMN life; ALTER TABLE meta DROP COLUMN checkpoints;"
-             "ALTER TABLE meta DROP COLUMN seal; ALTER TABLE meta DROP COLUMN removed;"
              "INSERT OR IGNORE INTO edits(room, target, seq) SELECT 1, (SELECT max(seq) FROM events"
              " WHERE kind = 0), seq FROM events WHERE kind = 1 AND message NOT NULL LIMIT 1000");
     assert_int_equal(atomic_load(&temporaries), 0);

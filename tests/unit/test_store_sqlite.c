@@ -708,11 +708,8 @@ static void test_schema_3(void **state)
     world_settle(w);
     store_close(w->store);
     w->store = NULL;
+    world_to_schema_3(w->path);
     exec_sql(w->path,
-             "DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
-             "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
-             "ALTER TABLE meta DROP COLUMN life; ALTER TABLE meta DROP COLUMN checkpoints;"
-             "ALTER TABLE meta DROP COLUMN seal; ALTER TABLE meta DROP COLUMN removed;"
              "INSERT INTO rooms VALUES(7, 'empty', 'k3f9abcd', 9, 9, 0, 0, 0);"
              "INSERT INTO marks VALUES(7, 'ann', 3, 1), (1, 'bob', 4, 1);"
              "DELETE FROM edits; INSERT INTO edits SELECT 1, 1, seq FROM events WHERE kind = 1;"
