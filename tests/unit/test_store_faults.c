@@ -495,10 +495,10 @@ static void test_refusal_and_retention(void **state)
               o);
     await_quiet();
     unsigned before = atomic_load(&write_locks);
-    while (seq < KEPT)
-        world_put(w, "much", (struct store_event){.seq = ++seq});
+    for (seq = 1; seq <= KEPT; seq++)
+        world_put(w, "much", (struct store_event){.seq = seq});
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        world_put(w, "much", (struct store_event){.seq = ++seq});
+        world_put(w, "much", (struct store_event){.seq = seq + round});
         world_put(w, "d1000", (struct store_event){.seq = 3 + round});
         world_wait_done(&w->seen, w->put);
         await_quiet();
