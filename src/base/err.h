@@ -86,7 +86,9 @@
     X(ERR_ROOMS_FULL, "server_full", 503, 4100,                                                    \
       "the server has as many rooms as it may have; use one that exists")                          \
     X(ERR_STORE_FULL, "unavailable", 503, 1013,                                                    \
-      "the database is as large as it may be; no message can be stored")
+      "the database is as large as it may be; no message can be stored")                           \
+    X(ERR_MUCH_UNFINISHED, "unavailable", 503, 1013,                                               \
+      "too much that you began to send is not finished, try again soon")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -12,6 +12,10 @@
 enum {
     FORGET_STEPS_MAX = 64,       /* rooms looked at by one publisher that found the budget passed */
     ANSWERS_MIN_BYTES = 8 << 20, /* they may take half of the budget, and this in any case */
+    INPUT_SHARE = 4,             /* of the budget, one part may be unfinished input ... */
+    INPUT_MIN_BYTES = 8 << 20,   /* ... and this in any case ... */
+    INPUT_MESSAGES = 4,          /* ... and so many of the largest messages */
+    CONTEXTS_SHARE = 4,          /* of the budget, one part may be contexts */
     SWEEP_ROOMS_MAX = 1024,      /* in one hub_sweep; the rest has its turn in the next */
     SWEEP_NONCES_MAX = 16384,    /* likewise */
     SWEEP_STEP = 256,            /* nonces taken out under the room's lock at once */
@@ -24,6 +28,8 @@ struct hub {
     struct account held;
     struct account own; /* of `held`: the rooms, without chunks */
     struct account answers;
+    struct account input;
+    struct account contexts;
     pthread_mutex_t lock;
     struct room *rooms; /* uthash, by name */
     struct list warm;   /* rooms with a recent past, the least recently looked at first */
@@ -31,6 +37,11 @@ struct hub {
     uint64_t in_use;
     uint64_t epoch; /* of the next room */
 };
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
 
 struct hub *hub_new(const struct hub_options *options)
 {
@@ -40,9 +51,10 @@ struct hub *hub_new(const struct hub_options *options)
     list_init(&hub->warm);
     hub->options = *options;
     if (options->memory_budget_bytes == 0) hub->options.recent.max_events = 0;
-    hub->answers.max = options->memory_budget_bytes / 2 > ANSWERS_MIN_BYTES
-                           ? options->memory_budget_bytes / 2
-                           : ANSWERS_MIN_BYTES;
+    hub->answers.max = larger(options->memory_budget_bytes / 2, ANSWERS_MIN_BYTES);
+    hub->input.max = larger(larger(options->memory_budget_bytes / INPUT_SHARE, INPUT_MIN_BYTES),
+                            options->message_max_bytes * INPUT_MESSAGES);
+    hub->contexts.max = options->memory_budget_bytes / CONTEXTS_SHARE;
     hub->epoch = options->seed;
     return hub;
 }
@@ -238,12 +250,23 @@ uint64_t hub_recent_bytes(const struct hub *hub)
 
 uint64_t hub_memory_bytes(const struct hub *hub)
 {
-    return account_used(&hub->held) + account_used(&hub->answers);
+    return account_used(&hub->held) + account_used(&hub->answers) + account_used(&hub->input) +
+           account_used(&hub->contexts);
 }
 
 struct account *hub_answers(struct hub *hub)
 {
     return &hub->answers;
+}
+
+struct account *hub_input(struct hub *hub)
+{
+    return &hub->input;
+}
+
+struct account *hub_contexts(struct hub *hub)
+{
+    return &hub->contexts;
 }
 
 struct account *hub_held(struct hub *hub)
@@ -261,7 +284,7 @@ bool hub_is_pressed(const struct hub *hub)
     uint64_t max = hub->answers.max;
     if (account_used(&hub->answers) > max - max / 8) return true;
     uint64_t all = hub_memory_bytes(hub);
-    uint64_t rest = account_used(&hub->own) + hub_recent_bytes(hub);
+    uint64_t rest = account_used(&hub->own) + hub_recent_bytes(hub) + account_used(&hub->contexts);
     return all > 2 * max && all > rest + max / 4;
 }
 

@@ -8,11 +8,13 @@
  *
  * What is counted, under `held`: every chunk of every log as long as it lives, whoever holds it;
  * every room with its index of the recent past, its nonces and markers (not the names that presence
- * is about to tell, a few KiB for a second). Under `answers`:
- * pages that are read and what connections have yet to send, which the server counts. Both together
- * are to be within the budget. What can be forgotten for that is forgotten, answers have at most
- * their max and wait beyond it, and while it is not enough (hub_is_pressed) the server closes who
- * is behind. */
+ * is about to tell, a few KiB for a second). The server counts under `answers` pages that are read
+ * and what connections have yet to send; under `input` what clients have begun to send and not
+ * finished, or what cannot be looked at yet; under `contexts` what clients may keep of their
+ * compression. All together are to be within the budget. What can be forgotten for that is
+ * forgotten, answers have at most their max and wait beyond it, input and contexts have at most
+ * theirs and are refused beyond it, and while it is not enough (hub_is_pressed) the server closes
+ * who is behind. */
 #ifndef CHAT_HUB_H
 #define CHAT_HUB_H
 
@@ -28,6 +30,7 @@ struct hub;
 struct hub_options {
     uint64_t seed; /* random bits: make new epochs differ from those of any other process */
     uint64_t memory_budget_bytes; /* of all that is counted; 0: no recent past is kept */
+    uint64_t message_max_bytes;   /* as a client sends it: there is memory for some of them */
     struct recent_limits recent;  /* of one log */
     bool strict;                  /* deliver only what is committed */
 };
@@ -124,14 +127,16 @@ uint64_t hub_recent_bytes(const struct hub *hub);
 /* Bytes of all that is counted. Any thread. */
 uint64_t hub_memory_bytes(const struct hub *hub);
 
-/* Where pages on their way and unsent output are counted; other memory that peers can make the
- * server keep. Shared. */
+/* Where pages on their way and unsent output are counted; input that is not finished; contexts of
+ * compression; other memory that peers can make the server keep. Shared. */
 struct account *hub_answers(struct hub *hub);
+struct account *hub_input(struct hub *hub);
+struct account *hub_contexts(struct hub *hub);
 struct account *hub_held(struct hub *hub);
 
 /* Answers have come near to their max; or more is counted than twice that (which is the budget
- * unless it is very small), and it is not only the rooms and their recent pasts. So whoever is
- * behind has to go. Any thread. */
+ * unless it is very small), and it is not only the rooms, their recent pasts and contexts. So
+ * whoever is behind has to go. Any thread. */
 bool hub_is_pressed(const struct hub *hub);
 
 /* Forgets the recent past of some rooms if there is too much. Any thread. */

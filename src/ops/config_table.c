@@ -48,10 +48,9 @@ const struct config_option config_options[] = {
      3 * GIB, NULL, "SIZE", "64m",
      "Memory for what was said lately, in all rooms together: who comes back is served from there, "
      "without a look at the disk. Rooms, nonces, read markers, pages of history on their way and "
-     "what sockets do not take come out of it first, and up to a quarter of it is for clients that "
-     "keep their compression context. With --data :memory: half of it, but 4m at least, is all "
-     "that "
-     "is kept."},
+     "what sockets do not take come out of it first. So do, up to a quarter of it each, messages "
+     "and requests that have begun and not ended, and what clients keep of their compression. With "
+     "--data :memory: half of it, but 4m at least, is all that is kept."},
     {"max-rooms", CONFIG_KIND_COUNT, CONFIG_GROUP_HISTORY, FIELD(max_rooms), 1, UINT32_MAX, "none",
      "N", "1000000",
      "Rooms in which something was said and is kept; a new one beyond is refused with "

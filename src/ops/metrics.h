@@ -51,7 +51,8 @@
       "Memory with what was said lately, kept for who comes back (memory-budget).")                \
     X(memory_bytes, "parlor_memory_bytes", "gauge",                                                \
       "Memory counted against memory-budget: rooms and what is kept of them, pages on their way, " \
-      "output that sockets do not take.")                                                          \
+      "output that sockets do not take, messages and requests that are not finished, contexts of " \
+      "compression.")                                                                              \
     X(past_bytes, "parlor_deflate_context_bytes", "gauge",                                         \
       "Memory promised to clients that keep their compression context.")                           \
     X(store_healthy, "parlor_store_healthy", "gauge",                                              \

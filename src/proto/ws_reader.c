@@ -278,6 +278,11 @@ bool ws_reader_skim(struct ws_reader *r, struct ws_input *in)
     }
 }
 
+void ws_reader_forget(struct ws_reader *r)
+{
+    if (ws_reader_in_message(r)) buf_fini(&r->message); /* else it may be lent: invariant 2 */
+}
+
 void ws_reader_fini(struct ws_reader *r)
 {
     buf_fini(&r->message);

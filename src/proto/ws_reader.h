@@ -116,6 +116,16 @@ static inline bool ws_reader_in_message(const struct ws_reader *r)
     return r->opcode != WS_CONTINUATION;
 }
 
+/* Bytes of memory that the reader owns. */
+static inline size_t ws_reader_bytes(const struct ws_reader *r)
+{
+    return r->message.cap;
+}
+
+/* Frees what was half received: nobody is going to ask for it, and ws_reader_skim is all that may
+ * follow. The last event stays as it is. */
+void ws_reader_forget(struct ws_reader *r);
+
 /* Frees what the reader owns and leaves the start state. */
 void ws_reader_fini(struct ws_reader *r);
 

@@ -281,7 +281,12 @@ void api_on_writable(struct conn *c)
     if (c->api->export.begun) api_export_go_on(c, c->api);
 }
 
-void api_on_timeout(struct conn *c)
+size_t api_input_bytes(const struct api_call *call)
+{
+    return call->body.cap + call->scratch.cap;
+}
+
+void api_refuse(struct conn *c, int err)
 {
     struct api_call *call = c->api;
     if (call->export.begun) {
@@ -289,9 +294,15 @@ void api_on_timeout(struct conn *c)
         return;
     }
     call->manner.keep_alive = false;
+    api_fail(c, call, err);
+}
+
+void api_on_timeout(struct conn *c)
+{
+    const struct api_call *call = c->api;
     bool writes = api_routes[call->route].takes_body || call->route == API_DELETE;
     int late = writes ? ERR_STORE : ERR_STORE_READ;
-    api_fail(c, call, call->running ? late : ERR_TIMEOUT);
+    api_refuse(c, call->running ? late : ERR_TIMEOUT);
 }
 
 /* ---- query parameters ---- */

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 
+struct api_call;
 struct conn;
 struct http_request;
 
@@ -34,6 +35,12 @@ size_t api_on_body(struct conn *c, const uint8_t *data, size_t len);
 
 /* Everything that was sent for a call has left; one that streams goes on. */
 void api_on_writable(struct conn *c);
+
+/* Memory of what came of a body. */
+size_t api_input_bytes(const struct api_call *call);
+
+/* Ends the call with this error, and the connection with it. */
+void api_refuse(struct conn *c, int err);
 
 /* The time for a body, or for an answer, is over. */
 void api_on_timeout(struct conn *c);

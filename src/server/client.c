@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "base/account.h"
 #include "base/err.h"
+#include "chat/hub.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/forwarded.h"
@@ -65,6 +67,7 @@ static void set_ip(struct conn *c, const uint8_t ip[static IP_BYTES])
 {
     struct overflow *o = &c->worker->overflow;
     if (c->over_limit) overflow_remove(o, c); /* it counts by address */
+    (void)client_keep(c, 0);                  /* likewise; with what it reads now, it counts anew */
     memcpy(c->ip, ip, IP_BYTES);
     if (c->over_limit) overflow_add(o, c);
 }
@@ -205,4 +208,26 @@ uint32_t client_wait_ms(struct conn *c, int err)
     if (err == ERR_MUCH_HISTORY) kind = BUDGET_HISTORY;
     if (kind == BUDGET_KINDS) return 0;
     return budget_wait_ms(c->worker->server->budgets, c->ip, kind, c->worker->now_ms);
+}
+
+/* ---- unfinished input ---- */
+
+/* A client may keep half of what nobody has taken. So one alone has a third of all, many share it,
+ * and something is always left for the next; a fixed share would be too little for the first or too
+ * much for many (the dynamic thresholds of switches that share their memory: Choudhury and Hahne,
+ * 1998). */
+bool client_keep(struct conn *c, uint32_t bytes)
+{
+    struct server *s = c->worker->server;
+    struct account *input = hub_input(s->hub);
+    if (bytes == c->kept) return true;
+    uint64_t of_client = peer_counts_keep(s->peers, c->ip, c->kept, bytes);
+    if (of_client == UINT64_MAX) return false;
+    bool grows = bytes > c->kept;
+    account_change(input, c->kept, bytes);
+    c->kept = bytes;
+    if (!grows) return true;
+    uint64_t used = account_used(input);
+    uint64_t left = used < input->max ? input->max - used : 0;
+    return has_budget(c) ? of_client <= left / 2 : left > 0;
 }

@@ -48,4 +48,9 @@ bool client_may(struct conn *c, enum budget_kind kind);
 /* Time until the budget behind this error has one again, 0 if it is none of a budget's. */
 uint32_t client_wait_ms(struct conn *c, int err);
 
+/* The connection keeps so much of its client's input from now on, see c->kept: counts it. False:
+ * that is more than the client's share, and the connection has to go (or nothing was counted, for
+ * lack of memory). Less than before is always true. */
+bool client_keep(struct conn *c, uint32_t bytes);
+
 #endif

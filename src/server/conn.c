@@ -89,16 +89,16 @@ static void count_out(const struct conn *c, size_t before)
     account_change(hub_answers(c->worker->server->hub), before, c->out.cap);
 }
 
-static void count_in(const struct conn *c, size_t before)
+/* The same for input, whatever buffer it is in; once for all that was read. False: it is too much.
+ */
+static bool count_in(struct conn *c)
 {
-    account_change(hub_held(c->worker->server->hub), before, c->in.cap);
-}
-
-static void free_in(struct conn *c)
-{
-    size_t before = c->in.cap;
-    buf_fini(&c->in);
-    count_in(c, before);
+    size_t bytes = c->in.cap;
+    if (c->upgraded) bytes += ws_reader_bytes(&c->reader);
+    if (c->rich) bytes += rich_session_waiting_bytes(c);
+    if (c->api) bytes += api_input_bytes(c->api);
+    bytes = bytes > CONN_KEPT_MIN_BYTES ? bytes : 0;
+    return bytes == c->kept || client_keep(c, (uint32_t)bytes);
 }
 
 static void free_out(struct conn *c)
@@ -191,18 +191,18 @@ void conn_drop(struct conn *c)
 
 bool conn_reserve_past(struct conn *c, unsigned bits)
 {
-    struct server *s = c->worker->server;
-    uint64_t max = s->options.memory_budget_bytes / SERVER_PAST_SHARE;
-    if (c->past.bits) atomic_fetch_sub(&s->past_bytes, UINT64_C(1) << c->past.bits);
+    struct account *contexts = hub_contexts(c->worker->server->hub);
+    if (c->past.bits) account_sub(contexts, UINT64_C(1) << c->past.bits);
     ws_past_fini(&c->past);
     c->past.bits = 0;
     if (bits == 0) return true;
     uint64_t bytes = UINT64_C(1) << bits;
-    bool fits = atomic_fetch_add(&s->past_bytes, bytes) + bytes <= max;
+    account_add(contexts, bytes);
+    bool fits = account_used(contexts) <= contexts->max;
     if (fits)
         c->past.bits = (uint8_t)bits;
     else
-        atomic_fetch_sub(&s->past_bytes, bytes);
+        account_sub(contexts, bytes);
     return fits;
 }
 
@@ -211,7 +211,8 @@ void conn_free(struct conn *c)
     CHECK(c->state == CONN_DEAD);
     (void)conn_reserve_past(c, 0);
     if (c->upgraded) ws_reader_fini(&c->reader);
-    free_in(c);
+    buf_fini(&c->in);
+    (void)count_in(c);
     free_out(c);
     free(c->username);
     free(c->spoken);
@@ -355,6 +356,9 @@ void conn_finish(struct conn *c)
         watch(c);
     }
     if (c->in.len) buf_drop(&c->in, conn_skim(c, c->in.data, c->in.len));
+    if (c->in.len == 0) buf_fini(&c->in);
+    if (c->upgraded) ws_reader_forget(&c->reader);
+    (void)count_in(c);
     if (c->state == CONN_CLOSING && unsent(c) == 0) shut(c);
 }
 
@@ -493,6 +497,22 @@ void conn_close_behind(struct conn *c)
     ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
 }
 
+void conn_close_unfinished(struct conn *c)
+{
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->ip, peer);
+    LOG(c->worker->server->options.log, LOG_WARN, "unfinished_close",
+        "closed a connection: its client has begun to send more than there is memory for",
+        LOG_STR("peer", peer), LOG_U64("kept_bytes", c->kept));
+    if (c->state == CONN_HTTP)
+        http_refuse(c, ERR_MUCH_UNFINISHED);
+    else if (c->state == CONN_OPEN)
+        ws_session_close(c, err_info(ERR_MUCH_UNFINISHED)->close_code,
+                         err_info(ERR_MUCH_UNFINISHED)->text);
+    else
+        conn_drop(c);
+}
+
 /* Hands input to the state's handler until it wants no more; keeps the rest. */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
@@ -503,12 +523,15 @@ static void process(struct conn *c, uint8_t *data, size_t len)
         len -= used;
         if (used == 0 && c->state == state) break;
     }
-    if (c->state == CONN_DEAD || len == 0) return;
-    size_t before = c->in.cap;
-    c->in.len = 0;
-    int err = buf_append(&c->in, data, len, WORKER_REST_BYTES);
-    count_in(c, before);
-    if (err) conn_drop(c);
+    if (c->state == CONN_DEAD) return;
+    if (len > 0) {
+        c->in.len = 0;
+        if (buf_append(&c->in, data, len, WORKER_REST_BYTES) != 0) {
+            conn_drop(c);
+            return;
+        }
+    }
+    if (!count_in(c)) conn_close_unfinished(c);
 }
 
 /* Continues with input that was left when reading paused. */
@@ -516,7 +539,7 @@ static void process_rest(struct conn *c)
 {
     size_t len = c->in.len;
     memcpy(c->worker->input, c->in.data, len);
-    free_in(c);
+    buf_fini(&c->in);
     process(c, c->worker->input, len);
 }
 
@@ -524,7 +547,10 @@ void conn_release(struct conn *c)
 {
     c->held = false;
     watch(c);
-    if (c->in.len && !c->paused) process_rest(c);
+    if (c->in.len && !c->paused)
+        process_rest(c);
+    else
+        (void)count_in(c); /* what it was held for is done */
 }
 
 static void on_readable(struct conn *c)
@@ -539,7 +565,7 @@ static void on_readable(struct conn *c)
         metrics_add(&w->metrics, METRIC_RECEIVED_BYTES, (uint64_t)n);
         if (rest) {
             memcpy(w->input, c->in.data, rest);
-            free_in(c);
+            buf_fini(&c->in);
         }
         process(c, w->input, rest + (size_t)n);
         return;

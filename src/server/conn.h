@@ -57,6 +57,7 @@ enum {
     CONN_WASTE_FORGIVEN_MS = 500,
     CONN_WASTE_BYTES = 4096,
     CONN_OVER_TIMEOUT_MS = 1000, /* of one beyond a limit, answer and end included */
+    CONN_KEPT_MIN_BYTES = 256, /* input beyond it is counted: no rest of a head or small message */
 };
 
 struct conn {
@@ -114,6 +115,8 @@ struct conn {
     bool own : 1;          /* the last request was of a program on this machine, see client.c */
     bool unfinished : 1;   /* a message has begun, and its time runs */
     uint8_t ip[SOCKET_IP_BYTES]; /* the client's, see client.h */
+    uint32_t kept; /* bytes of its input in memory, as far as they are counted: unfinished messages
+                      and requests, and what cannot be looked at yet. Set by client_keep */
 };
 
 /* Takes over fd, accepted by this one of the worker's listeners. It may be gone at once, as one
@@ -154,6 +157,9 @@ uint64_t conn_client(const struct conn *c);
 
 /* Memory is short and it has been behind for long: it has to go, and may come back. */
 void conn_close_behind(struct conn *c);
+
+/* Its client has more unfinished input than there is memory for. */
+void conn_close_unfinished(struct conn *c);
 
 /* Stops and goes on reading; what was not consumed is presented again. */
 void conn_hold(struct conn *c);

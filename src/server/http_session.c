@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/account.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -121,7 +122,7 @@ static void route_metrics(struct conn *c, const struct http_request *r)
         .rooms = hub_room_count(s->hub),
         .recent_bytes = hub_recent_bytes(s->hub),
         .memory_bytes = hub_memory_bytes(s->hub),
-        .past_bytes = atomic_load(&s->past_bytes),
+        .past_bytes = account_used(hub_contexts(s->hub)),
         .store_healthy = store_healthy(s->options.store),
         .store_in_flight = store.in_flight,
         .store_committed = store.committed,
@@ -593,17 +594,28 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
     return c->held && !c->api ? 0 : head; /* a call of the API has taken what it needs of it */
 }
 
-void http_on_timeout(struct conn *c)
+void http_refuse(struct conn *c, int err)
 {
     if (c->api) {
-        api_on_timeout(c);
+        api_refuse(c, err);
         return;
     }
     if (c->proxy_due) {
         conn_drop(c);
         return;
     }
-    if (c->in.len == 0) {
+    if (c->entry) atomic_store(&c->entry->wait.gone, true);
+    c->entry = NULL;
+    http_answer_error(c, NULL, err, NULL);
+}
+
+void http_on_timeout(struct conn *c)
+{
+    if (c->api) {
+        api_on_timeout(c);
+        return;
+    }
+    if (c->in.len == 0 && !c->proxy_due) {
         /* A request that came while we were busy, or this instant, is not cut off unread; it is
          * going to be read in this turn or the next. */
         if (!c->paused && socket_has_input(c->fd))
@@ -612,8 +624,5 @@ void http_on_timeout(struct conn *c)
             conn_drop(c);
         return;
     }
-    bool held = c->held; /* the store has not answered */
-    if (c->entry) atomic_store(&c->entry->wait.gone, true);
-    c->entry = NULL;
-    http_answer_error(c, NULL, held ? ERR_STORE_READ : ERR_TIMEOUT, NULL);
+    http_refuse(c, c->held ? ERR_STORE_READ : ERR_TIMEOUT); /* held: the store has not answered */
 }

@@ -14,6 +14,9 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len);
 /* The connection is dropped: its header of the PROXY protocol is none, or not to be believed. */
 void http_on_bad_proxy(struct conn *c, const char *why);
 
+/* Answers what has come of a request with this error, as its last. */
+void http_refuse(struct conn *c, int err);
+
 /* The time for a request head, or between two, is over. */
 void http_on_timeout(struct conn *c);
 

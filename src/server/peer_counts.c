@@ -11,6 +11,7 @@
 struct peer_count {
     UT_hash_handle hh;
     uint32_t count;
+    uint64_t kept_bytes;
     uint8_t ip[SOCKET_IP_BYTES];
 };
 
@@ -63,14 +64,35 @@ bool peer_counts_add(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_B
     return counted;
 }
 
+static void forget_if_empty_locked(struct peer_counts *pc, struct peer_count *p)
+{
+    if (p->count > 0 || p->kept_bytes > 0) return;
+    HASH_DELETE(hh, pc->table, p);
+    free(p);
+}
+
+uint64_t peer_counts_keep(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES],
+                          uint64_t before, uint64_t now)
+{
+    uint64_t kept = UINT64_MAX;
+    pthread_mutex_lock(&pc->lock);
+    struct peer_count *p = find_locked(pc, ip);
+    CHECK(before == 0 || (p && p->kept_bytes >= before));
+    if (!p) p = insert_locked(pc, ip);
+    if (p) {
+        kept = p->kept_bytes += now - before;
+        forget_if_empty_locked(pc, p);
+    }
+    pthread_mutex_unlock(&pc->lock);
+    return kept;
+}
+
 void peer_counts_remove(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES])
 {
     pthread_mutex_lock(&pc->lock);
     struct peer_count *p = find_locked(pc, ip);
     CHECK(p && p->count > 0);
-    if (--p->count == 0) {
-        HASH_DELETE(hh, pc->table, p);
-        free(p);
-    }
+    p->count--;
+    forget_if_empty_locked(pc, p);
     pthread_mutex_unlock(&pc->lock);
 }

@@ -149,6 +149,12 @@ bool rich_session_on_writable(struct conn *c)
     return false;
 }
 
+size_t rich_session_waiting_bytes(const struct conn *c)
+{
+    const struct rich_waiting *waiting = c->rich->waiting;
+    return waiting ? sizeof *waiting + waiting->len : 0;
+}
+
 /* ---- frames ---- */
 
 static int publish(struct conn *c, struct seat *s, const struct rich_input *in, struct publish *p)

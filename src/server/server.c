@@ -24,6 +24,7 @@
 #include "server/peer_counts.h"
 #include "server/receipt.h"
 #include "server/worker.h"
+#include "server/ws_session.h"
 
 static void log_memory(const struct server_options *o)
 {
@@ -107,6 +108,7 @@ static bool make_parts(struct server *s)
     const struct hub_options hub = {
         .seed = random_bits(),
         .memory_budget_bytes = o->memory_budget_bytes,
+        .message_max_bytes = ws_session_message_limit(o, o->echo),
         .recent = {.max_events =
                        o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
                    .max_bytes = lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half
@@ -263,6 +265,8 @@ static void check_memory(const struct server *s)
     if (!s->hub) return;
     hub_check(s->hub, true);
     CHECK(account_used(hub_answers(s->hub)) == 0);
+    CHECK(account_used(hub_input(s->hub)) == 0);
+    CHECK(account_used(hub_contexts(s->hub)) == 0);
 #else
     (void)s;
 #endif

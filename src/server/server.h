@@ -20,8 +20,6 @@ enum {
     SERVER_WORKERS_MAX = 256,
     SERVER_DEFLATE_LEVEL = 6,
     SERVER_RESERVED_FDS = 32, /* never a connection's: files of the store, a socket just accepted */
-    SERVER_PAST_SHARE = 4,    /* of memory_budget_bytes, one part may be what clients keep of their
-                                 compression; newcomers do without, then */
 };
 
 struct server_address {

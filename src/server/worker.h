@@ -127,7 +127,6 @@ struct server {
     atomic_bool
         loopback_exempt; /* a program on this machine that forwards for nobody has no budget */
     atomic_uint connections;
-    _Atomic uint64_t past_bytes; /* taken by conn_reserve_past */
     atomic_uint ended;
     atomic_bool draining;
     atomic_bool stopping;

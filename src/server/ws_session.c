@@ -100,11 +100,9 @@ static void echo(struct conn *c, const struct ws_event *ev)
     send_frame(c, ev->opcode, rsv1, payload);
 }
 
-/* Without a limit of the operator's, memory still has one. */
-static size_t message_limit(const struct conn *c)
+size_t ws_session_message_limit(const struct server_options *o, bool echo)
 {
-    size_t limit = c->worker->server->options.max_frame_bytes;
-    return c->echo || limit == 0 ? MESSAGE_MAX_BYTES : limit;
+    return echo || o->max_frame_bytes == 0 ? MESSAGE_MAX_BYTES : o->max_frame_bytes;
 }
 
 static void close_with(struct conn *c, int err)
@@ -198,7 +196,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
 {
     struct worker *w = c->worker;
     const struct ws_reader_options options = {
-        .max_message_bytes = message_limit(c),
+        .max_message_bytes = ws_session_message_limit(&w->server->options, c->echo),
         .deflate = c->window_bits != 0,
         .text_only = !c->echo,
         .inflater = w->inflater,

@@ -10,12 +10,16 @@
 #include "base/buf.h"
 
 struct conn;
+struct server_options;
 
 /* The 101 response is sent: the connection is a WebSocket from here on. */
 void ws_session_start(struct conn *c);
 
 /* Consumes input, see conn.h. */
 size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len);
+
+/* The largest message that is taken: without a limit of the operator's, memory still has one. */
+size_t ws_session_message_limit(const struct server_options *o, bool echo);
 
 /* A ping period is over. */
 void ws_session_on_timeout(struct conn *c);

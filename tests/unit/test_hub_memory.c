@@ -248,6 +248,30 @@ static void test_rooms_go(void **state)
     end();
 }
 
+/* Input and contexts come out of the budget; contexts, which nobody gives back who is closed for
+ * being behind, are no reason to close anybody. */
+static void test_input_and_contexts_are_counted(void **state)
+{
+    (void)state;
+    enum { BUDGET = 64 << 20 };
+    begin(BUDGET);
+    struct account *input = hub_input(hub);
+    struct account *contexts = hub_contexts(hub);
+    assert_int_equal(input->max, BUDGET / 4);
+    assert_int_equal(contexts->max, BUDGET / 4);
+    account_add(contexts, 2 * BUDGET);
+    assert_int_equal(hub_memory_bytes(hub), 2 * BUDGET);
+    assert_false(hub_is_pressed(hub));
+    account_add(input, input->max / 2);
+    assert_int_equal(hub_memory_bytes(hub), 2 * BUDGET + input->max / 2);
+    account_add(hub_answers(hub), BUDGET / 4);
+    assert_true(hub_is_pressed(hub)); /* all of it is beyond the budget, and somebody can go */
+    account_sub(hub_answers(hub), BUDGET / 4);
+    account_sub(input, input->max / 2);
+    account_sub(contexts, 2 * BUDGET);
+    end();
+}
+
 /* What a member holds that does not read is counted, also when the room has forgotten it. */
 static void test_pinned_is_counted(void **state)
 {
@@ -468,9 +492,13 @@ static void test_load_unwanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nonces_leave),      cmocka_unit_test(test_rooms_go),
-        cmocka_unit_test(test_pinned_is_counted), cmocka_unit_test(test_fill_after_encoding),
-        cmocka_unit_test(test_load_of_two),       cmocka_unit_test(test_fill_of_two),
+        cmocka_unit_test(test_nonces_leave),
+        cmocka_unit_test(test_rooms_go),
+        cmocka_unit_test(test_input_and_contexts_are_counted),
+        cmocka_unit_test(test_pinned_is_counted),
+        cmocka_unit_test(test_fill_after_encoding),
+        cmocka_unit_test(test_load_of_two),
+        cmocka_unit_test(test_fill_of_two),
         cmocka_unit_test(test_load_unwanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -693,6 +693,34 @@ static void test_skim(void **state)
     assert_true(ws_reader_skim(&r, &in));
 }
 
+/* What is half received can go before the reader does; what was lent cannot. */
+static void test_forget(void **state)
+{
+    (void)state;
+    struct buf wire = {0};
+    put_frame_as(&wire, 0x01, "half ", 5, MINIMAL);
+    size_t half = wire.len;
+    put_frame_as(&wire, 0x80, "and half", 8, MINIMAL);
+    for (int whole = 0; whole < 2; whole++) {
+        struct ws_reader r = {0};
+        struct ws_event ev;
+        uint8_t bytes[64];
+        memcpy(bytes, wire.data, wire.len);
+        struct ws_input in = {bytes, whole ? wire.len : half};
+        const struct ws_reader_options options = {.max_message_bytes = 300};
+        assert_int_equal(ws_reader_bytes(&r), 0);
+        assert_int_equal(ws_reader_next(&r, &options, &in, &ev), 0);
+        assert_true(ws_reader_bytes(&r) >= 5);
+        ws_reader_forget(&r);
+        if (whole)
+            assert_memory_equal(ev.data, "half and half", 13);
+        else
+            assert_int_equal(ws_reader_bytes(&r), 0);
+        ws_reader_fini(&r);
+    }
+    buf_fini(&wire);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -708,6 +736,7 @@ int main(void)
         cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_every_allocation_fails),
         cmocka_unit_test(test_skim),
+        cmocka_unit_test(test_forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
