@@ -288,6 +288,11 @@ bool hub_is_pressed(const struct hub *hub)
     return all > 2 * max && all > rest + max / 4;
 }
 
+bool hub_input_is_pressed(const struct hub *hub)
+{
+    return account_used(&hub->input) > hub->input.max / 2;
+}
+
 /* ---- loading ---- */
 
 void room_wake_all(struct slink *waits, int err)

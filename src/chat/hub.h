@@ -13,8 +13,8 @@
  * finished, or what cannot be looked at yet; under `contexts` what clients may keep of their
  * compression. All together are to be within the budget. What can be forgotten for that is
  * forgotten, answers have at most their max and wait beyond it, input and contexts have at most
- * theirs and are refused beyond it, and while it is not enough (hub_is_pressed) the server closes
- * who is behind. */
+ * theirs and are refused beyond it, and while it is not enough (hub_is_pressed,
+ * hub_input_is_pressed) the server closes those who hold most. */
 #ifndef CHAT_HUB_H
 #define CHAT_HUB_H
 
@@ -138,6 +138,10 @@ struct account *hub_held(struct hub *hub);
  * unless it is very small), and it is not only the rooms, their recent pasts and contexts. So
  * whoever is behind has to go. Any thread. */
 bool hub_is_pressed(const struct hub *hub);
+
+/* Half of what there is for unfinished input is in use: beyond one client's share, so it is many
+ * that hold it, and those who have little of it are to find room. Any thread. */
+bool hub_input_is_pressed(const struct hub *hub);
 
 /* Forgets the recent past of some rooms if there is too much. Any thread. */
 void hub_relieve(struct hub *hub);

@@ -97,6 +97,12 @@ static void settle_member(struct member *m)
     if (!m->blocked && m->cursor.offset == m->reader->cursor.offset) make_current(m);
 }
 
+uint64_t reader_lag(const struct member *m)
+{
+    uint64_t limit = m->reader->cursor.offset;
+    return !is_current(m) && limit > m->cursor.offset ? limit - m->cursor.offset : 0;
+}
+
 /* Members with a place of their own, after the reader has moved to its new place. From the end
  * down, because the callee may take the member out, which moves the last one into its place. */
 static void flush_own(struct reader *r, struct delivery *d)
@@ -106,7 +112,7 @@ static void flush_own(struct reader *r, struct delivery *d)
         if (i >= r->member_count) continue;
         struct member *m = r->members[i];
         if (!pull(m, limit, d)) continue;
-        uint64_t lag = limit > m->cursor.offset ? limit - m->cursor.offset : 0;
+        uint64_t lag = reader_lag(m);
         if (d->lag_max_bytes && lag > d->lag_max_bytes) d->on_lag(m, lag);
     }
     for (uint32_t i = r->current_count; i < r->member_count; i++)

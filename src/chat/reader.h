@@ -91,6 +91,10 @@ void reader_resume(struct member *m, struct delivery *d);
  * is only half sent. */
 void reader_block(struct member *m);
 
+/* Bytes of the log that are there for a member of a reader, and that it was not sent yet although
+ * others were. */
+uint64_t reader_lag(const struct member *m);
+
 /* If the member's socket has half a frame of the log, that frame's rest (which the caller has to
  * send before anything else); the member moves on behind it. *rest is appended to, up to max_bytes.
  * Errors as buf_append, the member unmoved. */

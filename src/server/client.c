@@ -225,6 +225,7 @@ bool client_keep(struct conn *c, uint32_t bytes)
     if (of_client == UINT64_MAX) return false;
     bool grows = bytes > c->kept;
     account_change(input, c->kept, bytes);
+    c->worker->keeper_count += (bytes > 0 ? 1U : 0U) - (c->kept > 0 ? 1U : 0U);
     c->kept = bytes;
     if (!grows) return true;
     uint64_t used = account_used(input);

@@ -513,6 +513,13 @@ void conn_close_unfinished(struct conn *c)
         conn_drop(c);
 }
 
+uint64_t conn_behind_bytes(const struct conn *c)
+{
+    uint64_t bytes = c->out.cap;
+    if (c->rich) return bytes + rich_session_lag_bytes(c);
+    return c->member.reader ? bytes + reader_lag(&c->member) : bytes;
+}
+
 /* Hands input to the state's handler until it wants no more; keeps the rest. */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {

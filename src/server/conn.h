@@ -161,6 +161,10 @@ void conn_close_behind(struct conn *c);
 /* Its client has more unfinished input than there is memory for. */
 void conn_close_unfinished(struct conn *c);
 
+/* Bytes that closing it gives back, besides c->kept: what it has to send, and what its rooms keep
+ * for it, which others may share. */
+uint64_t conn_behind_bytes(const struct conn *c);
+
 /* Stops and goes on reading; what was not consumed is presented again. */
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);

@@ -155,6 +155,16 @@ size_t rich_session_waiting_bytes(const struct conn *c)
     return waiting ? sizeof *waiting + waiting->len : 0;
 }
 
+uint64_t rich_session_lag_bytes(const struct conn *c)
+{
+    uint64_t bytes = 0;
+    for (struct list *l = c->rich->seats.next; l != &c->rich->seats; l = l->next) {
+        const struct seat *s = container_of(l, struct seat, link);
+        if (s->member.reader) bytes += reader_lag(&s->member);
+    }
+    return bytes;
+}
+
 /* ---- frames ---- */
 
 static int publish(struct conn *c, struct seat *s, const struct rich_input *in, struct publish *p)

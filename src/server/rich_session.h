@@ -52,6 +52,9 @@ void rich_session_end(struct conn *c);
 /* Memory of the frame that waits for a room. */
 size_t rich_session_waiting_bytes(const struct conn *c);
 
+/* What its rooms keep for it, see reader_lag. */
+uint64_t rich_session_lag_bytes(const struct conn *c);
+
 /* The connection of a rich member, and the name it is known by in that room. */
 struct conn *rich_session_conn(struct member *m);
 struct slice rich_session_name(struct member *m, char guest[static CHAT_GUEST_LEN]);

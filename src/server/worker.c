@@ -17,6 +17,7 @@
 #include "proto/ws_deflate.h"
 #include "server/conn.h"
 #include "server/rich_session.h"
+#include "server/tally.h"
 #include "server/task.h"
 #include "server/whisper.h"
 #include "server/ws_session.h"
@@ -286,27 +287,85 @@ static struct conn *conn_at(struct worker *w, uint32_t slot)
 }
 
 /* Whoever holds memory because its socket does not take what it has to be sent. */
-static bool is_behind(const struct worker *w, const struct conn *c)
+static bool is_behind(const struct conn *c)
 {
-    if (!c->behind_ms || w->now_ms - c->behind_ms < WORKER_BEHIND_MS) return false;
-    return c->state == CONN_OPEN || conn_unsent(c) > WORKER_BEHIND_BYTES;
+    return c->behind_ms && (c->state == CONN_OPEN || conn_unsent(c) > WORKER_BEHIND_BYTES);
 }
 
-/* While memory is short, who has been behind for longest has to go: those who have been so for
- * WORKER_BEHIND_MS, a few at each look, as long as it is short. */
+/* Not for an instant; but nobody stays by coming back every second while memory stays short. */
+static bool may_go(const struct worker *w, const struct conn *c)
+{
+    return c->kept > 0 || w->now_ms - c->behind_ms >= WORKER_BEHIND_MS ||
+           w->now_ms - w->pressed_ms >= WORKER_BEHIND_MS;
+}
+
+/* What closing the connection gives back of what is short. */
+static uint64_t weight_of(const struct conn *c, bool input_alone)
+{
+    bool behind = !input_alone && is_behind(c);
+    return c->kept + (behind ? conn_behind_bytes(c) : 0);
+}
+
+static void weigh(struct worker *w, struct tally *t, bool input_alone)
+{
+    for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
+        const struct conn *c = conn_at(w, slot);
+        uint64_t bytes = c ? weight_of(c, input_alone) : 0;
+        if (bytes > 0) tally_add(t, conn_client(c), bytes);
+    }
+}
+
+/* Connections of clients that hold about as much as the one that holds most, on any worker. */
+static void close_heaviest(struct worker *w, const struct tally *t, bool input_alone)
+{
+    const struct server *s = w->server;
+    uint64_t most = 0;
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        uint64_t its = atomic_load(&s->workers[i].heaviest);
+        if (its > most) most = its;
+    }
+    uint64_t least = most - most / 4;
+    if (t->most < least) return;
+    for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
+        struct conn *c = conn_at(w, slot);
+        uint64_t bytes = c ? weight_of(c, input_alone) : 0;
+        if (bytes == 0 || !may_go(w, c)) continue;
+        if (tally_of(t, conn_client(c), bytes) < least) continue;
+        if (!hub_is_pressed(s->hub) && !hub_input_is_pressed(s->hub)) return;
+        if (is_behind(c))
+            conn_close_behind(c);
+        else
+            conn_close_unfinished(c);
+    }
+}
+
+/* While memory is short, the clients that hold most of it have to go, not who happens to be a few
+ * KiB behind. What counts is what they are behind, and what they have not finished to send. Each
+ * worker sees its own connections, so it tells the others how much its heaviest client has, and
+ * lets them look, too, before it closes anything. */
 static void run_pressure(struct worker *w)
 {
     struct hub *hub = w->server->hub;
     if (w->now_ms < w->pressure_at_ms) return;
-    w->pressure_at_ms = w->now_ms + WORKER_PRESSURE_MS;
     hub_relieve(hub);
-    uint32_t n = w->behind_count ? w->loop.slot_count : 0;
-    if (n > WORKER_PRESSURE_SLOTS) n = WORKER_PRESSURE_SLOTS;
-    for (; n > 0 && hub_is_pressed(hub); n--) {
-        if (w->pressure_slot >= w->loop.slot_count) w->pressure_slot = 0;
-        struct conn *c = conn_at(w, w->pressure_slot++);
-        if (c && is_behind(w, c)) conn_close_behind(c);
+    bool pressed = hub_is_pressed(hub);
+    bool input_alone = !pressed && hub_input_is_pressed(hub);
+    if (!pressed && !input_alone) {
+        w->pressure_at_ms = w->now_ms + WORKER_PRESSURE_MS;
+        w->pressed_ms = 0;
+        atomic_store(&w->heaviest, 0);
+        return;
     }
+    struct tally tally = {0};
+    if (w->behind_count || w->keeper_count) weigh(w, &tally, input_alone);
+    atomic_store(&w->heaviest, tally.most);
+    if (tally.most == 0)
+        w->pressed_ms = 0; /* it may sleep, and miss what the others see */
+    else if (!w->pressed_ms)
+        w->pressed_ms = w->now_ms;
+    else if (w->now_ms - w->pressed_ms >= WORKER_WEIGH_MS)
+        close_heaviest(w, &tally, input_alone);
+    w->pressure_at_ms = w->now_ms + WORKER_PRESSED_MS + w->loop.slot_count / WORKER_PRESSED_SLOTS;
 }
 
 /* Phase: sweep. */
@@ -404,7 +463,8 @@ static int wait_ms(const struct worker *w)
     if (presence_ms < next) next = presence_ms;
     if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
     if (w->accept_again_ms && w->accept_again_ms < next) next = w->accept_again_ms;
-    if (w->behind_count && w->pressure_at_ms < next) next = w->pressure_at_ms;
+    bool weighs = w->behind_count || w->keeper_count;
+    if (weighs && w->pressure_at_ms < next) next = w->pressure_at_ms;
     if (w->index == 0 && w->sweep_at_ms < next) next = w->sweep_at_ms;
     if (next == UINT64_MAX) return -1;
     if (next <= w->now_ms) return 0;

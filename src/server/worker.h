@@ -37,11 +37,13 @@ enum {
     WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
     WORKER_ACCEPT_PAUSE_MS = 100,   /* when descriptors or memory for sockets ran out */
     WORKER_DRAIN_TICK_MS = 10,
-    WORKER_SWEEP_MS = 1000,       /* between two looks for what time takes away */
-    WORKER_PRESSURE_MS = 100,     /* between two looks at who is behind, while memory is short */
-    WORKER_PRESSURE_SLOTS = 4096, /* connections looked at then */
-    WORKER_BEHIND_MS = 1000,      /* who is behind for so long has to go then */
-    WORKER_BEHIND_BYTES = 4096,   /* unless what it has yet to take is less */
+    WORKER_SWEEP_MS = 1000,      /* between two looks for what time takes away */
+    WORKER_PRESSURE_MS = 100,    /* between two looks whether memory is short */
+    WORKER_PRESSED_MS = 10,      /* while it is, and for each ... */
+    WORKER_PRESSED_SLOTS = 1000, /* ... so many connections a ms more */
+    WORKER_WEIGH_MS = 200,      /* from then on until somebody is closed: all workers have looked */
+    WORKER_BEHIND_MS = 1000,    /* who is behind for so long may have to go then */
+    WORKER_BEHIND_BYTES = 4096, /* unless what it has yet to take is less */
     WORKER_DRAIN_MIN_PER_TICK = 16,
     WORKER_BYE_MIN_MS = 1000,
     WORKER_BYE_RETURNS_PER_S = 1000, /* connections of a worker that are asked to come back */
@@ -81,10 +83,12 @@ struct worker {
     bool published;         /* events in this turn, which the store has yet to look at */
     struct conn *reap;      /* closed in this turn, freed at its end */
     uint32_t conn_count;
-    uint32_t behind_count;   /* of them those whose socket takes less than it was offered */
-    uint32_t pressure_slot;  /* where run_pressure goes on */
-    uint64_t pressure_at_ms; /* when it looks next */
-    uint64_t sweep_at_ms;    /* of the first worker: when hub_sweep is due */
+    uint32_t behind_count;     /* of them those whose socket takes less than it was offered */
+    uint32_t keeper_count;     /* of them those that keep input, see conn.h */
+    uint64_t pressure_at_ms;   /* when run_pressure looks next */
+    uint64_t pressed_ms;       /* since when it has found memory short, or 0 */
+    _Atomic uint64_t heaviest; /* shared: most bytes that closing one client's gives back, then */
+    uint64_t sweep_at_ms;      /* of the first worker: when hub_sweep is due */
     struct overflow overflow;
     uint64_t over_budget_ms; /* not before is a refusal logged again */
 

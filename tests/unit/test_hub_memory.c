@@ -264,10 +264,13 @@ static void test_input_and_contexts_are_counted(void **state)
     assert_false(hub_is_pressed(hub));
     account_add(input, input->max / 2);
     assert_int_equal(hub_memory_bytes(hub), 2 * BUDGET + input->max / 2);
+    assert_false(hub_input_is_pressed(hub));
+    account_add(input, 1);
+    assert_true(hub_input_is_pressed(hub));
     account_add(hub_answers(hub), BUDGET / 4);
     assert_true(hub_is_pressed(hub)); /* all of it is beyond the budget, and somebody can go */
     account_sub(hub_answers(hub), BUDGET / 4);
-    account_sub(input, input->max / 2);
+    account_sub(input, input->max / 2 + 1);
     account_sub(contexts, 2 * BUDGET);
     end();
 }
