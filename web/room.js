@@ -83,6 +83,8 @@ export class Room {
     const known = this.epoch || knownEpoch;
     if (known !== '' && known !== epoch) this.anew = true;
     this.epoch = epoch;
+    // Where nothing was ever said, nothing can be missing before what comes now.
+    if (!again || !recovered) this.atStart = seq === 0 && replayed === 0;
     this.#replay = { again, recovered, announced: replayed, seq, id, missed: 0, gap: 0 };
   }
 

@@ -112,6 +112,17 @@ test('room: where nothing is kept there is nothing to wait for', () => {
   assert.equal(room.position, id(900));
 });
 
+test('room: what is said first, where nothing ever was, has nothing before it', () => {
+  const room = new Room();
+  room.joined(joined(0));
+  room.caughtUp();
+  room.message(message(1));
+  assert.ok(room.atStart);
+  assert.equal(rowsOf({ room, entries: [], older: 'more', loading: new Set() })[0].older, 'start');
+  room.joined(joined(90, { replayed: 50, recovered: false, epoch: 'epoch001' }));
+  assert.ok(!room.atStart, 'of another log not all is here');
+});
+
 test('room: what was announced but does not come ends with the next event, or by force', () => {
   const room = new Room();
   room.joined(joined(9, { replayed: 3 }));
