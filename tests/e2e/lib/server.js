@@ -2,6 +2,7 @@
 // SIGTERM. Each test owns its server, and the end of each test is itself a check: the server has to
 // leave with exit code 0 in time, and its stderr must hold no report of a sanitizer.
 import { spawn } from 'node:child_process';
+import dgram from 'node:dgram';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -39,11 +40,22 @@ const bindable = (port, host) =>
     probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve(true)));
   });
 
-/** A port below the ephemeral range, so that no outgoing connection of a test sits on it. */
+/**
+ * Test files run side by side, and a server that is between two lives holds its port by nothing. So whoever
+ * gets a port claims it for as long as its process lives, with a UDP socket of the same number.
+ */
+const claim = (port) =>
+  new Promise((resolve) => {
+    const socket = dgram.createSocket('udp4').unref();
+    socket.once('error', () => socket.close(() => resolve(false)));
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(true));
+  });
+
+/** A port of this process alone, below the ephemeral range, so that no outgoing connection of a test sits on it. */
 export async function freePort() {
   for (let tries = 0; tries < 200; tries++) {
     const port = 12000 + Math.floor(Math.random() * 20000);
-    if ((await bindable(port, '127.0.0.1')) && (await bindable(port, '0.0.0.0'))) return port;
+    if ((await claim(port)) && (await portIsFree(port))) return port;
   }
   throw new Error('no free port');
 }
