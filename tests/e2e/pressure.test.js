@@ -175,10 +175,11 @@ test('a page of history that is too long is shorter, says so, and nothing is lef
 test('while memory is short, who is behind is closed, and others get what they ask for', limit(180),
   withLives(TWO, async (lives) => {
     await fillRooms(lives, 2, 130, 10000);
-    const server = await begin(lives, [...TWO, '--memory-budget', '1m']);
+    // Who never reads answers no ping either, and is to be closed for being behind.
+    const server = await begin(lives, [...TWO, '--memory-budget', '1m', '--ping-interval', '60m']);
     const before = server.residentBytes();
     const all = [];
-    for (let i = 0; i < 150; i++) all.push(await mute(server, headOf(`r${i & 1}`, '?history=1000'), ATTACKER));
+    for (let i = 0; i < count(150, 100); i++) all.push(await mute(server, headOf(`r${i & 1}`, '?history=1000'), ATTACKER));
     const closes = () => server.metric(/^parlor_lag_closes_total$/);
     await until(ms(60000), async () => (await closes()) > 10, 'some closed');
     const one = await Member.join(server, 'r0', { query: '?history=50' });
