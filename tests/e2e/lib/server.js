@@ -42,13 +42,15 @@ const bindable = (port, host) =>
 
 /**
  * Test files run side by side, and a server that is between two lives holds its port by nothing. So whoever
- * gets a port claims it for as long as its process lives, with a UDP socket of the same number.
+ * gets a port claims it for as long as its process lives, with a UDP socket of the same number, on an address
+ * that nobody else uses (for HTTP/3 proxies take the UDP port as well).
  */
+const CLAIMS = '127.0.99.99';
 const claim = (port) =>
   new Promise((resolve) => {
     const socket = dgram.createSocket('udp4').unref();
     socket.once('error', () => socket.close(() => resolve(false)));
-    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(true));
+    socket.bind({ port, address: CLAIMS, exclusive: true }, () => resolve(true));
   });
 
 /** A port of this process alone, below the ephemeral range, so that no outgoing connection of a test sits on it. */
