@@ -129,9 +129,9 @@ struct sqlite_files {
     char *path[FILE_COUNT]; /* without symbolic links, as SQLite has them */
     struct file_state state[FILE_COUNT];
     int held[FILE_COUNT]; /* O_PATH, to ask for them quickly; -1: not open */
-    int64_t named_us;    /* when they were last looked at by name, of store_now_us */
-    bool fault;   /* something is wrong with them, and was counted */
-    bool touched; /* another program has written to one */
+    int64_t named_us;     /* when they were last looked at by name, of store_now_us */
+    bool fault;           /* something is wrong with them, and was counted */
+    bool touched;         /* another program has written to one */
 };
 
 struct sqlite_store {

@@ -73,22 +73,57 @@ static int renew(const char *path, char *text)
     return err;
 }
 
-/* The old files get other names, which still belong together. The database also keeps the one it
- * has, so that nobody finds none there and begins a new one. */
-static int put_away(const char *path, const char *old, char *text)
+/* The files of a database that are worth keeping; the database itself last. */
+static const char *const kept[] = {"-wal", WITNESS_SUFFIX, ""};
+enum { KEPT_COUNT = sizeof kept / sizeof kept[0] };
+
+static void unlink_named(const char *path, const char *suffix)
 {
-    static const char *const suffix[] = {"-wal", "-shm", WITNESS_SUFFIX};
+    char name[PATH_MAX];
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    unlink(name);
+}
+
+static bool was_kept(const char *old, char *text)
+{
     struct stat st;
-    for (int i = 0; i < 3; i++) {
+    char name[PATH_MAX];
+    for (int i = 0; i < KEPT_COUNT; i++) {
+        snprintf(name, sizeof name, "%s%s", old, kept[i]);
+        if (lstat(name, &st) != 0) continue;
+        fail(text, name, "move it away first; it was kept by an earlier restore");
+        return true;
+    }
+    return false;
+}
+
+static void forget_kept(const char *old, int count)
+{
+    for (int i = 0; i < count; i++)
+        unlink_named(old, kept[i]);
+}
+
+/* The old files get second names, under which they still belong together; under the first ones they
+ * are found until the new file is there, whatever happens in between. */
+static int keep(const char *path, const char *old, char *text)
+{
+    struct stat st;
+    bool empty = stat(path, &st) == 0 && st.st_size == 0; /* there was none */
+    for (int i = 0; i < KEPT_COUNT; i++) {
         char from[PATH_MAX];
         char to[PATH_MAX];
-        snprintf(from, sizeof from, "%s%s", path, suffix[i]);
-        snprintf(to, sizeof to, "%s%s", old, suffix[i]);
-        if (rename(from, to) != 0 && errno != ENOENT) return fail(text, from, strerror(errno));
+        snprintf(from, sizeof from, "%s%s", path, kept[i]);
+        snprintf(to, sizeof to, "%s%s", old, kept[i]);
+        if ((empty && !*kept[i]) || link(from, to) == 0 || errno == ENOENT) continue;
+        int error = errno;
+        forget_kept(old, i);
+        bool no_links = error == EPERM || error == EOPNOTSUPP;
+        return fail(text, from,
+                    no_links ? "it cannot be kept on this disk, which has no hard links: move it "
+                               "and its -wal and " WITNESS_SUFFIX " away"
+                             : strerror(error));
     }
-    if (stat(path, &st) == 0 && st.st_size == 0) return 0;        /* there was none */
-    if (link(path, old) == 0 || rename(path, old) == 0) return 0; /* not all disks have links */
-    return fail(text, path, strerror(errno));
+    return 0;
 }
 
 /* The new name is on the disk. */
@@ -106,14 +141,22 @@ static int replace(const char *fresh, const char *path, char *text)
 {
     char old[PATH_MAX];
     snprintf(old, sizeof old, "%s" OLD, path);
-    if (access(old, F_OK) == 0) return fail(text, old, "move it away first; it was put there once");
+    if (was_kept(old, text)) return ERR_STORE;
     int fd = sqlite_file_lock(path);
     if (fd < 0 && errno == EWOULDBLOCK)
         return fail(text, path, "it is in use by a running Parlor; stop that first");
     if (fd < 0) return fail(text, path, strerror(errno));
-    int err = put_away(path, old, text);
-    if (!err && rename(fresh, path) != 0) err = fail(text, path, strerror(errno));
+    int err = keep(path, old, text);
+    if (!err && rename(fresh, path) != 0) {
+        err = fail(text, path, strerror(errno));
+        forget_kept(old, KEPT_COUNT);
+    }
     if (!err) err = sync_directory(path, text);
+    if (!err) { /* if they stay, the next start sees that they are not of the new file */
+        unlink_named(path, "-wal");
+        unlink_named(path, "-shm");
+        unlink_named(path, WITNESS_SUFFIX);
+    }
     close(fd);
     return err;
 }

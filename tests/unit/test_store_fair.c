@@ -370,15 +370,9 @@ int main(void)
     pthread_mutex_init(&line.lock, NULL);
     pthread_cond_init(&line.changed, NULL);
     const struct CMUnitTest tests[] = {
-        EVERY(test_turns),
-        EVERY(test_no_starving),
-        EVERY(test_share),
-        EVERY(test_lists),
-        EVERY(test_each_kind),
-        EVERY(test_pages_and_searches),
-        EVERY(test_full),
-        EVERY(test_unwanted),
-        EVERY(test_memory),
+        EVERY(test_turns), EVERY(test_no_starving), EVERY(test_share),
+        EVERY(test_lists), EVERY(test_each_kind),   EVERY(test_pages_and_searches),
+        EVERY(test_full),  EVERY(test_unwanted),    EVERY(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,15 +8,18 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "store/sqlite_witness.h"
 #include "store/store_sqlite.h"
 #include "store_world.h"
 
@@ -32,9 +35,28 @@ int flock(int fd, int operation)
     return (int)syscall(SYS_flock, fd, operation);
 }
 
+/* The n-th change of a name ends the process, or fails. */
+static int name_calls;
+static int die_at;
+static int fail_at;
+
+static bool name_call(void)
+{
+    name_calls++;
+    if (name_calls == die_at) _exit(9);
+    errno = EPERM;
+    return name_calls != fail_at;
+}
+
+int link(const char *from, const char *to)
+{
+    return name_call() ? (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0) : -1;
+}
+
 int rename(const char *from, const char *to)
 {
     directory_synced = false;
+    if (!name_call()) return -1;
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
@@ -144,6 +166,101 @@ static void test_restore(void **state)
     unlink(copy);
 }
 
+/* The server was killed: the -wal has events that nothing else has. */
+static void end_killed(struct world *w, uint64_t from, uint64_t to)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        if (!world_open(w, (struct store_options){0})) _exit(1);
+        world_fill(w, "r", from, to);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static int restore_in_child(const char *copy, const char *path)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        char text[STORE_SQLITE_TEXT_MAX];
+        _exit(store_sqlite_restore(copy, path, text) ? 1 : 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WEXITSTATUS(status);
+}
+
+static bool has_name(const struct world *w, const char *suffix)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s%s", w->path, suffix);
+    return access(path, F_OK) == 0;
+}
+
+static void remove_kept(const struct world *w)
+{
+    remove_named(w, "-replaced");
+    remove_named(w, "-replaced-wal");
+    remove_named(w, "-replaced-shm");
+    remove_named(w, "-replaced" WITNESS_SUFFIX);
+}
+
+/* Killed before any of its changes of a name: the database is the old one, whole, or the new one.
+ */
+static void test_killed(void **state)
+{
+    struct world *w = *state;
+    char copy[128];
+    uint64_t last = 5;
+    int ended = 9;
+    make_copy(w, copy);
+    for (die_at = 1; ended == 9; die_at++) {
+        end_killed(w, last + 1, last + 3);
+        name_calls = 0;
+        ended = restore_in_child(copy, w->path);
+        assert_true(ended == 9 || ended == 0);
+        int at = die_at;
+        die_at = 0;
+        assert_non_null(world_open(w, (struct store_options){0}));
+        uint64_t now = last_seq(w);
+        if (now != last + 3 && now != 3) fail_msg("killed at %d: last seq %d", at, (int)now);
+        if (ended == 0) assert_int_equal(now, 3);
+        last = now;
+        close_store(w);
+        remove_kept(w);
+        die_at = at;
+    }
+    assert_true(die_at > 3);
+    die_at = 0;
+    unlink(copy);
+}
+
+/* What fails half way has changed nothing, and can be done again. */
+static void test_failed(void **state)
+{
+    struct world *w = *state;
+    char copy[128];
+    int ended = 1;
+    make_copy(w, copy);
+    end_killed(w, 6, 8);
+    for (fail_at = 1; ended == 1; fail_at++) {
+        name_calls = 0;
+        ended = restore_in_child(copy, w->path);
+        assert_true(ended == 0 || has_name(w, "-wal"));
+        assert_true(ended == 0 || has_name(w, WITNESS_SUFFIX));
+        assert_int_equal(has_name(w, "-replaced-wal"), ended == 0);
+        assert_int_equal(has_name(w, "-replaced" WITNESS_SUFFIX), ended == 0);
+        assert_int_equal(has_name(w, "-replaced"), ended == 0);
+        assert_false(has_name(w, "-restoring"));
+    }
+    assert_true(fail_at > 3);
+    fail_at = 0;
+    unlink(copy);
+    remove_kept(w);
+}
+
 /* Where there was nothing, nothing is kept. */
 static void test_new_name(void **state)
 {
@@ -167,10 +284,8 @@ static void test_new_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_on_the_disk),
-        TEST(test_start),
-        TEST(test_restore),
-        TEST(test_new_name),
+        TEST(test_on_the_disk), TEST(test_start),  TEST(test_restore),
+        TEST(test_new_name),    TEST(test_killed), TEST(test_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
