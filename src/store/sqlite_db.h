@@ -228,8 +228,10 @@ int sqlite_file_lock(const char *path);
 /* What makes a stamp in meta whole: a page may be torn by a power cut. */
 int64_t sqlite_file_seal(uint64_t life, uint64_t checkpoints, bool clean);
 
-/* Before SQLite opens the file: finds out whether it is the one that ran last. */
-void sqlite_file_judge(struct sqlite_store *s);
+/* Before SQLite opens the file: finds out whether it is the one that ran last, and sets a -wal
+ * aside that is another file's. 0, or -1 with errno: that was not possible, and SQLite would mix
+ * the two. */
+int sqlite_file_judge(struct sqlite_store *s);
 
 /* Begins this life in the file, with new epochs if it is an older one. An SQLITE_ code; it may be
  * called again then. Before it has succeeded nothing may be written. */

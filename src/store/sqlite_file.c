@@ -30,6 +30,7 @@ enum {
     LOCK_TRIES = 8, /* each fails if another file takes the place in that moment */
     TEXT_MAX = 512,
     CHECKPOINT_FRAMES = 4000, /* pages in the -wal at which it is written back */
+    STALE_MAX = 1000,         /* files of a -wal that was set aside */
     CHECKPOINT_AGAIN = 1000,  /* more of them until the next try, when a reader was in the way */
 };
 
@@ -171,19 +172,35 @@ static void tell(struct sqlite_store *s, enum store_file_event what, const char 
     if (s->on_file) s->on_file(s->file_ctx, what, text);
 }
 
-/* A -wal that is not of this file is kept, but not where SQLite would look for it. */
-static void set_wal_aside(struct sqlite_store *s)
+/* The first of wal-stale, wal-stale-2, ... that is free. 0, or -1 with errno. */
+static int free_name(const char *wal, char *out, size_t size)
+{
+    struct stat st;
+    for (int i = 1; i <= STALE_MAX; i++) {
+        int n = i == 1 ? snprintf(out, size, "%s-stale", wal)
+                       : snprintf(out, size, "%s-stale-%d", wal, i);
+        errno = ENAMETOOLONG;
+        if (n < 0 || (size_t)n >= size) return -1;
+        if (lstat(out, &st) != 0) return errno == ENOENT ? 0 : -1;
+    }
+    errno = EEXIST;
+    return -1;
+}
+
+/* A -wal that is not of this file is kept, but not where SQLite would look for it. 0, or -1 with
+ * errno: it is there still. */
+static int set_wal_aside(struct sqlite_store *s)
 {
     struct stat st;
     char to[PATH_MAX];
     char text[TEXT_MAX];
     const char *wal = s->files.path[FILE_WAL];
-    if (stat(wal, &st) != 0 || st.st_size == 0) return;
-    int n = snprintf(to, sizeof to, "%s-stale", wal);
-    if (n < 0 || (size_t)n >= sizeof to || rename(wal, to) != 0) return;
+    if (stat(wal, &st) != 0 || st.st_size == 0) return 0;
+    if (free_name(wal, to, sizeof to) != 0 || rename(wal, to) != 0) return -1;
     snprintf(text, sizeof text,
              "the -wal file beside the database is not of this database; it is %.300s now", to);
     tell(s, STORE_FILE_STALE, text);
+    return 0;
 }
 
 /* A start was under way, and did not come to its end. */
@@ -252,7 +269,7 @@ void sqlite_file_closed(struct sqlite_store *s)
     keep(s);
 }
 
-void sqlite_file_judge(struct sqlite_store *s)
+int sqlite_file_judge(struct sqlite_store *s)
 {
     struct stat st;
     struct stamp stamp;
@@ -266,12 +283,13 @@ void sqlite_file_judge(struct sqlite_store *s)
     }
     s->touched = !empty && was_touched(&s->witness, &st);
     s->stamped = read_stamp(path, &stamp);
-    if (!s->stamped) return; /* torn by a power cut, perhaps; what the -wal makes of it will say */
+    if (!s->stamped)
+        return 0; /* torn by a power cut, perhaps; what the -wal makes of it will say */
     s->main_life = stamp.life;
     s->older = why_older(s, &stamp);
     /* An orderly end leaves no -wal, but a start after it may have begun one. */
     bool foreign = stamp.clean && !start_begun(&s->witness.record);
-    if (is_older(s, &stamp) || foreign) set_wal_aside(s);
+    return is_older(s, &stamp) || foreign ? set_wal_aside(s) : 0;
 }
 
 /* ---- taking hold ---- */

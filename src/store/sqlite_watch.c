@@ -2,7 +2,7 @@
  * replaced), and whether anybody else has written to them; SQLite itself would go on in a file that
  * nobody will ever find again. The writer looks before each batch, and every second. Asking for all
  * four files by name costs a fifth of what storing a lone message does; when that was done a moment
- * ago they are looked at by descriptor, which tells all but that one was given another name.
+ * ago they are asked for by descriptor, which tells all but that one was given another name.
  *
  * After what the writer has written it notes the files' times and sizes; so a change that is not
  * noted is another program's. That may be harmless, so the database is checked then; but what was
@@ -124,13 +124,14 @@ static int look(struct sqlite_store *s, int count)
     return fault(s, file, why);
 }
 
-/* Whether the files are as the writer left them, and not removed. */
+/* Whether the files that matter are as the writer left them, and not removed. */
 static bool held_are_fine(const struct sqlite_store *s)
 {
     struct stat st;
     for (int i = 0; i < FILE_COUNT; i++) {
-        if (!stat_held(&s->files, i, &st) || st.st_nlink == 0) return false;
-        if (i != FILE_SHM && touched(&s->files.state[i], &st)) return false;
+        if (i == FILE_SHM) continue;
+        if (!stat_held(&s->files, i, &st) || st.st_nlink == 0 || touched(&s->files.state[i], &st))
+            return false;
     }
     return true;
 }

@@ -69,7 +69,7 @@ struct store {
     bool unindexed;           /* there may be something to index */
     bool index_turn;          /* a batch has had its turn since the last step of indexing */
     int64_t index_pause_us;   /* no step before it, once everything was indexed */
-    int64_t index_credit_us;  /* time of its thread that a busy writer may spend on indexing */
+    int64_t index_cpu_us;     /* of its thread's time: a busy one does no step before it */
     int64_t batch_at_us;      /* end of the last batch */
     pthread_t writer;
     struct reader_thread readers[STORE_READERS_MAX];

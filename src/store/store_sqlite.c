@@ -196,7 +196,8 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
         if (s->relaxed && (!mine.in_flight_max || mine.in_flight_max > STORE_IN_FLIGHT_MAX / 2))
             mine.in_flight_max = STORE_IN_FLIGHT_MAX / 2;
         const char *problem = lock_file(s, sqlite->path);
-        if (!problem) sqlite_file_judge(s);
+        if (!problem && sqlite_file_judge(s) != 0)
+            problem = "its -wal file is another database's, and cannot be renamed: move it away";
         if (problem)
             snprintf(why, sizeof why, "%s", problem);
         else if (open_connections(s, &undone_s, why, sizeof why) == 0)

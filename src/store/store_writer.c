@@ -17,7 +17,6 @@ enum {
     INDEX_PAUSE_US = 5000 * 1000, /* to gather messages in, if no search waits */
     INDEX_SHARE = 16,             /* what a busy writer spends on indexing: one part in so many of
                                      what the batches cost */
-    INDEX_CREDIT_MAX_US = 10 * 1000,
 };
 
 enum job { JOB_BATCH, JOB_LOOK, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
@@ -249,7 +248,6 @@ static void do_batch(struct store *s)
     uint64_t bytes = 0;
     uint64_t committed = 0;
     uint64_t failed = 0;
-    int64_t start_us = used_us();
     pthread_mutex_lock(&s->lock);
     struct slink *batch = take_batch_locked(s, &bytes);
     pthread_mutex_unlock(&s->lock);
@@ -277,8 +275,6 @@ static void do_batch(struct store *s)
     s->trim_turns = 1 + n / STORE_TRIM_MAX + bytes / STORE_TRIM_MAX_BYTES;
     s->index_turn = true;
     s->unindexed = s->backend->ops->index != NULL;
-    s->index_credit_us += (used_us() - start_us) / INDEX_SHARE;
-    if (s->index_credit_us > INDEX_CREDIT_MAX_US) s->index_credit_us = INDEX_CREDIT_MAX_US;
 }
 
 /* The time that retention by age goes by. */
@@ -324,14 +320,14 @@ static void do_recover(struct store *s)
 static void do_index(struct store *s)
 {
     bool more = false;
-    int64_t credit_us = s->index_credit_us > 0 ? s->index_credit_us : 0;
     int64_t start_us = used_us();
     int err = look(s);
     if (!err) err = s->backend->ops->index(s->backend, &more);
     if (!err) s->index_wait_ms = s->options.retry_first_ms;
     if (err && !may_wait(err, &s->index_at_us, &s->index_wait_ms)) on_failure(s);
     report(s, "what is to be indexed", (struct slice){NULL, 0});
-    s->index_credit_us = credit_us - (used_us() - start_us);
+    int64_t end_us = used_us();
+    s->index_cpu_us = end_us + (end_us - start_us) * INDEX_SHARE;
     s->index_pause_us = more ? 0 : store_now_us() + INDEX_PAUSE_US;
     s->index_turn = false;
     s->unindexed = err || more;
@@ -342,19 +338,24 @@ static void do_index(struct store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* When the next step of indexing is due; INT64_MAX: not before there is something new. A search
  * that waits lets it alternate with batches; an idle writer does it soon, but gathers what comes in
  * between, since a step for one message costs as much as its commit. A busy one does what its
  * batches have earned for it, so that messages do not pay for searches; what is left waits for a
  * quiet moment or a search. */
-static int64_t index_due_us_locked(const struct store *s)
+static int64_t index_due_us_locked(const struct store *s, int64_t now_us)
 {
     bool wanted = s->unindexed || s->search_failed;
     if (!wanted || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
     if (store_queue_first(&s->reads, STORE_SEARCHES) || s->search_failed) return s->index_at_us;
-    int64_t due_us = s->index_credit_us > 0 ? 0 : s->batch_at_us + INDEX_IDLE_US;
-    if (due_us < s->index_pause_us) due_us = s->index_pause_us;
-    return due_us > s->index_at_us ? due_us : s->index_at_us;
+    int64_t due_us = most(s->index_pause_us, s->index_at_us);
+    if (due_us > now_us || used_us() >= s->index_cpu_us) return due_us;
+    return most(due_us, s->batch_at_us + INDEX_IDLE_US);
 }
 
 static int64_t trim_due_us_locked(const struct store *s)
@@ -383,7 +384,7 @@ static enum job next_job(struct store *s)
         int64_t now_us = store_now_us();
         bool healthy = atomic_load(&s->healthy);
         int64_t trim_us = healthy ? trim_due_us_locked(s) : INT64_MAX;
-        int64_t index_us = healthy ? index_due_us_locked(s) : INT64_MAX;
+        int64_t index_us = healthy ? index_due_us_locked(s, now_us) : INT64_MAX;
         bool retries = !healthy && !s->queue && !s->closing;
         int64_t retry_us = retries ? s->retry_at_us : INT64_MAX;
         int64_t look_us = healthy ? look_due_us_locked(s) : INT64_MAX;
