@@ -79,6 +79,8 @@
       "too many new rooms from your address, wait a moment")                                       \
     X(ERR_MUCH_HISTORY, "rate_limited", 429, 4101,                                                 \
       "too many requests for history from your address, wait a moment")                            \
+    X(ERR_MANY_REQUESTS, "rate_limited", 429, 4101,                                                \
+      "too many requests from your address, wait a moment")                                        \
     X(ERR_WS_UNFINISHED, "unfinished", 408, 1008, "the rest of the message took too long")         \
     X(ERR_STORE_READ, "unavailable", 503, 1013, "this cannot be read right now, try again later")  \
     X(ERR_STORE_DAMAGED, "unavailable", 503, 1013,                                                 \

@@ -81,6 +81,7 @@ struct config {
     uint32_t connects_per_ip;
     uint32_t rooms_per_ip;
     uint32_t history_per_ip;
+    uint32_t requests_per_ip;
 
     struct ip_net trusted_proxies[CONFIG_NETS_MAX];
     size_t trusted_proxy_count;

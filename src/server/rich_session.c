@@ -430,10 +430,12 @@ static int wait_for_room(struct conn *c, struct slice json)
     return 0;
 }
 
-static bool within_requests(struct conn *c)
+/* All frames but messages and their changes, which chat_may_speak is asked for. */
+static int may_request(struct conn *c)
 {
     uint32_t rate = c->worker->server->options.rate ? RICH_REQUESTS : 0;
-    return chat_within_rate(c, rate, &c->rich->requests_next_us);
+    if (!chat_within_rate(c, rate, &c->rich->requests_next_us)) return ERR_RATE_LIMITED;
+    return client_take(c, BUDGET_REQUESTS) ? 0 : ERR_MANY_REQUESTS;
 }
 
 int rich_session_on_message(struct conn *c, struct slice json)
@@ -445,7 +447,7 @@ int rich_session_on_message(struct conn *c, struct slice json)
         err = wait_for_room(c, json);
         if (!err) return 0;
     }
-    if (!err && frames[in.type].request && !within_requests(c)) err = ERR_RATE_LIMITED;
+    if (!err && frames[in.type].request) err = may_request(c);
     bool asks = in.type != RICH_MESSAGE;
     if (!err && asks && c->rich->questions >= RICH_QUESTIONS_MAX) err = ERR_RATE_LIMITED;
     if (!err) err = frames[in.type].handle(c, &in);

@@ -181,6 +181,26 @@ test('history has a budget: handshakes, joins and questions share it', limit(30)
     await rich.leave();
   }));
 
+for (const frame of [{ type: 'who' }, { type: 'typing' }, { type: 'read' }, { type: 'join', room: 'other' }, { type: 'leave', room: 'other' }])
+  test(`requests have a budget: ${frame.type} on any number of connections`, limit(30),
+    withServer([...NO_PROXIES, '--requests-per-ip', '10'], async (server) => {
+      const from = { localAddress: '127.0.0.5', query: '?username=ann' };
+      const [one, other] = await Promise.all([Rich.join(server, 'lobby', from), Rich.join(server, 'lobby', from)]);
+      const { id } = await one.say('hello');
+      for (let i = 0; i < 5; i++) {
+        await one.get('members', { type: 'who' });
+        await other.get('members', { type: 'who' });
+      }
+      const refusal = await other.refused('rate_limited', { ...frame, id });
+      assert.ok(refusal.retry_after_ms > 0 && refusal.retry_after_ms <= 1000, JSON.stringify(refusal));
+      assert.match(refusal.detail, /address/);
+      await server.says(/over_budget.*peer=127\.0\.0\.5 budget=requests/, ms(5000));
+      await one.say('messages have another');
+      const stranger = await Rich.join(server, 'lobby', { localAddress: '127.0.0.6' });
+      await stranger.settled();
+      await Promise.all([one, other, stranger].map((member) => member.leave()));
+    }));
+
 test('the API has no budget', limit(20),
   withServer([...NO_PROXIES, '--rooms-per-ip', '1', '--history-per-ip', '1', '--api-key', 'a-key-of-20-letters!'],
     async (server) => {
