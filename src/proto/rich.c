@@ -128,9 +128,15 @@ int rich_end_history(bool more, struct buf *out, size_t max_bytes)
     return end(&o);
 }
 
-int rich_encode_members(const struct rich_members *m, struct buf *out, size_t max_bytes)
+int rich_begin_members(struct slice ref, struct buf *out, size_t max_bytes)
 {
-    struct json_out o = begin("members", m->ref, out, max_bytes);
+    struct json_out o = begin("members", ref, out, max_bytes);
+    return json_out_end(&o);
+}
+
+int rich_end_members(const struct rich_members *m, struct buf *out, size_t max_bytes)
+{
+    struct json_out o = json_out_begin(out, max_bytes);
     put_room(&o, m->room);
     json_out_uint(&o, SLICE_LIT(",\"count\":"), m->count);
     json_out_raw(&o, SLICE_LIT(",\"members\":["));

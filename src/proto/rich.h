@@ -144,15 +144,16 @@ struct rich_member {
     struct slice user; /* len 0: not signed in */
     int64_t since_ms;  /* 1970 */
 };
-/* {"type":"members","ref":...,"room":...,"count":...,"members":[{"username","user"?,"since"}]} */
+/* {"type":"members","ref":...,"room":...,"count":...,"members":[{"username","user"?,"since"}]}: the
+ * end, which all who ask share, follows the beginning. */
 struct rich_members {
-    struct slice ref;
     struct slice room;
     uint64_t count; /* of all */
     const struct rich_member *members;
     size_t member_count;
 };
-int rich_encode_members(const struct rich_members *m, struct buf *out, size_t max_bytes);
+int rich_begin_members(struct slice ref, struct buf *out, size_t max_bytes);
+int rich_end_members(const struct rich_members *m, struct buf *out, size_t max_bytes);
 
 /* {"type":"typing","room":...,"username":...,"on":...} */
 int rich_encode_typing(struct slice room, struct slice username, bool on, struct buf *out,

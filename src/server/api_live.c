@@ -18,62 +18,58 @@
 /* ---- members ---- */
 
 struct who {
-    struct roster roster;
+    struct roster_wait wait;
     struct conn_name conn;
 };
 
-static int encode_members(struct slice room, uint64_t count, const struct roster *r,
-                          struct buf *out)
+static int encode_members(struct slice room, const struct rich_members *m, struct buf *out)
 {
     out->len = 0;
     struct json_out o = json_out_begin(out, CONN_OUT_MAX_BYTES);
     json_out_text(&o, SLICE_LIT("{\"room\":"), room);
-    json_out_uint(&o, SLICE_LIT(",\"count\":"), count);
+    json_out_uint(&o, SLICE_LIT(",\"count\":"), m->count);
     json_out_raw(&o, SLICE_LIT(",\"members\":["));
-    for (unsigned i = 0; r && i < r->count; i++) {
-        const struct roster_name *name = &r->names[i];
+    for (size_t i = 0; i < m->member_count; i++) {
         if (i > 0) json_out_raw(&o, SLICE_LIT(","));
-        json_out_text(&o, SLICE_LIT("{\"username\":"), (struct slice){name->text, name->len});
-        json_out_int(&o, SLICE_LIT(",\"since\":"), name->since_ms);
+        json_out_text(&o, SLICE_LIT("{\"username\":"), m->members[i].username);
+        json_out_int(&o, SLICE_LIT(",\"since\":"), m->members[i].since_ms);
         json_out_raw(&o, SLICE_LIT("}"));
     }
     json_out_raw(&o, SLICE_LIT("]}"));
     return json_out_end(&o);
 }
 
-static int answer_members(struct conn *c, struct api_call *call, const struct roster *r)
+static int answer_members(struct conn *c, struct api_call *call, const struct rich_members *m)
 {
     struct buf *text = &c->worker->text;
-    uint64_t count = r ? room_member_count(r->room) : 0;
-    int err = encode_members(call->room, count, r, text);
+    int err = encode_members(call->room, m, text);
     if (!err) api_answer(c, call, 200, (struct slice){(char *)text->data, text->len});
     return err;
 }
 
-static void run_who(struct worker *w, struct task *t)
+static void on_members(struct roster_wait *wait, int err, const struct roster_answer *answer)
 {
-    (void)w;
-    struct who *who = container_of(t, struct who, roster.done);
+    struct who *who = container_of(wait, struct who, wait);
     struct conn *c = conn_find(&who->conn);
     if (c && c->api) {
         struct api_call *call = c->api;
-        int err = answer_members(c, call, &who->roster);
+        if (!err) err = answer_members(c, call, answer->members);
         if (err) api_fail(c, call, err);
     }
-    roster_fini(&who->roster);
     free(who);
 }
 
 int api_get_members(struct conn *c, struct api_call *call)
 {
+    const struct rich_members nobody = {.count = 0};
     struct room *room = hub_find(c->worker->server->hub, call->room);
-    if (!room) return answer_members(c, call, NULL);
+    if (!room) return answer_members(c, call, &nobody);
     struct who *who = calloc(1, sizeof *who);
     int err = who ? 0 : ERR_NOMEM;
     if (who) {
         who->conn = conn_name(c);
-        who->roster.done.run = run_who;
-        err = roster_ask(&who->roster, c->worker, room);
+        who->wait.done = on_members;
+        err = roster_ask(c->worker, room, &who->wait);
         if (err) free(who);
     }
     room_unref(room);

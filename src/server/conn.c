@@ -617,6 +617,8 @@ static void on_writable(struct conn *c)
     }
     if (c->state == CONN_DEAD) return;
     watch_out(c, unsent(c) > 0 || blocked);
+    if (c->rich && unsent(c) == 0) rich_session_on_sent(c);
+    if (c->state == CONN_DEAD) return;
     if (c->paused && unsent(c) == 0) {
         c->paused = false;
         watch(c);

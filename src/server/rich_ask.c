@@ -185,50 +185,53 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
 
 struct who {
     struct question q;
-    struct roster roster;
+    struct roster_wait wait;
 };
 
-static int encode_members(const struct who *who, struct buf *out)
+static void answer_who(struct conn *c, const struct who *who, int err,
+                       const struct roster_answer *answer)
 {
-    struct rich_member members[ROSTER_MAX];
-    const struct roster *r = &who->roster;
-    for (unsigned i = 0; i < r->count; i++)
-        members[i] = (struct rich_member){.username = {r->names[i].text, r->names[i].len},
-                                          .since_ms = r->names[i].since_ms};
-    const struct rich_members frame = {
-        .ref = question_ref(&who->q),
-        .room = room_name(who->q.room),
-        .count = room_member_count(who->q.room),
-        .members = members,
-        .member_count = r->count,
-    };
-    return rich_encode_members(&frame, out, RICH_FRAME_MAX_BYTES);
+    struct buf *text = &c->worker->text;
+    struct slice ref = question_ref(&who->q);
+    c->rich->asks_members = false;
+    if (!err && hub_is_pressed(c->worker->server->hub)) err = ERR_NOMEM;
+    text->len = 0;
+    if (!err) err = rich_begin_members(ref, text, RICH_FRAME_MAX_BYTES);
+    if (!err)
+        err = buf_append(text, answer->frame.ptr, answer->frame.len, 2 * RICH_FRAME_MAX_BYTES);
+    if (err)
+        rich_refuse(c, ref, err);
+    else
+        ws_session_send_text(c, text->data, text->len);
+    if (c->state == CONN_OPEN) rich_release(c);
 }
 
-static void run_who(struct worker *w, struct task *t)
+static void on_members(struct roster_wait *wait, int err, const struct roster_answer *answer)
 {
-    struct who *who = container_of(t, struct who, roster.done);
+    struct who *who = container_of(wait, struct who, wait);
     struct conn *c = question_client(&who->q);
-    if (c) {
-        w->text.len = 0;
-        rich_send(c, encode_members(who, &w->text));
-    }
-    roster_fini(&who->roster);
+    if (c) answer_who(c, who, err, answer);
     room_unref(who->q.room);
     free(who);
 }
 
+/* An answer is hundreds of times what asks for it: until it is there nothing more is read, and the
+ * next is not asked for before this one is taken (rich_session.c). */
 int rich_ask_members(struct conn *c, struct seat *s, const struct rich_input *in)
 {
     struct who *who = calloc(1, sizeof *who);
     if (!who) return ERR_NOMEM;
     question_init(&who->q, c, s, in->ref);
-    who->roster.done.run = run_who;
-    int err = roster_ask(&who->roster, c->worker, who->q.room);
-    if (!err) return 0;
-    question_undo(&who->q, c);
-    free(who);
-    return err;
+    who->wait.done = on_members;
+    int err = roster_ask(c->worker, who->q.room, &who->wait);
+    if (err) {
+        question_undo(&who->q, c);
+        free(who);
+        return err;
+    }
+    c->rich->asks_members = true;
+    conn_hold(c);
+    return 0;
 }
 
 /* ---- changes of a message ---- */

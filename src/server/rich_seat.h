@@ -27,7 +27,8 @@ struct seat {
     char text[];     /* room, ref */
 };
 
-/* A frame for a room that is being entered. One at most: what is behind it stays in the socket. */
+/* A frame for a room that is being entered, or whose answer is long while the client has yet to
+ * take what it was sent. One at most: what is behind it stays in the socket. */
 struct rich_waiting {
     size_t len;
     char json[];
@@ -36,12 +37,13 @@ struct rich_waiting {
 struct rich {
     struct list seats;
     struct list asked;            /* questions that are not answered yet (rich_ask.c) */
-    struct rich_waiting *waiting; /* then nothing is read until that room is entered; owned */
+    struct rich_waiting *waiting; /* then nothing is read until its time has come; owned */
     unsigned seat_count;
     unsigned questions; /* asked of the store or the workers, not answered yet */
     unsigned pages;     /* those of them for a page of history */
     unsigned replays;   /* pages on their way for rooms that it enters */
     bool typing;        /* as the others were told */
+    bool asks_members;  /* who is in a room; then nothing is read until that is answered */
     uint64_t typing_next_ms;
     uint64_t requests_next_us;
     struct seat *home; /* NULL once it was left */

@@ -249,11 +249,11 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
 
 void rich_release(struct conn *c)
 {
-    if (!c->rich->waiting && c->rich->pages < RICH_PAGES_MAX) conn_release(c);
+    const struct rich *rich = c->rich;
+    if (!rich->waiting && !rich->asks_members && rich->pages < RICH_PAGES_MAX) conn_release(c);
 }
 
-/* Another entry is done: the frame that waits is looked at again, and may have to wait once more.
- */
+/* The frame that waits is looked at again, and may have to wait once more. */
 static void go_on(struct conn *c)
 {
     struct rich_waiting *waiting = c->state == CONN_OPEN && c->rich ? c->rich->waiting : NULL;
@@ -410,15 +410,22 @@ static const struct {
     [RICH_READ] = {on_read, true, true},        [RICH_AUTH] = {on_auth, true, false},
 };
 
-/* Whether the frame is for a room that the store was asked for, and has not said. */
+void rich_session_on_sent(struct conn *c)
+{
+    go_on(c);
+}
+
+/* Whether the frame is for a room that the store was asked for, and has not said; or its answer
+ * would lie here beside others that the client does not take. */
 static bool has_to_wait(const struct conn *c, const struct rich_input *in)
 {
+    if (in->type == RICH_WHO && conn_unsent(c) > 0) return true;
     const struct seat *s = frames[in->type].in_room ? seat_find(c->rich, in->room) : NULL;
     return s && !s->member.reader;
 }
 
-/* Nothing behind it is read until then, which keeps the order and needs no queue. */
-static int wait_for_room(struct conn *c, struct slice json)
+/* Nothing behind it is read until its time has come, which keeps the order and needs no queue. */
+static int wait_with(struct conn *c, struct slice json)
 {
     struct rich_waiting *waiting = malloc(sizeof *waiting + json.len);
     if (!waiting) return ERR_NOMEM;
@@ -444,7 +451,7 @@ int rich_session_on_message(struct conn *c, struct slice json)
     struct rich_input in;
     int err = rich_parse(json, w->server->options.max_message_bytes, &w->text, &in);
     if (!err && has_to_wait(c, &in)) {
-        err = wait_for_room(c, json);
+        err = wait_with(c, json);
         if (!err) return 0;
     }
     if (!err && frames[in.type].request) err = may_request(c);

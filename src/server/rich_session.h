@@ -43,6 +43,9 @@ int rich_session_on_message(struct conn *c, struct slice json);
 /* The socket takes bytes again. True: a seat is still blocked. */
 bool rich_session_on_writable(struct conn *c);
 
+/* All that the connection had to send is sent. */
+void rich_session_on_sent(struct conn *c);
+
 /* The server is going: says when to come back. */
 void rich_session_bye(struct conn *c, unsigned code, uint32_t retry_after_ms);
 

@@ -1,21 +1,49 @@
-/* See roster.h. */
+/* See roster.h. A roster is a task three times: on its worker at the end of the turn, as its parts
+ * on all workers at once, and on its worker again. */
 #include "server/roster.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/account.h"
 #include "base/err.h"
+#include "base/table.h"
 #include "chat/hub.h"
 #include "server/chat_session.h"
 #include "server/conn.h"
 #include "server/rich_seat.h"
 #include "server/rich_session.h"
+#include "server/task.h"
 #include "server/worker.h"
 
 struct part {
     struct task task;
     struct roster *roster;
 };
+
+struct name {
+    int64_t since_ms; /* 1970 */
+    uint8_t len;
+    char text[NAME_USER_MAX];
+};
+
+struct roster {
+    UT_hash_handle hh; /* in its worker's table, by room, until its turn is over */
+    struct room *room; /* a reference */
+    struct task task;
+    struct worker *worker;
+    struct list waits;
+    atomic_uint left; /* workers that have not answered */
+    pthread_mutex_t lock;
+    unsigned count;
+    unsigned cap;
+    struct name *names;
+    struct part parts[];
+};
+
+/* ---- on all workers ---- */
 
 static void note(struct roster *r, struct member *m, unsigned encoding)
 {
@@ -24,8 +52,8 @@ static void note(struct roster *r, struct member *m, unsigned encoding)
     const struct conn *c = rich ? NULL : container_of(m, struct conn, member);
     struct slice name = rich ? rich_session_name(m, guest) : chat_name(c, guest);
     pthread_mutex_lock(&r->lock);
-    if (r->count < ROSTER_MAX) {
-        struct roster_name *to = &r->names[r->count++];
+    if (r->count < r->cap) {
+        struct name *to = &r->names[r->count++];
         to->since_ms = rich ? container_of(m, struct seat, member)->since_ms : c->since_ms;
         to->len = (uint8_t)name.len;
         memcpy(to->text, name.ptr, name.len);
@@ -33,45 +61,114 @@ static void note(struct roster *r, struct member *m, unsigned encoding)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void run(struct worker *w, struct task *t)
+static void run_part(struct worker *w, struct task *t)
 {
-    struct part *part = container_of(t, struct part, task);
-    struct roster *r = part->roster;
+    struct roster *r = container_of(t, struct part, task)->roster;
     for (unsigned e = 0; e < ENCODING_COUNT; e++) {
         const struct reader *reader = room_reader(r->room, e, w->index);
         for (uint32_t i = 0; reader && i < reader->member_count && i < ROSTER_MAX; i++)
             note(r, reader->members[i], e);
     }
-    free(part);
-    if (atomic_fetch_sub(&r->left, 1) == 1) worker_post(r->caller, &r->done);
+    if (atomic_fetch_sub(&r->left, 1) == 1) worker_post(r->worker, &r->task);
 }
 
-int roster_ask(struct roster *r, struct worker *caller, struct room *room)
+/* ---- on the worker that asks ---- */
+
+static void tell_all(struct roster *r, int err, const struct roster_answer *answer)
 {
-    struct server *s = caller->server;
-    struct part *parts[SERVER_WORKERS_MAX];
-    for (unsigned i = 0; i < s->worker_count; i++) {
-        parts[i] = malloc(sizeof *parts[i]);
-        if (parts[i]) continue;
-        while (i > 0)
-            free(parts[--i]);
-        return ERR_NOMEM;
+    while (!list_empty(&r->waits)) {
+        struct roster_wait *wait = container_of(r->waits.next, struct roster_wait, link);
+        list_remove(&wait->link);
+        wait->done(wait, err, answer);
     }
-    r->caller = caller;
-    r->room = room;
-    r->count = 0;
-    atomic_init(&r->left, s->worker_count);
-    pthread_mutex_init(&r->lock, NULL);
-    room_ref(room);
-    for (unsigned i = 0; i < s->worker_count; i++) {
-        *parts[i] = (struct part){.task.run = run, .roster = r};
-        worker_post(&s->workers[i], &parts[i]->task);
-    }
-    return 0;
 }
 
-void roster_fini(struct roster *r)
+static void answer(struct roster *r)
 {
-    room_unref(r->room);
+    struct rich_member list[ROSTER_MAX];
+    for (unsigned i = 0; i < r->count; i++)
+        list[i] = (struct rich_member){.username = {r->names[i].text, r->names[i].len},
+                                       .since_ms = r->names[i].since_ms};
+    const struct rich_members members = {
+        .room = {r->room->name, r->room->name_len},
+        .count = room_member_count(r->room),
+        .members = list,
+        .member_count = r->count,
+    };
+    struct buf json = {0};
+    int err = rich_end_members(&members, &json, RICH_FRAME_MAX_BYTES);
+    const struct roster_answer a = {&members, {(const char *)json.data, json.len}};
+    tell_all(r, err, &a);
+    buf_fini(&json);
+}
+
+static void free_roster(struct roster *r)
+{
+    account_sub(hub_answers(r->worker->server->hub), r->cap * sizeof *r->names);
+    free(r->names);
     pthread_mutex_destroy(&r->lock);
+    room_unref(r->room);
+    free(r);
+}
+
+static void run_done(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct roster *r = container_of(t, struct roster, task);
+    answer(r);
+    free_roster(r);
+}
+
+/* The turn is over: nobody joins those who ask any more. */
+static void run_ask(struct worker *w, struct task *t)
+{
+    struct roster *r = container_of(t, struct roster, task);
+    struct server *s = w->server;
+    HASH_DEL(w->rosters, r);
+    uint32_t members = room_member_count(r->room);
+    unsigned cap = members < ROSTER_MAX ? members : ROSTER_MAX;
+    r->names = calloc(cap ? cap : 1, sizeof *r->names);
+    if (!r->names) {
+        tell_all(r, ERR_NOMEM, NULL);
+        free_roster(r);
+        return;
+    }
+    r->cap = cap;
+    account_add(hub_answers(s->hub), cap * sizeof *r->names);
+    r->task.run = run_done;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post(&s->workers[i], &r->parts[i].task);
+}
+
+static struct roster *begin(struct worker *w, struct room *room)
+{
+    unsigned workers = w->server->worker_count;
+    struct roster *r = calloc(1, sizeof *r + workers * sizeof r->parts[0]);
+    if (!r) return NULL;
+    r->room = room;
+    HASH_ADD_PTR(w->rosters, room, r);
+    if (!r->hh.tbl) {
+        free(r);
+        return NULL;
+    }
+    room_ref(room);
+    r->worker = w;
+    list_init(&r->waits);
+    atomic_init(&r->left, workers);
+    pthread_mutex_init(&r->lock, NULL);
+    for (unsigned i = 0; i < workers; i++)
+        r->parts[i] = (struct part){.task.run = run_part, .roster = r};
+    r->task.run = run_ask;
+    worker_post(w, &r->task);
+    return r;
+}
+
+int roster_ask(struct worker *w, struct room *room, struct roster_wait *wait)
+{
+    struct roster *r;
+    HASH_FIND_PTR(w->rosters, &room, r);
+    if (!r) r = begin(w, room);
+    if (!r) return ERR_NOMEM;
+    list_push(&r->waits, &wait->link);
+    return 0;
 }

@@ -1,41 +1,36 @@
 /* Who is in a room. Members belong to their workers and a room keeps no list of names, so each
- * worker is asked for its own; the answer comes when the last has given it. */
+ * worker is asked for its own; the answer comes when the last has given it.
+ *
+ * All who ask for a room in one turn of a worker share one roster: it is asked for after the
+ * sockets of that turn, so that it is newer than each of their questions. What it takes is counted
+ * as an answer is. */
 #ifndef SERVER_ROSTER_H
 #define SERVER_ROSTER_H
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdint.h>
-
-#include "proto/name.h"
-#include "server/task.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "proto/rich.h"
 
 struct room;
-struct server;
+struct worker;
 
 enum { ROSTER_MAX = 200 }; /* protocol.md section 5 */
 
-struct roster_name {
-    int64_t since_ms; /* 1970 */
-    uint8_t len;
-    char text[NAME_USER_MAX];
+/* Borrowed. */
+struct roster_answer {
+    const struct rich_members *members;
+    struct slice frame; /* the same as rich_end_members writes it */
 };
 
-struct roster {
-    struct task done;      /* the caller's: runs on its worker; frees with roster_free */
-    struct worker *caller; /* the caller's */
-    struct room *room;     /* a reference */
-    atomic_uint left;      /* workers that have not answered */
-    pthread_mutex_t lock;
-    unsigned count;
-    struct roster_name names[ROSTER_MAX];
+/* Somebody who asks; embedded. */
+struct roster_wait {
+    struct list link; /* the roster's */
+    /* On the worker that asked; the answer is of no use if err is set. */
+    void (*done)(struct roster_wait *wait, int err, const struct roster_answer *answer);
 };
 
-/* Sets up *r, part of the caller's struct, and asks. ERR_NOMEM: nothing will come, *r is as it was.
- * Worker's thread; the caller has a reference on the room or a member in it. */
-int roster_ask(struct roster *r, struct worker *caller, struct room *room);
-
-/* Gives back what roster_ask took; the struct itself is the caller's. */
-void roster_fini(struct roster *r);
+/* Asks; done will be called, in a later turn. ERR_NOMEM: it will not. Worker's thread; the caller
+ * has a reference on the room or a member in it. */
+int roster_ask(struct worker *w, struct room *room, struct roster_wait *wait);
 
 #endif

@@ -28,6 +28,7 @@ struct budgets;
 struct conn;
 struct hub;
 struct peer_counts;
+struct roster;
 struct ws_inflater;
 
 enum {
@@ -101,6 +102,7 @@ struct worker {
     struct delivery delivery;
     struct delivery rich_delivery;
     struct timer_queue presence_timers;
+    struct roster *rosters; /* asked for in this turn, by room */
     uint64_t delivery_sends;
     uint64_t delivery_bytes;
 

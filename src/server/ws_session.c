@@ -265,7 +265,7 @@ void ws_session_on_timeout(struct conn *c)
         return;
     }
     if (takes(c) || c->state != CONN_OPEN) return;
-    if (c->paused && is_overdue(c)) {
+    if ((c->paused || (c->held && conn_unsent(c) > 0)) && is_overdue(c)) {
         close_with(c, ERR_TOO_SLOW); /* it is not read because it does not read */
         return;
     }

@@ -6,7 +6,9 @@ import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
-import { NO_SLACK, startServer, withDirectory, withLives } from './lib/server.js';
+import { NO_PROXIES } from './lib/clients.js';
+import { text } from './lib/raw.js';
+import { NO_SLACK, startServer, withDirectory, withLives, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
 
 const MIB = 1 << 20;
@@ -19,6 +21,9 @@ const worst = (i, bytes) => `${i}:`.padEnd(bytes, i % 3 ? '\u0001' : '"\u0002\\'
 const headOf = (room, query, more = '') =>
   `GET /ws/chat/${room}/${query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
   `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n${more}\r\n`;
+
+const RICH = 'Sec-WebSocket-Protocol: parlor.v1\r\n';
+const frame = (object) => text(JSON.stringify(object));
 
 /** A socket that sends this and never reads; from another address if that is wanted. */
 async function mute(server, bytes, localAddress) {
@@ -85,17 +90,11 @@ test('a rich socket that enters rooms and asks for pages and never reads pins no
   limit(180), withLives(TWO, async (lives) => {
     await fillRooms(lives, 8, 130, 10000);
     const server = await begin(lives, [...TWO, '--memory-budget', '64m', '--workers', '1']);
-    const text = (frame) => {
-      const data = Buffer.from(JSON.stringify(frame));
-      const head = data.length < 126 ? Buffer.from([0x81, 0x80 | data.length, 0, 0, 0, 0])
-        : Buffer.from([0x81, 0xfe, data.length >> 8, data.length & 255, 0, 0, 0, 0]);
-      return Buffer.concat([head, data]);
-    };
     const before = server.residentBytes();
     const socket = await mute(server, headOf('r0', '?history=1000', 'Sec-WebSocket-Protocol: parlor.v1\r\n'));
     await until(ms(20000), async () => (await handshakes(server)) === 1, 'the handshake');
-    for (let i = 1; i < 8; i++) socket.write(text({ type: 'join', room: `r${i}`, history: 1000, ref: i }));
-    for (let i = 0; i < 200; i++) socket.write(text({ type: 'history', room: 'r0', limit: 200, ref: 100 + i }));
+    for (let i = 1; i < 8; i++) socket.write(frame({ type: 'join', room: `r${i}`, history: 1000, ref: i }));
+    for (let i = 0; i < 200; i++) socket.write(frame({ type: 'history', room: 'r0', limit: 200, ref: 100 + i }));
     let most = 0;
     for (let i = 0; i < 20; i++) {
       await pause(100);
@@ -228,4 +227,44 @@ test('one address that asks for pages all the time keeps nobody out of a room', 
       assert.ok(times.at(-2) < ms(1000), `entering took ${times.at(-2).toFixed(0)} ms`);
       for (const socket of open) socket.destroy();
     })();
+  }));
+
+test('hundreds that ask who is there, again and again, and never read: their answers wait, others do not', limit(120),
+  withServer(['--workers', '2', ...NO_PROXIES, '--requests-per-ip', 'none', '--memory-budget', '64m'], async (server) => {
+    const sockets = count(450, 100);
+    const ann = await Rich.join(server, 'lobby', { localAddress: '127.0.0.9' });
+    const long = '%F0%9F%98%80'.repeat(15);
+    const all = await Promise.all(Array.from({ length: sockets }, (_, i) =>
+      mute(server, headOf('crowd', `?username=${long}${i}`, RICH), ATTACKER)));
+    await until(ms(60000), async () => (await handshakes(server)) === sockets + 1, 'all of them in');
+    const questions = Buffer.concat(Array.from({ length: 100 }, (_, ref) => frame({ type: 'who', ref })));
+    let most = server.residentBytes();
+    let slowest = 0;
+    for (const socket of all) socket.write(questions);
+    for (let i = 0; i < 18; i++) {
+      const from = performance.now();
+      await ann.say(`message ${i}`);
+      slowest = Math.max(slowest, performance.now() - from);
+      most = Math.max(most, server.residentBytes());
+      await pause(100);
+    }
+    assert.equal((await ann.get('members', { type: 'who' })).members.length, 1);
+    if (!SANITIZED) assert.ok(most < 128 * MIB, `${(most / MIB).toFixed(1)} MiB`);
+    assert.ok(slowest < ms(1000), `an ack took ${slowest.toFixed(0)} ms`);
+    for (const socket of all) socket.destroy();
+    await ann.leave();
+  }));
+
+test('who asks again before the answer is read gets all answers, and to what comes behind', limit(60),
+  withServer(TWO, async (server) => {
+    const crowd = await Promise.all(Array.from({ length: 200 }, (_, i) =>
+      Member.join(server, 'crowd', { query: `?username=${'%F0%9F%98%80'.repeat(15)}${i}` })));
+    const ann = await Rich.join(server, 'crowd');
+    ann.socket.pause();
+    const answers = Promise.all(Array.from({ length: 90 }, (_, i) =>
+      (i % 10 ? ann.get('members', { type: 'who' }) : ann.say(`behind ${i}`))));
+    setTimeout(() => ann.socket.resume(), 300);
+    for (const { members } of await answers) if (members) assert.equal(members.length, 200);
+    for (const one of crowd) one.socket.terminate();
+    await ann.leave();
   }));

@@ -113,21 +113,32 @@ static int history_stop(const void *frame, struct buf *out, size_t max_bytes)
     return rich_end_history(true, out, max_bytes);
 }
 
+/* The beginning and the end, as one. */
+static int encode_members(const struct texts *t, const struct rich_members *m, struct buf *out,
+                          size_t max_bytes)
+{
+    size_t before = out->len;
+    int err = rich_begin_members(t->ref, out, max_bytes);
+    if (!err) err = rich_end_members(m, out, max_bytes);
+    if (err) out->len = before;
+    return err;
+}
+
 static int members(const void *frame, struct buf *out, size_t max_bytes)
 {
     const struct texts *t = frame;
     const struct rich_member list[] = {{.username = t->name, .user = t->other, .since_ms = 1},
                                        {.username = t->other, .since_ms = 2}};
     const struct rich_members m = {
-        .ref = t->ref, .room = t->room, .count = 500, .members = list, .member_count = 2};
-    return rich_encode_members(&m, out, max_bytes);
+        .room = t->room, .count = 500, .members = list, .member_count = 2};
+    return encode_members(t, &m, out, max_bytes);
 }
 
 static int members_none(const void *frame, struct buf *out, size_t max_bytes)
 {
     const struct texts *t = frame;
-    const struct rich_members m = {.ref = t->ref, .room = t->room};
-    return rich_encode_members(&m, out, max_bytes);
+    const struct rich_members m = {.room = t->room};
+    return encode_members(t, &m, out, max_bytes);
 }
 
 static int typing(const void *frame, struct buf *out, size_t max_bytes)
