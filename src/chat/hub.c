@@ -141,6 +141,7 @@ static void room_free(struct room *room)
     nonces_fini(&room->nonces);
     marks_fini(&room->marks);
     presence_fini(&room->presence);
+    free(room->typing);
     account_sub(&room->hub->own, room->own_bytes);
     account_sub(&room->hub->held, room->own_bytes);
     pthread_mutex_destroy(&room->lock);

@@ -8,10 +8,10 @@
  *
  * What is counted, under `held`: every chunk of every log as long as it lives, whoever holds it;
  * every room with its index of the recent past, its nonces and markers (not the names that presence
- * is about to tell, a few KiB for a second). The server counts under `answers` pages that are read
- * and what connections have yet to send; under `input` what clients have begun to send and not
- * finished, or what cannot be looked at yet; under `contexts` what clients may keep of their
- * compression. All together are to be within the budget. What can be forgotten for that is
+ * and typing are about to tell, a few KiB for a second). The server counts under `answers` pages
+ * that are read and what connections have yet to send; under `input` what clients have begun to
+ * send and not finished, or what cannot be looked at yet; under `contexts` what clients may keep of
+ * their compression. All together are to be within the budget. What can be forgotten for that is
  * forgotten, answers have at most their max and wait beyond it, input and contexts have at most
  * theirs and are refused beyond it, and while it is not enough (hub_is_pressed,
  * hub_input_is_pressed) the server closes those who hold most. */

@@ -32,6 +32,7 @@
 #include "chat/presence.h"
 #include "chat/reader.h"
 #include "chat/recent.h"
+#include "chat/typing.h"
 #include "proto/id.h"
 #include "store/store.h"
 
@@ -86,6 +87,7 @@ struct room {
     uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
     struct marks marks;
     struct presence presence;
+    struct typing *typing; /* NULL: nobody types */
     struct room_log logs[ENCODING_COUNT];
 
     /* Under the hub's lock. */

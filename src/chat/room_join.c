@@ -392,6 +392,7 @@ enum presence_due room_leave(struct member *m, struct slice username, uint64_t n
     bool drop = false;
     pthread_mutex_lock(&room->lock);
     enum presence_due due = PRESENCE_NOTHING;
+    typing_forget(room->typing, m);
     if (has_rich(room))
         due = presence_leave(&room->presence, username, now_ms);
     else

@@ -20,7 +20,7 @@
 #include "server/worker.h"
 #include "server/ws_session.h"
 
-enum { TYPING_INTERVAL_MS = 1000, TYPING_MEMBERS_MAX = 500 };
+enum { TYPING_MEMBERS_MAX = 500 };
 
 /* ---- answers ---- */
 
@@ -356,11 +356,7 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     if (in->on) c->rich->typing_next_ms = w->now_ms + TYPING_INTERVAL_MS;
     if (room_member_count(room) > TYPING_MEMBERS_MAX) return 0;
     char guest[CHAT_GUEST_LEN];
-    w->text.len = 0;
-    int err = rich_encode_typing(seat_room(s), seat_name(s, guest), in->on, &w->text,
-                                 RICH_FRAME_MAX_BYTES);
-    if (err) return err;
-    whisper_send(w, room, &s->member, (struct slice){(const char *)w->text.data, w->text.len});
+    whisper_typing(w, &s->member, seat_name(s, guest), in->on);
     return 0;
 }
 

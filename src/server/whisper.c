@@ -1,6 +1,7 @@
 /* See whisper.h. */
 #include "server/whisper.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,76 +15,174 @@
 #include "server/task.h"
 #include "server/worker.h"
 
+static_assert((int)TYPING_INTERVAL_MS == PRESENCE_INTERVAL_MS, "they share a queue of timers");
+
+/* Frames, one behind the other, and for each who does not get it. */
+struct saying {
+    struct buf frames;
+    unsigned count;
+    struct {
+        const struct member *except;
+        size_t end;
+    } parts[TYPING_TOLD_MAX];
+};
+
 struct whisper {
     struct task task;
-    struct room *room; /* a reference */
-    const struct member *except;
-    size_t len;
-    uint8_t frame[];
+    struct room *room;  /* a reference */
+    struct saying said; /* its frames are those below */
+    uint8_t frames[];
 };
 
-struct presence_task {
+/* Something that is due in a room: after the sockets of this turn, or in a second. */
+struct due {
     struct task task;
-    struct room *room; /* a reference */
-};
-
-struct presence_timer {
     struct timer timer;
     struct room *room; /* a reference */
+    void (*tell)(struct worker *w, struct room *room);
 };
 
-static void offer(struct worker *w, struct reader *r, const struct whisper *said)
+/* ---- sending ---- */
+
+/* Part by part only for those who are in it themselves. */
+static void give(struct conn *c, const struct member *m, const struct whisper *whisper)
+{
+    const struct saying *said = &whisper->said;
+    size_t from = 0;
+    size_t begin = 0;
+    for (unsigned i = 0; i < said->count; i++) {
+        if (said->parts[i].except == m) {
+            if (begin > from) conn_send(c, whisper->frames + from, begin - from);
+            from = said->parts[i].end;
+        }
+        begin = said->parts[i].end;
+    }
+    if (begin > from) conn_send(c, whisper->frames + from, begin - from);
+}
+
+static void offer(struct worker *w, struct reader *r, const struct whisper *whisper)
 {
     unsigned encoding = r->encoding;
     for (uint32_t i = r->member_count; i-- > 0;) {
         if (i >= r->member_count) continue; /* sending may have ended some */
         struct member *m = r->members[i];
-        if (m == said->except) continue;
         struct conn *c = rich_session_conn(m);
         if (conn_unsent(c) > 0)
             metrics_add(&w->metrics, METRIC_WHISPERS_DROPPED, 1);
         else
-            conn_send(c, said->frame, said->len);
+            give(c, m, whisper);
         /* The last member of a reader takes it along. */
-        if (c->state == CONN_DEAD && room_reader(said->room, encoding, w->index) != r) return;
+        if (c->state == CONN_DEAD && room_reader(whisper->room, encoding, w->index) != r) return;
     }
 }
 
 static void run(struct worker *w, struct task *t)
 {
-    struct whisper *said = container_of(t, struct whisper, task);
+    struct whisper *whisper = container_of(t, struct whisper, task);
     for (unsigned e = ENCODING_RICH; e < ENCODING_COUNT; e++) {
-        struct reader *r = room_reader(said->room, e, w->index);
-        if (r) offer(w, r, said);
+        struct reader *r = room_reader(whisper->room, e, w->index);
+        if (r) offer(w, r, whisper);
     }
-    room_unref(said->room);
-    free(said);
+    room_unref(whisper->room);
+    free(whisper);
 }
 
-static void send_to(struct worker *to, struct room *room, const struct member *except,
-                    const struct buf *frame)
+static void send_to(struct worker *to, struct room *room, const struct saying *said)
 {
-    struct whisper *said = malloc(sizeof *said + frame->len);
-    if (!said) return;
-    *said = (struct whisper){.task.run = run, .room = room, .except = except, .len = frame->len};
-    memcpy(said->frame, frame->data, frame->len);
+    struct whisper *whisper = malloc(sizeof *whisper + said->frames.len);
+    if (!whisper) return;
+    *whisper = (struct whisper){.task.run = run, .room = room, .said = *said};
+    memcpy(whisper->frames, said->frames.data, said->frames.len);
     room_ref(room);
-    worker_post(to, &said->task);
+    worker_post(to, &whisper->task);
 }
 
-void whisper_send(struct worker *w, struct room *room, const struct member *except,
-                  struct slice json)
+/* To all rich members; short memory drops it. Takes what is said. */
+static void send_all(struct worker *w, struct room *room, struct saying *said)
 {
     struct server *s = w->server;
-    struct buf frame = {0};
-    if (ws_frame_append(&frame, WS_TEXT, false, json, RICH_FRAME_MAX_BYTES) == 0) {
-        for (unsigned i = 0; i < s->worker_count; i++)
-            if (room_has_rich(room, i)) send_to(&s->workers[i], room, except, &frame);
-    }
-    buf_fini(&frame);
+    for (unsigned i = 0; said->count > 0 && i < s->worker_count; i++)
+        if (room_has_rich(room, i)) send_to(&s->workers[i], room, said);
+    buf_fini(&said->frames);
 }
 
-static void tell(struct worker *w, struct room *room)
+static void add(struct saying *said, const struct buf *json, const struct member *except)
+{
+    const struct slice text = {(const char *)json->data, json->len};
+    if (ws_frame_append(&said->frames, WS_TEXT, false, text, RICH_FRAME_MAX_BYTES) != 0) return;
+    said->parts[said->count].except = except;
+    said->parts[said->count++].end = said->frames.len;
+}
+
+/* ---- what is due ---- */
+
+static struct due *due_new(struct room *room, void (*tell)(struct worker *w, struct room *room))
+{
+    struct due *d = malloc(sizeof *d);
+    if (!d) return NULL;
+    timer_init(&d->timer);
+    d->room = room;
+    d->tell = tell;
+    room_ref(room);
+    return d;
+}
+
+static void due_free(struct due *d)
+{
+    room_unref(d->room);
+    free(d);
+}
+
+static void run_due(struct worker *w, struct task *t)
+{
+    struct due *d = container_of(t, struct due, task);
+    d->tell(w, d->room);
+    due_free(d);
+}
+
+/* Not at once but after the sockets of this turn, so that many who come together are told of in one
+ * frame. The task of the second finds nothing left to tell. */
+static void tell_soon(struct worker *w, struct room *room,
+                      void (*tell)(struct worker *w, struct room *room))
+{
+    struct due *d = due_new(room, tell);
+    if (!d) {
+        tell(w, room);
+        return;
+    }
+    d->task.run = run_due;
+    worker_post(w, &d->task);
+}
+
+/* False: memory is short. */
+static bool tell_later(struct worker *w, struct room *room,
+                       void (*tell)(struct worker *w, struct room *room))
+{
+    struct due *d = due_new(room, tell);
+    if (d) timer_start(&w->whisper_timers, &d->timer, w->now_ms);
+    return d;
+}
+
+void whisper_run_timers(struct worker *w)
+{
+    struct timer *expired;
+    while ((expired = timer_queue_expired(&w->whisper_timers, w->now_ms))) {
+        struct due *d = container_of(expired, struct due, timer);
+        d->tell(w, d->room);
+        due_free(d);
+    }
+}
+
+void whisper_drop_timers(struct worker *w)
+{
+    struct timer *t;
+    while ((t = timer_queue_expired(&w->whisper_timers, UINT64_MAX - 1)))
+        due_free(container_of(t, struct due, timer));
+}
+
+/* ---- presence ---- */
+
+static void tell_presence(struct worker *w, struct room *room)
 {
     struct presence_news news;
     pthread_mutex_lock(&room->lock);
@@ -91,76 +190,67 @@ static void tell(struct worker *w, struct room *room)
     pthread_mutex_unlock(&room->lock);
     if (!any) return;
     struct buf json = {0};
+    struct saying said = {0};
     news.frame.room = (struct slice){room->name, room->name_len};
     if (rich_encode_presence(&news.frame, &json, RICH_FRAME_MAX_BYTES) == 0)
-        whisper_send(w, room, NULL, (struct slice){(const char *)json.data, json.len});
+        add(&said, &json, NULL);
+    send_all(w, room, &said);
     buf_fini(&json);
 }
 
-static void run_presence(struct worker *w, struct task *t)
+static void on_presence_timer(struct worker *w, struct room *room)
 {
-    struct presence_task *p = container_of(t, struct presence_task, task);
-    tell(w, p->room);
-    room_unref(p->room);
-    free(p);
-}
-
-/* Not at once but after the sockets of this turn, so that many who come together are told of in one
- * frame. The task of the second finds nothing left to tell. */
-static void tell_soon(struct worker *w, struct room *room)
-{
-    struct presence_task *p = malloc(sizeof *p);
-    if (!p) {
-        tell(w, room);
-        return;
-    }
-    *p = (struct presence_task){.task.run = run_presence, .room = room};
-    room_ref(room);
-    worker_post(w, &p->task);
-}
-
-static void start_timer(struct worker *w, struct room *room)
-{
-    struct presence_timer *t = malloc(sizeof *t);
-    if (!t) {
-        /* Nobody would ask for another: the next change is told at once instead. */
-        pthread_mutex_lock(&room->lock);
-        room->presence.timer = false;
-        pthread_mutex_unlock(&room->lock);
-        return;
-    }
-    timer_init(&t->timer);
-    t->room = room;
-    room_ref(room);
-    timer_start(&w->presence_timers, &t->timer, w->now_ms);
+    pthread_mutex_lock(&room->lock);
+    enum presence_due due = presence_on_timer(&room->presence, w->now_ms);
+    pthread_mutex_unlock(&room->lock);
+    whisper_presence(w, room, due);
 }
 
 void whisper_presence(struct worker *w, struct room *room, enum presence_due due)
 {
-    if (due == PRESENCE_NOW) tell_soon(w, room);
-    if (due == PRESENCE_LATER) start_timer(w, room);
+    if (due == PRESENCE_NOW) tell_soon(w, room, tell_presence);
+    if (due != PRESENCE_LATER || tell_later(w, room, on_presence_timer)) return;
+    /* Nobody would ask for another timer: the next change is told at once instead. */
+    pthread_mutex_lock(&room->lock);
+    room->presence.timer = false;
+    pthread_mutex_unlock(&room->lock);
 }
 
-void whisper_run_timers(struct worker *w)
+/* ---- typing ---- */
+
+static bool take_typing(struct room *room, struct typing *news)
 {
-    struct timer *expired;
-    while ((expired = timer_queue_expired(&w->presence_timers, w->now_ms))) {
-        struct presence_timer *t = container_of(expired, struct presence_timer, timer);
-        pthread_mutex_lock(&t->room->lock);
-        enum presence_due due = presence_on_timer(&t->room->presence, w->now_ms);
-        pthread_mutex_unlock(&t->room->lock);
-        whisper_presence(w, t->room, due);
-        room_unref(t->room);
-        free(t);
-    }
+    pthread_mutex_lock(&room->lock);
+    bool any = typing_take(&room->typing, news);
+    pthread_mutex_unlock(&room->lock);
+    return any;
 }
 
-void whisper_drop_timers(struct worker *w)
+static void tell_typing(struct worker *w, struct room *room)
 {
-    struct timer *t;
-    while ((t = timer_queue_expired(&w->presence_timers, UINT64_MAX - 1))) {
-        struct presence_timer *p = container_of(t, struct presence_timer, timer);
-        room_unref(p->room);
-        free(p);
+    struct typing news;
+    if (!take_typing(room, &news)) return;
+    const struct slice name = {room->name, room->name_len};
+    struct buf json = {0};
+    struct saying said = {0};
+    for (unsigned i = 0; i < news.count; i++) {
+        const struct typist *t = &news.typists[i];
+        const struct slice who = {t->name, t->len};
+        json.len = 0;
+        if (rich_encode_typing(name, who, t->on, &json, RICH_FRAME_MAX_BYTES) == 0)
+            add(&said, &json, t->member);
     }
+    send_all(w, room, &said);
+    buf_fini(&json);
+    /* Without a timer the next is told at once. */
+    if (!tell_later(w, room, tell_typing)) (void)take_typing(room, &news);
+}
+
+void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on)
+{
+    struct room *room = m->reader->room;
+    pthread_mutex_lock(&room->lock);
+    bool first = typing_note(&room->typing, m, name, on);
+    pthread_mutex_unlock(&room->lock);
+    if (first) tell_soon(w, room, tell_typing);
 }

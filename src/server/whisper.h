@@ -13,10 +13,9 @@ struct member;
 struct room;
 struct worker;
 
-/* To all rich members but one (or NULL). json is copied; short memory drops the whisper. Worker's
- * thread; the caller has a reference on the room or a member in it. */
-void whisper_send(struct worker *w, struct room *room, const struct member *except,
-                  struct slice json);
+/* A member types, or stopped: tells the other rich members, at once or with those who do within a
+ * second of the last that was told. */
+void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on);
 
 /* Does what a join or leave says is due. */
 void whisper_presence(struct worker *w, struct room *room, enum presence_due due);

@@ -57,7 +57,7 @@ int worker_init(struct worker *w, struct server *server, unsigned index)
     w->rich_delivery = (struct delivery){.send = rich_session_deliver,
                                          .on_lag = rich_session_on_lag,
                                          .lag_max_bytes = o->lag_max_bytes};
-    timer_queue_init(&w->presence_timers, PRESENCE_INTERVAL_MS);
+    timer_queue_init(&w->whisper_timers, PRESENCE_INTERVAL_MS);
     timer_queue_init(&w->timeouts[TIMEOUT_HANDSHAKE], o->handshake_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_KEEPALIVE], o->keepalive_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_PING], o->ping_interval_ms);
@@ -459,8 +459,8 @@ static int wait_ms(const struct worker *w)
         uint64_t deadline = timer_queue_deadline(&w->timeouts[i]);
         if (deadline < next) next = deadline;
     }
-    uint64_t presence_ms = timer_queue_deadline(&w->presence_timers);
-    if (presence_ms < next) next = presence_ms;
+    uint64_t whisper_ms = timer_queue_deadline(&w->whisper_timers);
+    if (whisper_ms < next) next = whisper_ms;
     if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
     if (w->accept_again_ms && w->accept_again_ms < next) next = w->accept_again_ms;
     bool weighs = w->behind_count || w->keeper_count;

@@ -101,7 +101,7 @@ struct worker {
     struct scribe scribe;
     struct delivery delivery;
     struct delivery rich_delivery;
-    struct timer_queue presence_timers;
+    struct timer_queue whisper_timers;
     struct roster *rosters; /* asked for in this turn, by room */
     uint64_t delivery_sends;
     uint64_t delivery_bytes;

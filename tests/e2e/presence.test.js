@@ -163,3 +163,40 @@ test('typing: to the others, at most once a second, never stored', limit(30), wi
   assert.equal((await bob.get('history', { type: 'history' })).messages.length, 2);
   await leaveAll([ann, bob, elsewhere, full]);
 }));
+
+test('typing of many: once a second to each member, of at most ten', limit(60), withServer(TWO, async (server) => {
+  const ann = await named(server, 'ann');
+  const crowd = await Promise.all(Array.from({ length: 80 }, (_, i) => named(server, `m${i}`)));
+  await ann.settled();
+  const began = performance.now();
+  for (const one of crowd) one.send({ type: 'typing' });
+  await Promise.all(crowd.map((one) => one.settled()));
+  await ann.next('typing');
+  await pause(1200); // what was yet to be told is
+  await ann.settled();
+  const told = [...new Set(ann.frames.filter((f) => f.type === 'typing').map((f) => f.username))];
+  const seconds = Math.ceil((performance.now() - began) / 1000);
+  assert.ok(told.length <= 10 * (seconds + 1), `${told.length} were told in ${seconds} s`);
+  // Each of those who were told was told to all but itself.
+  await until(ms(10000), () => crowd.every((one, i) => told.every((name) =>
+    name === `m${i}` || one.frames.some((f) => f.type === 'typing' && f.username === name))), 'all are told the same');
+  for (const [i, one] of crowd.entries())
+    assert.ok(one.frames.every((f) => f.type !== 'typing' || f.username !== `m${i}`), 'told of itself');
+  await leaveAll([ann, ...crowd]);
+}));
+
+test('typing: who has left is not told to be typing after that', limit(60), withServer(TWO, async (server) => {
+  const [ann, bob] = [await named(server, 'ann'), await named(server, 'bob')];
+  for (let i = 0; i < 5; i++) {
+    const cid = await named(server, `cid${i}`);
+    bob.send({ type: 'typing' });
+    await ann.next('typing'); // the next are told a second later
+    cid.send({ type: 'typing' });
+    await cid.leave();
+    await pause(1100);
+    await ann.settled();
+    const about = ann.frames.filter((f) => f.username === `cid${i}` && f.type !== 'members');
+    assert.equal(about.at(-1).event, 'leave', JSON.stringify(about));
+  }
+  await leaveAll([ann, bob]);
+}));
