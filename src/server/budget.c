@@ -13,7 +13,7 @@ enum { LOCKS = 64, CACHE_LINE = 64 };
 
 #define PERIOD_US (BUDGET_PERIOD_MS * UINT64_C(1000))
 
-/* Addresses apart from their buckets: a look touches three cache lines. */
+/* Addresses apart from their buckets: a look touches three or four cache lines. */
 struct set {
     _Alignas(CACHE_LINE) uint8_t ip[BUDGET_WAYS][IP_BYTES];
     uint64_t full_us[BUDGET_WAYS][BUDGET_KINDS];

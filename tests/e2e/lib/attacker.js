@@ -29,7 +29,10 @@ const frame = (object) => text(JSON.stringify(object));
 /** Zeros that shrink a thousandfold: cheap to send, dear to read. */
 const bomb = zlib.deflateRawSync(Buffer.alloc(60000, 0x20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }).subarray(0, -4);
 
-/** name: what is sent as soon as the connection is there; the rest follows the answer, if any. */
+/**
+ * name: what is sent as soon as the connection is there; the rest follows the answer, if any, or is
+ * made of the first of what comes that it can be made of.
+ */
 const KINDS = {
   silent: () => ({}),
   junk: () => ({ first: randomBytes(randomInt(1, 2000)) }),
@@ -46,6 +49,15 @@ const KINDS = {
   renames: () => ({ first: head(`/ws/chat/${newRoom()}/`, rich),
     then: [...Array.from({ length: 99 }, () => frame({ type: 'join', room: newRoom() })),
       ...Array.from({ length: 20 }, (_, i) => frame({ message: 'x', username: `m${i}${'y'.repeat(50)}` }))] }),
+  // In one room, so that each of these reaches, or names, all the others.
+  who: () => ({ first: head(`/ws/chat/crowd/?username=${'x'.repeat(50)}${randomInt(10000)}`, rich), deaf: true,
+    then: Array.from({ length: 100 }, () => frame({ type: 'who', ref: 1 })) }),
+  typing: () => ({ first: head(`/ws/chat/crowd/?username=t${randomInt(10000)}`, rich),
+    then: Array.from({ length: 50 }, (_, i) => frame({ type: 'typing', on: i % 2 === 0 })) }),
+  read: (room) => ({ first: head(`/ws/chat/${room}/?username=u${randomInt(10000)}`, rich), then: (data) => {
+    const epoch = /"epoch":"(\w+)"/.exec(data)?.[1];
+    return epoch && Array.from({ length: 99 }, (_, i) => frame({ type: 'read', id: `${epoch}-${i + 1}`, ref: i }));
+  } }),
   refused: (room) => ({ first: head(`/ws/chat/${room}/`),
     then: Array.from({ length: 90 }, () => text('{"message":')) }),
   inflate: (room) => ({ first: head(`/ws/chat/${room}/`, 'Sec-WebSocket-Extensions: permessage-deflate\r\n'),
@@ -65,19 +77,23 @@ function dial(port, localAddress, room, counts, open) {
   const socket = net.connect({ port, host: '127.0.0.1', localAddress, noDelay: true });
   open.add(socket);
   counts.dialled++;
-  let begun = false;
+  let status;
+  let rest = then;
   socket.on('connect', () => {
     counts.connected++;
     if (first) socket.write(first);
     if (deaf) setTimeout(() => socket.pause(), 50);
   });
   socket.on('data', (data) => {
-    if (begun) return;
-    begun = true;
-    const status = data.toString('latin1', 9, 12);
-    counts.status[status] = (counts.status[status] ?? 0) + 1;
-    if (status === '101' && then.length) socket.write(Buffer.concat(then));
-    if (reset) setTimeout(() => socket.resetAndDestroy(), 5);
+    if (!status) {
+      status = data.toString('latin1', 9, 12);
+      counts.status[status] = (counts.status[status] ?? 0) + 1;
+      if (reset) setTimeout(() => socket.resetAndDestroy(), 5);
+    }
+    const frames = status !== '101' ? null : typeof rest === 'function' ? rest(data.toString('latin1')) : rest;
+    if (!frames) return;
+    rest = null;
+    if (frames.length) socket.write(Buffer.concat(frames));
   });
   socket.on('error', (error) => { counts.errors[error.code] = (counts.errors[error.code] ?? 0) + 1; });
   socket.on('close', () => open.delete(socket));
