@@ -54,9 +54,14 @@ void conn_set_timeout(struct conn *c, int timeout)
     timer_start(&c->worker->timeouts[timeout], &c->timer, c->worker->now_ms);
 }
 
+bool conn_reads(const struct conn *c)
+{
+    return !c->paused && !c->held && !c->deferred;
+}
+
 static void watch(struct conn *c)
 {
-    bool reading = !c->paused && !c->held && !c->peer_ended;
+    bool reading = conn_reads(c) && !c->peer_ended;
     loop_set(&c->worker->loop, c->slot, c->fd,
              (reading ? EPOLLIN : 0U) | (c->watch_out ? EPOLLOUT : 0U));
 }
@@ -121,13 +126,14 @@ static void watch_out(struct conn *c, bool on)
 void conn_set_over(struct conn *c, int err)
 {
     if (c->over_limit || c->state == CONN_DEAD) return;
-    c->over_limit = (int16_t)err;
+    c->over_limit = (int8_t)err;
     metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
     overflow_add(&c->worker->overflow, c);
     conn_set_timeout(c, TIMEOUT_OVER);
 }
 
 static_assert(sizeof(struct conn) <= 320, "every connection has one");
+static_assert(ERR_COUNT <= 128, "over_limit");
 
 void conn_clear_over(struct conn *c)
 {
@@ -513,6 +519,27 @@ void conn_close_unfinished(struct conn *c)
         conn_drop(c);
 }
 
+void conn_work(struct conn *c, unsigned work)
+{
+    struct worker *w = c->worker;
+    w->work_left = w->work_left > work ? w->work_left - work : 0;
+}
+
+bool conn_may_work(const struct conn *c)
+{
+    return conn_reads(c) && c->worker->work_left > 0;
+}
+
+/* It has had its turn; who sent a lot at once must not keep the others waiting. */
+static void defer(struct conn *c)
+{
+    c->deferred = true;
+    if (worker_defer(c->worker, c->slot) == 0)
+        watch(c);
+    else
+        conn_drop(c);
+}
+
 uint64_t conn_behind_bytes(const struct conn *c)
 {
     uint64_t bytes = c->out.cap;
@@ -520,10 +547,12 @@ uint64_t conn_behind_bytes(const struct conn *c)
     return c->member.reader ? bytes + reader_lag(&c->member) : bytes;
 }
 
-/* Hands input to the state's handler until it wants no more; keeps the rest. */
+/* Hands input to the state's handler until it wants no more, or has had its turn; keeps the rest.
+ */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
-    while (len > 0 && c->state != CONN_DEAD && !c->paused && !c->held) {
+    c->worker->work_left = CONN_TURN_WORK;
+    while (len > 0 && c->state != CONN_DEAD && conn_may_work(c)) {
         uint8_t state = c->state;
         size_t used = on_input[state](c, data, len);
         data += used;
@@ -538,13 +567,17 @@ static void process(struct conn *c, uint8_t *data, size_t len)
             return;
         }
     }
-    if (!count_in(c)) conn_close_unfinished(c);
+    if (!count_in(c))
+        conn_close_unfinished(c);
+    else if (len > 0 && conn_reads(c) && !conn_may_work(c))
+        defer(c);
 }
 
 /* Continues with input that was left when reading paused. */
 static void process_rest(struct conn *c)
 {
     size_t len = c->in.len;
+    if (len == 0 || !conn_reads(c)) return;
     memcpy(c->worker->input, c->in.data, len);
     buf_fini(&c->in);
     process(c, c->worker->input, len);
@@ -554,10 +587,17 @@ void conn_release(struct conn *c)
 {
     c->held = false;
     watch(c);
-    if (c->in.len && !c->paused)
+    if (c->in.len && conn_reads(c))
         process_rest(c);
     else
         (void)count_in(c); /* what it was held for is done */
+}
+
+void conn_go_on(struct conn *c)
+{
+    c->deferred = false;
+    process_rest(c);
+    if (c->state != CONN_DEAD && !c->deferred) watch(c);
 }
 
 static void on_readable(struct conn *c)
@@ -622,7 +662,7 @@ static void on_writable(struct conn *c)
     if (c->paused && unsent(c) == 0) {
         c->paused = false;
         watch(c);
-        if (c->in.len) process_rest(c);
+        process_rest(c);
     }
 }
 
@@ -634,8 +674,8 @@ void conn_offer(struct conn *c)
 void conn_on_events(struct conn *c, uint32_t events)
 {
     if (events & EPOLLOUT) on_writable(c);
-    if (c->state == CONN_DEAD) return;
-    if (events & EPOLLIN && !c->paused && !c->held && !c->peer_ended) {
+    if (c->state == CONN_DEAD || c->deferred) return; /* its end comes behind what is left */
+    if (events & EPOLLIN && conn_reads(c) && !c->peer_ended) {
         on_readable(c);
     } else if (events & (EPOLLERR | EPOLLHUP)) {
         conn_drop(c);

@@ -58,6 +58,11 @@ enum {
     CONN_WASTE_BYTES = 4096,
     CONN_OVER_TIMEOUT_MS = 1000, /* of one beyond a limit, answer and end included */
     CONN_KEPT_MIN_BYTES = 256, /* input beyond it is counted: no rest of a head or small message */
+    /* What is done for one connection before the others have their turn. What is left of its input
+     * waits for the next one. */
+    CONN_TURN_WORK = 32,
+    CONN_FRAME_WORK = 1,   /* of a frame, or message */
+    CONN_REQUEST_WORK = 4, /* of an HTTP request: its answer is a system call of its own */
 };
 
 struct conn {
@@ -93,7 +98,7 @@ struct conn {
     uint32_t guest;        /* number behind the guest name */
     uint32_t head_scanned; /* of `in`, while reading a request head */
     uint32_t out_head;     /* of `out`: its first bytes, up to where a frame begins */
-    int16_t over_limit;    /* 0, or the error it is turned away with */
+    int8_t over_limit;     /* 0, or the error it is turned away with */
     uint8_t state;         /* enum conn_state */
     uint8_t window_bits;   /* of our deflate; 0: not negotiated */
     uint8_t username_len;
@@ -114,6 +119,7 @@ struct conn {
     bool proxy_due : 1;    /* it has not come yet */
     bool own : 1;          /* the last request was of a program on this machine, see client.c */
     bool unfinished : 1;   /* a message has begun, and its time runs */
+    bool deferred : 1;     /* not reading: the rest of its input waits for the worker's next turn */
     uint8_t ip[SOCKET_IP_BYTES]; /* the client's, see client.h */
     uint32_t kept; /* bytes of its input in memory, as far as they are counted: unfinished messages
                       and requests, and what cannot be looked at yet. Set by client_keep */
@@ -168,6 +174,16 @@ uint64_t conn_behind_bytes(const struct conn *c);
 /* Stops and goes on reading; what was not consumed is presented again. */
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);
+
+/* Whether input is taken: nothing has to be waited for before. */
+bool conn_reads(const struct conn *c);
+
+/* Counts what an input handler does; it stops where conn_may_work says no. */
+void conn_work(struct conn *c, unsigned work);
+bool conn_may_work(const struct conn *c);
+
+/* A further turn for what the last one has left of its input. */
+void conn_go_on(struct conn *c);
 
 /* Takes memory for what a client keeps of its compression, 2^bits bytes, out of the server's
  * account for that, after giving back what it had; bits 0 takes none. False: there is not enough

@@ -590,6 +590,7 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
         http_answer_error(c, NULL, err, NULL);
         return len;
     }
+    conn_work(c, CONN_REQUEST_WORK);
     on_request(c, &r);
     return c->held && !c->api ? 0 : head; /* a call of the API has taken what it needs of it */
 }
@@ -613,6 +614,10 @@ void http_on_timeout(struct conn *c)
 {
     if (c->api) {
         api_on_timeout(c);
+        return;
+    }
+    if (c->deferred) {
+        conn_set_timeout(c, TIMEOUT_HANDSHAKE); /* it is our turn, not the client's */
         return;
     }
     if (c->in.len == 0 && !c->proxy_due) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -178,6 +179,32 @@ static void run_accept_again(struct worker *w)
     if (!w->accept_again_ms || w->now_ms < w->accept_again_ms) return;
     if (w->spare_fd < 0) w->spare_fd = open_spare();
     watch_listeners(w, true);
+}
+
+int worker_defer(struct worker *w, uint32_t slot)
+{
+    if (w->deferred_count == w->deferred_cap) {
+        size_t cap = w->deferred_cap ? w->deferred_cap * 2 : WORKER_DEFERRED_MAX;
+        uint64_t *keys = realloc(w->deferred, cap * sizeof *keys);
+        if (!keys) return ERR_NOMEM;
+        w->deferred = keys;
+        w->deferred_cap = cap;
+    }
+    w->deferred[w->deferred_count++] = loop_key(&w->loop, slot);
+    return 0;
+}
+
+/* Phase: deferred input, of the turns before: in order, and before new input, which waits for its
+ * own place behind them. */
+static void run_deferred(struct worker *w)
+{
+    size_t n = w->deferred_count < WORKER_DEFERRED_MAX ? w->deferred_count : WORKER_DEFERRED_MAX;
+    for (size_t i = 0; i < n; i++) {
+        struct conn *c = loop_find(&w->loop, w->deferred[i]);
+        if (c) conn_go_on(c);
+    }
+    w->deferred_count -= n;
+    if (n) memmove(w->deferred, w->deferred + n, w->deferred_count * sizeof *w->deferred);
 }
 
 static bool is_listener(const struct worker *w, const void *owner)
@@ -434,7 +461,7 @@ static bool only_http_left(struct worker *w)
 {
     for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
         const struct conn *c = conn_at(w, slot);
-        if (c && (c->state != CONN_HTTP || c->out.len > 0 || c->held)) return false;
+        if (c && (c->state != CONN_HTTP || c->out.len > 0 || c->held || c->deferred)) return false;
     }
     return true;
 }
@@ -453,7 +480,7 @@ static void run_drain(struct worker *w)
 
 static int wait_ms(const struct worker *w)
 {
-    if (w->dirty_first) return 0;
+    if (w->dirty_first || w->deferred_count) return 0;
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < TIMEOUT_COUNT; i++) {
         uint64_t deadline = timer_queue_deadline(&w->timeouts[i]);
@@ -488,6 +515,7 @@ static void turn(struct worker *w)
     run_timeouts(w);
     run_accept_again(w);
     whisper_run_timers(w);
+    run_deferred(w);
     run_events(w, events, n);
     run_tasks(w);
     run_post(w);
@@ -525,6 +553,7 @@ void worker_fini(struct worker *w)
     buf_fini(&w->inflated);
     buf_fini(&w->text);
     buf_fini(&w->reply);
+    free(w->deferred);
     free(w->input);
 }
 

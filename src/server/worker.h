@@ -1,8 +1,8 @@
 /* A worker: one thread, one loop, its own listeners, its own connections. Everything here belongs
  * to that thread, except what is marked shared.
  *
- * A turn: timers, socket events, tasks, post, mailbox, room flush, sweep, reap. Time is read once a
- * turn.
+ * A turn: timers, deferred input, socket events, tasks, post, mailbox, room flush, sweep, reap.
+ * Time is read once a turn.
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -36,6 +36,7 @@ enum {
     WORKER_ACCEPTS_MAX = 64,        /* connections accepted per listener and turn */
     WORKER_READ_BYTES = 64 * 1024,  /* read from one connection in a turn */
     WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
+    WORKER_DEFERRED_MAX = 16,       /* connections whose rest of input is handled in a turn */
     WORKER_ACCEPT_PAUSE_MS = 100,   /* when descriptors or memory for sockets ran out */
     WORKER_DRAIN_TICK_MS = 10,
     WORKER_SWEEP_MS = 1000,      /* between two looks for what time takes away */
@@ -90,6 +91,10 @@ struct worker {
     uint64_t pressed_ms;       /* since when it has found memory short, or 0 */
     _Atomic uint64_t heaviest; /* shared: most bytes that closing one client's gives back, then */
     uint64_t sweep_at_ms;      /* of the first worker: when hub_sweep is due */
+    unsigned work_left;        /* in this turn, for the connection whose input is handled */
+    uint64_t *deferred;        /* keys of the loop: whose turn comes next, in order */
+    size_t deferred_count;
+    size_t deferred_cap;
     struct overflow overflow;
     uint64_t over_budget_ms; /* not before is a refusal logged again */
 
@@ -158,6 +163,10 @@ bool worker_empty(struct worker *w);
 /* Adds a listening socket, whose peers begin with a header of the PROXY protocol or not; owns fd on
  * success. */
 int worker_listen(struct worker *w, int fd, bool proxied);
+
+/* The connection in this slot gets conn_go_on in a later turn, unless it is gone by then.
+ * ERR_NOMEM. */
+int worker_defer(struct worker *w, uint32_t slot);
 
 /* The thread's main function; arg is the worker. */
 void *worker_run(void *arg);

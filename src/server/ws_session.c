@@ -183,8 +183,8 @@ static void fail(struct conn *c, int err, const struct ws_event *ev)
 static void watch_unfinished(struct conn *c, size_t rest, bool begun_anew)
 {
     if (c->state != CONN_OPEN || c->echo) return;
-    bool reading = !c->paused && !c->held; /* else the rest may be whole messages */
-    bool unfinished = ws_reader_in_message(&c->reader) || (reading && rest > 0);
+    bool in_turn = conn_may_work(c); /* else the rest may be whole messages */
+    bool unfinished = ws_reader_in_message(&c->reader) || (in_turn && rest > 0);
     if (unfinished && (begun_anew || !c->unfinished))
         conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     else if (!unfinished && c->unfinished)
@@ -205,7 +205,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
     };
     struct ws_input in = {data, len};
     bool ended = false;
-    while (c->state == CONN_OPEN && !c->paused && !c->held) {
+    while (c->state == CONN_OPEN && conn_may_work(c)) {
         struct ws_event ev;
         int err = ws_reader_next(&c->reader, &options, &in, &ev);
         if (err) {
@@ -213,6 +213,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
             break;
         }
         if (ev.type == WS_EVENT_NONE) break;
+        conn_work(c, CONN_FRAME_WORK);
         ended = ended || ev.type == WS_EVENT_MESSAGE || !ws_reader_in_message(&c->reader);
         on_event(c, &ev);
     }
@@ -235,13 +236,13 @@ static bool is_overdue(const struct conn *c)
 /* Of a peer that is not read nothing can be heard. */
 static bool is_silent(const struct conn *c)
 {
-    return !c->held && !c->paused && is_overdue(c) && !socket_has_input(c->fd);
+    return conn_reads(c) && is_overdue(c) && !socket_has_input(c->fd);
 }
 
 /* The rest of a message did not come in time. Unless it is we who do not read, or have not yet. */
 static void on_unfinished(struct conn *c)
 {
-    if (c->held || socket_has_input(c->fd))
+    if (!conn_reads(c) || socket_has_input(c->fd))
         conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     else
         close_with(c, ERR_WS_UNFINISHED);

@@ -42,7 +42,7 @@ static struct file_state state_of(const struct stat *st)
 }
 
 /* Closing any other descriptor of a file would end the locks that SQLite has on it. */
-static void hold(struct sqlite_files *f, int file)
+static void hold(struct sqlite_files *f, unsigned file)
 {
     if (f->held[file] >= 0) close(f->held[file]);
     f->held[file] = open(f->path[file], O_PATH | O_CLOEXEC | O_NOFOLLOW);
@@ -51,14 +51,14 @@ static void hold(struct sqlite_files *f, int file)
 void sqlite_watch_begin(struct sqlite_store *s)
 {
     struct stat st;
-    for (int i = 0; i < FILE_COUNT; i++) {
+    for (unsigned i = 0; i < FILE_COUNT; i++) {
         if (stat(s->files.path[i], &st) == 0) s->files.state[i] = state_of(&st);
         hold(&s->files, i);
     }
 }
 
 /* Of the file itself, whatever its name; or, if it is not held, of what has its name. */
-static bool stat_held(const struct sqlite_files *f, int file, struct stat *st)
+static bool stat_held(const struct sqlite_files *f, unsigned file, struct stat *st)
 {
     int rc = f->held[file] >= 0 ? fstat(f->held[file], st) : stat(f->path[file], st);
     return rc == 0 && same_file(&f->state[file], st);
@@ -128,7 +128,7 @@ static int look(struct sqlite_store *s, int count)
 static bool held_are_fine(const struct sqlite_store *s)
 {
     struct stat st;
-    for (int i = 0; i < FILE_COUNT; i++) {
+    for (unsigned i = 0; i < FILE_COUNT; i++) {
         if (i == FILE_SHM) continue;
         if (!stat_held(&s->files, i, &st) || st.st_nlink == 0 || touched(&s->files.state[i], &st))
             return false;

@@ -1,0 +1,85 @@
+// Who sends a lot at once gets it done a little at a time: others have their turn in between, and
+// nothing of it is forgotten. The server stands still (SIGSTOP) while everything is written, so that
+// it finds all of it in one turn, whatever the machine does meanwhile.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { test } from 'node:test';
+import { HttpConnection } from './lib/http.js';
+import { Raw, TEXT, text } from './lib/raw.js';
+import { withServer } from './lib/server.js';
+import { count, limit, ms, within } from './lib/wait.js';
+
+const ONE = ['--workers', '1'];
+const GET = (path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+const SENDERS = 64;
+const TURN = 32; // frames of one connection; a request is as four of them
+const TURNS = 2; // it may have begun before it stands still
+
+const written = (socket, bytes) =>
+  within(ms(10000), new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve()))),
+    'place in a socket for what is written');
+
+/** What the server has done by the time it answers someone who asks after all `senders` have sent. */
+async function askBehind(server, senders, bytes) {
+  const other = await HttpConnection.open(server.port);
+  assert.equal((await other.ask('GET', '/healthz')).status, 200, 'all of them are accepted');
+  server.kill('SIGSTOP');
+  try {
+    for (const socket of senders) await written(socket, bytes);
+    other.write(GET('/metrics'));
+    await written(other.socket, '');
+  } finally {
+    server.kill('SIGCONT');
+  }
+  const { text: metrics } = await other.answer(ms(20000));
+  other.end();
+  return (name) => Number(metrics.split('\n').find((line) => line.startsWith(`${name} `)).split(' ')[1]);
+}
+
+/** A connection whose answers are only counted. */
+async function counter(port) {
+  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
+  const self = { socket, answers: 0 };
+  let rest = '';
+  socket.on('data', (chunk) => {
+    const parts = (rest + chunk.toString('latin1')).split('HTTP/1.1 200 OK\r\n');
+    self.answers += parts.length - 1;
+    rest = parts.at(-1).slice(-20);
+  });
+  socket.on('error', () => {});
+  self.ended = new Promise((resolve) => socket.once('end', resolve));
+  await within(ms(5000), new Promise((resolve) => socket.once('connect', resolve)), 'connection');
+  return self;
+}
+
+test('pipelined requests: another is answered in between, and then all of them, up to the end of the client', limit(60),
+  withServer(ONE, async (server) => {
+    const each = count(500, 200);
+    const senders = [];
+    for (let i = 0; i < SENDERS; i++) senders.push(await counter(server.port));
+    const done = await askBehind(server, senders.map((sender) => sender.socket), GET('/healthz').repeat(each));
+    const answered = done('parlor_http_requests_total{status="200"}');
+    assert.ok(answered <= TURNS * SENDERS * (TURN / 4), `${answered} of ${SENDERS * each} were answered before`);
+    for (const sender of senders) sender.socket.end(); // lies behind what the server has yet to do
+    for (const sender of senders) {
+      await within(ms(20000), sender.ended, 'the end of the answers');
+      assert.equal(sender.answers, each);
+      sender.socket.destroy();
+    }
+  }));
+
+test('messages: the same, and each room has its own in order', limit(60),
+  withServer([...ONE, '--rate', 'none'], async (server) => {
+    const each = count(300, 150);
+    const senders = [];
+    for (let i = 0; i < SENDERS; i++) senders.push(await Raw.open(server.port, `/ws/chat/room-${i}/?username=ann`));
+    const all = Buffer.concat(Array.from({ length: each }, (_, i) => text(JSON.stringify({ message: `${i}` }))));
+    const done = await askBehind(server, senders.map((sender) => sender.socket), all);
+    const received = done('parlor_messages_received_total');
+    assert.ok(received <= TURNS * SENDERS * TURN, `${received} of ${SENDERS * each} were accepted before`);
+    for (const sender of senders) {
+      for (let i = 0; i < each; i++)
+        await sender.expectMessage(TEXT, JSON.stringify({ message: `${i}`, username: 'ann' }));
+      await sender.closeClean();
+    }
+  }));
