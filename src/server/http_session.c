@@ -107,9 +107,8 @@ static void route_readyz(struct conn *c, const struct http_request *r)
     answer_text(c, r, ready ? 200 : 503, line);
 }
 
-static void route_metrics(struct conn *c, const struct http_request *r)
+static int render_metrics(struct worker *w)
 {
-    struct worker *w = c->worker;
     struct server *s = w->server;
     const struct metrics *all[SERVER_WORKERS_MAX];
     for (unsigned i = 0; i < s->worker_count; i++)
@@ -141,15 +140,23 @@ static void route_metrics(struct conn *c, const struct http_request *r)
         .max_fds = files.rlim_cur,
         .uptime_ms = w->now_ms - s->start_ms,
     };
-    w->text.len = 0;
-    if (metrics_render(&w->text, all, s->worker_count, &gauges, METRICS_MAX_BYTES) != 0) {
+    return metrics_render(&w->metrics_text, all, s->worker_count, &gauges, METRICS_MAX_BYTES);
+}
+
+/* Rendering costs ten times what answering does, also for HEAD, whose answer has the length. So all
+ * who ask in one turn get the same text. */
+static void route_metrics(struct conn *c, const struct http_request *r)
+{
+    struct buf *text = &c->worker->metrics_text;
+    if (text->len == 0 && render_metrics(c->worker) != 0) {
+        text->len = 0;
         http_answer_error(c, r, ERR_NOMEM, NULL);
         return;
     }
     const struct http_answer a = {
         .status = 200,
         .content_type = METRICS_CONTENT_TYPE,
-        .body = {(const char *)w->text.data, w->text.len},
+        .body = {(const char *)text->data, text->len},
     };
     http_answer(c, r, &a);
 }

@@ -511,6 +511,7 @@ static void turn(struct worker *w)
     uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
     w->now_ms = start_ns / 1000000;
     w->wall_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+    w->metrics_text.len = 0;
 
     run_timeouts(w);
     run_accept_again(w);
@@ -553,6 +554,7 @@ void worker_fini(struct worker *w)
     buf_fini(&w->inflated);
     buf_fini(&w->text);
     buf_fini(&w->reply);
+    buf_fini(&w->metrics_text);
     free(w->deferred);
     free(w->input);
 }

@@ -103,6 +103,7 @@ struct worker {
     struct buf inflated;
     struct buf text; /* scratch for decoded text */
     struct buf reply;
+    struct buf metrics_text; /* as it was rendered in this turn, or empty */
     struct scribe scribe;
     struct delivery delivery;
     struct delivery rich_delivery;

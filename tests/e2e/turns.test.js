@@ -83,3 +83,18 @@ test('messages: the same, and each room has its own in order', limit(60),
       await sender.closeClean();
     }
   }));
+
+test('who asks for /metrics, by GET or HEAD, in one turn is told the same', limit(20), withServer(ONE, async (server) => {
+  const connection = await HttpConnection.open(server.port);
+  connection.socket.cork(); // one write, one read
+  for (const method of ['HEAD', 'GET', 'GET', 'HEAD', 'GET'])
+    connection.write(`${method} /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n`, { head: method === 'HEAD' });
+  connection.socket.uncork();
+  const answers = [];
+  for (let i = 0; i < 5; i++) answers.push(await connection.answer());
+  assert.deepEqual(answers.map((answer) => answer.status), [200, 200, 200, 200, 200]);
+  assert.equal(new Set(answers.map((answer) => answer.headers['content-length'])).size, 1);
+  for (const i of [2, 4]) assert.equal(answers[i].text, answers[1].text, 'rendered anew');
+  assert.notEqual((await connection.ask('GET', '/metrics')).text, answers[1].text, 'later it is what is then');
+  connection.end();
+}));
