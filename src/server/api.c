@@ -14,6 +14,7 @@
 #include "ops/log.h"
 #include "proto/http.h"
 #include "server/api_call.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/worker.h"
 
@@ -107,6 +108,18 @@ static void note_refused_key(struct conn *c, const struct http_request *r)
     socket_ip_text(c->ip, peer);
     LOG(log, LOG_WARN, "api_key_refused", "a request to the API came without its key",
         LOG_STR("peer", peer), LOG_BOOL("given", http_header_get(r, "Authorization").len > 0));
+}
+
+/* Who has the key has no budget, whoever else asks has that of a client. */
+static void refuse(struct conn *c, const struct http_request *r, int err)
+{
+    const char *headers = err == ERR_API_KEY ? AUTHENTICATE : NULL;
+    if (!client_take(c, BUDGET_REQUESTS)) {
+        err = ERR_MANY_REQUESTS;
+        headers = HTTP_RETRY_AFTER;
+    }
+    if (err == ERR_API_KEY) note_refused_key(c, r);
+    http_answer_error(c, r, err, headers);
 }
 
 static bool is_json(const struct http_request *r)
@@ -222,14 +235,9 @@ void api_on_request(struct conn *c, const struct http_request *r)
     char header[API_ALLOW_MAX + 16];
     struct api_match match;
     const struct server *s = c->worker->server;
-    if (!s->options.api_key) {
-        http_answer_error(c, r, ERR_API_OFF, NULL);
-        return;
-    }
-    int err = check_key(s, r);
+    int err = s->options.api_key ? check_key(s, r) : ERR_API_OFF;
     if (err) {
-        if (err == ERR_API_KEY) note_refused_key(c, r);
-        http_answer_error(c, r, err, err == ERR_API_KEY ? AUTHENTICATE : NULL);
+        refuse(c, r, err);
         return;
     }
     err = api_route_find(r->method, r->path, &match, allow);

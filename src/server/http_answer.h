@@ -15,6 +15,9 @@ struct http_request;
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "       \
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+/* For refusals that are over soon. */
+#define HTTP_RETRY_AFTER "Retry-After: 5\r\n"
+
 struct http_answer {
     unsigned status;
     const char *content_type;

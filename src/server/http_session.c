@@ -39,7 +39,6 @@
 #define UPGRADE_TO "Upgrade: websocket\r\nConnection: Upgrade\r\n" /* RFC 9110 section 7.8 */
 #define ALLOW_GET "Allow: GET, OPTIONS\r\n"
 #define ALLOW_GET_HEAD "Allow: GET, HEAD, OPTIONS\r\n"
-#define RETRY_AFTER "Retry-After: 5\r\n"
 
 enum {
     METRICS_MAX_BYTES = 256 * 1024,
@@ -250,7 +249,7 @@ static bool read_handshake(struct conn *c, const struct http_request *r, struct 
     const char *headers = NULL;
     if (err == ERR_UPGRADE_REQUIRED) headers = UPGRADE_TO;
     if (err == ERR_BAD_VERSION) headers = UPGRADE_TO "Sec-WebSocket-Version: 13\r\n";
-    if (err == ERR_DRAINING) headers = RETRY_AFTER;
+    if (err == ERR_DRAINING) headers = HTTP_RETRY_AFTER;
     http_answer_error(c, r, err, headers);
     return false;
 }
@@ -418,7 +417,7 @@ static void route_chat(struct conn *c, const struct http_request *r)
     if (err == ERR_AGAIN) return;
     if (err) {
         chat_session_leave(c);
-        http_answer_error(c, r, err, err == ERR_BAD_FIELD ? NULL : RETRY_AFTER);
+        http_answer_error(c, r, err, err == ERR_BAD_FIELD ? NULL : HTTP_RETRY_AFTER);
         return;
     }
     if (!upgrade(c, r, &h, subprotocol)) return;
@@ -497,38 +496,39 @@ static void refuse_host(struct conn *c, const struct http_request *r, int err)
     http_answer_error_text(c, r, err, text);
 }
 
-/* WebSockets are told in their own way; what only says how the server is is for whoever asks. */
-static int check_host(const struct conn *c, const struct http_request *r)
+static bool is_websocket(route_fn route)
 {
-    route_fn route = find_route(c, r->path);
-    bool passes = route && route != route_metrics;
-    return passes ? 0 : origin_gate_host(c, r);
+    return route == route_chat || route == route_echo;
 }
 
-static void on_request(struct conn *c, const struct http_request *r)
+/* Whether the server is well is told to whoever asks. */
+static bool is_health(route_fn route)
 {
-    int limit = client_on_request(c, r);
-    if (limit) conn_set_over(c, limit);
-    if (slice_is(r->method, "OPTIONS") && !r->has_body) {
-        answer_options(c, r);
-        return;
-    }
-    int err = check_host(c, r);
-    if (err) {
-        refuse_host(c, r, err);
-        return;
-    }
-    if (is_api(c, r->path)) {
-        api_on_request(c, r);
-        if (c->api) conn_clear_over(c); /* who has the key may take longer */
-        return;
-    }
-    route_fn route = find_route(c, r->path);
+    return route == route_healthz || route == route_readyz;
+}
+
+/* WebSockets are told in their own way. */
+static int check_host(const struct conn *c, const struct http_request *r, route_fn route)
+{
+    return is_websocket(route) || is_health(route) ? 0 : origin_gate_host(c, r);
+}
+
+/* A handshake takes one only if nothing comes of it: one that succeeds is of the budget for
+ * connects. */
+static bool may_request(struct conn *c, route_fn route)
+{
+    if (is_health(route)) return true;
+    if (is_websocket(route)) return c->entry || client_may(c, BUDGET_REQUESTS);
+    return client_take(c, BUDGET_REQUESTS);
+}
+
+static void answer(struct conn *c, const struct http_request *r, route_fn route, int limit)
+{
     const struct web_asset *asset = route ? NULL : find_asset(r->path);
-    bool websocket = route == route_chat || route == route_echo;
+    bool websocket = is_websocket(route);
     if (!limit && websocket && !c->entry) limit = client_on_handshake(c);
     if (limit && (asset || websocket)) { /* whoever watches the server still may */
-        http_answer_error(c, r, limit, RETRY_AFTER);
+        http_answer_error(c, r, limit, HTTP_RETRY_AFTER);
     } else if (!route && !asset) {
         http_answer_error(c, r, ERR_NOT_FOUND, NULL);
     } else if (!r->is_get && (websocket || !r->is_head)) {
@@ -540,6 +540,29 @@ static void on_request(struct conn *c, const struct http_request *r)
         route_asset(c, r, asset);
     } else {
         route(c, r);
+    }
+    if (websocket && c->state == CONN_HTTP && !c->held) (void)client_take(c, BUDGET_REQUESTS);
+}
+
+static void on_request(struct conn *c, const struct http_request *r)
+{
+    int limit = client_on_request(c, r);
+    if (limit) conn_set_over(c, limit);
+    if (slice_is(r->method, "OPTIONS") && !r->has_body) {
+        answer_options(c, r);
+        return;
+    }
+    route_fn route = find_route(c, r->path);
+    int err = check_host(c, r, route);
+    if (!err && is_api(c, r->path)) {
+        api_on_request(c, r);
+        if (c->api) conn_clear_over(c); /* who has the key may take longer */
+    } else if (!may_request(c, route)) {
+        http_answer_error(c, r, ERR_MANY_REQUESTS, HTTP_RETRY_AFTER);
+    } else if (err) {
+        refuse_host(c, r, err);
+    } else {
+        answer(c, r, route, limit);
     }
 }
 

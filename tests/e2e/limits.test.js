@@ -201,8 +201,64 @@ for (const frame of [{ type: 'who' }, { type: 'typing' }, { type: 'read' }, { ty
       await Promise.all([one, other, stranger].map((member) => member.leave()));
     }));
 
+const KEY = 'a-key-of-20-letters!';
+const PLAIN = {
+  page: ['GET', '/'],
+  head: ['HEAD', '/'],
+  metrics: ['GET', '/metrics'],
+  nothing: ['GET', '/nothing'],
+  method: ['DELETE', '/'],
+  'handshake that is none': ['GET', '/ws/chat/lobby/'],
+  'room that is none': ['GET', '/ws/chat/%FF/'],
+  'host that is none of ours': ['GET', '/', { Host: 'evil.example' }],
+  'API without its key': ['GET', '/api/v1/rooms'],
+  'API with a wrong key': ['GET', '/api/v1/rooms', { Authorization: 'Bearer another-of-20-letters' }],
+};
+
+/** Requests in one write, on a connection from 127.0.0.5; resolves with the answers. */
+async function pipeline(server, requests) {
+  const connection = await HttpConnection.open(server.port, undefined, '127.0.0.5');
+  connection.socket.cork();
+  for (const [method, path, headers] of requests) {
+    const lines = Object.entries({ Host: 'localhost', ...headers }).map(([k, v]) => `${k}: ${v}\r\n`);
+    connection.write(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`, { head: method === 'HEAD' });
+  }
+  connection.socket.uncork();
+  const answers = [];
+  while (answers.length < requests.length) answers.push(await connection.answer());
+  connection.end();
+  return answers;
+}
+
+for (const [what, one] of Object.entries(PLAIN))
+  test(`requests have a budget: HTTP, ${what}`, limit(20),
+    withServer([...NO_PROXIES, '--requests-per-ip', '10', '--api-key', KEY], async (server) => {
+      const answers = await pipeline(server, Array.from({ length: 20 }, () => one));
+      const refused = answers.filter(({ status }) => status === 429);
+      assert.ok(refused.length >= 5 && refused.length <= 10, `${answers.map((answer) => answer.status)}`);
+      assert.notEqual(answers[9].status, 429);
+      for (const { headers } of refused) assert.match(headers['retry-after'], /^\d+$/);
+      await server.says(/over_budget.*peer=127\.0\.0\.5 budget=requests/, ms(5000));
+    }));
+
+test('over that budget: health, OPTIONS and the API with its key answer, and others are not concerned', limit(20),
+  withServer([...NO_PROXIES, '--requests-per-ip', '2', '--api-key', KEY], async (server) => {
+    const free = [['GET', '/healthz'], ['HEAD', '/readyz'], ['OPTIONS', '/'],
+      ['GET', '/api/v1/rooms', { Authorization: `Bearer ${KEY}` }]];
+    const spent = [['GET', '/'], ['GET', '/'], ['GET', '/']];
+    const answers = await pipeline(server, [...spent, ...free, ...free, ...free, ['GET', '/']]);
+    const well = [200, 200, 204, 200];
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 429, ...well, ...well, ...well, 429]);
+    assert.match(answers[2].json.error.detail, /address/);
+    assert.equal((await refusedHandshake(server, '/ws/chat/lobby/', { localAddress: '127.0.0.5' })).status, 429);
+    for (let i = 0; i < 2; i++) assert.equal((await getFrom(server, '127.0.0.6', '/')).status, 200);
+    for (let i = 0; i < 4; i++) // a handshake is of another budget
+      await (await Member.join(server, 'lobby', { localAddress: '127.0.0.7' })).leave();
+    await until(ms(15000), async () => (await getFrom(server, '127.0.0.5', '/')).status === 200, 'the next one');
+  }));
+
 test('the API has no budget', limit(20),
-  withServer([...NO_PROXIES, '--rooms-per-ip', '1', '--history-per-ip', '1', '--api-key', 'a-key-of-20-letters!'],
+  withServer([...NO_PROXIES, '--rooms-per-ip', '1', '--history-per-ip', '1', '--requests-per-ip', '1', '--api-key', 'a-key-of-20-letters!'],
     async (server) => {
       const headers = { Authorization: 'Bearer a-key-of-20-letters!', 'Content-Type': 'application/json' };
       const http = await HttpConnection.open(server.port);
