@@ -337,8 +337,15 @@ static void on_entered(struct conn *c, struct entry *e)
     bool wanted = c->state == CONN_HTTP && c->entry == e;
     if (wanted) conn_release(c);
     if (wanted && (c->entry != e || c->held)) return; /* used up, or waiting once more */
-    if (wanted) c->entry = NULL;                      /* refused before it came to that */
+    if (wanted) c->entry = NULL;                      /* it could not be read again yet */
     entry_free(e);
+}
+
+/* The request was refused before it came to its room: that must not become the next one's. */
+static void forget_entry(struct conn *c)
+{
+    if (c->entry) entry_free(c->entry);
+    c->entry = NULL;
 }
 
 /* Enters the room by name. ERR_AGAIN: the connection waits. */
@@ -622,6 +629,7 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
     }
     conn_work(c, CONN_REQUEST_WORK);
     on_request(c, &r);
+    if (!c->held) forget_entry(c);
     return c->held && !c->api ? 0 : head; /* a call of the API has taken what it needs of it */
 }
 

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { HttpConnection, request } from './lib/http.js';
+import { text } from './lib/raw.js';
 import { BIN, runToEnd, startServer, withDirectory } from './lib/server.js';
 import { MODE, limit, ms, until, within } from './lib/wait.js';
 
@@ -240,6 +241,55 @@ for (const [name, scenario] of Object.entries(SCENARIOS))
       }
     }));
 
+const handshake = (room) =>
+  `GET /ws/chat/${room}/${query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
+
+/** Two handshakes in one write. True if the first was refused for want of memory, and the second was not. */
+async function enterSecond(world, connection, rooms) {
+  connection.socket.cork();
+  for (const room of rooms) connection.write(handshake(room));
+  connection.socket.uncork();
+  const first = await connection.answer(PATIENCE);
+  if (first.status !== 503) return false;
+  return (await connection.answer(PATIENCE)).status === 101;
+}
+
+test('a handshake behind one that was refused once its room was read enters its own room', { ...limit(120), skip: NO_PRELOAD }, (t) =>
+  withDirectory(async (directory) => {
+    const faults = new Faults(directory);
+    const server = await startServer(options(path.join(directory, 'test.db')), { env: faults.env });
+    const world = new World(server);
+    let entered = 0;
+    try {
+      for (let n = 0; n < 60; n++) {
+        const rooms = [`first-${n}`, `second-${n}`];
+        const connection = await HttpConnection.open(server.port);
+        faults.arm('allocs', n);
+        const second = await enterSecond(world, connection, rooms).catch(() => false);
+        faults.off();
+        if (second) {
+          entered++;
+          connection.socket.write(text(JSON.stringify({ message: 'where am I?' })));
+          const said = await until(PATIENCE, async () => {
+            const pages = await Promise.all(rooms.map((room) => world.call('GET', `/rooms/${room}/messages`)));
+            const at = pages.findIndex((page) => /where am I/.test(page.text));
+            return rooms[at];
+          }, 'the message');
+          assert.equal(said, rooms[1], `allocation ${n}`);
+        }
+        connection.end();
+        await world.recovers(`allocation ${n}`);
+      }
+      assert.ok(entered > 0, 'none was refused');
+      t.diagnostic(`refused and entered: ${entered}`);
+    } finally {
+      faults.off();
+      await server.stop();
+      faults.close();
+    }
+  }));
+
 test('a handshake late on a kept connection has a handshake\'s time for its room to be read', { ...limit(60), skip: NO_PRELOAD }, () =>
   withDirectory(async (directory) => {
     const faults = new Faults(directory);
@@ -252,8 +302,7 @@ test('a handshake late on a kept connection has a handshake\'s time for its room
       await world.post(); // what the reader of the store had in memory is out of date
       faults.slow(1500); // longer than the connection is kept without a request
       const began = performance.now();
-      kept.write('GET /ws/chat/unread/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n');
+      kept.write(handshake('unread'));
       const answer = await kept.answer(ms(20000));
       assert.equal(answer.status, 101, answer.text);
       assert.ok(performance.now() - began > 1000, 'its room was there at once');
