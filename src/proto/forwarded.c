@@ -35,6 +35,13 @@ bool forwarded_is_marked(const struct http_request *r)
     return false;
 }
 
+bool forwarded_names_client(const struct http_request *r)
+{
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (http_header_get(r, names[i]).ptr) return true;
+    return false;
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';

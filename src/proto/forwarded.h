@@ -29,6 +29,9 @@ bool forwarded_trusts(const struct forwarded_rules *rules, const uint8_t ip[stat
 /* True if any header is there by which proxies make themselves known, whatever it says. */
 bool forwarded_is_marked(const struct http_request *r);
 
+/* True if any of the headers is there that could name a client, also those that are not read. */
+bool forwarded_names_client(const struct http_request *r);
+
 /* The peer, whose address is in ip, is trusted. True: ip is now the client's: the first from the
  * right that is not trusted, or the leftmost if all are. False, and ip untouched: the header is
  * missing, or malformed as far as it was read (RFC 7239's unknown and _hidden included; a second

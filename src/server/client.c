@@ -1,6 +1,7 @@
 /* See client.h. */
 #include "server/client.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/account.h"
@@ -14,7 +15,12 @@
 #include "server/peer_counts.h"
 #include "server/worker.h"
 
-enum { OVER_BUDGET_LOG_MS = 10000 }; /* a worker tells of one refusal in this time */
+enum {
+    OVER_BUDGET_LOG_MS = 10000,       /* a worker tells of one refusal in this time */
+    NOT_HEARD_LOG_MS = 10 * 60 * 1000 /* the server of one proxy that is not trusted */
+};
+
+#define TRUSTED_OPTION "--trusted-proxies "
 
 static const struct forwarded_rules *rules_of(const struct server *s)
 {
@@ -129,10 +135,35 @@ int client_on_proxy(struct conn *c, const struct proxy_source *source)
     return c->over_limit ? c->over_limit : err;
 }
 
+/* A proxy that is not trusted makes one client of all of its own, which are refused for what the
+ * others do: whoever runs it should not have to guess why. Anybody can send such a header, so it is
+ * said now and then, and for whom. Of the PROXY protocol the peer is a client. */
+static void note_not_heard(const struct conn *c, const struct http_request *r)
+{
+    struct worker *w = c->worker;
+    struct server *s = w->server;
+    uint64_t next_ms = atomic_load_explicit(&s->not_heard_ms, memory_order_relaxed);
+    if (w->now_ms < next_ms || c->proxied || !forwarded_names_client(r)) return;
+    uint64_t after_ms = w->now_ms + NOT_HEARD_LOG_MS;
+    if (!atomic_compare_exchange_strong(&s->not_heard_ms, &next_ms, after_ms)) return;
+    char peer[SOCKET_TEXT_MAX];
+    char option[sizeof TRUSTED_OPTION + SOCKET_TEXT_MAX];
+    socket_ip_text(c->peer, peer);
+    snprintf(option, sizeof option, TRUSTED_OPTION "%s", peer);
+    LOG(s->options.log, LOG_WARN, "proxy_not_trusted",
+        "a peer says for whom it forwards, and is not believed, so all of those share the budgets "
+        "of "
+        "one client; if it is your proxy, the option has it believed",
+        LOG_STR("peer", peer), LOG_STR("option", option));
+}
+
 int client_on_request(struct conn *c, const struct http_request *r)
 {
     uint8_t ip[IP_BYTES];
-    if (!c->trusted) return c->over_limit;
+    if (!c->trusted) {
+        note_not_heard(c, r);
+        return c->over_limit;
+    }
     c->own = is_own_request(c, r);
     memcpy(ip, c->peer, IP_BYTES);
     (void)forwarded_client(r, rules_of(c->worker->server), ip);

@@ -138,6 +138,7 @@ struct server {
     struct forwarded_rules forwarded;
     atomic_bool
         loopback_exempt; /* a program on this machine that forwards for nobody has no budget */
+    _Atomic uint64_t not_heard_ms; /* not before is a proxy that is not trusted logged again */
     atomic_uint connections;
     atomic_uint ended;
     atomic_bool draining;

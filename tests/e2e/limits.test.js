@@ -365,6 +365,26 @@ test('headers of who is no trusted proxy are not heard', limit(20),
     for (let i = 0; i < 4; i++) assert.ok(await enter('127.0.0.2', `203.0.113.${i}, 192.0.2.7`, `b${i}`));
   }));
 
+test('a proxy that is not trusted is named once, with the option that has it believed', limit(20), async (t) => {
+  const names = { 'X-Forwarded-For': '203.0.113.77', Forwarded: 'for=203.0.113.77', 'X-Real-IP': '203.0.113.77' };
+  for (const [name, value] of Object.entries(names))
+    await t.test(name, withServer([...NO_PROXIES, '--workers', '2'], async (server) => {
+      await getFrom(server, '127.0.0.4', '/', { Via: '1.1 squid', 'X-Forwarded-Proto': 'https' });
+      await getFrom(server, '127.0.0.5', '/');
+      for (const from of ['127.0.0.6', '127.0.0.7', '127.0.0.8', '127.0.0.6']) await getFrom(server, from, '/', { [name]: value });
+      await server.says(/proxy_not_trusted/, ms(5000));
+      const said = server.stderr.split('\n').filter((line) => line.includes('proxy_not_trusted'));
+      assert.equal(said.length, 1, said.join('\n'));
+      assert.match(said[0], / warn  proxy_not_trusted .* peer=127\.0\.0\.6 option="--trusted-proxies 127\.0\.0\.6"/);
+      assert.doesNotMatch(server.stderr, /203\.0\.113/);
+    }));
+  await t.test('and is believed then', withServer([...TINY, '--trusted-proxies', '127.0.0.6'], async (server) => {
+    const options = (i) => ({ localAddress: '127.0.0.6', headers: { 'X-Forwarded-For': `203.0.113.${i}` } });
+    for (let i = 0; i < 6; i++) await (await Member.join(server, `room-${i}`, options(i))).leave();
+    assert.doesNotMatch(server.stderr, /proxy_not_trusted/);
+  }));
+});
+
 for (const [name, value] of [['X-Real-IP', (ip) => ip], ['Forwarded', (ip) => `for=198.51.100.1, for="${ip}:77";proto=https`]])
   test(`--client-address-header ${name}: that one, and no other`, limit(20),
     withServer([...TINY, '--client-address-header', name.toLowerCase()], async (server) => {

@@ -174,13 +174,23 @@ static void test_x_real_ip(void **state)
     expect("X-Forwarded-For: 192.0.2.1\r\n", NULL);
 }
 
-static bool marked(const char *lines)
+static bool tells(const char *lines, bool (*what)(const struct http_request *r))
 {
     char head[512];
     struct http_request r;
     int n = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", lines);
     assert_int_equal(http_request_parse(head, (size_t)n, &r), 0);
-    return forwarded_is_marked(&r);
+    return what(&r);
+}
+
+static bool marked(const char *lines)
+{
+    return tells(lines, forwarded_is_marked);
+}
+
+static bool names_client(const char *lines)
+{
+    return tells(lines, forwarded_names_client);
 }
 
 static void test_marked(void **state)
@@ -194,12 +204,21 @@ static void test_marked(void **state)
     assert_true(marked("Via: 1.1 x\r\n"));
 }
 
+static void test_names_client(void **state)
+{
+    (void)state;
+    assert_false(names_client("X-Forwarded-Proto: https\r\nVia: 1.1 x\r\nX-Real: b\r\n"));
+    assert_true(names_client("x-forwarded-for: 192.0.2.1\r\n"));
+    assert_true(names_client("Via: 1.1 x\r\nFORWARDED: for=unknown\r\n"));
+    assert_true(names_client("X-Real-IP: x\r\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_x_forwarded_for), cmocka_unit_test(test_hops),
         cmocka_unit_test(test_forwarded),       cmocka_unit_test(test_x_real_ip),
-        cmocka_unit_test(test_marked),
+        cmocka_unit_test(test_marked),          cmocka_unit_test(test_names_client),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
