@@ -3,9 +3,9 @@
  * Two strings look the same if their skeletons are equal (TS 39 section 4), but a skeleton knows
  * nothing of upper and lower case, and letters of one case are confused with others than those of
  * the other case: the Cyrillic small te is a small capital, the capital is a T. So a name is looked
- * at twice, its case folded before and after. What is left of either is compared letter by letter
- * in struct reading, where the few small capitals that have no skeleton in ASCII, marks and spaces
- * do not count. */
+ * at twice, its case folded before and after, and without what stands around it. What is left of
+ * either is compared letter by letter in struct reading, where the few small capitals that have no
+ * skeleton in ASCII, marks and spaces do not count. */
 #include "proto/look.h"
 
 #include <pthread.h>
@@ -202,10 +202,19 @@ static bool reading_done(const struct reading *r)
     return r->left && *r->left == '\0';
 }
 
-/* Letters that a skeleton leaves as they are: small capitals and lunate epsilon, and those that
- * flags are made of, where there are no flags. */
+enum { ALPHABET = 26 };
+
+/* Letters that Unicode has as symbols, each from A to Z: in parentheses, circles and squares, and
+ * those that flags are made of, where there are no flags. */
+static const UChar32 alphabets[] = {
+    0x249C, 0x24B6, 0x24D0, 0x1F110, 0x1F130, 0x1F150, 0x1F170, 0x1F1E6,
+};
+
+/* Letters that a skeleton leaves as they are: those, small capitals, and lunate epsilon. */
 static UChar32 plain_letter(UChar32 c)
 {
+    for (size_t i = 0; i < sizeof alphabets / sizeof alphabets[0]; i++)
+        if (c >= alphabets[i] && c < alphabets[i] + ALPHABET) return 'a' + (c - alphabets[i]);
     switch (c) {
     case 0x1D1B:
         return 't';
@@ -216,27 +225,60 @@ static UChar32 plain_letter(UChar32 c)
     case 0xA793:
         return 'e';
     default:
-        return c >= 0x1F1E6 && c <= 0x1F1FF ? 'a' + (c - 0x1F1E6) : c;
+        return c;
     }
-}
-
-static bool reads_system(const UChar *units, int32_t n)
-{
-    struct reading r = reading_start();
-    for (int32_t i = 0; i < n && r.left;) {
-        UChar32 c = units[i++]; /* ICU wrote them: each lead has its trail */
-        if (U16_IS_LEAD(units[i - 1]) && i < n) c = U16_GET_SUPPLEMENTARY(c, units[i++]);
-        int8_t type = u_charType(c);
-        bool mark = type == U_NON_SPACING_MARK || type == U_ENCLOSING_MARK;
-        if (!mark && !u_isUWhiteSpace(c)) read_letter(&r, plain_letter(c));
-    }
-    return reading_done(&r);
 }
 
 struct units {
     UChar text[UNITS_MAX];
     int32_t len;
 };
+
+/* The character at *at, which moves behind it. ICU wrote them: each lead has its trail. */
+static UChar32 next_char(const struct units *u, int32_t *at)
+{
+    UChar unit = u->text[(*at)++];
+    if (!U16_IS_LEAD(unit) || *at == u->len) return unit;
+    return U16_GET_SUPPLEMENTARY(unit, u->text[(*at)++]);
+}
+
+static bool is_letter_or_digit(UChar32 c)
+{
+    return (U_GET_GC_MASK(c) & (U_GC_L_MASK | U_GC_N_MASK)) != 0;
+}
+
+/* Makes letters of symbols that are some, and leaves away what stands before the first and behind
+ * the last letter or digit. Before anything else: what stands there may look like a letter. */
+static void unadorn(struct units *u)
+{
+    int32_t kept = 0;
+    int32_t end = 0;
+    for (int32_t i = 0; i < u->len;) {
+        int32_t at = i;
+        UChar32 c = plain_letter(next_char(u, &i));
+        bool counts = is_letter_or_digit(c);
+        if (!counts && kept == 0) continue;
+        if (c <= 0xFFFF)
+            u->text[kept++] = (UChar)c;
+        else
+            while (at < i)
+                u->text[kept++] = u->text[at++];
+        if (counts) end = kept;
+    }
+    u->len = end;
+}
+
+static bool reads_system(const struct units *u)
+{
+    struct reading r = reading_start();
+    for (int32_t i = 0; i < u->len && r.left;) {
+        UChar32 c = next_char(u, &i);
+        int8_t type = u_charType(c);
+        bool mark = type == U_NON_SPACING_MARK || type == U_ENCLOSING_MARK;
+        if (!mark && !u_isUWhiteSpace(c)) read_letter(&r, plain_letter(c));
+    }
+    return reading_done(&r);
+}
 
 static void fold(const struct units *in, struct units *out, UErrorCode *err)
 {
@@ -257,22 +299,47 @@ static bool looks_like_system(struct slice text)
     if (look_init() != 0) return false;
     u_strFromUTF8(name.text, UNITS_MAX, &name.len, text.ptr, (int32_t)text.len, &err);
     if (U_FAILURE(err)) return false; /* no UTF-8: it never gets here from a socket */
+    unadorn(&name);
     fold(&name, &a, &err);
     skeleton(&a, &b, &err);
-    if (U_SUCCESS(err) && reads_system(b.text, b.len)) return true;
+    if (U_SUCCESS(err) && reads_system(&b)) return true;
     err = U_ZERO_ERROR;
     skeleton(&name, &a, &err);
     fold(&a, &b, &err);
-    return U_SUCCESS(err) && reads_system(b.text, b.len);
+    return U_SUCCESS(err) && reads_system(&b);
+}
+
+static bool is_ascii_letter_or_digit(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
 bool look_is_system(struct slice text)
 {
     struct reading r = reading_start();
+    bool begun = false;
+    bool parted = false; /* by what does not count before the first letter and behind the last */
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         if (c > 0x7F) return looks_like_system(text);
-        if (c != ' ') read_letter(&r, c);
+        if (!is_ascii_letter_or_digit(c)) {
+            parted = parted || (begun && c != ' ');
+            continue;
+        }
+        begun = true;
+        if (parted) r.left = NULL;
+        read_letter(&r, c);
     }
     return reading_done(&r);
+}
+
+bool look_is_marks(struct slice text)
+{
+    size_t size;
+    for (size_t at = 0; at < text.len; at += size) {
+        UChar32 c = char_at(text, at, &size);
+        bool mark = (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_CF_MASK)) != 0;
+        if (!mark && !u_isUWhiteSpace(c)) return false;
+    }
+    return true;
 }

@@ -21,9 +21,14 @@ int look_init(void);
  * Idempotent. */
 int look_strip(struct slice text, char *out, size_t max, size_t *len);
 
-/* Whether people would read "system": whatever the script, the case, marks and spaces. text is
- * valid UTF-8 of at most LOOK_MAX bytes. Pure ASCII asks no table. False too if memory is short. */
+/* Whether people would read "system": whatever the script, the case, marks and spaces, and
+ * whatever stands around it that is no letter and no digit. text is valid UTF-8 of at most LOOK_MAX
+ * bytes. Pure ASCII asks no table. False too if memory is short. */
 enum { LOOK_MAX = 64 };
 bool look_is_system(struct slice text);
+
+/* Whether there is nothing in it but marks, which need something to be marks of, and white space.
+ */
+bool look_is_marks(struct slice text);
 
 #endif

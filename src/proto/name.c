@@ -131,6 +131,7 @@ int name_user_clean(struct slice in, char out[static NAME_USER_MAX], struct slic
         struct slice stripped = {seen, 0};
         if (look_strip(got, seen, sizeof seen, &stripped.len) != 0) return ERR_BAD_USERNAME;
         if (stripped.len < got.len) got = trim(stripped);
+        if (look_is_marks(got)) return ERR_BAD_USERNAME;
     }
     if (got.len == 0 || got.len > NAME_USER_MAX || breaks_line(got) || look_is_system(got))
         return ERR_BAD_USERNAME;

@@ -28,8 +28,8 @@ int name_room_check(struct slice name);
  * what was cleaned changes nothing.
  *
  * ERR_BAD_USERNAME unless 1..NAME_USER_MAX bytes remain, without control characters and ends of
- * lines, that do not look like "system", the server's own name. Names in ASCII cost a pass over
- * their bytes. */
+ * lines, that are not marks alone and do not look like "system", the server's own name. Names in
+ * ASCII cost a pass over their bytes. */
 int name_user_clean(struct slice in, char out[static NAME_USER_MAX], struct slice *name);
 
 /* True iff text is not empty and has no control characters and no white space: the name of a

@@ -322,6 +322,20 @@ static const char *const everywhere[] = {
     "Syst3m",
     "my system",
     "Systemd",
+    "[systems]",
+    "system 2",
+    "2system",
+    "system①",
+    "(my) system",
+    "system (ann)",
+    "s.y.s.t.e.m.",
+    "~ann~",
+    "[bot]",
+    "¯\\_(ツ)_/¯",
+    "✔",
+    "!",
+    "🅰️🅱️",
+    "🆂🅰🅼",
     "система",
     "σύστημα",
     "系統",
@@ -383,27 +397,55 @@ static void test_user_system(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "system",       "System",       "SYSTEM",       "sYsTeM",       "systern",
-        "SYSTERN",      " system ",     "sys tem",      "s y s t e m",  "system\u200b",
-        "\u200bsystem", "sys\u200btem", "\u202esystem", "system\u3164", "ѕystem",
-        "ѕуѕтем",       "ЅУЅТЕМ",       "Ѕуѕтем",       "ѕуѕtеm",       "systеm",
-        "ЅΥЅΤΕΜ",       "ꜱʏꜱᴛᴇᴍ",       "ｓｙｓｔｅｍ", "ＳＹＳＴＥＭ", "𝐬𝐲𝐬𝐭𝐞𝐦",
-        "𝚂𝚈𝚂𝚃𝙴𝙼",       "ⓢⓨⓢⓣⓔⓜ",       "ꓢꓬꓢꓔꓰꓟ",       "🅂🅈🅂🅃🄴🄼",       "🇸🇾🇸🇹🇪🇲",
-        "systém",       "s\u0336ystem", "sy\u0332stem", "sys\u00a0tem", "sys\u200atem",
-        "systeｍ",      "ſystem",       "ſyſtem",
+        "system",           "System",           "SYSTEM",           "sYsTeM",
+        "systern",          "SYSTERN",          " system ",         "sys tem",
+        "s y s t e m",      "system\u200b",     "\u200bsystem",     "sys\u200btem",
+        "\u202esystem",     "system\u3164",     "ѕystem",           "ѕуѕтем",
+        "ЅУЅТЕМ",           "Ѕуѕтем",           "ѕуѕtеm",           "systеm",
+        "ЅΥЅΤΕΜ",           "ꜱʏꜱᴛᴇᴍ",           "ｓｙｓｔｅｍ",     "ＳＹＳＴＥＭ",
+        "𝐬𝐲𝐬𝐭𝐞𝐦",           "𝚂𝚈𝚂𝚃𝙴𝙼",           "ⓢⓨⓢⓣⓔⓜ",           "ꓢꓬꓢꓔꓰꓟ",
+        "🅂🅈🅂🅃🄴🄼",           "🇸🇾🇸🇹🇪🇲",           "systém",           "s\u0336ystem",
+        "sy\u0332stem",     "sys\u00a0tem",     "sys\u200atem",     "systeｍ",
+        "ſystem",           "ſyſtem",           "🆂🆈🆂🆃🅴🅼",           "🅢🅨🅢🅣🅔🅜",
+        "🅂🅨ⓢ🆃ém",           "⒮⒴⒮⒯⒠⒨",           "🄢🄨🄢🄣🄔🄜",           "[system]",
+        "(system)",         "system:",          "system.",          "_system",
+        "-system-",         "<system>",         "|system|",         "*** SYSTEM ***",
+        "\"system\"",       "'system'",         "@system",          "$system",
+        "system!?",         "system✔",          "✔ system",         "✔\ufe0fsystem",
+        "system ✔\ufe0f",   "🤖 System 🤖", "🤖ѕуѕтем", "«system»",
+        "「ｓｙｓｔｅｍ」", "system™",          "system©",          "· system ·",
+        "system\ufffd",     "system\ufffc",     "system\ue000",     "\u0301system",
+        "system\u00a8",     "[ѕуѕtеm]",         "👩\u200d💻 system",  "system \u0301.",
+        "‘system’",         "¡SYSTEM!",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         user_refused((struct slice){names[i], strlen(names[i])});
+}
+
+/* They are marks of something; alone they are drawn onto what stands before the name. */
+static void test_user_marks(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "\u0301", "\u0301\u0301", " \u0301", "\u0301 \u0302", "\u20dd",       "\u0336",
+        "\u093e", "\u094d",       "\u0e49",  "\u064b",        "\u094d\u200d", "\u200b\u0301",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        user_refused((struct slice){bad[i], strlen(bad[i])});
+    user_stays(SLICE_LIT("a\u0301"));
+    user_stays(SLICE_LIT(".\u0301"));
+    user_stays(SLICE_LIT("◌\u0301"));
 }
 
 /* Every string near it: what costs no table says the same of ASCII as the tables do. */
 static void test_ascii_is_no_shortcut(void **state)
 {
     (void)state;
-    static const char letters[] = "sSyYtTeEmMrRnN5$1lI|0O \"'`";
+    static const char letters[] = "sSyYtTeEmMrRnN5$1lI|0O \"'`.-_:[";
     for (unsigned round = 0; round < 40000; round++) {
         char text[16];
-        size_t len = (size_t)sprintf(text, "%s", round & 1 ? "system" : "systern");
+        static const char *const words[] = {"system", "systern", "[system]", "-systern:"};
+        size_t len = (size_t)sprintf(text, "%s", words[round % 4]);
         uint32_t random = round * 2654435761u;
         for (unsigned i = 0; i <= round % 3; i++) {
             random = random * 1664525 + 1013904223;
@@ -470,12 +512,19 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_room_names),           cmocka_unit_test(test_room_names_refused),
-        cmocka_unit_test(test_room_single_bytes),    cmocka_unit_test(test_room_length),
-        cmocka_unit_test(test_user_trim_each_space), cmocka_unit_test(test_user_rules),
-        cmocka_unit_test(test_user_stays),           cmocka_unit_test(test_user_nobody_sees),
-        cmocka_unit_test(test_user_system),          cmocka_unit_test(test_ascii_is_no_shortcut),
-        cmocka_unit_test(test_room_check),           cmocka_unit_test(test_words),
+        cmocka_unit_test(test_room_names),
+        cmocka_unit_test(test_room_names_refused),
+        cmocka_unit_test(test_room_single_bytes),
+        cmocka_unit_test(test_room_length),
+        cmocka_unit_test(test_user_trim_each_space),
+        cmocka_unit_test(test_user_rules),
+        cmocka_unit_test(test_user_stays),
+        cmocka_unit_test(test_user_nobody_sees),
+        cmocka_unit_test(test_user_system),
+        cmocka_unit_test(test_user_marks),
+        cmocka_unit_test(test_ascii_is_no_shortcut),
+        cmocka_unit_test(test_room_check),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
