@@ -23,8 +23,8 @@ const written = (socket, bytes) =>
 async function askBehind(server, senders, bytes) {
   const other = await HttpConnection.open(server.port);
   assert.equal((await other.ask('GET', '/healthz')).status, 200, 'all of them are accepted');
-  server.kill('SIGSTOP');
   try {
+    await server.freeze();
     for (const socket of senders) await written(socket, bytes);
     other.write(GET('/metrics'));
     await written(other.socket, '');

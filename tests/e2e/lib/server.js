@@ -3,13 +3,13 @@
 // leave with exit code 0 in time, and its stderr must hold no report of a sanitizer.
 import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from './http.js';
-import { ms, pause, within } from './wait.js';
+import { ms, pause, until, within } from './wait.js';
 
 export const REPO = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 export const BIN = path.resolve(REPO, process.env.PARLOR_BIN || 'build/parlor');
@@ -162,6 +162,14 @@ export class Server {
 
   kill(signal = 'SIGTERM') {
     if (!this.status) this.child.kill(signal);
+  }
+
+  /** Stands still until SIGCONT. The signal stops one thread first, which then has to stop the others. */
+  async freeze() {
+    this.kill('SIGSTOP');
+    const tasks = `/proc/${this.pid}/task`;
+    const stopped = (task) => /^T/.test(readFileSync(`${tasks}/${task}/stat`, 'latin1').split(') ').at(-1));
+    await until(ms(10000), () => readdirSync(tasks).every(stopped), 'all threads standing still');
   }
 
   /** Waits for the end after SIGTERM and checks how it ended. */
