@@ -233,13 +233,15 @@ static void on_notice(void *ctx, enum store_notice what, uint64_t number)
 static void on_file(void *ctx, enum store_file_event what, const char *text)
 {
     static const char *const event[] = {
-        [STORE_FILE_RESTORED] = "store_restored",
-        [STORE_FILE_LOST] = "store_lost",
-        [STORE_FILE_TOUCHED] = "store_touched",
-        [STORE_FILE_STALE] = "store_stale",
+        [STORE_FILE_RESTORED] = "store_restored", [STORE_FILE_LOST] = "store_lost",
+        [STORE_FILE_TOUCHED] = "store_touched",   [STORE_FILE_STALE] = "store_stale",
+        [STORE_FILE_UPGRADE] = "store_upgrade",
     };
+    enum log_level level = what == STORE_FILE_LOST      ? LOG_ERROR
+                           : what == STORE_FILE_UPGRADE ? LOG_INFO
+                                                        : LOG_WARN;
     struct server *s = ctx;
-    LOG(s->options.log, what == STORE_FILE_LOST ? LOG_ERROR : LOG_WARN, event[what], text);
+    LOG(s->options.log, level, event[what], text);
 }
 
 void receipt_set_callbacks(struct server *s, struct store_options *o)

@@ -33,6 +33,8 @@ struct mem_event {
     struct store_record *record; /* owned */
     uint64_t edit;               /* seq of a message's last edit, and of an edit's predecessor */
     struct mem_emoji *emojis;
+    uint32_t skip[2]; /* so many from it on, towards the newest and the oldest, are known to be no
+                         message that is shown, and never will be; 0: not known. The readers' */
 };
 
 /* A user's read marker. */

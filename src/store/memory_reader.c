@@ -130,14 +130,71 @@ static int add_copy(struct store_answer *out, const struct mem_event *event, boo
     return reactions ? add_reactions(out, copy, event) : 0;
 }
 
+/* Goes over a room from a position on. */
+struct walk {
+    const struct mem_room *room;
+    size_t at; /* the event before which it stands */
+    bool backward;
+    bool messages_only;
+};
+
+static struct walk walk_from(const struct mem_room *room, uint64_t position, bool backward,
+                             bool messages_only)
+{
+    size_t at = memory_lower_bound(room, backward ? position : position + 1);
+    return (struct walk){room, at, backward, messages_only};
+}
+
+static size_t ahead(const struct walk *w)
+{
+    return w->backward ? w->at - w->room->first : w->room->end - w->at;
+}
+
+/* The event that comes after n others. */
+static struct mem_event *look(const struct walk *w, size_t n)
+{
+    return &w->room->events[w->backward ? w->at - 1 - n : w->at + n];
+}
+
+static size_t skip(const struct walk *w, size_t n)
+{
+    uint32_t known = look(w, n)->skip[w->backward];
+    return known ? known : 1;
+}
+
+/* How many come before the next message. Each of them learns it, so that a crowd is walked over
+ * once and from then on in leaps. */
+static size_t crowd(const struct walk *w)
+{
+    size_t most = ahead(w);
+    size_t n = 0;
+    while (n < most && !is_shown(look(w, n)))
+        n += skip(w, n);
+    if (n > most) n = most; /* retention has removed the rest */
+    for (size_t i = 0; i < n;) {
+        size_t next = i + skip(w, i);
+        look(w, i)->skip[w->backward] = n - i < UINT32_MAX ? (uint32_t)(n - i) : UINT32_MAX;
+        i = next;
+    }
+    return n;
+}
+
+/* NULL at the end. */
+static struct mem_event *walk_next(struct walk *w)
+{
+    size_t n = w->messages_only ? crowd(w) : 0;
+    if (n == ahead(w)) return NULL;
+    struct mem_event *event = look(w, n);
+    w->at = w->backward ? w->at - n - 1 : w->at + n + 1;
+    return event;
+}
+
 static int read_span(void *ctx, struct store_span *span, struct store_answer *out)
 {
     const struct source *source = ctx;
-    const struct mem_room *room = source->room;
-    size_t i = memory_lower_bound(room, span->backward ? span->position : span->position + 1);
-    while (span->backward ? i > room->first : i < room->end) {
-        const struct mem_event *event = &room->events[span->backward ? --i : i++];
-        if (span->messages_only && !is_shown(event)) continue;
+    struct walk w = walk_from(source->room, span->position, span->backward, span->messages_only);
+    const struct mem_event *event;
+    while ((event = walk_next(&w))) {
         if (!store_answer_take(span, event->record->bytes)) break;
         int err = add_copy(out, event, source->reactions);
         if (err) return err;
@@ -147,24 +204,21 @@ static int read_span(void *ctx, struct store_span *span, struct store_answer *ou
 
 static uint64_t count(const struct mem_room *room, const struct store_query *q)
 {
-    size_t from = room->first;
-    size_t to = room->end;
+    bool backward = q->direction == STORE_BEFORE;
+    struct walk w = walk_from(room, q->position, backward, q->messages_only);
     uint64_t n = 0;
-    if (q->direction == STORE_AFTER) from = memory_lower_bound(room, q->position + 1);
-    if (q->direction == STORE_BEFORE) to = memory_lower_bound(room, q->position);
-    for (size_t i = from; i < to && n < q->count_max; i++)
-        n += !q->messages_only || is_shown(&room->events[i]);
+    while (n < q->count_max && walk_next(&w))
+        n++;
     return n;
 }
 
 /* As find_newest of sqlite_reader.c. */
 static void find_newest(const struct mem_room *room, struct store_query *q, uint64_t *total)
 {
-    size_t i = memory_lower_bound(room, q->position);
+    struct walk w = walk_from(room, q->position, true, q->messages_only);
+    const struct mem_event *event;
     uint64_t first = 0;
-    while (i > room->first && *total < q->limit) {
-        const struct mem_event *event = &room->events[--i];
-        if (q->messages_only && !is_shown(event)) continue;
+    while (*total < q->limit && (event = walk_next(&w))) {
         first = event->record->event.seq;
         ++*total;
     }
@@ -240,6 +294,20 @@ static bool has_words(struct slice text, struct slice words)
     return true;
 }
 
+static int find_words(const struct mem_room *room, const struct store_search *q,
+                      struct store_span *span, struct store_answer *out)
+{
+    struct walk w = walk_from(room, q->before, true, true);
+    const struct mem_event *event;
+    int err = 0;
+    while (!err && (event = walk_next(&w))) {
+        if (!has_words(event->record->event.message, q->text)) continue;
+        if (!store_answer_take(span, event->record->bytes)) break;
+        err = add_copy(out, event, false);
+    }
+    return err;
+}
+
 int memory_search(struct store_backend *b, unsigned reader, const struct store_search *q,
                   struct store_answer *out)
 {
@@ -248,13 +316,7 @@ int memory_search(struct store_backend *b, unsigned reader, const struct store_s
     int err = 0;
     struct store_span span = {.limit = q->limit, .sure = 1, .max_bytes = STORE_PAGE_MAX_BYTES};
     const struct mem_room *room = lock_room(m, q->room, &out->room);
-    for (size_t i = room ? memory_lower_bound(room, q->before) : 0; i > 0 && i > room->first; i--) {
-        const struct mem_event *event = &room->events[i - 1];
-        if (!is_shown(event) || !has_words(event->record->event.message, q->text)) continue;
-        if (!store_answer_take(&span, event->record->bytes)) break;
-        err = add_copy(out, event, false);
-        if (err) break;
-    }
+    if (room) err = find_words(room, q, &span, out);
     pthread_mutex_unlock(&m->lock);
     out->more_before = span.more;
     return room ? err : ERR_NOT_FOUND;

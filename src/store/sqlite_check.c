@@ -19,6 +19,15 @@ struct check {
 #define LENGTH(column) "coalesce(length(CAST(" column " AS BLOB)), 0)"
 #define TAIL_MAX "64"
 
+/* For the events m and e that are looked up by their seq: see EITHER. */
+#define SEEK_M "AND (m.kind = 0 AND m.deleted = 0) IN (0, 1)"
+#define SEEK_E "AND (e.kind = 0 AND e.deleted = 0) IN (0, 1)"
+
+/* The event before m, of those shown or of the others: without a sort of all. */
+#define BEFORE_M(shown)                                                                            \
+    "(SELECT id FROM events WHERE room = m.room AND " SHOWN " = " shown " AND seq < m.seq"         \
+    " ORDER BY seq DESC LIMIT 1)"
+
 static const struct check checks[] = {
     {"the weight and number of a room's events",
      "SELECT count(*) FROM rooms WHERE count <> (SELECT count(*) FROM events WHERE room = rooms.id"
@@ -42,38 +51,39 @@ static const struct check checks[] = {
     {"numbers and kinds", "SELECT count(*) FROM events WHERE seq NOT BETWEEN 1 AND 9007199254740991"
                           " OR kind NOT BETWEEN 0 AND 4 OR deleted NOT IN (0, 1)"},
     {"ids that were given twice",
-     "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY room, seq HAVING count(*) > 1)"},
+     "SELECT count(*) FROM events m WHERE EXISTS(SELECT 1 FROM events WHERE room = m.room"
+     " AND " EITHER " AND seq = m.seq AND id < m.id)"},
     {"the order of ids",
-     "SELECT count(*) FROM (SELECT id < lag(id) OVER (PARTITION BY room ORDER BY seq) AS bad"
-     " FROM events) WHERE bad"},
+     "SELECT count(*) FROM events m WHERE id < " BEFORE_M("0") " OR id < " BEFORE_M("1")},
     {"events that retention has removed",
      "SELECT count(*) FROM rooms WHERE trimmed_seq >= (SELECT min(seq) FROM events"
      " WHERE room = rooms.id)"},
     {"deletions",
      "SELECT count(*) FROM events d CROSS JOIN events m ON m.room = d.room AND m.seq = d.target"
-     " WHERE d.kind = 2 AND m.kind = 0 AND NOT m.deleted"},
+     " " SEEK_M " WHERE d.kind = 2 AND m.kind = 0 AND NOT m.deleted"},
     {"texts of deleted messages",
      "SELECT (SELECT count(*) FROM events WHERE deleted AND (message IS NOT NULL"
      "  OR data IS NOT NULL OR kind <> 0)) + (SELECT count(*) FROM edits CROSS JOIN events m"
-     "  ON m.room = edits.room AND m.seq = edits.target CROSS JOIN events e"
-     "  ON e.room = edits.room AND e.seq = edits.seq WHERE m.deleted"
+     "  ON m.room = edits.room AND m.seq = edits.target " SEEK_M " CROSS JOIN events e"
+     "  ON e.room = edits.room AND e.seq = edits.seq " SEEK_E " WHERE m.deleted"
      "  AND (e.message IS NOT NULL OR e.data IS NOT NULL))"},
     {"the number of edits of a message",
      "SELECT count(*) FROM (SELECT 1 FROM edits GROUP BY room, target HAVING count(*) > 64)"},
     {"edits",
      "SELECT (SELECT count(*) FROM edits CROSS JOIN events m ON edits.room = m.room"
-     "  AND edits.target = m.seq CROSS JOIN events e ON e.room = m.room AND e.seq = edits.seq"
+     "  AND edits.target = m.seq " SEEK_M " CROSS JOIN events e"
+     "  ON e.room = m.room AND e.seq = edits.seq " SEEK_E
      "  WHERE e.seq = (SELECT max(seq) FROM edits x WHERE x.room = m.room AND x.target = m.seq)"
      "  AND (e.message IS NOT m.message OR m.edited_ms <> e.ts_ms)) + (SELECT count(*) FROM edits"
      "  WHERE NOT EXISTS(SELECT 1 FROM events m WHERE m.room = edits.room"
-     "  AND m.seq = edits.target AND m.kind = 0))"},
+     "  AND m.seq = edits.target AND m.kind = 0 " SEEK_M "))"},
     {"reactions",
      "SELECT (SELECT count(*) FROM reaction_counts c WHERE count <> (SELECT count(*)"
      "  FROM reactions r WHERE r.room = c.room AND r.target = c.target AND r.emoji = c.emoji))"
      " + (SELECT count(*) FROM (SELECT room, target, emoji FROM reactions EXCEPT"
      "  SELECT room, target, emoji FROM reaction_counts)) + (SELECT count(*) FROM reactions r"
      "  WHERE NOT EXISTS(SELECT 1 FROM events m WHERE m.room = r.room AND m.seq = r.target"
-     "  AND m.kind = 0 AND NOT m.deleted))"},
+     "  AND m.kind = 0 AND NOT m.deleted " SEEK_M "))"},
     {"nonces",
      "SELECT abs((SELECT count(*) FROM events NOT INDEXED WHERE nonce IS NOT NULL)"
      " - (SELECT count(*) FROM events INDEXED BY events_nonces WHERE nonce IS NOT NULL))"},

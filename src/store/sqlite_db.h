@@ -82,8 +82,17 @@ enum read_stmt {
     READ_STMT_COUNT,
 };
 
+/* 1 for a message that is not deleted, else 0: what stands between room and seq in the index
+ * events_seq. Without it a query for a seq or a range of them walks over the room. */
+#define SHOWN "(kind = 0 AND deleted = 0)"
+#define EITHER SHOWN " IN (0, 1)"
+
+/* A query for events of a room, of those shown and of the others, to be ordered by seq: SQLite
+ * merges the two, so that a LIMIT bounds what is read. */
+#define MERGE(query, others) query " AND " SHOWN " = 1 UNION ALL " query " AND " SHOWN " = " others
+
 /* In a query of rooms: what is true now. A row is as of its last_seq, see sqlite_rooms.h. */
-#define ROOM_TAIL " FROM events WHERE room = rooms.id AND seq > last_seq)"
+#define ROOM_TAIL " FROM events WHERE room = rooms.id AND " EITHER " AND seq > last_seq)"
 #define ROOM_LAST_SEQ "(SELECT coalesce(max(seq), last_seq)" ROOM_TAIL
 #define ROOM_COUNT "count + (SELECT count(*)" ROOM_TAIL
 #define ROOM_BYTES "bytes + (SELECT coalesce(sum(events.bytes), 0)" ROOM_TAIL
@@ -275,6 +284,9 @@ int sqlite_watch_recover(struct sqlite_store *s);
 
 /* True if the names of the files lead elsewhere now, so that SQLite must not remove them. */
 bool sqlite_watch_lost(const struct sqlite_store *s);
+
+/* True if it is Parlor's, and sqlite_schema_prepare will change it. */
+bool sqlite_schema_older(sqlite3 *db);
 
 /* Sets application_id, WAL and the newest schema. 0 or ERR_STORE with text; the file is not changed
  * before it is known to be Parlor's and not newer. */

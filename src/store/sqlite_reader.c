@@ -12,26 +12,23 @@ enum { COLUMN_KIND = 2, COLUMN_TEXTS = 7 };
 
 #define ROOM_COLUMNS                                                                               \
     "id, epoch, " ROOM_LAST_SEQ ", trimmed_seq, (SELECT outages FROM meta) - outages,"             \
-    " (SELECT min(seq) FROM events WHERE room = rooms.id)"
+    " (SELECT min(seq) FROM (" MERGE("SELECT min(seq) AS seq FROM events WHERE room = rooms.id",   \
+                                     "0") "))"
 
-/* ?4: messages only. All columns are in the index, so what is not wanted costs little. */
-#define WANTED "(?4 = 0 OR (kind = 0 AND deleted = 0))"
+/* ?4: which events there are beside messages, 0 or, for none, NULL. */
+#define WANTED(columns, range)                                                                     \
+    MERGE("SELECT " columns " FROM events WHERE room = ?1 AND " range, "?4")
 
 static const char *const sql[READ_STMT_COUNT] = {
     [READ_BEGIN] = "BEGIN",
     [READ_END] = "COMMIT",
     [READ_ROOM] = "SELECT " ROOM_COLUMNS " FROM rooms WHERE name = ?1",
-    [READ_AFTER] = "SELECT " EVENT_COLUMNS " FROM events WHERE room = ?1 AND seq > ?2 AND " WANTED
-                   " ORDER BY seq LIMIT ?3",
-    [READ_BEFORE] = "SELECT " EVENT_COLUMNS " FROM events WHERE room = ?1 AND seq < ?2 AND " WANTED
-                    " ORDER BY seq DESC LIMIT ?3",
-    [READ_COUNT_AFTER] = "SELECT count(*) FROM (SELECT 1 FROM events WHERE room = ?1 AND seq > ?2"
-                         " AND " WANTED " LIMIT ?3)",
-    [READ_COUNT_BEFORE] = "SELECT count(*) FROM (SELECT 1 FROM events WHERE room = ?1 AND seq < ?2"
-                          " AND " WANTED " LIMIT ?3)",
-    [READ_NEWEST] =
-        "SELECT coalesce(min(seq), 0), count(*) FROM (SELECT seq FROM events WHERE room = ?1"
-        " AND seq < ?2 AND " WANTED " ORDER BY seq DESC LIMIT ?3)",
+    [READ_AFTER] = WANTED(EVENT_COLUMNS, "seq > ?2") " ORDER BY seq LIMIT ?3",
+    [READ_BEFORE] = WANTED(EVENT_COLUMNS, "seq < ?2") " ORDER BY seq DESC LIMIT ?3",
+    [READ_COUNT_AFTER] = "SELECT count(*) FROM (" WANTED("1", "seq > ?2") " LIMIT ?3)",
+    [READ_COUNT_BEFORE] = "SELECT count(*) FROM (" WANTED("1", "seq < ?2") " LIMIT ?3)",
+    [READ_NEWEST] = "SELECT coalesce(min(seq), 0), count(*) FROM (" WANTED(
+        "seq", "seq < ?2") " ORDER BY seq DESC LIMIT ?3)",
     [READ_REACTIONS] = "SELECT target, emoji, count FROM reaction_counts"
                        " WHERE room = ?1 AND target BETWEEN ?2 AND ?3 ORDER BY target, first",
     [READ_NONCES] = "SELECT seq, ts_ms, coalesce(user, username), nonce FROM events"
@@ -40,13 +37,14 @@ static const char *const sql[READ_STMT_COUNT] = {
     [READ_MARKS] = "SELECT user, seq FROM marks WHERE room = ?1 ORDER BY moved LIMIT ?2",
     [READ_SEARCH] = "SELECT " EVENT_COLUMNS " FROM search CROSS JOIN events"
                     " ON events.id = search.rowid WHERE search MATCH ?1 AND search.rowid <"
-                    " coalesce((SELECT id FROM events WHERE room = ?2 AND seq >= ?3"
-                    "  ORDER BY seq LIMIT 1), 9223372036854775807)"
+                    " coalesce((SELECT id FROM events WHERE room = ?2 AND " SHOWN " = 1"
+                    "  AND seq >= ?3 ORDER BY seq LIMIT 1), 9223372036854775807)"
                     " ORDER BY search.rowid DESC LIMIT ?4",
     [READ_ROOMS] =
-        "SELECT " ROOM_COLUMNS ", name, " ROOM_COUNT ", " ROOM_BYTES ", (SELECT ts_ms FROM events"
-        " WHERE room = rooms.id ORDER BY seq DESC LIMIT 1)"
-        " FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2",
+        "SELECT " ROOM_COLUMNS ", name, " ROOM_COUNT ", " ROOM_BYTES
+        ", (SELECT ts_ms FROM (" MERGE("SELECT ts_ms, seq FROM events WHERE room = rooms.id",
+                                       "0") " ORDER BY seq DESC LIMIT 1))"
+                                            " FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2",
 };
 
 static struct sqlite_reader *reader_of(struct store_backend *b, unsigned reader)
@@ -238,7 +236,10 @@ static void bind_span(sqlite3_stmt *stmt, int64_t room, const struct store_span 
     sqlite3_bind_int64(stmt, 1, room);
     sqlite3_bind_int64(stmt, 2, (int64_t)span->position);
     sqlite3_bind_int64(stmt, 3, (int64_t)span->limit);
-    sqlite3_bind_int(stmt, 4, span->messages_only);
+    if (span->messages_only)
+        sqlite3_bind_null(stmt, 4);
+    else
+        sqlite3_bind_int(stmt, 4, 0);
 }
 
 static int read_span(void *ctx, struct store_span *span, struct store_answer *out)

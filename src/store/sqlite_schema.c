@@ -1,11 +1,12 @@
 /* The schema of the SQLite store and its versions. PRAGMA user_version is the number of migrations
- * a file has seen; each runs once, in order, all that are missing in one transaction.
+ * a file has seen; each runs once, in order, those that are missing in one transaction or two.
  *
  * events is a plain table with an index rather than WITHOUT ROWID: messages of all rooms are then
  * written at one end of the file, so a batch for a thousand rooms dirties a few pages, not a
- * thousand. That a seq comes once in a room is the writer's business (rooms.last_seq); events_seq
- * holds two more columns instead, so that a page of messages passes over other events without
- * reading them. Small columns come first, since long texts are on pages of their own. The row of a
+ * thousand. That a seq comes once in a room is the writer's business (rooms.last_seq). events_seq
+ * has the messages of a room apart from its other events, so that a page of messages passes over
+ * none of these; a partial index for messages alone would be one page more for each of them to be
+ * written. Small columns come first, since long texts are on pages of their own. The row of a
  * room is as of its last_seq: a few newer events may not be in it yet, see sqlite_writer.c.
  * rooms.outages is the meta.outages of the room's last commit; see store_next_seq. rooms.oldest_ms
  * is the time of its oldest event, which changes only when retention takes that one; with the index
@@ -70,9 +71,15 @@ static const char *const migrations[] = {
     "ALTER TABLE meta ADD COLUMN checkpoints INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE meta ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE meta ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;",
+    /* It was (room, seq, kind, deleted): a page of messages walked over all that was none. */
+    "DROP INDEX events_seq;"
+    "CREATE INDEX events_seq ON events(room, " SHOWN ", seq);",
 };
 
-enum { SCHEMA_VERSION = sizeof migrations / sizeof *migrations };
+enum {
+    SCHEMA_VERSION = sizeof migrations / sizeof *migrations,
+    SORTS = 4, /* from this version on a migration has no temporary table */
+};
 
 /* The number that a PRAGMA or SELECT returns. An SQLITE_ code. */
 static int number(sqlite3 *db, const char *sql, int64_t *out)
@@ -110,16 +117,44 @@ int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size)
     return ERR_STORE;
 }
 
-static int migrate(sqlite3 *db, int64_t version)
+/* Takes the schema from one version to another. An SQLITE_ code. */
+static int migrate_to(sqlite3 *db, int64_t from, int64_t to)
 {
     char sql[96];
     int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    for (int64_t v = version; !rc && v < SCHEMA_VERSION; v++)
+    for (int64_t v = from; !rc && v < to; v++)
         rc = sqlite3_exec(db, migrations[v], NULL, NULL, NULL);
-    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-             APPLICATION_ID, SCHEMA_VERSION);
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%lld; COMMIT",
+             APPLICATION_ID, (long long)to);
     if (!rc) rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
     return rc;
+}
+
+static bool wants_file(int rc)
+{
+    int kind = rc & 0xff;
+    return kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN || kind == SQLITE_FULL;
+}
+
+/* To the newest, once nothing but sorts needs a place. Those are as large as the file, and may go
+ * into a temporary file where one is possible; where not, they take memory. An SQLITE_ code. */
+static int migrate_sorting(sqlite3 *db, int64_t version)
+{
+    int rc = sqlite3_exec(db, "PRAGMA temp_store=1", NULL, NULL, NULL);
+    if (!rc) rc = migrate_to(db, version, SCHEMA_VERSION);
+    if (wants_file(rc)) {
+        if (!sqlite3_get_autocommit(db)) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        rc = sqlite3_exec(db, "PRAGMA temp_store=2", NULL, NULL, NULL);
+        if (!rc) rc = migrate_to(db, version, SCHEMA_VERSION);
+    }
+    return rc ? rc : sqlite3_exec(db, "PRAGMA temp_store=2", NULL, NULL, NULL);
+}
+
+static int migrate(sqlite3 *db, int64_t version)
+{
+    if (version == 0) return migrate_to(db, 0, SCHEMA_VERSION);
+    int rc = version < SORTS ? migrate_to(db, version, SORTS) : SQLITE_OK;
+    return rc ? rc : migrate_sorting(db, version < SORTS ? SORTS : version);
 }
 
 /* Whose database it is, and of which version. 0, or ERR_STORE with text. */
@@ -142,6 +177,13 @@ static int identify(sqlite3 *db, int64_t *version, char *text, size_t text_size)
         return ERR_STORE;
     }
     return 0;
+}
+
+bool sqlite_schema_older(sqlite3 *db)
+{
+    int64_t version = 0;
+    char text[128];
+    return identify(db, &version, text, sizeof text) == 0 && version && version < SCHEMA_VERSION;
 }
 
 int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size)

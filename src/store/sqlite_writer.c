@@ -27,7 +27,7 @@ enum {
 
 /* The message ?2 of the room ?1, and its edits. */
 #define WITH_EDITS                                                                                 \
-    "room = ?1 AND seq IN (SELECT ?2 UNION ALL SELECT seq FROM edits"                              \
+    "room = ?1 AND " EITHER " AND seq IN (SELECT ?2 UNION ALL SELECT seq FROM edits"               \
     " WHERE room = ?1 AND target = ?2)"
 
 /* Of the marker of the room ?1 that is moved now. */
@@ -40,7 +40,7 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_FIND_ROOM] = "SELECT id, epoch, last_seq, outages, count, bytes FROM rooms"
                         " WHERE name = ?1",
     [WRITE_FIND_TAIL] = "SELECT coalesce(max(seq), ?2), count(*), coalesce(sum(bytes), 0)"
-                        " FROM events WHERE room = ?1 AND seq > ?2",
+                        " FROM events WHERE room = ?1 AND " EITHER " AND seq > ?2",
     [WRITE_ADD_ROOM] =
         "INSERT INTO rooms(name, epoch, last_seq, trimmed_seq, outages, count, bytes, oldest_ms)"
         " VALUES(?1, ?2, 0, ?3, ?4, 0, 0, ?5)",
@@ -61,10 +61,11 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_AGED_ROOM] = "SELECT id FROM rooms WHERE oldest_ms < ?1 ORDER BY oldest_ms",
     [WRITE_LARGEST_ROOM] = "SELECT id FROM rooms WHERE bytes >= ?1 ORDER BY bytes DESC",
     [WRITE_OLDEST_ROOM] = "SELECT id FROM rooms ORDER BY oldest_ms",
-    [WRITE_OLDEST] = "SELECT seq, ts_ms, bytes, CASE kind WHEN 0 THEN (SELECT total(count)"
-                     "  FROM reaction_counts WHERE room = ?1 AND target = seq) ELSE 0 END"
-                     " FROM events WHERE room = ?1 ORDER BY seq LIMIT ?2",
-    [WRITE_DELETE] = "DELETE FROM events WHERE room = ?1 AND seq <= ?2",
+    [WRITE_OLDEST] = MERGE("SELECT seq, ts_ms, bytes, CASE kind WHEN 0 THEN (SELECT total(count)"
+                           "  FROM reaction_counts WHERE room = ?1 AND target = seq) ELSE 0 END"
+                           " FROM events WHERE room = ?1",
+                           "0") " ORDER BY seq LIMIT ?2",
+    [WRITE_DELETE] = "DELETE FROM events WHERE room = ?1 AND " EITHER " AND seq <= ?2",
     [WRITE_TRIMMED] = "UPDATE rooms SET trimmed_seq = ?2, count = count - ?3, bytes = bytes - ?4,"
                       " oldest_ms = ?5 WHERE id = ?1",
     [WRITE_SET_OLDEST] = "UPDATE rooms SET oldest_ms = ?2 WHERE id = ?1",
@@ -74,16 +75,17 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_FORGET_REACTIONS] = "DELETE FROM reactions WHERE room = ?1 AND target BETWEEN ?2 AND ?3",
     [WRITE_FORGET_COUNTS] =
         "DELETE FROM reaction_counts WHERE room = ?1 AND target BETWEEN ?2 AND ?3",
-    [WRITE_FIND_TARGET] = "SELECT id, bytes FROM events WHERE room = ?1 AND seq = ?2 AND kind = 0"
-                          " AND deleted = 0",
+    [WRITE_FIND_TARGET] = "SELECT id, bytes FROM events WHERE room = ?1 AND " SHOWN " = 1"
+                          " AND seq = ?2",
     [WRITE_EDIT] = "UPDATE events SET bytes = bytes - coalesce(length(CAST(message AS BLOB)), 0)"
                    " + ?2, message = ?3, edited_ms = ?4 WHERE id = ?1 RETURNING bytes",
     [WRITE_ADD_EDIT] = "INSERT INTO edits(room, target, seq) VALUES(?1, ?2, ?3)",
-    [WRITE_OLD_EDIT] = "SELECT seq, " TEXTS_WEIGHT " FROM events WHERE room = ?1 AND seq = (SELECT"
-                       " seq FROM edits WHERE room = ?1 AND target = ?2 ORDER BY seq DESC"
-                       " LIMIT 1 OFFSET ?3)",
+    [WRITE_OLD_EDIT] =
+        "SELECT seq, " TEXTS_WEIGHT " FROM events WHERE room = ?1 AND " SHOWN " = 0"
+        " AND seq = (SELECT seq FROM edits WHERE room = ?1 AND target = ?2 ORDER BY seq DESC"
+        " LIMIT 1 OFFSET ?3)",
     [WRITE_WIPE_EDIT] = "UPDATE events SET bytes = bytes - (" TEXTS_WEIGHT "), message = NULL,"
-                        " data = NULL WHERE room = ?1 AND seq = ?3",
+                        " data = NULL WHERE room = ?1 AND " SHOWN " = 0 AND seq = ?3",
     [WRITE_DROP_EDIT] = "DELETE FROM edits WHERE room = ?1 AND target = ?2 AND seq <= ?3",
     [WRITE_TEXTS_WEIGHT] = "SELECT sum(" TEXTS_WEIGHT ") FROM events WHERE " WITH_EDITS,
     [WRITE_WIPE_TEXTS] = "UPDATE events SET bytes = bytes - (" TEXTS_WEIGHT "), message = NULL,"
@@ -105,8 +107,8 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_INDEX] = "INSERT INTO search(rowid, in_room, words) SELECT id, room, message FROM events"
                     " WHERE id > ?1 AND id <= ?2 AND " SEARCHABLE,
     [WRITE_UNINDEX] = "INSERT INTO search(search, rowid, in_room, words) SELECT 'delete', id, room,"
-                      " message FROM events WHERE room = ?1 AND seq BETWEEN ?2 AND ?3"
-                      " AND id <= ?4 AND " SEARCHABLE,
+                      " message FROM events WHERE room = ?1 AND " SHOWN " = 1 AND seq BETWEEN ?2"
+                      " AND ?3 AND id <= ?4 AND message IS NOT NULL",
     [WRITE_SET_INDEXED] = "UPDATE meta SET indexed = ?1",
     [WRITE_CLEAR_INDEX] = "INSERT INTO search(search) VALUES('delete-all')",
     [WRITE_LAST_ID] = "SELECT max(id) FROM events",

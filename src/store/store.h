@@ -214,6 +214,7 @@ enum store_file_event {
     STORE_FILE_LOST,     /* what was acknowledged is not there */
     STORE_FILE_TOUCHED,  /* another program has written to the database while it was not open */
     STORE_FILE_STALE,    /* a file that does not belong to the database was set aside */
+    STORE_FILE_UPGRADE,  /* it has an older schema and gets the newest, which takes a while */
 };
 
 /* While the store is opened, or later by the writer thread; text is for the log. */

@@ -152,6 +152,10 @@ static int open_connections(struct sqlite_store *s, int64_t *undone_s, char *why
     int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!rc) rc = sqlite3_busy_timeout(s->db, s->busy_ms);
     if (!rc) rc = sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (!rc && s->on_file && sqlite_schema_older(s->db))
+        s->on_file(s->file_ctx, STORE_FILE_UPGRADE,
+                   "the database is of an older Parlor and is brought up to date: some seconds for "
+                   "a million messages; no older one will open it any more");
     if (!rc && sqlite_schema_prepare(s->db, why, size)) return ERR_STORE;
     if (!rc) rc = sqlite_writer_open(s);
     if (!rc) rc = sqlite_search_open(s);

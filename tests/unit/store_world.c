@@ -67,6 +67,14 @@ static void on_notice(void *ctx, enum store_notice what, uint64_t number)
     pthread_mutex_unlock(&seen->lock);
 }
 
+static void on_file(void *ctx, enum store_file_event what, const char *text)
+{
+    struct seen *seen = ctx;
+    pthread_mutex_lock(&seen->lock);
+    seen->upgrades += what == STORE_FILE_UPGRADE && *text;
+    pthread_mutex_unlock(&seen->lock);
+}
+
 void world_hold(struct seen *seen, bool hold)
 {
     pthread_mutex_lock(&seen->lock);
@@ -123,6 +131,7 @@ void world_callbacks(struct world *w, struct store_options *o)
     o->on_health = on_health;
     o->on_trouble = on_trouble;
     o->on_notice = on_notice;
+    o->on_file = on_file;
     o->ctx = &w->seen;
     o->retry_first_ms = 20;
 }

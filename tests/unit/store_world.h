@@ -44,6 +44,7 @@ struct seen {
     size_t turns; /* of health */
     size_t troubles;
     int trouble_code; /* of the last one */
+    size_t upgrades;  /* of the file */
     size_t notices[STORE_NOTICE_COUNT];
     uint64_t notice; /* the number of the last one */
     bool hold;       /* on_done waits, so that appends pile up */

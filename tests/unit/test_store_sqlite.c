@@ -727,6 +727,37 @@ static void test_schema_3(void **state)
     assert_string_equal(a.shown, "5e 6e 7e=edited 8e=edited >");
 }
 
+/* Schema 4 had all events of a room in one sequence. What is made of it is told, once, and gives
+ * the same pages. */
+static void test_schema_4(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    reopen(w);
+    world_put(w, "r", (struct store_event){.seq = 1, .message = SLICE_LIT("one")});
+    world_put(w, "r", (struct store_event){.seq = 2, .message = SLICE_LIT("two")});
+    world_put(w, "r",
+              (struct store_event){
+                  .seq = 3, .kind = STORE_REACT, .target = 1, .message = SLICE_LIT("+")});
+    world_put(w, "r", (struct store_event){.seq = 4, .kind = STORE_DELETE, .target = 2});
+    world_put(w, "r", (struct store_event){.seq = 5, .message = SLICE_LIT("five")});
+    world_settle(w);
+    assert_int_equal(w->seen.upgrades, 0);
+    store_close(w->store);
+    w->store = NULL;
+    exec_sql(w->path, "DROP INDEX events_seq; PRAGMA user_version=4;"
+                      "CREATE INDEX events_seq ON events(room, seq, kind, deleted);");
+    for (int life = 0; life < 2; life++) {
+        reopen(w);
+        assert_int_equal(w->seen.upgrades, 1);
+        world_expect(w, "r", "1m=one{+1} 2m! 3r=+ 4d 5m=five ");
+        struct store_query q = {.room = SLICE_LIT("r"), .limit = 9, .messages_only = true};
+        world_expect_page(w, &q, "1m=one 5m=five ");
+        assert_int_equal(world_load(w, "r", &a), 0);
+        assert_int_equal(a.room.first_seq, 1);
+    }
+}
+
 static void test_no_permission(void **state)
 {
     struct world *w = *state;
@@ -759,19 +790,13 @@ static void test_no_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),
-        TEST(test_disk_full),
-        TEST(test_strange_files),
-        TEST(test_older_schema),
-        TEST(test_no_permission),
-        TEST(test_locked),
-        TEST(test_schema_3),
-        TEST(test_reopen),
-        TEST(test_deleted_is_gone),
-        TEST(test_row_behind),
-        TEST(test_row_behind_order),
-        TEST(test_row_catches_up),
-        TEST(test_locked_for_retention),
+        TEST(test_kill),           TEST(test_disk_full),
+        TEST(test_strange_files),  TEST(test_older_schema),
+        TEST(test_schema_4),       TEST(test_no_permission),
+        TEST(test_locked),         TEST(test_schema_3),
+        TEST(test_reopen),         TEST(test_deleted_is_gone),
+        TEST(test_row_behind),     TEST(test_row_behind_order),
+        TEST(test_row_catches_up), TEST(test_locked_for_retention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
