@@ -60,6 +60,8 @@
     X(store_in_flight, "parlor_store_in_flight", "gauge", "Events not committed yet.")             \
     X(store_committed, "parlor_store_committed_total", "counter", "Events committed.")             \
     X(store_failed, "parlor_store_failed_total", "counter", "Events refused by the disk.")         \
+    X(store_refused, "parlor_store_refused_total", "counter",                                      \
+      "Events and read markers refused because too many wait to be stored.")                       \
     X(store_batches, "parlor_store_batches_total", "counter",                                      \
       "Transactions; committed events divided by them is the group commit.")                       \
     X(store_trimmed, "parlor_store_trimmed_total", "counter", "Events removed by retention.")      \

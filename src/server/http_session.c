@@ -73,6 +73,11 @@ static void tell_trouble(const struct conn *c, char *text, size_t size)
     int64_t now_ms = (int64_t)c->worker->wall_ms;
     store_stats(c->worker->server->options.store, &stats);
     bool recent = stats.troubles && now_ms - stats.trouble_last_ms < TROUBLE_SHOWN_MS;
+    if (stats.refused && now_ms - stats.refused_last_ms < TROUBLE_SHOWN_MS)
+        snprintf(text, size,
+                 "ready, but more came than could be stored: %" PRIu64
+                 " messages and read markers were refused, the last %" PRId64 " s ago",
+                 stats.refused, (now_ms - stats.refused_last_ms) / 1000);
     if (!stats.damaged && !recent) return;
     int64_t since_s = (now_ms - stats.trouble_since_ms) / 1000;
     snprintf(text, size,
@@ -125,6 +130,7 @@ static int render_metrics(struct worker *w)
         .store_in_flight = store.in_flight,
         .store_committed = store.committed,
         .store_failed = store.failed,
+        .store_refused = store.refused,
         .store_batches = store.batches,
         .store_trimmed = store.trimmed,
         .store_reads = store.reads,

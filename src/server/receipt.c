@@ -224,6 +224,9 @@ static void on_notice(void *ctx, enum store_notice what, uint64_t number)
         [STORE_NOT_FULL] = {LOG_INFO, "database_not_full", "bytes", "messages are stored again"},
         [STORE_TRIMS] = {LOG_WARN, "database_trimmed", "bytes",
                          "the oldest messages of the largest rooms go, to stay within the limit"},
+        [STORE_QUEUE_FULL] =
+            {LOG_WARN, "store_busy", "waiting",
+             "more comes than can be stored: messages or read markers are refused"},
     };
     const struct server *s = ctx;
     LOG(s->options.log, lines[what].level, lines[what].event, lines[what].text,

@@ -56,12 +56,26 @@ static bool text_too_long(const struct store_event *e)
            e->nonce.len > STORE_TEXT_MAX_BYTES;
 }
 
-static bool may_accept_locked(const struct store *s, size_t bytes)
+/* Whether there is a place for it. */
+static bool has_place_locked(const struct store *s, const struct store_record *r)
 {
-    return !s->closing && atomic_load(&s->healthy) &&
-           s->stats.in_flight < s->options.in_flight_max &&
-           (s->stats.in_flight == 0 ||
-            s->stats.in_flight_bytes + bytes <= STORE_IN_FLIGHT_MAX_BYTES);
+    const struct store_stats *stats = &s->stats;
+    uint64_t marks_max = s->options.in_flight_max / STORE_MARKS_SHARE;
+    if (r->mark && s->marks && s->marks >= marks_max) return false;
+    return stats->in_flight < s->options.in_flight_max &&
+           (stats->in_flight == 0 ||
+            stats->in_flight_bytes + r->bytes <= STORE_IN_FLIGHT_MAX_BYTES);
+}
+
+static void push_locked(struct store *s, struct store_record *r)
+{
+    r->link.next = NULL;
+    *s->queue_end = &r->link;
+    s->queue_end = &r->link.next;
+    s->accepted++;
+    s->stats.in_flight++;
+    s->stats.in_flight_bytes += r->bytes;
+    s->marks += r->mark;
 }
 
 /* The event as it is kept: only a message has a state, and a deleted one has no text. */
@@ -86,6 +100,18 @@ static void wake_writer_locked(struct store *s)
     pthread_cond_signal(&s->work);
 }
 
+/* There was no place in the queue. */
+static void note_refused(struct store *s)
+{
+    int64_t now_ms = s->options.now_ms();
+    pthread_mutex_lock(&s->lock);
+    s->stats.refused++;
+    s->stats.refused_last_ms = now_ms;
+    uint64_t in_flight = s->stats.in_flight;
+    pthread_mutex_unlock(&s->lock);
+    store_tell(s, STORE_QUEUE_FULL, in_flight);
+}
+
 static int append(struct store *s, const struct store_append *a, bool mark)
 {
     CHECK(a->room.len > 0 && a->room.len <= STORE_NAME_MAX_BYTES);
@@ -101,19 +127,14 @@ static int append(struct store *s, const struct store_append *a, bool mark)
     r->mark = mark;
 
     pthread_mutex_lock(&s->lock);
-    bool ok = may_accept_locked(s, r->bytes);
-    if (ok) {
-        r->link.next = NULL;
-        *s->queue_end = &r->link;
-        s->queue_end = &r->link.next;
-        s->accepted++;
-        s->stats.in_flight++;
-        s->stats.in_flight_bytes += r->bytes;
-        if (!a->kick_follows) wake_writer_locked(s);
-    }
+    bool open = !s->closing && atomic_load(&s->healthy);
+    bool ok = open && has_place_locked(s, r);
+    if (ok) push_locked(s, r);
+    if (ok && !a->kick_follows) wake_writer_locked(s);
     pthread_mutex_unlock(&s->lock);
     if (ok) return 0;
     store_record_free(r);
+    if (open) note_refused(s);
     return ERR_STORE;
 }
 
@@ -261,7 +282,7 @@ void store_stats(struct store *s, struct store_stats *out)
 
 void store_tell(struct store *s, enum store_notice what, uint64_t number)
 {
-    bool seldom = what == STORE_ROOMS_FULL || what == STORE_TRIMS;
+    bool seldom = what == STORE_ROOMS_FULL || what == STORE_TRIMS || what == STORE_QUEUE_FULL;
     int64_t now_us = store_now_us();
     pthread_mutex_lock(&s->lock);
     int64_t *said_us = &s->noticed_us[what];

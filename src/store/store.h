@@ -36,6 +36,8 @@
 enum {
     STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
     STORE_IN_FLIGHT_MAX_BYTES = 64 << 20,
+    STORE_MARKS_SHARE = 4,  /* one part in so many of them may be read markers, so that a flood
+                               of these keeps no message out */
     STORE_BATCH_MAX = 4096, /* appends in one transaction: bounds how long a commit takes, as */
     STORE_BATCH_MAX_BYTES = 4 << 20, /* does their weight, but for one that is larger */
     STORE_READS_MAX = 65536,         /* requests waiting for a reader, but for: */
@@ -146,6 +148,7 @@ enum store_notice {
     STORE_FULL,           /* bytes; appends are refused */
     STORE_NOT_FULL,       /* bytes; appends are accepted again */
     STORE_TRIMS,          /* bytes; rooms are trimmed to make place; as STORE_ROOMS_FULL */
+    STORE_QUEUE_FULL,     /* in flight; an append or a marker was refused; as STORE_ROOMS_FULL */
     STORE_NOTICE_COUNT,
 };
 
@@ -205,7 +208,7 @@ struct store_trouble {
 /* Borrowed for the call. Writer and reader threads. */
 typedef void store_trouble_fn(void *ctx, const struct store_trouble *trouble);
 
-/* See enum store_notice. Writer and reader threads. */
+/* See enum store_notice. Any thread. */
 typedef void store_notice_fn(void *ctx, enum store_notice what, uint64_t number);
 
 /* What was found out about the files, beyond failures. */
@@ -328,10 +331,12 @@ typedef void store_rooms_fn(void *ctx, int err, const struct store_rooms *rooms)
 typedef void store_page_fn(void *ctx, int err, const struct store_page *page);
 
 struct store_stats {
-    uint64_t committed; /* events */
-    uint64_t failed;    /* events completed with an error */
-    uint64_t batches;   /* transactions tried, of events and markers */
-    uint64_t trimmed;   /* events */
+    uint64_t committed;      /* events */
+    uint64_t failed;         /* events completed with an error */
+    uint64_t refused;        /* events and markers not accepted because too much was in flight */
+    int64_t refused_last_ms; /* the last one, by the clock */
+    uint64_t batches;        /* transactions tried, of events and markers */
+    uint64_t trimmed;        /* events */
     uint64_t reads;
     uint64_t faults; /* times that its files were not what they should be */
     uint64_t in_flight;
@@ -350,7 +355,8 @@ struct store;
 /* Queues a copy of the event. The room is created with this epoch by its first event. Appends of
  * one room have to be called in the order of their seqs (under the room's lock). tag comes back in
  * store_done. Returns 0, and on_done will follow; or, and nothing follows: ERR_STORE (unhealthy, or
- * the queue is full), ERR_STORE_FULL, ERR_NOMEM, ERR_TOO_LONG (a text). Never blocks. Any thread.
+ * too much is in flight), ERR_STORE_FULL, ERR_NOMEM, ERR_TOO_LONG (a text). Never blocks. Any
+ * thread.
  */
 struct store_append {
     struct slice room; /* 1..STORE_NAME_MAX_BYTES */
@@ -363,10 +369,11 @@ struct store_append {
 int store_append(struct store *s, const struct store_append *a);
 
 /* Queues a read marker: the user has read up to mark.seq. It goes the way of an append (queue,
- * order, durability, in flight, errors, on_done), but it is no event: it has no seq of its own, no
- * page shows it, and retention leaves it alone. It moves forward only; a seq that is not above the
- * marker's is completed with 0 and changes nothing. The room has to have had an event. At
- * STORE_MARKS_MAX the marker of the room that was moved longest ago goes. Any thread. */
+ * order, durability, in flight but for STORE_MARKS_SHARE, errors, on_done), but it is no event: it
+ * has no seq of its own, no page shows it, and retention leaves it alone. It moves forward only; a
+ * seq that is not above the marker's is completed with 0 and changes nothing. The room has to have
+ * had an event. At STORE_MARKS_MAX the marker of the room that was moved longest ago goes. Any
+ * thread. */
 struct store_move {
     struct slice room; /* as of store_append, as are epoch, tag and kick_follows */
     const char *epoch;

@@ -3,7 +3,8 @@
  *
  * Invariants (under lock)
  *  1. in_flight counts the records queued or in the batch being committed, and never passes
- *     in_flight_max; completed + in_flight is the number of appends ever accepted.
+ *     in_flight_max; marks, the markers among them, never pass their share of it; completed +
+ * in_flight is the number of appends ever accepted.
  *  2. While unhealthy nothing is accepted, so when the queue is empty and the writer recovers,
  *     every append of before has been completed, and counting one outage covers them all.
  *  3. A batch is decided (committed or rolled back) before it leaves in_flight; health is lost
@@ -44,6 +45,7 @@ struct store {
     struct store_queue reads;
     unsigned searching; /* readers that do a search */
     bool search_failed; /* since the last step of indexing, which looks after the index */
+    uint64_t marks;     /* in flight */
     uint64_t accepted;
     uint64_t completed;
     uint64_t indexed;
@@ -88,8 +90,8 @@ void *store_reader_main(void *arg);
  * not be answered. Without the lock. Any thread. */
 void store_note_trouble(struct store *s, struct store_trouble *t, bool read);
 
-/* Tells the operator, what comes again and again not more often than every STORE_NOTICE_S. Writer
- * and reader threads. */
+/* Tells the operator, what comes again and again not more often than every STORE_NOTICE_S. Without
+ * the lock. Any thread. */
 void store_tell(struct store *s, enum store_notice what, uint64_t number);
 
 /* Waits until the cond is signalled or it is at_us. Conds of the store use CLOCK_MONOTONIC. */

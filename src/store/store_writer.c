@@ -262,6 +262,7 @@ static void do_batch(struct store *s)
     pthread_mutex_lock(&s->lock);
     s->completed += n;
     s->stats.in_flight -= n;
+    s->marks -= n - committed - failed;
     s->stats.in_flight_bytes -= bytes;
     s->stats.batches += try;
     s->stats.failed += failed;

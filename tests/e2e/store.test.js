@@ -343,6 +343,26 @@ test('another process locks the database: for a moment, and for longer', limit(6
   assert.equal((await named(lives.server, 'ann')).joined.read, acked[9]);
 }));
 
+test('more read markers than can be stored: refused, counted, logged, and told by /readyz', limit(120), withLives(TWO, async (lives) => {
+  const { server } = lives;
+  const ann = await named(server, 'ann');
+  const [first] = (await post(ann, 0, 1)).map((ack) => ack.id);
+  const refused = () => server.metric(/^parlor_store_refused_total$/);
+  assert.equal(await refused(), 0);
+  // The server gives a lock up after two seconds; on a slow machine one may not be enough.
+  for (let tries = 0; tries < 9 && (await refused()) === 0; tries++) {
+    const release = await locked(lives.file);
+    for (let i = 0; i < 18000; i++) ann.send({ type: 'read', id: first });
+    await until(ms(20000), async () => (await refused()) > 0 || (await readiness(server)) === 503, 'a full queue');
+    await release();
+    await until(ms(20000), async () => (await readiness(server)) === 200, 'recovery');
+  }
+  assert.ok((await refused()) > 0);
+  assert.match(server.stderr, /warn +store_busy/);
+  assert.match((await request(server.port, 'GET', '/readyz')).body.toString(), /^ready, but more came than could be stored: \d+ messages/);
+  assert.equal((await ann.say('after')).type, 'ack');
+}));
+
 test('a file that breaks while a client is given its past: closed with 1013, not left with a hole', limit(60),
   withLives([...TWO, '--memory-budget', '0'], async (lives) => {
     const ann = await Rich.join(lives.server, 'lobby', { query: '?username=ann' });

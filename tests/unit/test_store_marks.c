@@ -66,6 +66,42 @@ static void test_no_event(void **state)
     assert_int_equal(stats.in_flight_bytes, 0);
 }
 
+/* A flood of markers has a share of the queue: messages still find a place. What finds none is
+ * counted, and told once. */
+static void test_share(void **state)
+{
+    enum { MOST = 40, SHARE = MOST / STORE_MARKS_SHARE };
+    struct world *w = *state;
+    struct store_stats stats;
+    const struct store_move move = {
+        .room = SLICE_LIT("r"), .epoch = world_epoch, .mark = {1, SLICE_LIT("ann")}};
+    assert_non_null(world_open(w, (struct store_options){.in_flight_max = MOST}));
+    world_hold(&w->seen, true);
+    world_put(w, "r", (struct store_event){.seq = 1, .message = SLICE_LIT("hi")});
+    do { /* then the writer is held up */
+        world_nap();
+        store_stats(w->store, &stats);
+    } while (stats.committed < 1);
+    for (int i = 0; i < SHARE; i++)
+        world_mark(w, "r", "ann", 1);
+    assert_int_equal(store_move_mark(w->store, &move), ERR_STORE);
+    assert_int_equal(world_count(&w->seen, &w->seen.notices[STORE_QUEUE_FULL]), 1);
+    for (uint64_t seq = 2; seq < 2 + MOST - SHARE; seq++)
+        world_put(w, "r", (struct store_event){.seq = seq, .message = SLICE_LIT("hi")});
+    assert_int_equal(world_add(w, "r", 2 + MOST - SHARE, SLICE_LIT("hi")), ERR_STORE);
+    assert_true(store_healthy(w->store));
+    store_stats(w->store, &stats);
+    assert_int_equal(stats.in_flight, MOST);
+    assert_int_equal(stats.refused, 2);
+    assert_true(stats.refused_last_ms > 0);
+    assert_int_equal(world_count(&w->seen, &w->seen.notices[STORE_QUEUE_FULL]), 1);
+    world_hold(&w->seen, false);
+    world_settle(w);
+    world_mark(w, "r", "ann", 2); /* there is place again */
+    world_settle(w);
+    expect_marks(w, "r", "ann>2 ");
+}
+
 /* In one batch and over several. */
 static void test_forward_only(void **state)
 {
@@ -292,9 +328,11 @@ static void test_reopen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EVERY(test_set_and_load), EVERY(test_no_event),       EVERY(test_forward_only),
-        EVERY(test_no_room),      EVERY(test_order_of_moves), EVERY(test_cap),
-        EVERY(test_trimmed),      EVERY(test_rollback),       EVERY(test_load_no_memory),
+        EVERY(test_share),    EVERY(test_set_and_load),
+        EVERY(test_no_event), EVERY(test_forward_only),
+        EVERY(test_no_room),  EVERY(test_order_of_moves),
+        EVERY(test_cap),      EVERY(test_trimmed),
+        EVERY(test_rollback), EVERY(test_load_no_memory),
         SQLITE(test_reopen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
