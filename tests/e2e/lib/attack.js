@@ -13,8 +13,8 @@ const ATTACKER_ADDRESS = '127.66.6.6';
 const ROOM_SIZE = 20;
 const TURN_MS = 50; // one of them says something; of 200, each every 10 s
 const HEALTH_EVERY_MS = 200;
-const HEALTH_LIMIT_MS = 1000;
-const VISIT_LIMIT_MS = 20000;
+const HEALTH_LIMIT_MS = ms(1000);
+const VISIT_LIMIT_MS = ms(20000);
 const FAULTS_SHOWN = 10;
 
 /** Four members an address, as people behind one router. */
