@@ -31,36 +31,43 @@ static int64_t used_us(void)
 /* Messages 1 to 3, a crowd of reactions or none, and two messages more. */
 static void fill_reactions(struct world *w, const char *room, uint64_t crowd)
 {
-    uint64_t seq = 0;
-    while (seq < 3) {
-        struct store_event e = {.seq = ++seq, .message = SLICE_LIT("word")};
+    uint64_t seq = 1;
+    while (seq <= 3) {
+        struct store_event e = {.seq = seq, .message = SLICE_LIT("word")};
         world_put(w, room, e);
+        seq++;
     }
     for (uint64_t i = 0; i < crowd; i++) {
-        struct store_event e = {.seq = ++seq,
+        struct store_event e = {.seq = seq,
                                 .kind = i % 2 ? STORE_UNREACT : STORE_REACT,
                                 .target = 1 + i / 2 % 3,
                                 .message = SLICE_LIT("+")};
         world_put(w, room, e);
+        seq++;
     }
     for (int i = 0; i < 2; i++) {
-        struct store_event e = {.seq = ++seq, .message = SLICE_LIT("word")};
+        struct store_event e = {.seq = seq, .message = SLICE_LIT("word")};
         world_put(w, room, e);
+        seq++;
     }
 }
 
 /* A message, a crowd of deleted ones, and what deleted them, and a message. */
 static void fill_deleted(struct world *w, const char *room, uint64_t crowd)
 {
-    uint64_t seq = 0;
-    world_put(w, room, (struct store_event){.seq = ++seq, .message = SLICE_LIT("word")});
-    for (uint64_t i = 0; i < crowd / 2; i++)
-        world_put(w, room, (struct store_event){.seq = ++seq, .message = SLICE_LIT("x")});
+    uint64_t seq = 1;
+    world_put(w, room, (struct store_event){.seq = seq, .message = SLICE_LIT("word")});
     for (uint64_t i = 0; i < crowd / 2; i++) {
-        struct store_event e = {.seq = ++seq, .kind = STORE_DELETE, .target = 2 + i};
-        world_put(w, room, e);
+        seq++;
+        world_put(w, room, (struct store_event){.seq = seq, .message = SLICE_LIT("x")});
     }
-    world_put(w, room, (struct store_event){.seq = ++seq, .message = SLICE_LIT("word")});
+    seq++;
+    for (uint64_t i = 0; i < crowd / 2; i++) {
+        struct store_event e = {.seq = seq, .kind = STORE_DELETE, .target = 2 + i};
+        world_put(w, room, e);
+        seq++;
+    }
+    world_put(w, room, (struct store_event){.seq = seq, .message = SLICE_LIT("word")});
 }
 
 /* Asks every kind of question once. */
