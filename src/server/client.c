@@ -73,7 +73,8 @@ static void set_ip(struct conn *c, const uint8_t ip[static IP_BYTES])
 {
     struct overflow *o = &c->worker->overflow;
     if (c->over_limit) overflow_remove(o, c); /* it counts by address */
-    (void)client_keep(c, 0);                  /* likewise; with what it reads now, it counts anew */
+    (void)client_keep_input(c, 0);            /* likewise; with what it reads now, it counts anew */
+    (void)conn_reserve_past(c, 0);
     memcpy(c->ip, ip, IP_BYTES);
     if (c->over_limit) overflow_add(o, c);
 }
@@ -240,25 +241,43 @@ uint32_t client_wait_ms(struct conn *c, int err)
     return budget_wait_ms(c->worker->server->budgets, c->ip, kind, c->worker->now_ms);
 }
 
-/* ---- unfinished input ---- */
+/* ---- memory that a client makes us keep ---- */
 
-/* A client may keep half of what nobody has taken. So one alone has a third of all, many share it,
+/* Notes that one of the client's connections keeps now instead of before, of the account for that;
+ * nothing is noted if memory is short. True: that is within the client's share.
+ *
+ * A client may keep half of what nobody has taken. So one alone has a third of all, many share it,
  * and something is always left for the next; a fixed share would be too little for the first or too
  * much for many (the dynamic thresholds of switches that share their memory: Choudhury and Hahne,
  * 1998). */
-bool client_keep(struct conn *c, uint32_t bytes)
+static bool keep(struct conn *c, enum peer_kept what, struct account *all, uint32_t *kept,
+                 uint32_t now)
 {
     struct server *s = c->worker->server;
-    struct account *input = hub_input(s->hub);
-    if (bytes == c->kept) return true;
-    uint64_t of_client = peer_counts_keep(s->peers, c->ip, c->kept, bytes);
+    uint64_t of_client = peer_counts_keep(s->peers, c->ip, what, *kept, now);
     if (of_client == UINT64_MAX) return false;
-    bool grows = bytes > c->kept;
-    account_change(input, c->kept, bytes);
-    c->worker->keeper_count += (bytes > 0 ? 1U : 0U) - (c->kept > 0 ? 1U : 0U);
-    c->kept = bytes;
+    bool grows = now > *kept;
+    account_change(all, *kept, now);
+    *kept = now;
     if (!grows) return true;
-    uint64_t used = account_used(input);
-    uint64_t left = used < input->max ? input->max - used : 0;
-    return has_budget(c) ? of_client <= left / 2 : left > 0;
+    uint64_t used = account_used(all);
+    if (used > all->max) return false;
+    return !has_budget(c) || of_client <= (all->max - used) / 2;
+}
+
+bool client_keep_input(struct conn *c, uint32_t bytes)
+{
+    if (bytes == c->kept) return true;
+    bool had = c->kept > 0;
+    bool fits = keep(c, PEER_INPUT, hub_input(c->worker->server->hub), &c->kept, bytes);
+    c->worker->keeper_count += (c->kept > 0 ? 1U : 0U) - (had ? 1U : 0U);
+    return fits;
+}
+
+bool client_keep_context(struct conn *c, uint32_t before, uint32_t bytes)
+{
+    struct account *contexts = hub_contexts(c->worker->server->hub);
+    if (keep(c, PEER_CONTEXTS, contexts, &before, bytes)) return true;
+    (void)keep(c, PEER_CONTEXTS, contexts, &before, 0);
+    return false;
 }

@@ -51,6 +51,10 @@ uint32_t client_wait_ms(struct conn *c, int err);
 /* The connection keeps so much of its client's input from now on, see c->kept: counts it. False:
  * that is more than the client's share, and the connection has to go (or nothing was counted, for
  * lack of memory). Less than before is always true. */
-bool client_keep(struct conn *c, uint32_t bytes);
+bool client_keep_input(struct conn *c, uint32_t bytes);
+
+/* The same for the context of its compression, of which it kept `before`. False: nothing is kept.
+ */
+bool client_keep_context(struct conn *c, uint32_t before, uint32_t bytes);
 
 #endif

@@ -103,7 +103,7 @@ static bool count_in(struct conn *c)
     if (c->rich) bytes += rich_session_waiting_bytes(c);
     if (c->api) bytes += api_input_bytes(c->api);
     bytes = bytes > CONN_KEPT_MIN_BYTES ? bytes : 0;
-    return bytes == c->kept || client_keep(c, (uint32_t)bytes);
+    return bytes == c->kept || client_keep_input(c, (uint32_t)bytes);
 }
 
 static void free_out(struct conn *c)
@@ -197,18 +197,12 @@ void conn_drop(struct conn *c)
 
 bool conn_reserve_past(struct conn *c, unsigned bits)
 {
-    struct account *contexts = hub_contexts(c->worker->server->hub);
-    if (c->past.bits) account_sub(contexts, UINT64_C(1) << c->past.bits);
+    uint32_t before = c->past.bits ? UINT32_C(1) << c->past.bits : 0;
+    uint32_t bytes = bits ? UINT32_C(1) << bits : 0;
+    if (before == 0 && bytes == 0) return true;
     ws_past_fini(&c->past);
-    c->past.bits = 0;
-    if (bits == 0) return true;
-    uint64_t bytes = UINT64_C(1) << bits;
-    account_add(contexts, bytes);
-    bool fits = account_used(contexts) <= contexts->max;
-    if (fits)
-        c->past.bits = (uint8_t)bits;
-    else
-        account_sub(contexts, bytes);
+    bool fits = client_keep_context(c, before, bytes);
+    c->past.bits = fits ? (uint8_t)bits : 0;
     return fits;
 }
 

@@ -122,7 +122,7 @@ struct conn {
     bool deferred : 1;     /* not reading: the rest of its input waits for the worker's next turn */
     uint8_t ip[SOCKET_IP_BYTES]; /* the client's, see client.h */
     uint32_t kept; /* bytes of its input in memory, as far as they are counted: unfinished messages
-                      and requests, and what cannot be looked at yet. Set by client_keep */
+                      and requests, and what cannot be looked at yet. Set by client_keep_input */
 };
 
 /* Takes over fd, accepted by this one of the worker's listeners. It may be gone at once, as one
@@ -187,7 +187,7 @@ void conn_go_on(struct conn *c);
 
 /* Takes memory for what a client keeps of its compression, 2^bits bytes, out of the server's
  * account for that, after giving back what it had; bits 0 takes none. False: there is not enough
- * left. */
+ * left, or the client has its share. */
 bool conn_reserve_past(struct conn *c, unsigned bits);
 
 /* Bytes of our own that the socket has not taken yet. */

@@ -11,7 +11,7 @@
 struct peer_count {
     UT_hash_handle hh;
     uint32_t count;
-    uint64_t kept_bytes;
+    uint64_t kept_bytes[PEER_KEPT_COUNT];
     uint8_t ip[SOCKET_IP_BYTES];
 };
 
@@ -66,21 +66,23 @@ bool peer_counts_add(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_B
 
 static void forget_if_empty_locked(struct peer_counts *pc, struct peer_count *p)
 {
-    if (p->count > 0 || p->kept_bytes > 0) return;
+    if (p->count > 0) return;
+    for (int i = 0; i < PEER_KEPT_COUNT; i++)
+        if (p->kept_bytes[i] > 0) return;
     HASH_DELETE(hh, pc->table, p);
     free(p);
 }
 
 uint64_t peer_counts_keep(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES],
-                          uint64_t before, uint64_t now)
+                          enum peer_kept what, uint64_t before, uint64_t now)
 {
     uint64_t kept = UINT64_MAX;
     pthread_mutex_lock(&pc->lock);
     struct peer_count *p = find_locked(pc, ip);
-    CHECK(before == 0 || (p && p->kept_bytes >= before));
+    CHECK(before == 0 || (p && p->kept_bytes[what] >= before));
     if (!p) p = insert_locked(pc, ip);
     if (p) {
-        kept = p->kept_bytes += now - before;
+        kept = p->kept_bytes[what] += now - before;
         forget_if_empty_locked(pc, p);
     }
     pthread_mutex_unlock(&pc->lock);

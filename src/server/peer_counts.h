@@ -1,5 +1,6 @@
 /* What each client has (an address as socket_ip_client leaves it): how many connections, for
- * --max-connections-per-ip, and how much unfinished input they keep. Shared by the workers. */
+ * --max-connections-per-ip, and how much memory they make the server keep. Shared by the workers.
+ */
 #ifndef SERVER_PEER_COUNTS_H
 #define SERVER_PEER_COUNTS_H
 
@@ -18,11 +19,13 @@ void peer_counts_free(struct peer_counts *pc);
 bool peer_counts_add(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES],
                      uint32_t max);
 
-/* One of its connections keeps `now` bytes of input, and kept `before`. Returns what all of them
- * keep; UINT64_MAX, and nothing is noted, if memory is short for that, which it never is for less
- * than before. */
+enum peer_kept { PEER_INPUT, PEER_CONTEXTS, PEER_KEPT_COUNT }; /* see chat/hub.h */
+
+/* One of its connections keeps `now` bytes, and kept `before`. Returns what all of them keep;
+ * UINT64_MAX, and nothing is noted, if memory is short for that, which it never is for less than
+ * before. */
 uint64_t peer_counts_keep(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES],
-                          uint64_t before, uint64_t now);
+                          enum peer_kept what, uint64_t before, uint64_t now);
 
 /* Takes back one that was counted. */
 void peer_counts_remove(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES]);

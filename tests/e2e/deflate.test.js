@@ -338,6 +338,19 @@ test('the memory for contexts has a bound; who comes then does without', limit(6
     for (const raw of [next, ...taken]) await raw.closeClean();
     await until(ms(5000), async () => (await bytes()) === 0, 'given back');
   }));
+  await t.test('no client has all of it', withServer([...ECHO, '--trusted-proxies', 'none', '--memory-budget', '4m'],
+    async (server) => { // 16 contexts
+      const open = async (from) => {
+        const raw = await Raw.open(server.port, '/ws/echo/', { localAddress: from, extensions: 'permessage-deflate' });
+        return { raw, compressed: raw.response.headers['sec-websocket-extensions'] !== undefined };
+      };
+      const all = [];
+      for (let i = 0; i < 16; i++) all.push(await open('127.0.0.66'));
+      assert.equal(all.filter(({ compressed }) => compressed).length, 5, 'a third');
+      for (let i = 0; i < 3; i++) all.push(await open('127.0.0.7'));
+      assert.ok(all.slice(-3).every(({ compressed }) => compressed), 'another client finds some');
+      for (const { raw } of all) await raw.closeClean();
+    }));
   await t.test('who vanishes holds nothing', withServer(args, async (server) => {
     for (let i = 0; i < 20; i++) {
       const { raw } = await offer(server, 'permessage-deflate', '/ws/chat/lobby/');

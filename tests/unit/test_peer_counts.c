@@ -17,15 +17,16 @@ static void test_kept(void **state)
     static const uint8_t bob[SOCKET_IP_BYTES] = {2};
     struct peer_counts *pc = peer_counts_new();
     assert_non_null(pc);
-    assert_int_equal(peer_counts_keep(pc, ann, 0, 3000), 3000); /* not counted as a connection */
+    assert_int_equal(peer_counts_keep(pc, ann, PEER_INPUT, 0, 3000),
+                     3000); /* not counted as a connection */
     assert_true(peer_counts_add(pc, ann, 1));
-    assert_int_equal(peer_counts_keep(pc, ann, 0, 500), 3500);
-    assert_int_equal(peer_counts_keep(pc, bob, 0, 7), 7);
-    assert_int_equal(peer_counts_keep(pc, ann, 3000, 1000), 1500);
+    assert_int_equal(peer_counts_keep(pc, ann, PEER_INPUT, 0, 500), 3500);
+    assert_int_equal(peer_counts_keep(pc, bob, PEER_INPUT, 0, 7), 7);
+    assert_int_equal(peer_counts_keep(pc, ann, PEER_INPUT, 3000, 1000), 1500);
     peer_counts_remove(pc, ann);
-    assert_int_equal(peer_counts_keep(pc, ann, 500, 0), 1000);
-    assert_int_equal(peer_counts_keep(pc, ann, 1000, 0), 0);
-    assert_int_equal(peer_counts_keep(pc, bob, 7, 0), 0);
+    assert_int_equal(peer_counts_keep(pc, ann, PEER_INPUT, 500, 0), 1000);
+    assert_int_equal(peer_counts_keep(pc, ann, PEER_INPUT, 1000, 0), 0);
+    assert_int_equal(peer_counts_keep(pc, bob, PEER_INPUT, 7, 0), 0);
     assert_true(peer_counts_add(pc, ann, 1));
     assert_false(peer_counts_add(pc, ann, 1));
     peer_counts_remove(pc, ann);

@@ -75,15 +75,15 @@ static void ask_all(struct world *w, const char *room, uint64_t last)
 {
     static const struct {
         enum store_direction direction;
-        bool from_end;
         unsigned limit;
+        bool from_end;
         bool all; /* not only messages */
     } pages[] = {
-        {STORE_BEFORE, true, 3, false},  {STORE_AFTER, false, 100, false},
-        {STORE_AROUND, false, 8, false}, {STORE_AROUND, true, 8, false},
-        {STORE_NEWEST, true, 3, false},  {STORE_NEWEST, true, 100, false},
-        {STORE_BEFORE, true, 3, true},   {STORE_AFTER, false, 3, true},
-        {STORE_AROUND, true, 4, true},   {STORE_NEWEST, true, 3, true},
+        {STORE_BEFORE, 3, true, false},  {STORE_AFTER, 100, false, false},
+        {STORE_AROUND, 8, false, false}, {STORE_AROUND, 8, true, false},
+        {STORE_NEWEST, 3, true, false},  {STORE_NEWEST, 100, true, false},
+        {STORE_BEFORE, 3, true, true},   {STORE_AFTER, 3, false, true},
+        {STORE_AROUND, 4, true, true},   {STORE_NEWEST, 3, true, true},
     };
     struct answer a;
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
