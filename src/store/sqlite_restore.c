@@ -18,6 +18,8 @@
 #define FRESH "-restoring"
 #define OLD "-replaced"
 
+enum { NAME_BYTES = PATH_MAX + 32 }; /* of a path that fits, with what is put behind it */
+
 static int fail(char *text, const char *path, const char *why)
 {
     snprintf(text, STORE_SQLITE_TEXT_MAX, "%.120s: %.120s", path, why);
@@ -73,13 +75,15 @@ static int renew(const char *path, char *text)
     return err;
 }
 
-/* The files of a database that are worth keeping; the database itself last. */
-static const char *const kept[] = {"-wal", WITNESS_SUFFIX, ""};
+/* The files of a database that are worth keeping; the database itself last. Not the witness: a
+ * second name changes its times, and if the restore came to nothing the next start would take the
+ * old database for a copy. */
+static const char *const kept[] = {"-wal", ""};
 enum { KEPT_COUNT = sizeof kept / sizeof kept[0] };
 
 static void unlink_named(const char *path, const char *suffix)
 {
-    char name[PATH_MAX];
+    char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s%s", path, suffix);
     unlink(name);
 }
@@ -87,7 +91,7 @@ static void unlink_named(const char *path, const char *suffix)
 static bool was_kept(const char *old, char *text)
 {
     struct stat st;
-    char name[PATH_MAX];
+    char name[NAME_BYTES];
     for (int i = 0; i < KEPT_COUNT; i++) {
         snprintf(name, sizeof name, "%s%s", old, kept[i]);
         if (lstat(name, &st) != 0) continue;
@@ -110,8 +114,8 @@ static int keep(const char *path, const char *old, char *text)
     struct stat st;
     bool empty = stat(path, &st) == 0 && st.st_size == 0; /* there was none */
     for (int i = 0; i < KEPT_COUNT; i++) {
-        char from[PATH_MAX];
-        char to[PATH_MAX];
+        char from[NAME_BYTES];
+        char to[NAME_BYTES];
         snprintf(from, sizeof from, "%s%s", path, kept[i]);
         snprintf(to, sizeof to, "%s%s", old, kept[i]);
         if ((empty && !*kept[i]) || link(from, to) == 0 || errno == ENOENT) continue;
@@ -120,7 +124,7 @@ static int keep(const char *path, const char *old, char *text)
         bool no_links = error == EPERM || error == EOPNOTSUPP;
         return fail(text, from,
                     no_links ? "it cannot be kept on this disk, which has no hard links: move it "
-                               "and its -wal and " WITNESS_SUFFIX " away"
+                               "and its -wal away"
                              : strerror(error));
     }
     return 0;

@@ -251,7 +251,6 @@ static void test_failed(void **state)
         assert_true(ended == 0 || has_name(w, "-wal"));
         assert_true(ended == 0 || has_name(w, WITNESS_SUFFIX));
         assert_int_equal(has_name(w, "-replaced-wal"), ended == 0);
-        assert_int_equal(has_name(w, "-replaced" WITNESS_SUFFIX), ended == 0);
         assert_int_equal(has_name(w, "-replaced"), ended == 0);
         assert_false(has_name(w, "-restoring"));
     }
