@@ -117,6 +117,10 @@ int answer_wait(struct answer *a);
 int world_load(struct world *w, const char *room, struct answer *a);
 int world_ask(struct world *w, const struct store_query *q, struct answer *a);
 int world_search(struct world *w, const struct store_search *q, struct answer *a);
+
+/* Asks again for as long as the search gave up waiting for the index: it may have missed something,
+ * or been refused. */
+int world_search_indexed(struct world *w, const struct store_search *q, struct answer *a);
 int world_list(struct world *w, const char *after, unsigned limit, struct answer *a);
 
 /* The page as text: of each event its seq, the letter of its kind (m e d r u) and "=" and its

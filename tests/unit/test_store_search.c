@@ -108,10 +108,10 @@ static void test_no_words(void **state)
     for (size_t i = 0; i < sizeof many; i++)
         many[i] = i % 2 ? ' ' : (char)('a' + i / 2 % 26);
     struct store_search q = {SLICE_LIT("r"), {many, sizeof many}, STORE_SEQ_MAX + 1, 10};
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_int_equal(a.count, 0);
     world_put(w, "r", (struct store_event){.seq = 2, .message = {many, sizeof many}});
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_int_equal(a.count, 1);
 }
 
@@ -158,22 +158,22 @@ static void test_search_pages(void **state)
     for (uint64_t seq = 1; seq <= 30; seq++)
         say(w, seq, seq % 2 ? "odd number" : "even number");
     struct store_search q = {SLICE_LIT("r"), SLICE_LIT("odd"), STORE_SEQ_MAX + 1, 3};
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_string_equal(a.shown, "29m=odd number 27m=odd number 25m=odd number <");
     assert_int_equal(a.room.last_seq, 30);
     assert_false(a.more_after);
     q.before = 25;
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_string_equal(a.shown, "23m=odd number 21m=odd number 19m=odd number <");
     q.before = 6;
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_string_equal(a.shown, "5m=odd number 3m=odd number 1m=odd number ");
     q.before = 1;
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_string_equal(a.shown, "");
     q.before = UINT64_MAX;
     q.limit = 1;
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_string_equal(a.shown, "29m=odd number <");
 }
 
@@ -260,7 +260,7 @@ static void test_random(void **state)
     world_settle(w);
     struct answer a;
     struct store_search q = {SLICE_LIT("r"), SLICE_LIT("x7"), STORE_SEQ_MAX + 1, 100};
-    assert_int_equal(world_search(w, &q, &a), 0);
+    assert_int_equal(world_search_indexed(w, &q, &a), 0);
     assert_true(a.count > 0);
 }
 
