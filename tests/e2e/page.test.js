@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Member } from './lib/chat.js';
 import { tab, visitor } from './lib/browser.js';
-import { article, comeBack, connected, enter, person, say, shows, withPage } from './lib/page.js';
+import { article, bannerSays, comeBack, connected, enter, person, say, shows, withPage } from './lib/page.js';
 import { limit, ms, pause, until } from './lib/wait.js';
 
 const classesOf = async (page, text) =>
@@ -369,9 +369,13 @@ test('light and dark, readable in both', limit(60), withPage(async ({ browser, u
     await say(page, 'contrast');
     await shows(page, 'contrast');
     await page.click('#search-toggle');
-    await page.fill('#query', 'contrast');
-    await page.locator('#results mark').first().waitFor();
+    await until(ms(20000), async () => { // a search waits for the index, but not for long
+      await page.fill('#query', '');
+      await page.fill('#query', 'contrast');
+      return page.locator('#results mark').first().waitFor({ timeout: ms(2000) }).then(() => true, () => false);
+    }, 'the message that was searched for');
     await context.setOffline(true);
+    await bannerSays(page, /offline|reconnecting/i); // what is said before goes out
     await say(page, 'waits');
     const parts = [article(page, 'contrast').last().locator('.text'), page.locator('#results mark').first(),
       page.locator('#log article.pending .text')];

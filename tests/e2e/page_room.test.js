@@ -4,9 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tab, visitor } from './lib/browser.js';
 import { Member, Rich } from './lib/chat.js';
-import {
-  article, choose, comeBack, connected, enter, openMenu, person, say, shows, texts, withPage,
-} from './lib/page.js';
+import { article, bannerSays, choose, comeBack, connected, enter, openMenu, person, say, shows, texts, withPage } from './lib/page.js';
 import { limit, ms, pause, until } from './lib/wait.js';
 
 const FREE = ['--workers', '2', '--rate', '0'];
@@ -20,9 +18,6 @@ async function sayAll(member, list) {
   for (const text of list) member.say(text);
   for (const text of list) assert.equal((await member.next()).message, text);
 }
-
-const bannerSays = (page, pattern) => until(ms(20000), async () =>
-  pattern.test(await page.locator('#banner').innerText().catch(() => '')), `banner ${pattern}`);
 
 /** How far a message is from the upper edge of the log, in pixels. */
 const placeOf = (page, text) => page.locator('#log').evaluate((log, wanted) => {

@@ -33,6 +33,9 @@ export const connected = (page) =>
   page.waitForFunction(() => /^connected/i.test(document.querySelector('#status').textContent.trim()), null,
     { timeout: ms(30000) });
 
+export const bannerSays = (page, pattern) => until(ms(20000), async () =>
+  pattern.test(await page.locator('#banner').innerText().catch(() => '')), `banner ${pattern}`);
+
 /** Connected again, without waiting for the back-off. */
 export const comeBack = (page) => until(ms(30000), async () => {
   await page.locator('#retry').click({ timeout: 200 }).catch(() => {}); // not shown: it is under way, or back
