@@ -47,6 +47,7 @@ test-crash:
 
 # Memory and files that fail at every place, not only at some as in `make test`.
 test-faults: export FAULTS_ALL = 1
+test-faults: export E2E_TIMEOUT := 7200
 test-faults:
 	@tools/install-deps build test
 	@$(submake) MODE=release build faults

@@ -9,11 +9,11 @@ import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
-import { AUTH, Api, KEY, document, keyFile, promised, seen, startApi, withApi, withDirectory } from './lib/api.js';
+import { AUTH, Api, KEY, document, keyFile, promised, seen, startApi, withApi } from './lib/api.js';
 import { Member } from './lib/chat.js';
 import { HttpConnection, request } from './lib/http.js';
 import { Raw, text } from './lib/raw.js';
-import { BIN, runToEnd, startServer, withServer } from './lib/server.js';
+import { BIN, runToEnd, startServer, withDirectory, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
 
 const RICH = { protocols: ['parlor.v1'] };

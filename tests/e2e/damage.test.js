@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Api, startApi, withDirectory } from './lib/api.js';
+import { Api, startApi } from './lib/api.js';
 import { request } from './lib/http.js';
+import { withDirectory } from './lib/server.js';
 import { limit, ms, until } from './lib/wait.js';
 
 const SECRET = 'a-room-whose-name-is-a-secret';

@@ -6,9 +6,9 @@ import { createWriteStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { once } from 'node:events';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Api, startApi, withDirectory } from './lib/api.js';
+import { Api, startApi } from './lib/api.js';
 import { request } from './lib/http.js';
-import { BIN, runToEnd } from './lib/server.js';
+import { BIN, runToEnd, withDirectory } from './lib/server.js';
 import { count, limit, ms, until, within } from './lib/wait.js';
 
 const EVENTS = count(400000, 60000);

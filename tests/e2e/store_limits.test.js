@@ -1,14 +1,17 @@
 // Bounds on all that is kept: rooms, the file, memory; and retention that keeps up with who writes.
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { once } from 'node:events';
+import { createWriteStream, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Api, startApi, withApi } from './lib/api.js';
 import { Rich } from './lib/chat.js';
 import { request } from './lib/http.js';
-import { count, limit, ms, until } from './lib/wait.js';
+import { runToEnd, withDirectory } from './lib/server.js';
+import { count, limit, ms, pause, until } from './lib/wait.js';
 
 const IN_FLIGHT = 100;
+const IDLE_ROOMS = Number(process.env.IDLE_ROOMS ?? 30000);
 const UPGRADE = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
   'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' };
 const readiness = async (server) => (await request(server.port, 'GET', '/readyz')).status;
@@ -41,6 +44,47 @@ test('ten rooms that are flooded at the same time never hold much more than they
     await look;
     assert.ok(most > 1000 && most <= 2000, `${most} were held in a room`);
     await until(ms(20000), async () => (await api.get('/rooms')).rooms.every((room) => room.events === 1000), '1000 each');
+  }));
+
+/** An export of so many rooms with a message each. */
+async function writeRooms(file, rooms) {
+  const out = createWriteStream(file);
+  const now = Date.now();
+  for (let i = 0; i < rooms; i++) {
+    const whole = out.write(`{"type":"room","room":"r${i}","epoch":"abcdefgh"}\n` +
+      `{"type":"event","seq":1,"ts":${now},"kind":"message","username":"u","message":"the one of room ${i}"}\n` +
+      '{"type":"end","events":1}\n');
+    if (!whole) await once(out, 'drain');
+  }
+  out.end();
+  await once(out, 'close');
+}
+
+test('rooms that nobody is in cost an idle server nothing, retention or not', limit(240), (t) =>
+  withDirectory(async (directory) => {
+    const from = path.join(directory, 'rooms.ndjson');
+    const data = path.join(directory, 'test.db');
+    await writeRooms(from, IDLE_ROOMS);
+    const imported = await runToEnd(['import', from, '--data', data], {}, {}, ms(120000));
+    assert.equal(imported.code, 0, imported.stderr);
+    const server = await startApi(data, ['--keep-messages', '1000', '--keep-age', '30d']);
+    try {
+      assert.equal(await server.metric(/^parlor_store_rooms$/), IDLE_ROOMS);
+      let used;
+      await until(ms(60000), async () => { // until what a start does is done: then it stays so
+        const before = server.cpuSeconds;
+        await pause(2000);
+        used = (server.cpuSeconds - before) / 2;
+        return used < 0.01;
+      }, 'less than 1 % of a core');
+      const before = server.cpuSeconds;
+      await pause(5000);
+      used = (server.cpuSeconds - before) / 5;
+      t.diagnostic(`${IDLE_ROOMS} rooms, idle: ${(used * 100).toFixed(1)} % of a core`);
+      assert.ok(used < 0.01, `${used * 100} % of a core`);
+    } finally {
+      await server.stop();
+    }
   }));
 
 test('--max-rooms: no room beyond, those that exist go on, and it is said', limit(30),

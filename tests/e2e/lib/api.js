@@ -1,11 +1,10 @@
 // A client of the HTTP API that believes only the OpenAPI document: every answer, errors included, has
 // to be one that the document tells of, in the form that it tells.
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import Ajv2020 from 'ajv/dist/2020.js';
-import { REPO, startServer } from './server.js';
+import { REPO, startServer, withDirectory } from './server.js';
 
 export const KEY = 'a-key-for-tests-0123456789';
 export const AUTH = { Authorization: `Bearer ${KEY}` };
@@ -129,16 +128,6 @@ export class Api {
 
   export(room) {
     return this.ok('GET', `/export?room=${encodeURIComponent(room)}`);
-  }
-}
-
-/** Runs with a directory of its own that is gone afterwards. */
-export async function withDirectory(use) {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'parlor-api-'));
-  try {
-    return await use(dir);
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
   }
 }
 

@@ -99,6 +99,12 @@ export class Server {
     return this.child.pid;
   }
 
+  /** What it has used of the processors so far. */
+  get cpuSeconds() {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+
   #hear(text) {
     this.stderr += text;
     if (this.stderr.length > STDERR_MAX) this.stderr = this.stderr.slice(-STDERR_MAX / 2);
