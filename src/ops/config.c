@@ -236,6 +236,10 @@ static int read_command(struct loader *l, char ***argv)
         i++;
     if (!*at || i == n) return 0;
     l->source = SOURCE_ARGUMENTS;
+    if (at[1] && (strcmp(at[1], "--help") == 0 || strcmp(at[1], "-h") == 0)) {
+        *argv = at + 1;
+        return 0;
+    }
     if (!at[1] || strncmp(at[1], "--", 2) == 0)
         return fail(l, ERR_CONFIG, "%s: a file name is missing%s", *at, commands[i].missing);
     l->config->action = commands[i].action;

@@ -19,10 +19,10 @@
 const struct config_option config_options[] = {
     {"listen", CONFIG_KIND_LISTEN, CONFIG_GROUP_ADDRESS, FIELD(listen), 0, 0, NULL, "ADDR:PORT",
      "localhost:8000",
-     "Address to listen on; may be given several times. localhost is 127.0.0.1 and ::1, * is every "
-     "address of the machine, a port alone is on localhost. Port 0 takes a free one. proxy: in "
-     "front "
-     "takes connections of proxies that begin with a header of the PROXY protocol, and no others."},
+     "Address to listen on; may be given several times. localhost is 127.0.0.1 and ::1, * is "
+     "every address of the machine, a port alone is on localhost. Port 0 takes a free one. proxy: "
+     "in front takes connections of proxies that begin with a header of the PROXY protocol, and "
+     "no others."},
     {"workers", CONFIG_KIND_COUNT, CONFIG_GROUP_ADDRESS, FIELD(workers), 1, 256, "auto", "N",
      "auto", "Worker threads. auto is one for each processor core."},
 
@@ -30,8 +30,7 @@ const struct config_option config_options[] = {
      "SQLite file that keeps what was said; it is made if it does not exist. A name without a "
      "directory is in the working directory, or in systemd's state directory if there is one. "
      ":memory: keeps nothing beyond the process and, without one of the keep options, the newest "
-     "1000 "
-     "of a room."},
+     "1000 of a room."},
     {"durability", CONFIG_KIND_DURABILITY, CONFIG_GROUP_HISTORY, FIELD(durability), 0,
      CONFIG_STRICT, NULL, "WORD", "commit",
      "What an ack promises. commit: the message is on the disk; others may have it before that. "
@@ -66,8 +65,7 @@ const struct config_option config_options[] = {
     {"max-connections", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS, FIELD(max_connections), 1,
      100000000, "none", "N", "none",
      "Connections at one time, all workers together; more are answered with 503. Without it, and "
-     "at "
-     "most, what the open-file limit allows, less a reserve."},
+     "at most, what the open-file limit allows, less a reserve."},
     {"max-connections-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_LIMITS,
      FIELD(max_connections_per_ip), 1, 100000000, "none", "N", "none",
      "Connections at one time of one client: an IPv4 address or an IPv6 /64. Without it, half of "
@@ -75,8 +73,7 @@ const struct config_option config_options[] = {
     {"max-frame-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(max_frame_bytes), 128, GIB,
      "none", "SIZE", "64k",
      "Largest WebSocket message taken from a client, decompressed, all fragments together; a "
-     "larger "
-     "one closes the connection with 1009."},
+     "larger one closes the connection with 1009."},
     {"max-message-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(max_message_bytes), 1, GIB,
      "none", "SIZE", "16k",
      "Largest chat text, in bytes of UTF-8; a longer one is refused with too_long."},
@@ -105,10 +102,8 @@ const struct config_option config_options[] = {
     {"requests-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(requests_per_ip), 1, 1000000,
      "none", "N", "10000",
      "Requests of one client in 10 seconds: by HTTP, and frames that are no messages, as join, "
-     "who, "
-     "typing and read; more are refused with rate_limited, by HTTP with 429. Health checks, and "
-     "calls "
-     "of the API with its key, do not count."},
+     "who, typing and read; more are refused with rate_limited, by HTTP with 429. Health checks, "
+     "and calls of the API with its key, do not count."},
     {"trusted-proxies", CONFIG_KIND_NETS, CONFIG_GROUP_CLIENTS, FIELD(trusted_proxies), 0, 0, NULL,
      "LIST", "loopback",
      "Whom the server believes whose a connection is, separated by commas. loopback is 127.0.0.0/8 "
@@ -136,8 +131,7 @@ const struct config_option config_options[] = {
     {"origins", CONFIG_KIND_ORIGINS, CONFIG_GROUP_PROTOCOL, FIELD(origins), 0, 0, "auto", "LIST",
      "auto",
      "Web origins whose pages may open a WebSocket besides the server's own, separated by commas; "
-     "* "
-     "is any. auto is any where the server listens on a loopback address, else none. A loopback "
+     "* is any. auto is any where the server listens on a loopback address, else none. A loopback "
      "listener answers to localhost, addresses and the hosts of these origins only."},
     {"compression", CONFIG_KIND_BOOL, CONFIG_GROUP_PROTOCOL, FIELD(compression), 0, 1, NULL,
      "on|off", "on", "permessage-deflate for clients that offer it."},
@@ -151,8 +145,7 @@ const struct config_option config_options[] = {
      "able to read it (chmod 600). Without a key there is no API."},
     {"api-key", CONFIG_KIND_SECRET, CONFIG_GROUP_API, FIELD(api_key), 0, 0, "none", "KEY", "none",
      "The key itself. On the command line other users of the machine can see it: prefer the file "
-     "or "
-     "PARLOR_API_KEY."},
+     "or PARLOR_API_KEY."},
 
     {"log-format", CONFIG_KIND_FORMAT, CONFIG_GROUP_LOG, FIELD(log_format), 0, LOG_JSON, NULL,
      "text|json", "text", "Log lines for people or for machines; they go to standard error."},

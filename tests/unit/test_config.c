@@ -769,6 +769,10 @@ static void test_import(void **state)
     EXPECT_ERROR(LOAD_ARGS("import"), missing);
     EXPECT_ERROR(LOAD_ARGS("import", "--data", "x"), missing);
     assert_int_equal(LOAD_ARGS("import", "a", "b"), ERR_CONFIG);
+    assert_int_equal(LOAD_ARGS("import", "--help"), 0);
+    assert_int_equal(config.action, CONFIG_HELP);
+    assert_int_equal(LOAD_ARGS("restore", "-h"), 0);
+    assert_int_equal(config.action, CONFIG_HELP);
     assert_int_equal(LOAD_ARGS("--rate", "1", "import", "a"), ERR_CONFIG);
 }
 
