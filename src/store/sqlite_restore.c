@@ -53,7 +53,18 @@ static int copy(const char *from, const char *to, char *text)
     return err;
 }
 
-/* New epochs, and no life before: to the next start it is a file that it has never seen. */
+/* No life before: to the next start it is a file that it has never seen, and if it finds the -wal
+ * or the witness of the old one beside it, they are not of this. Ends the transaction. */
+static int begin_unknown(sqlite3 *db)
+{
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "UPDATE meta SET clean = 1, life = 0, checkpoints = 0, seal = %lld; COMMIT",
+             (long long)sqlite_file_seal(0, 0, true));
+    return sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
+/* New epochs, checked, and of the newest schema. */
 static int renew(const char *path, char *text)
 {
     sqlite3 *db = NULL;
@@ -65,10 +76,7 @@ static int renew(const char *path, char *text)
         rc = sqlite_file_quick_check(db);
         if (!rc) rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (!rc) rc = sqlite_file_renew(db);
-        if (!rc)
-            rc = sqlite3_exec(
-                db, "UPDATE meta SET clean = 1, life = 0, checkpoints = 0, seal = 0; COMMIT", NULL,
-                NULL, NULL);
+        if (!rc) rc = begin_unknown(db);
         if (rc) err = fail_sqlite(text, path, db, rc);
     }
     sqlite3_close(db);
@@ -86,6 +94,13 @@ static void unlink_named(const char *path, const char *suffix)
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s%s", path, suffix);
     unlink(name);
+}
+
+/* Nothing is lost with a file that never had anything in it. */
+static void unlink_empty(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && st.st_size == 0) unlink(path);
 }
 
 static bool was_kept(const char *old, char *text)
@@ -130,65 +145,82 @@ static int keep(const char *path, const char *old, char *text)
     return 0;
 }
 
-/* The new name is on the disk. */
-static int sync_directory(const char *path, char *text)
+/* The new name is on the disk. 0, or -1 with errno. */
+static int sync_directory(const char *path)
 {
     char name[PATH_MAX];
     snprintf(name, sizeof name, "%s", path);
     int fd = open(dirname(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int err = fd >= 0 && fsync(fd) == 0 ? 0 : fail(text, path, strerror(errno));
+    int rc = fd < 0 ? -1 : fsync(fd);
+    int error = errno;
     if (fd >= 0) close(fd);
-    return err;
+    errno = error;
+    return rc;
 }
 
 static int replace(const char *fresh, const char *path, char *text)
 {
     char old[PATH_MAX];
     snprintf(old, sizeof old, "%s" OLD, path);
-    if (was_kept(old, text)) return ERR_STORE;
-    int fd = sqlite_file_lock(path);
-    if (fd < 0 && errno == EWOULDBLOCK)
-        return fail(text, path, "it is in use by a running Parlor; stop that first");
-    if (fd < 0) return fail(text, path, strerror(errno));
-    int err = keep(path, old, text);
-    if (!err && rename(fresh, path) != 0) {
-        err = fail(text, path, strerror(errno));
+    if (was_kept(old, text) || keep(path, old, text)) return ERR_STORE;
+    if (rename(fresh, path) != 0) {
+        int err = fail(text, path, strerror(errno));
         forget_kept(old, KEPT_COUNT);
+        return err;
     }
-    if (!err) err = sync_directory(path, text);
-    if (!err) { /* if they stay, the next start sees that they are not of the new file */
-        unlink_named(path, "-wal");
-        unlink_named(path, "-shm");
-        unlink_named(path, WITNESS_SUFFIX);
+    /* If they stay, the next start sees that they are not of the new file. If the new name is not
+     * kept, the old file needs its own. */
+    if (sync_directory(path) != 0) {
+        char why[STORE_SQLITE_TEXT_MAX / 2];
+        snprintf(why, sizeof why, "restored, but a power cut may undo it: %s", strerror(errno));
+        return fail(text, path, why);
     }
-    close(fd);
-    return err;
+    unlink_named(path, "-wal");
+    unlink_named(path, "-shm");
+    unlink_named(path, WITNESS_SUFFIX);
+    return 0;
 }
 
-/* Its owner alone may read it, who is the owner of the old one; and it is on the disk. */
+/* Its owner alone may read it, who is the owner of the old one; and it is on the disk. Its lock is
+ * taken before it has the name under which a server would find it: a descriptor, or -1. */
 static int settle(const char *fresh, const char *path, char *text)
 {
     struct stat old;
-    int fd = open(fresh, O_RDWR | O_CLOEXEC);
+    int fd = sqlite_file_lock(fresh);
     bool ok = fd >= 0 && fchmod(fd, 0600) == 0;
     if (ok && stat(path, &old) == 0) ok = fchown(fd, old.st_uid, old.st_gid) == 0;
     if (ok) ok = fsync(fd) == 0;
-    int err = ok ? 0 : fail(text, fresh, strerror(errno));
+    if (ok) return fd;
+    fail(text, fresh, strerror(errno));
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+static int restore_locked(const char *from, const char *path, char *text)
+{
+    char fresh[PATH_MAX];
+    snprintf(fresh, sizeof fresh, "%s" FRESH, path);
+    unlink(fresh);
+    int err = copy(from, fresh, text);
+    if (!err) err = renew(fresh, text);
+    int fd = err ? -1 : settle(fresh, path, text);
+    if (!err) err = fd < 0 ? ERR_STORE : replace(fresh, path, text);
+    if (err) unlink(fresh);
     if (fd >= 0) close(fd);
     return err;
 }
 
 int store_sqlite_restore(const char *from, const char *path, char *text)
 {
-    char fresh[PATH_MAX];
-    int n = snprintf(fresh, sizeof fresh, "%s" FRESH, path);
-    if (n < 0 || (size_t)n + 32 >= sizeof fresh) return fail(text, path, "the name is too long");
+    if (strlen(path) + 32 >= PATH_MAX) return fail(text, path, "the name is too long");
     if (access(from, R_OK) != 0) return fail(text, from, strerror(errno));
-    unlink(fresh);
-    int err = copy(from, fresh, text);
-    if (!err) err = renew(fresh, text);
-    if (!err) err = settle(fresh, path, text);
-    if (!err) err = replace(fresh, path, text);
-    if (err) unlink(fresh);
+    bool is_new = access(path, F_OK) != 0; /* what has its lock has to be there */
+    int fd = sqlite_file_lock(path);
+    if (fd < 0 && errno == EWOULDBLOCK)
+        return fail(text, path, "it is in use by a running Parlor; stop that first");
+    if (fd < 0) return fail(text, path, strerror(errno));
+    int err = restore_locked(from, path, text);
+    if (err && is_new) unlink_empty(path);
+    close(fd);
     return err;
 }

@@ -26,6 +26,7 @@
 static const char *replace_with; /* takes the place of... */
 static const char *replaced;     /* ...this, right before the next flock */
 static bool directory_synced;    /* since the last rename */
+static bool directory_fails;
 
 int flock(int fd, int operation)
 {
@@ -35,36 +36,60 @@ int flock(int fd, int operation)
     return (int)syscall(SYS_flock, fd, operation);
 }
 
-/* The n-th change of a name ends the process, or fails. */
-static int name_calls;
-static int die_at;
+/* The n-th change of a name ends the process; or the n-th new name fails. */
+static int die_at; /* counted down */
 static int fail_at;
 
-static bool name_call(void)
+static void change_name(void)
 {
-    name_calls++;
-    if (name_calls == die_at) _exit(9);
+    if (die_at > 0 && --die_at == 0) _exit(9);
+}
+
+static bool new_name(void)
+{
+    change_name();
     errno = EPERM;
-    return name_calls != fail_at;
+    return fail_at == 0 || --fail_at != 0;
 }
 
 int link(const char *from, const char *to)
 {
-    return name_call() ? (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0) : -1;
+    return new_name() ? (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0) : -1;
+}
+
+/* As a server does it that starts right after a file got this name. */
+static const char *started_at;
+static bool start_had_lock;
+
+static void start_server(void)
+{
+    int fd = open(started_at, O_RDWR | O_CLOEXEC);
+    start_had_lock = syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+}
+
+int unlink(const char *path)
+{
+    change_name();
+    return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }
 
 int rename(const char *from, const char *to)
 {
     directory_synced = false;
-    if (!name_call()) return -1;
-    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+    if (!new_name()) return -1;
+    int rc = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+    if (started_at) start_server();
+    return rc;
 }
 
 int fsync(int fd)
 {
     struct stat st;
-    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) directory_synced = true;
-    return (int)syscall(SYS_fsync, fd);
+    bool directory = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    if (directory) directory_synced = true;
+    errno = EIO;
+    return directory && directory_fails ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 static void close_store(struct world *w)
@@ -216,13 +241,13 @@ static void test_killed(void **state)
     uint64_t last = 5;
     int ended = 9;
     make_copy(w, copy);
-    for (die_at = 1; ended == 9; die_at++) {
+    int at = 0;
+    while (ended == 9) {
         end_killed(w, last + 1, last + 3);
-        name_calls = 0;
+        die_at = ++at;
         ended = restore_in_child(copy, w->path);
-        assert_true(ended == 9 || ended == 0);
-        int at = die_at;
         die_at = 0;
+        assert_true(ended == 9 || ended == 0);
         assert_non_null(world_open(w, (struct store_options){0}));
         uint64_t now = last_seq(w);
         if (now != last + 3 && now != 3) fail_msg("killed at %d: last seq %d", at, (int)now);
@@ -230,10 +255,13 @@ static void test_killed(void **state)
         last = now;
         close_store(w);
         remove_kept(w);
-        die_at = at;
+        if (now != 3) continue;
+        world_remove_files(w); /* the new one has epochs that the world does not know */
+        unlink(copy);
+        make_copy(w, copy);
+        last = 5;
     }
-    assert_true(die_at > 3);
-    die_at = 0;
+    assert_true(at > 6);
     unlink(copy);
 }
 
@@ -245,19 +273,84 @@ static void test_failed(void **state)
     int ended = 1;
     make_copy(w, copy);
     end_killed(w, 6, 8);
-    for (fail_at = 1; ended == 1; fail_at++) {
-        name_calls = 0;
+    int at = 0;
+    while (ended == 1) {
+        fail_at = ++at;
         ended = restore_in_child(copy, w->path);
+        fail_at = 0;
         assert_true(ended == 0 || has_name(w, "-wal"));
         assert_true(ended == 0 || has_name(w, WITNESS_SUFFIX));
         assert_int_equal(has_name(w, "-replaced-wal"), ended == 0);
         assert_int_equal(has_name(w, "-replaced"), ended == 0);
         assert_false(has_name(w, "-restoring"));
     }
-    assert_true(fail_at > 3);
-    fail_at = 0;
+    assert_true(at > 3);
     unlink(copy);
     remove_kept(w);
+}
+
+/* A server that starts in the middle of it waits for its end, or the files that it makes beside the
+ * database would go with those of the old one. */
+static void test_server_meanwhile(void **state)
+{
+    struct world *w = *state;
+    char text[STORE_SQLITE_TEXT_MAX] = "";
+    char copy[128];
+    make_copy(w, copy);
+    started_at = w->path;
+    start_had_lock = true;
+    if (store_sqlite_restore(copy, w->path, text)) fail_msg("%s", text);
+    started_at = NULL;
+    assert_false(start_had_lock);
+    assert_non_null(world_open(w, (struct store_options){0}));
+    assert_int_equal(last_seq(w), 3);
+    close_store(w);
+    unlink(copy);
+    remove_kept(w);
+}
+
+/* What another restore has under way is left alone. */
+static void test_restore_meanwhile(void **state)
+{
+    struct world *w = *state;
+    char text[STORE_SQLITE_TEXT_MAX] = "";
+    char copy[128];
+    char fresh[136];
+    make_copy(w, copy);
+    snprintf(fresh, sizeof fresh, "%s-restoring", w->path);
+    int other = open(fresh, O_RDWR | O_CREAT, 0600);
+    int lock = open(w->path, O_RDWR);
+    assert_true(other >= 0 && lock >= 0);
+    assert_int_equal(syscall(SYS_flock, lock, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(store_sqlite_restore(copy, w->path, text), ERR_STORE);
+    assert_non_null(strstr(text, "in use"));
+    assert_true(has_name(w, "-restoring"));
+    close(lock);
+    close(other);
+    unlink(fresh);
+    unlink(copy);
+}
+
+/* The new file is there, but its name may not stay: the old one's -wal does, and it is said. */
+static void test_directory_fails(void **state)
+{
+    struct world *w = *state;
+    char text[STORE_SQLITE_TEXT_MAX] = "";
+    char copy[128];
+    make_copy(w, copy);
+    end_killed(w, 6, 8);
+    directory_fails = true;
+    assert_int_equal(store_sqlite_restore(copy, w->path, text), ERR_STORE);
+    directory_fails = false;
+    assert_non_null(strstr(text, "restored, but a power cut may undo it"));
+    assert_true(has_name(w, "-wal"));
+    assert_true(has_name(w, "-replaced"));
+    assert_non_null(world_open(w, (struct store_options){0}));
+    assert_int_equal(last_seq(w), 3);
+    close_store(w);
+    unlink(copy);
+    remove_kept(w);
+    remove_named(w, "-wal-stale");
 }
 
 /* Where there was nothing, nothing is kept. */
@@ -283,8 +376,15 @@ static void test_new_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_on_the_disk), TEST(test_start),  TEST(test_restore),
-        TEST(test_new_name),    TEST(test_killed), TEST(test_failed),
+        TEST(test_on_the_disk),
+        TEST(test_start),
+        TEST(test_restore),
+        TEST(test_server_meanwhile),
+        TEST(test_restore_meanwhile),
+        TEST(test_directory_fails),
+        TEST(test_new_name),
+        TEST(test_killed),
+        TEST(test_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
