@@ -185,26 +185,55 @@ int worker_defer(struct worker *w, uint32_t slot)
 {
     if (w->deferred_count == w->deferred_cap) {
         size_t cap = w->deferred_cap ? w->deferred_cap * 2 : WORKER_DEFERRED_MAX;
-        uint64_t *keys = realloc(w->deferred, cap * sizeof *keys);
-        if (!keys) return ERR_NOMEM;
-        w->deferred = keys;
+        struct deferred *grown = realloc(w->deferred, cap * sizeof *grown);
+        if (!grown) return ERR_NOMEM;
+        w->deferred = grown;
         w->deferred_cap = cap;
     }
-    w->deferred[w->deferred_count++] = loop_key(&w->loop, slot);
+    const struct conn *c = loop_owner_at(&w->loop, slot);
+    w->deferred[w->deferred_count++] = (struct deferred){loop_key(&w->loop, slot), conn_client(c)};
     return 0;
 }
 
-/* Phase: deferred input, of the turns before: in order, and before new input, which waits for its
- * own place behind them. */
+static bool has_client(const struct deferred *some, size_t count, uint64_t client)
+{
+    for (size_t i = 0; i < count; i++)
+        if (some[i].client == client) return true;
+    return false;
+}
+
+/* Takes out those whose turn it is, at most WORKER_DEFERRED_MAX: one connection of each client, and
+ * then whoever has waited longest. So who has many connections waits behind his own. */
+static size_t take_deferred(struct worker *w, struct deferred *out)
+{
+    size_t n = 0;
+    size_t left = 0;
+    size_t i = 0;
+    for (; i < w->deferred_count && n < WORKER_DEFERRED_MAX; i++) {
+        if (has_client(out, n, w->deferred[i].client))
+            w->deferred[left++] = w->deferred[i];
+        else
+            out[n++] = w->deferred[i];
+    }
+    size_t behind = w->deferred_count - i;
+    size_t fill = WORKER_DEFERRED_MAX - n < left ? WORKER_DEFERRED_MAX - n : left;
+    memcpy(out + n, w->deferred, fill * sizeof *out);
+    memmove(w->deferred, w->deferred + fill, (left - fill) * sizeof *out);
+    memmove(w->deferred + left - fill, w->deferred + i, behind * sizeof *out);
+    w->deferred_count = left - fill + behind;
+    return n + fill;
+}
+
+/* Phase: deferred input, of the turns before: before new input, which waits for its own place
+ * behind it. */
 static void run_deferred(struct worker *w)
 {
-    size_t n = w->deferred_count < WORKER_DEFERRED_MAX ? w->deferred_count : WORKER_DEFERRED_MAX;
+    struct deferred turn[WORKER_DEFERRED_MAX];
+    size_t n = w->deferred_count ? take_deferred(w, turn) : 0;
     for (size_t i = 0; i < n; i++) {
-        struct conn *c = loop_find(&w->loop, w->deferred[i]);
+        struct conn *c = loop_find(&w->loop, turn[i].key);
         if (c) conn_go_on(c);
     }
-    w->deferred_count -= n;
-    if (n) memmove(w->deferred, w->deferred + n, w->deferred_count * sizeof *w->deferred);
 }
 
 static bool is_listener(const struct worker *w, const void *owner)
@@ -490,7 +519,7 @@ static int wait_ms(const struct worker *w)
     if (whisper_ms < next) next = whisper_ms;
     if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
     if (w->accept_again_ms && w->accept_again_ms < next) next = w->accept_again_ms;
-    bool weighs = w->behind_count || w->keeper_count;
+    bool weighs = w->behind_count || w->keeper_count || atomic_load(&w->heaviest);
     if (weighs && w->pressure_at_ms < next) next = w->pressure_at_ms;
     if (w->index == 0 && w->sweep_at_ms < next) next = w->sweep_at_ms;
     if (next == UINT64_MAX) return -1;

@@ -60,6 +60,12 @@ enum timeout {
     TIMEOUT_COUNT
 };
 
+/* A connection whose rest of input waits for another turn. */
+struct deferred {
+    uint64_t key;    /* of the loop */
+    uint64_t client; /* whose it is, see conn_client() */
+};
+
 struct worker {
     struct server *server;
     unsigned index;
@@ -92,7 +98,7 @@ struct worker {
     _Atomic uint64_t heaviest; /* shared: most bytes that closing one client's gives back, then */
     uint64_t sweep_at_ms;      /* of the first worker: when hub_sweep is due */
     unsigned work_left;        /* in this turn, for the connection whose input is handled */
-    uint64_t *deferred;        /* keys of the loop: whose turn comes next, in order */
+    struct deferred *deferred; /* whose turn comes next, in order; each connection once at most */
     size_t deferred_count;
     size_t deferred_cap;
     struct overflow overflow;

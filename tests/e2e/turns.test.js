@@ -19,26 +19,31 @@ const written = (socket, bytes) =>
   within(ms(10000), new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve()))),
     'place in a socket for what is written');
 
-/** What the server has done by the time it answers someone who asks after all `senders` have sent. */
-async function askBehind(server, senders, bytes) {
+/**
+ * What the server has done by the time it answers someone who asks after all `senders` have sent, and
+ * who has asked so often `before`.
+ */
+async function askBehind(server, senders, bytes, before = 0) {
   const other = await HttpConnection.open(server.port);
   assert.equal((await other.ask('GET', '/healthz')).status, 200, 'all of them are accepted');
   try {
     await server.freeze();
     for (const socket of senders) await written(socket, bytes);
+    for (let i = 0; i < before; i++) other.write(GET('/healthz'));
     other.write(GET('/metrics'));
     await written(other.socket, '');
   } finally {
     server.kill('SIGCONT');
   }
+  for (let i = 0; i < before; i++) await other.answer(ms(20000));
   const { text: metrics } = await other.answer(ms(20000));
   other.end();
   return (name) => Number(metrics.split('\n').find((line) => line.startsWith(`${name} `)).split(' ')[1]);
 }
 
 /** A connection whose answers are only counted. */
-async function counter(port) {
-  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
+async function counter(port, localAddress = '127.0.0.1') {
+  const socket = net.connect({ port, host: '127.0.0.1', localAddress, noDelay: true, allowHalfOpen: true });
   const self = { socket, answers: 0 };
   let rest = '';
   socket.on('data', (chunk) => {
@@ -67,6 +72,16 @@ test('pipelined requests: another is answered in between, and then all of them, 
       sender.socket.destroy();
     }
   }));
+
+test('who has many connections waits behind them, others do not', limit(60), withServer(ONE, async (server) => {
+  const senders = [];
+  for (let i = 0; i < SENDERS; i++) senders.push(await counter(server.port, '127.0.0.2'));
+  const done = await askBehind(server, senders.map(({ socket }) => socket), GET('/healthz').repeat(200), 80);
+  const answered = done('parlor_http_requests_total{status="200"}');
+  // The other's ten turns; in each of them at most 16 connections have theirs.
+  assert.ok(answered <= (TURNS * SENDERS + 12 * 16) * (TURN / 4), `${answered} were answered before`);
+  for (const { socket } of senders) socket.destroy();
+}));
 
 test('messages: the same, and each room has its own in order', limit(60),
   withServer([...ONE, '--rate', 'none'], async (server) => {
