@@ -242,8 +242,9 @@ static void tell_typing(struct worker *w, struct room *room)
     }
     send_all(w, room, &said);
     buf_fini(&json);
-    /* Without a timer the next is told at once. */
-    if (!tell_later(w, room, tell_typing)) (void)take_typing(room, &news);
+    if (tell_later(w, room, tell_typing)) return;
+    while (take_typing(room, &news)) { /* without a timer the next is told at once */
+    }
 }
 
 void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on)

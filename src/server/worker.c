@@ -431,6 +431,7 @@ static void run_sweep(struct worker *w)
     if (w->index != 0 || w->now_ms < w->sweep_at_ms) return;
     w->sweep_at_ms = w->now_ms + WORKER_SWEEP_MS;
     hub_sweep(w->server->hub, w->wall_ms);
+    store_tell_refused(w->server->options.store);
 }
 
 /* Phase: reap. */

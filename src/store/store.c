@@ -100,16 +100,15 @@ static void wake_writer_locked(struct store *s)
     pthread_cond_signal(&s->work);
 }
 
-/* There was no place in the queue. */
+/* There was no place in the queue. Not told here: the caller may hold the lock of a room. */
 static void note_refused(struct store *s)
 {
     int64_t now_ms = s->options.now_ms();
     pthread_mutex_lock(&s->lock);
     s->stats.refused++;
     s->stats.refused_last_ms = now_ms;
-    uint64_t in_flight = s->stats.in_flight;
+    s->refused_in_flight = s->stats.in_flight;
     pthread_mutex_unlock(&s->lock);
-    store_tell(s, STORE_QUEUE_FULL, in_flight);
 }
 
 static int append(struct store *s, const struct store_append *a, bool mark)
@@ -290,6 +289,16 @@ void store_tell(struct store *s, enum store_notice what, uint64_t number)
     if (say) *said_us = now_us;
     pthread_mutex_unlock(&s->lock);
     if (say && s->options.on_notice) s->options.on_notice(s->options.ctx, what, number);
+}
+
+void store_tell_refused(struct store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool news = s->refused_told != s->stats.refused;
+    uint64_t in_flight = s->refused_in_flight;
+    s->refused_told = s->stats.refused;
+    pthread_mutex_unlock(&s->lock);
+    if (news) store_tell(s, STORE_QUEUE_FULL, in_flight);
 }
 
 void store_problem(struct store *s, char out[static STORE_PROBLEM_MAX])

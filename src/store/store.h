@@ -418,6 +418,10 @@ bool store_healthy(const struct store *s);
 /* True while appends are refused with ERR_STORE_FULL. Any thread. */
 bool store_full(const struct store *s);
 
+/* Tells STORE_QUEUE_FULL if appends or markers were refused since the last call: they are refused
+ * under locks, where nothing is told. Any thread, without locks; about once a second. */
+void store_tell_refused(struct store *s);
+
 /* Why it is not healthy, cut to size; empty if it is. Any thread. */
 enum { STORE_PROBLEM_MAX = 256 };
 void store_problem(struct store *s, char out[static STORE_PROBLEM_MAX]);

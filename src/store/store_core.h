@@ -3,8 +3,8 @@
  *
  * Invariants (under lock)
  *  1. in_flight counts the records queued or in the batch being committed, and never passes
- *     in_flight_max; marks, the markers among them, never pass their share of it; completed +
- * in_flight is the number of appends ever accepted.
+ *     in_flight_max; marks, the markers among them, never pass their share of it, or one;
+ *     completed + in_flight is the number of appends ever accepted.
  *  2. While unhealthy nothing is accepted, so when the queue is empty and the writer recovers,
  *     every append of before has been completed, and counting one outage covers them all.
  *  3. A batch is decided (committed or rolled back) before it leaves in_flight; health is lost
@@ -50,6 +50,8 @@ struct store {
     uint64_t completed;
     uint64_t indexed;
     struct store_stats stats;
+    uint64_t refused_in_flight; /* when the last was refused */
+    uint64_t refused_told;      /* of stats.refused */
     bool closing;
     bool writer_waits;                      /* for work, and was not woken yet */
     atomic_bool healthy;                    /* written under lock */

@@ -85,6 +85,8 @@ static void test_share(void **state)
     for (int i = 0; i < SHARE; i++)
         world_mark(w, "r", "ann", 1);
     assert_int_equal(store_move_mark(w->store, &move), ERR_STORE);
+    assert_int_equal(world_count(&w->seen, &w->seen.notices[STORE_QUEUE_FULL]), 0);
+    store_tell_refused(w->store);
     assert_int_equal(world_count(&w->seen, &w->seen.notices[STORE_QUEUE_FULL]), 1);
     for (uint64_t seq = 2; seq < 2 + MOST - SHARE; seq++)
         world_put(w, "r", (struct store_event){.seq = seq, .message = SLICE_LIT("hi")});
@@ -94,6 +96,7 @@ static void test_share(void **state)
     assert_int_equal(stats.in_flight, MOST);
     assert_int_equal(stats.refused, 2);
     assert_true(stats.refused_last_ms > 0);
+    store_tell_refused(w->store);
     assert_int_equal(world_count(&w->seen, &w->seen.notices[STORE_QUEUE_FULL]), 1);
     world_hold(&w->seen, false);
     world_settle(w);
