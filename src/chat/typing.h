@@ -15,7 +15,11 @@
 #include "base/buf.h"
 #include "proto/name.h"
 
-enum { TYPING_TOLD_MAX = 10, TYPING_INTERVAL_MS = 1000 };
+enum {
+    TYPING_TOLD_MAX = 10,
+    TYPING_INTERVAL_MS = 1000,
+    TYPING_MEMBERS_MAX = 500, /* in a larger room nobody is told */
+};
 
 struct member;
 

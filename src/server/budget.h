@@ -22,7 +22,7 @@ enum budget_kind {
     BUDGET_CONNECTS, /* TCP connections, or handshakes where a proxy keeps the connection */
     BUDGET_ROOMS,    /* rooms that did not exist */
     BUDGET_HISTORY,  /* questions for what was said before */
-    BUDGET_REQUESTS, /* whatever else is asked for, or told: HTTP, frames that are no messages */
+    BUDGET_REQUESTS, /* whatever is asked for, or told: HTTP, frames that are no messages */
     BUDGET_KINDS
 };
 

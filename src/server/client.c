@@ -153,8 +153,7 @@ static void note_not_heard(const struct conn *c, const struct http_request *r)
     snprintf(option, sizeof option, TRUSTED_OPTION "%s", peer);
     LOG(s->options.log, LOG_WARN, "proxy_not_trusted",
         "a peer says for whom it forwards, and is not believed, so all of those share the budgets "
-        "of "
-        "one client; if it is your proxy, the option has it believed",
+        "of one client; if it is your proxy, the option has it believed",
         LOG_STR("peer", peer), LOG_STR("option", option));
 }
 
@@ -278,6 +277,6 @@ bool client_keep_context(struct conn *c, uint32_t before, uint32_t bytes)
 {
     struct account *contexts = hub_contexts(c->worker->server->hub);
     if (keep(c, PEER_CONTEXTS, contexts, &before, bytes)) return true;
-    (void)keep(c, PEER_CONTEXTS, contexts, &before, 0);
+    (void)keep(c, PEER_CONTEXTS, contexts, &before, 0); /* before is what was tried by now */
     return false;
 }

@@ -554,7 +554,7 @@ static void answer(struct conn *c, const struct http_request *r, route_fn route,
     } else {
         route(c, r);
     }
-    if (websocket && c->state == CONN_HTTP && !c->held) (void)client_take(c, BUDGET_REQUESTS);
+    if (websocket && c->state != CONN_OPEN && !c->held) (void)client_take(c, BUDGET_REQUESTS);
 }
 
 static void on_request(struct conn *c, const struct http_request *r)

@@ -20,8 +20,6 @@
 #include "server/worker.h"
 #include "server/ws_session.h"
 
-enum { TYPING_MEMBERS_MAX = 500 };
-
 /* ---- answers ---- */
 
 void rich_send(struct conn *c, int err)
@@ -342,8 +340,8 @@ static int on_who(struct conn *c, const struct rich_input *in)
     return s ? rich_ask_members(c, s, in) : ERR_NOT_JOINED;
 }
 
-/* Told to the others at most once a second, and its end once; not at all in rooms where it would be
- * noise. */
+/* Told to the others at most once a second, and its end too if it is among the first; not at all in
+ * rooms where it would be noise. */
 static int on_typing(struct conn *c, const struct rich_input *in)
 {
     struct worker *w = c->worker;

@@ -225,6 +225,7 @@ void sqlite_rooms_shrink(struct sqlite_room *room, int64_t count, int64_t bytes)
 void sqlite_rooms_gone(struct sqlite_room *room)
 {
     room->found = false;
+    room->id = 0; /* another may get it */
     room->last_seq = 0;
     room->row_count = room->row_bytes = 0;
     room->count = room->bytes = 0;

@@ -239,7 +239,10 @@ static int tidy_listed(struct step *t)
         t->listed[t->listed_count++] = room;
         t->at = room->id;
         rc = sqlite_rooms_find(s, (struct slice){room->name, room->name_len}, &room);
-        if (!rc && room->found) rc = tidy(t, room->id); /* or it is gone meanwhile */
+        bool gone = !rc && !room->found;
+        if (rc || gone || is_stuck(s, room->id)) continue;
+        t->at = room->id;
+        rc = tidy(t, room->id);
         if (!rc) sqlite_rooms_note_over(s, room);
     }
     return rc;

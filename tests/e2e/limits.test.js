@@ -241,6 +241,15 @@ for (const [what, one] of Object.entries(PLAIN))
       await server.says(/over_budget.*peer=127\.0\.0\.5 budget=requests/, ms(5000));
     }));
 
+test('a handshake that comes to nothing counts, also if its connection ends with it', limit(20),
+  withServer([...NO_PROXIES, '--requests-per-ip', '10'], async (server) => {
+    const statuses = [];
+    for (let i = 0; i < 20; i++)
+      statuses.push((await getFrom(server, '127.0.0.5', '/ws/chat/lobby/', { Connection: 'close' })).status);
+    assert.equal(statuses[9], 426);
+    assert.ok(statuses.filter((status) => status === 429).length >= 5, `${statuses}`);
+  }));
+
 test('over that budget: health, OPTIONS and the API with its key answer, and others are not concerned', limit(20),
   withServer([...NO_PROXIES, '--requests-per-ip', '2', '--api-key', KEY], async (server) => {
     const free = [['GET', '/healthz'], ['HEAD', '/readyz'], ['OPTIONS', '/'],
