@@ -13,6 +13,7 @@
 #include "ops/log.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "ops/log_line.h"
 
 #include <errno.h>
@@ -26,7 +27,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WRITE_TRIES = 8 }; /* write(2) calls for one line: interruptions and short writes */
@@ -81,18 +81,11 @@ struct slice log_slice(const char *text)
     return (struct slice){text, strlen(text)};
 }
 
-static uint64_t read_ms(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void system_clock(void *arg, uint64_t *wall_ms, uint64_t *mono_ms)
 {
     (void)arg;
-    *wall_ms = read_ms(CLOCK_REALTIME);
-    *mono_ms = read_ms(CLOCK_MONOTONIC);
+    *wall_ms = (uint64_t)clock_ms(CLOCK_REALTIME);
+    *mono_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
 }
 
 /* Finds out what fd is and how to write to it without waiting. */

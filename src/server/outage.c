@@ -4,21 +4,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
 #include "server/worker.h"
-
-/* Not the turn's time of a worker: this is asked by other threads too. */
-static int64_t wall_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static uint64_t count_refused(const struct server *s)
 {
@@ -75,7 +67,7 @@ bool outage_begin(struct server *s)
     clear(&s->outage.rooms);
     clear(&s->outage.clients);
     atomic_store(&s->outage.refused_before, count_refused(s));
-    atomic_store(&s->outage.since_ms, wall_ms());
+    atomic_store(&s->outage.since_ms, clock_ms(CLOCK_REALTIME)); /* of any thread, not of a turn */
     return true;
 }
 
@@ -83,7 +75,7 @@ bool outage_look(struct server *s, struct outage_sum *sum)
 {
     sum->since_ms = atomic_load(&s->outage.since_ms);
     if (sum->since_ms == 0) return false;
-    int64_t lasted_ms = wall_ms() - sum->since_ms;
+    int64_t lasted_ms = clock_ms(CLOCK_REALTIME) - sum->since_ms;
     sum->lasted_ms = lasted_ms > 0 ? (uint64_t)lasted_ms : 0; /* the clock may have been set */
     sum->refused = count_refused(s) - atomic_load(&s->outage.refused_before);
     sum->messages = atomic_load(&s->outage.messages);

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/account.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "chat/hub.h"
 #include "net/socket.h"
@@ -172,9 +172,7 @@ struct server *server_new(const struct server_options *options)
         return NULL;
     }
     s->options = *options;
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    s->start_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    s->start_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
     struct slice key = {options->api_key, options->api_key ? strlen(options->api_key) : 0};
     bool whole = make_parts(s) && (!key.ptr || api_digest_key(key, s->api_key) == 0);
     while (whole && s->worker_count < options->workers) {

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "chat/hub.h"
 #include "net/socket.h"
@@ -22,13 +22,6 @@
 #include "server/task.h"
 #include "server/whisper.h"
 #include "server/ws_session.h"
-
-static uint64_t clock_ns(clockid_t id)
-{
-    struct timespec ts;
-    clock_gettime(id, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
-}
 
 static int make_tools(struct worker *w)
 {
@@ -538,9 +531,9 @@ static void turn(struct worker *w)
     int n = loop_wait(&w->loop, timeout_ms, events, WORKER_EVENTS_MAX);
     mailbox_awake(&w->mailbox);
     mailbox_awake(&w->tasks);
-    uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+    uint64_t start_ns = (uint64_t)clock_ns(CLOCK_MONOTONIC);
     w->now_ms = start_ns / 1000000;
-    w->wall_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+    w->wall_ms = clock_ms(CLOCK_REALTIME);
     w->metrics_text.len = 0;
 
     run_timeouts(w);
@@ -556,7 +549,7 @@ static void turn(struct worker *w)
     if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);
     run_reap(w);
     count_deliveries(w);
-    metrics_turn(&w->metrics, clock_ns(CLOCK_MONOTONIC) - start_ns);
+    metrics_turn(&w->metrics, (uint64_t)clock_ns(CLOCK_MONOTONIC) - start_ns);
 }
 
 bool worker_empty(struct worker *w)
@@ -592,7 +585,7 @@ void worker_fini(struct worker *w)
 void *worker_run(void *arg)
 {
     struct worker *w = arg;
-    w->now_ms = clock_ns(CLOCK_MONOTONIC) / 1000000;
+    w->now_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
     while (!w->draining || w->conn_count > 0 || w->dirty_first)
         turn(w);
     atomic_fetch_add(&w->server->ended, 1);

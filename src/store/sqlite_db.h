@@ -112,7 +112,7 @@ enum { SQLITE_STUCK_MAX = 256 };
  * that many stops it, see store_writer.c. */
 struct sqlite_stuck {
     unsigned count;
-    int64_t until_s; /* all are tried again, CLOCK_MONOTONIC */
+    int64_t until_ms; /* all are tried again, CLOCK_MONOTONIC */
     int64_t ids[SQLITE_STUCK_MAX];
 };
 

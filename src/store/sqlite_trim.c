@@ -12,14 +12,14 @@
  * more writing in a transaction that has met damage, the step begins anew without that room, where
  * it began before. */
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/sqlite_rooms.h"
 
 enum {
     ROOMS_MAX = 64,            /* looked at in a step */
-    STUCK_S = 600,             /* until a room with damage is tried again */
+    STUCK_MS = 600 * 1000,     /* until a room with damage is tried again */
     LARGE_MIN_BYTES = 64 << 10 /* what a row may not know of yet, see sqlite_rooms.c */
 };
 
@@ -180,13 +180,6 @@ static bool may_go_on(const struct step *t)
     return t->rooms < ROOMS_MAX && t->events < STORE_TRIM_MAX && t->bytes < STORE_TRIM_MAX_BYTES;
 }
 
-static int64_t now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec;
-}
-
 static bool is_stuck(const struct sqlite_store *s, int64_t id)
 {
     for (unsigned i = 0; i < s->stuck.count; i++)
@@ -199,14 +192,14 @@ static bool pass_over(struct sqlite_store *s, int64_t id)
 {
     struct sqlite_stuck *stuck = &s->stuck;
     if (!id || s->met.mends || stuck->count == SQLITE_STUCK_MAX) return false;
-    if (stuck->count == 0) stuck->until_s = now_s() + STUCK_S;
+    if (stuck->count == 0) stuck->until_ms = clock_ms(CLOCK_MONOTONIC) + STUCK_MS;
     stuck->ids[stuck->count++] = id;
     return true;
 }
 
 static void try_stuck_again(struct sqlite_store *s)
 {
-    if (s->stuck.count == 0 || now_s() < s->stuck.until_s) return;
+    if (s->stuck.count == 0 || clock_ms(CLOCK_MONOTONIC) < s->stuck.until_ms) return;
     s->stuck.count = 0;
     sqlite_trim_all(s);
 }

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
@@ -114,7 +115,7 @@ static void rescue(struct sqlite_store *s)
 static int look(struct sqlite_store *s, int count)
 {
     int file = 0;
-    s->files.named_us = store_now_us();
+    s->files.named_us = clock_us(CLOCK_MONOTONIC);
     const char *why = wrong(s, count, &file);
     if (!why) return 0;
     if (why == touched_text)
@@ -138,7 +139,7 @@ static bool held_are_fine(const struct sqlite_store *s)
 
 int sqlite_watch_look(struct sqlite_store *s)
 {
-    bool lately = store_now_us() < s->files.named_us + NAMES_US;
+    bool lately = clock_us(CLOCK_MONOTONIC) < s->files.named_us + NAMES_US;
     if (lately && held_are_fine(s)) return 0;
     int err = look(s, FILE_COUNT);
     if (err) return err;

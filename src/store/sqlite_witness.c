@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 enum {
     FILE_MODE = 0600,
@@ -51,14 +52,6 @@ static uint64_t this_boot(void)
     ssize_t n = fd < 0 ? -1 : read(fd, id, sizeof id);
     if (fd >= 0) close(fd);
     return n > 0 ? sum_bytes(id, (size_t)n) : 0;
-}
-
-/* Of the clock that file systems take their times from. */
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME_COARSE, &t);
-    return (int64_t)t.tv_sec * SECOND_NS + t.tv_nsec;
 }
 
 /* Whether the file is where and as it was when the record was written into it. */
@@ -119,7 +112,7 @@ int witness_write(struct witness *w, bool sync)
 {
     struct witness_record *r = &w->record;
     memcpy(r->magic, magic, sizeof magic);
-    r->written_ns = now_ns();
+    r->written_ns = clock_ns(CLOCK_REALTIME_COARSE); /* that file systems take their times from */
     if (w->boot == 0) w->boot = this_boot();
     r->boot = w->boot;
     r->sum = sum_of(r);

@@ -6,9 +6,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/store_backend.h"
 #include "store/store_core.h"
@@ -22,16 +22,12 @@ enum {
 
 static int64_t wall_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return clock_ms(CLOCK_REALTIME);
 }
 
 static int64_t elapsed_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return clock_ms(CLOCK_BOOTTIME);
 }
 
 uint64_t store_next_seq(uint64_t last, uint64_t outages)
@@ -219,7 +215,7 @@ int store_search(struct store *s, const struct store_asker *asker, const struct 
         uint64_t before = q->before > STORE_SEQ_MAX ? STORE_SEQ_MAX + 1 : q->before;
         struct read_request r = {
             .kind = REQUEST_SEARCH,
-            .patience_us = store_now_us() + STORE_INDEX_WAIT_MS * 1000,
+            .patience_us = clock_us(CLOCK_MONOTONIC) + STORE_INDEX_WAIT_MS * 1000,
             .query = {.room = q->room, .position = before, .limit = q->limit},
             .text = {(const char *)text.data, text.len},
             .on_page = fn,
@@ -282,7 +278,7 @@ void store_stats(struct store *s, struct store_stats *out)
 void store_tell(struct store *s, enum store_notice what, uint64_t number)
 {
     bool seldom = what == STORE_ROOMS_FULL || what == STORE_TRIMS || what == STORE_QUEUE_FULL;
-    int64_t now_us = store_now_us();
+    int64_t now_us = clock_us(CLOCK_MONOTONIC);
     pthread_mutex_lock(&s->lock);
     int64_t *said_us = &s->noticed_us[what];
     bool say = !seldom || !*said_us || now_us - *said_us >= STORE_NOTICE_S * INT64_C(1000000);

@@ -12,7 +12,6 @@
 #define STORE_STORE_BACKEND_H
 
 #include <stdatomic.h>
-#include <time.h>
 
 #include "store/store.h"
 #include "store/store_answer.h"
@@ -123,13 +122,5 @@ unsigned store_reader_count(const struct store_options *options);
  * unclean stops and failures since that commit. Each may have lost STORE_IN_FLIGHT_MAX accepted
  * events at most, so this is beyond all of them. */
 uint64_t store_next_seq(uint64_t last, uint64_t outages);
-
-/* Of CLOCK_MONOTONIC. */
-static inline int64_t store_now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 #endif

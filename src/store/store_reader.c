@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/store_core.h"
 
@@ -99,7 +100,7 @@ static bool has_memory(const struct store *s, const struct read_request *r, int6
 {
     const struct account *account = r->asker.account;
     if (!account || s->closing || account_may(account, r->asker.bytes)) return true;
-    *wait_us = store_now_us() + MEMORY_LOOK_US;
+    *wait_us = clock_us(CLOCK_MONOTONIC) + MEMORY_LOOK_US;
     return false;
 }
 
@@ -112,7 +113,7 @@ static bool may_search_locked(const struct store *s, int64_t *wait_us)
     if (!r || s->searching >= most || !has_memory(s, r, wait_us)) return false;
     bool indexed = !s->backend->ops->index || s->indexed > r->after;
     bool hopeless = s->closing || !atomic_load(&s->healthy);
-    if (indexed || hopeless || store_now_us() >= r->patience_us) return true;
+    if (indexed || hopeless || clock_us(CLOCK_MONOTONIC) >= r->patience_us) return true;
     if (!*wait_us || r->patience_us < *wait_us) *wait_us = r->patience_us;
     return false;
 }

@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/store_core.h"
 
@@ -34,7 +34,7 @@ void store_set_health(struct store *s, bool healthy)
 /* When to try again; the next wait is longer. */
 static int64_t back_off_us(unsigned *wait_ms)
 {
-    int64_t at_us = store_now_us() + (int64_t)*wait_ms * 1000;
+    int64_t at_us = clock_us(CLOCK_MONOTONIC) + (int64_t)*wait_ms * 1000;
     *wait_ms = *wait_ms * 2 < RETRY_MAX_MS ? *wait_ms * 2 : RETRY_MAX_MS;
     return at_us;
 }
@@ -47,7 +47,7 @@ static void on_failure(struct store *s)
 
 static int look(struct store *s)
 {
-    s->look_at_us = store_now_us() + LOOK_US;
+    s->look_at_us = clock_us(CLOCK_MONOTONIC) + LOOK_US;
     return s->backend->ops->look ? s->backend->ops->look(s->backend) : 0;
 }
 
@@ -223,15 +223,6 @@ static struct slink *take_batch_locked(struct store *s, uint64_t *bytes)
     return batch;
 }
 
-/* Time that this thread has used. Time by the clock would count waiting for the disk, and for a
- * core. */
-static int64_t used_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static void tell_fullness(struct store *s)
 {
     struct store_backend *b = s->backend;
@@ -272,7 +263,7 @@ static void do_batch(struct store *s)
     if (s->options.on_done) s->options.on_done(s->options.ctx, s->done, n);
     free_batch(batch);
     tell_fullness(s);
-    s->batch_at_us = store_now_us();
+    s->batch_at_us = clock_us(CLOCK_MONOTONIC);
     s->trim_turns = 1 + n / STORE_TRIM_MAX + bytes / STORE_TRIM_MAX_BYTES;
     s->index_turn = true;
     s->unindexed = s->backend->ops->index != NULL;
@@ -298,7 +289,7 @@ static void do_trim(struct store *s)
     uint64_t trimmed = 0;
     int err = look(s);
     if (!err) err = s->backend->ops->trim(s->backend, believed_ms(s), &trimmed);
-    s->trim_at_us = store_now_us() + (int64_t)s->options.trim_pause_ms * 1000;
+    s->trim_at_us = clock_us(CLOCK_MONOTONIC) + (int64_t)s->options.trim_pause_ms * 1000;
     s->trim_failed = err != 0;
     if (!err) s->trim_wait_ms = s->options.retry_first_ms;
     if (err && !may_wait(err, &s->trim_at_us, &s->trim_wait_ms)) on_failure(s);
@@ -321,15 +312,15 @@ static void do_recover(struct store *s)
 static void do_index(struct store *s)
 {
     bool more = false;
-    int64_t start_us = used_us();
+    int64_t start_us = clock_us(CLOCK_THREAD_CPUTIME_ID); /* waiting is no work of its own */
     int err = look(s);
     if (!err) err = s->backend->ops->index(s->backend, &more);
     if (!err) s->index_wait_ms = s->options.retry_first_ms;
     if (err && !may_wait(err, &s->index_at_us, &s->index_wait_ms)) on_failure(s);
     report(s, "what is to be indexed", (struct slice){NULL, 0});
-    int64_t end_us = used_us();
+    int64_t end_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
     s->index_cpu_us = end_us + (end_us - start_us) * INDEX_SHARE;
-    s->index_pause_us = more ? 0 : store_now_us() + INDEX_PAUSE_US;
+    s->index_pause_us = more ? 0 : clock_us(CLOCK_MONOTONIC) + INDEX_PAUSE_US;
     s->index_turn = false;
     s->unindexed = err || more;
     pthread_mutex_lock(&s->lock);
@@ -355,7 +346,7 @@ static int64_t index_due_us_locked(const struct store *s, int64_t now_us)
     if (!wanted || s->closing || (s->queue && !s->index_turn)) return INT64_MAX;
     if (store_queue_first(&s->reads, STORE_SEARCHES) || s->search_failed) return s->index_at_us;
     int64_t due_us = most(s->index_pause_us, s->index_at_us);
-    if (due_us > now_us || used_us() >= s->index_cpu_us) return due_us;
+    if (due_us > now_us || clock_us(CLOCK_THREAD_CPUTIME_ID) >= s->index_cpu_us) return due_us;
     return most(due_us, s->batch_at_us + INDEX_IDLE_US);
 }
 
@@ -382,7 +373,7 @@ static enum job next_job(struct store *s)
     enum job job = JOB_STOP;
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        int64_t now_us = store_now_us();
+        int64_t now_us = clock_us(CLOCK_MONOTONIC);
         bool healthy = atomic_load(&s->healthy);
         int64_t trim_us = healthy ? trim_due_us_locked(s) : INT64_MAX;
         int64_t index_us = healthy ? index_due_us_locked(s, now_us) : INT64_MAX;
