@@ -10,7 +10,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { HttpConnection, request } from './lib/http.js';
-import { text } from './lib/raw.js';
+import { handshake, jsonText } from './lib/raw.js';
 import { BIN, runToEnd, startServer, withDirectory } from './lib/server.js';
 import { MODE, limit, ms, until, within } from './lib/wait.js';
 
@@ -246,14 +246,10 @@ for (const [name, scenario] of Object.entries(SCENARIOS))
       }
     }));
 
-const handshake = (room) =>
-  `GET /ws/chat/${room}/${query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
-
 /** Two handshakes in one write. True if the first was refused for want of memory, and the second was not. */
 async function enterSecond(world, connection, rooms) {
   connection.socket.cork();
-  for (const room of rooms) connection.write(handshake(room));
+  for (const room of rooms) connection.write(handshake(`/ws/chat/${room}/${query}`));
   connection.socket.uncork();
   const first = await connection.answer(PATIENCE);
   if (first.status !== 503) return false;
@@ -276,7 +272,7 @@ test('a handshake behind one that was refused once its room was read enters its 
         faults.off();
         if (second) {
           entered++;
-          connection.socket.write(text(JSON.stringify({ message: 'where am I?' })));
+          connection.socket.write(jsonText({ message: 'where am I?' }));
           const said = await until(PATIENCE, async () => {
             const pages = await Promise.all(rooms.map((room) => world.call('GET', `/rooms/${room}/messages`)));
             const at = pages.findIndex((page) => /where am I/.test(page.text));
@@ -308,7 +304,7 @@ test('a handshake late on a kept connection has a handshake\'s time for its room
       await world.post(); // what the reader of the store had in memory is out of date
       faults.slow(1500); // longer than the connection is kept without a request
       const began = performance.now();
-      kept.write(handshake('unread'));
+      kept.write(handshake(`/ws/chat/unread/${query}`));
       const answer = await kept.answer(ms(20000));
       assert.equal(answer.status, 101, answer.text);
       assert.ok(performance.now() - began > 1000, 'its room was there at once');

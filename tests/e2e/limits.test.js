@@ -6,12 +6,12 @@ import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { NO_PROXIES, Silence, getFrom, refusedHandshake } from './lib/clients.js';
 import { HttpConnection, request } from './lib/http.js';
-import { Raw, text } from './lib/raw.js';
+import { Raw, jsonText } from './lib/raw.js';
 import { withDirectory, withServer } from './lib/server.js';
 import { limit, ms, until, within } from './lib/wait.js';
 
 const nofile = (n) => ['prlimit', `--nofile=${n}:${n}`];
-const say = (i) => text(JSON.stringify({ message: `m${i}`, username: 'flood' }));
+const say = (i) => jsonText({ message: `m${i}`, username: 'flood' });
 const frames = async (raw, n) => {
   const got = [];
   while (got.length < n) got.push(JSON.parse((await raw.next(ms(10000))).payload.toString()));
@@ -267,9 +267,9 @@ test('over that budget: health, OPTIONS and the API with its key answer, and oth
   }));
 
 test('the API has no budget', limit(20),
-  withServer([...NO_PROXIES, '--rooms-per-ip', '1', '--history-per-ip', '1', '--requests-per-ip', '1', '--api-key', 'a-key-of-20-letters!'],
+  withServer([...NO_PROXIES, '--rooms-per-ip', '1', '--history-per-ip', '1', '--requests-per-ip', '1', '--api-key', KEY],
     async (server) => {
-      const headers = { Authorization: 'Bearer a-key-of-20-letters!', 'Content-Type': 'application/json' };
+      const headers = { Authorization: `Bearer ${KEY}`, 'Content-Type': 'application/json' };
       const http = await HttpConnection.open(server.port);
       for (let i = 0; i < 5; i++) {
         const body = JSON.stringify({ message: 'hi', username: 'bot' });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
+import { handshake } from './lib/raw.js';
 import { withServer } from './lib/server.js';
 import { limit, ms, pause, until } from './lib/wait.js';
 
@@ -110,9 +111,7 @@ test('presence above 50 members goes on after somebody who was gone before it wa
     await all[0].take(all[0].unread('presence').length, 'presence');
     server.kill('SIGSTOP'); // so that it reads the handshake when the reset is there already
     await new Promise((resolve) => {
-      const ghost = net.connect(server.port, '127.0.0.1', () => ghost.write(
-        'GET /ws/chat/lobby/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
-        + 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+      const ghost = net.connect(server.port, '127.0.0.1', () => ghost.write(handshake('/ws/chat/lobby/'),
         () => ghost.resetAndDestroy().on('close', resolve)));
     });
     server.kill('SIGCONT');

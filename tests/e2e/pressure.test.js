@@ -2,12 +2,11 @@
 // of them and all together; whoever does read gets everything, complete and in order; and one address
 // that asks and asks does not keep others out.
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { NO_PROXIES } from './lib/clients.js';
-import { text } from './lib/raw.js';
+import { RICH, handshake, jsonText } from './lib/raw.js';
 import { NO_SLACK, startServer, withDirectory, withLives, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
 
@@ -17,13 +16,6 @@ const ATTACKER = '127.0.0.66';
 
 /** The worst that a text can be: each byte becomes six, or two, in JSON. */
 const worst = (i, bytes) => `${i}:`.padEnd(bytes, i % 3 ? '\u0001' : '"\u0002\\');
-
-const headOf = (room, query, more = '') =>
-  `GET /ws/chat/${room}/${query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n${more}\r\n`;
-
-const RICH = 'Sec-WebSocket-Protocol: parlor.v1\r\n';
-const frame = (object) => text(JSON.stringify(object));
 
 /** A socket that sends this and never reads; from another address if that is wanted. */
 async function mute(server, bytes, localAddress) {
@@ -66,7 +58,7 @@ test('a hundred that ask for a thousand messages and never read pin little, toge
     const server = await begin(lives, [...TWO, '--memory-budget', '64m']);
     const before = server.residentBytes();
     const all = await Promise.all(Array.from({ length: sockets }, (_, i) =>
-      mute(server, headOf(`r${i % 10}`, '?history=1000'))));
+      mute(server, handshake(`/ws/chat/r${i % 10}/?history=1000`))));
     await until(ms(60000), async () => (await handshakes(server)) === sockets, 'all of them in');
     let most = 0;
     for (let i = 0; i < 20; i++) {
@@ -91,10 +83,10 @@ test('a rich socket that enters rooms and asks for pages and never reads pins no
     await fillRooms(lives, 8, 130, 10000);
     const server = await begin(lives, [...TWO, '--memory-budget', '64m', '--workers', '1']);
     const before = server.residentBytes();
-    const socket = await mute(server, headOf('r0', '?history=1000', 'Sec-WebSocket-Protocol: parlor.v1\r\n'));
+    const socket = await mute(server, handshake('/ws/chat/r0/?history=1000', RICH));
     await until(ms(20000), async () => (await handshakes(server)) === 1, 'the handshake');
-    for (let i = 1; i < 8; i++) socket.write(frame({ type: 'join', room: `r${i}`, history: 1000, ref: i }));
-    for (let i = 0; i < 200; i++) socket.write(frame({ type: 'history', room: 'r0', limit: 200, ref: 100 + i }));
+    for (let i = 1; i < 8; i++) socket.write(jsonText({ type: 'join', room: `r${i}`, history: 1000, ref: i }));
+    for (let i = 0; i < 200; i++) socket.write(jsonText({ type: 'history', room: 'r0', limit: 200, ref: 100 + i }));
     let most = 0;
     for (let i = 0; i < 20; i++) {
       await pause(100);
@@ -178,7 +170,7 @@ test('while memory is short, who is behind is closed, and others get what they a
     const server = await begin(lives, [...TWO, '--memory-budget', '1m', '--ping-interval', '60m']);
     const before = server.residentBytes();
     const all = [];
-    for (let i = 0; i < count(150, 100); i++) all.push(await mute(server, headOf(`r${i & 1}`, '?history=1000'), ATTACKER));
+    for (let i = 0; i < count(150, 100); i++) all.push(await mute(server, handshake(`/ws/chat/r${i & 1}/?history=1000`), ATTACKER));
     const closes = () => server.metric(/^parlor_lag_closes_total$/);
     await until(ms(60000), async () => (await closes()) > 10, 'some closed');
     const one = await Member.join(server, 'r0', { query: '?history=50' });
@@ -204,7 +196,7 @@ test('one address that asks for pages all the time keeps nobody out of a room', 
       const flood = (async () => {
         while (flooding) {
           for (let i = 0; i < count(20, 4); i++) {
-            const socket = await mute(server, headOf(`r${asked++ % flooded}`, '?history=1000'), ATTACKER);
+            const socket = await mute(server, handshake(`/ws/chat/r${asked++ % flooded}/?history=1000`), ATTACKER);
             open.add(socket);
           }
           if (open.size > 1500) for (const socket of [...open].slice(0, 500)) socket.destroy(), open.delete(socket);
@@ -235,9 +227,9 @@ test('hundreds that ask who is there, again and again, and never read: their ans
     const ann = await Rich.join(server, 'lobby', { localAddress: '127.0.0.9' });
     const long = '%F0%9F%98%80'.repeat(15);
     const all = await Promise.all(Array.from({ length: sockets }, (_, i) =>
-      mute(server, headOf('crowd', `?username=${long}${i}`, RICH), ATTACKER)));
+      mute(server, handshake(`/ws/chat/crowd/?username=${long}${i}`, RICH), ATTACKER)));
     await until(ms(60000), async () => (await handshakes(server)) === sockets + 1, 'all of them in');
-    const questions = Buffer.concat(Array.from({ length: 100 }, (_, ref) => frame({ type: 'who', ref })));
+    const questions = Buffer.concat(Array.from({ length: 100 }, (_, ref) => jsonText({ type: 'who', ref })));
     let most = server.residentBytes();
     let slowest = 0;
     for (const socket of all) socket.write(questions);

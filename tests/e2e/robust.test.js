@@ -7,7 +7,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { HttpConnection, request } from './lib/http.js';
-import { CLOSE, PING, PONG, Raw, TEXT, close, closeOf, cont, ping, pong, text } from './lib/raw.js';
+import { CLOSE, PING, PONG, RICH, Raw, TEXT, close, closeOf, cont, handshake, ping, pong, text } from './lib/raw.js';
 import { NO_SLACK, startServer, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
 
@@ -207,17 +207,19 @@ test('a peer that answers no ping is cut with 4201 after two periods, one that d
     busy.destroy();
   }));
 
+/** How many connections were closed with this code. */
+const closes = async (server, code) => (await server.metrics()).get(`parlor_closes_total{code="${code}"}`) ?? 0;
+
 const ECHO_BIG = ['--echo', ...TWO, '--ping-interval', '1s', '--memory-budget', '1g'];
 const big = (letter) => Buffer.alloc(16 * MIB, letter); // far more than the kernel takes
 
 test('who takes nothing of what it is sent is too slow: its pongs were not read, so it is not silent', limit(40),
   withServer(ECHO_BIG, async (server) => {
-    const closes = (code) => server.metrics().then((all) => all.get(`parlor_closes_total{code="${code}"}`) ?? 0);
     const raw = await Raw.open(server.port);
     await raw.send(text(big('e')));
     raw.socket.pause();
     const chatter = setInterval(() => raw.send(pong()), 100).unref(); // signs of life, all unread
-    await until(ms(15000), async () => (await closes(4201)) + (await closes(4202)) > 0, 'its end');
+    await until(ms(15000), async () => (await closes(server, 4201)) + (await closes(server, 4202)) > 0, 'its end');
     clearInterval(chatter);
     raw.socket.resume(); // in time for what lies there
     await raw.expectMessage(TEXT, big('e'), ms(20000));
@@ -231,21 +233,20 @@ test('nor is it kept by a message that it has begun before', limit(60),
     const ann = await Rich.join(server, 'long');
     for (let i = 0; i < 30; i++) await ann.say('x'.repeat(16000));
     await ann.leave();
-    const closes = (code) => server.metrics().then((all) => all.get(`parlor_closes_total{code="${code}"}`) ?? 0);
     const reads = () => server.metric(/^parlor_store_reads_total$/);
-    const raw = await Raw.open(server.port, '/ws/chat/long/', { headers: { 'Sec-WebSocket-Protocol': 'parlor.v1' } });
+    const raw = await Raw.open(server.port, '/ws/chat/long/', { headers: RICH });
     raw.socket.pause();
     const page = text('{"type":"history","limit":100}');
     const [begin, end] = [text('{"type":"history",', { fin: false }), cont('"limit":1}')];
     // Two pages are asked for and a third question is begun; the pages fill the socket, until it takes no more.
     await raw.send(page, page, begin);
-    for (let last = -1, now = await reads(); now > last && (await closes(4202)) === 0;) {
+    for (let last = -1, now = await reads(); now > last && (await closes(server, 4202)) === 0;) {
       last = now;
       await raw.send(end, page, page, begin);
       await Promise.race([until(ms(1500), async () => (now = await reads()) >= last + 3, 'its pages').catch(() => {}), raw.over]);
     }
-    await until(ms(15000), async () => (await closes(4202)) > 0, 'its end');
-    assert.equal(await closes(1008), 0, 'its message was read to its end');
+    await until(ms(15000), async () => (await closes(server, 4202)) > 0, 'its end');
+    assert.equal(await closes(server, 1008), 0, 'its message was read to its end');
     raw.destroy();
   }));
 
@@ -335,10 +336,6 @@ test('three hundred slow handshakes are cut, and nobody waits for them', limit(3
     await one.leave();
   }));
 
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
-const HANDSHAKE = Buffer.from('GET /ws/chat/all/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n' +
-  `Connection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`);
-
 /** A member of which nothing is kept but the bytes that came: for tests with thousands. */
 function lightMember(port) {
   return new Promise((resolve, reject) => {
@@ -346,7 +343,7 @@ function lightMember(port) {
     const member = { socket, bytes: '', ready: null, closed: false };
     let open = false;
     socket.setEncoding('latin1');
-    socket.on('connect', () => socket.write(HANDSHAKE));
+    socket.on('connect', () => socket.write(handshake('/ws/chat/all/')));
     socket.on('error', reject);
     socket.on('close', () => {
       member.closed = true;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,6 +165,17 @@ void world_put(struct world *w, const char *room, struct store_event e)
     w->put++;
 }
 
+void world_hold_writer(struct world *w, const char *room, uint64_t seq)
+{
+    struct store_stats stats;
+    world_hold(&w->seen, true);
+    world_put(w, room, (struct store_event){.seq = seq});
+    do {
+        world_nap();
+        store_stats(w->store, &stats);
+    } while (stats.in_flight);
+}
+
 void world_mark(struct world *w, const char *room, const char *user, uint64_t seq)
 {
     struct store_move m = {.room = {room, strlen(room)},
@@ -187,6 +199,29 @@ void world_fill(struct world *w, const char *room, uint64_t from, uint64_t to)
         assert_int_equal(world_add(w, room, seq, SLICE_LIT("hi")), 0);
     world_wait_done(&w->seen, have + (to - from + 1));
     assert_int_equal(w->seen.failed, 0);
+}
+
+int world_exit_status(pid_t child)
+{
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+void world_fill_and_die(struct world *w, uint64_t from, uint64_t to)
+{
+    store_close(w->store);
+    w->store = NULL;
+    pid_t child = fork();
+    if (child == 0) {
+        struct answer a;
+        NEED(world_open(w, (struct store_options){0}));
+        world_fill(w, "r", from, to);
+        NEED(world_load(w, "r", &a) == 0 && a.room.last_seq == to); /* it is committed */
+        _exit(0);
+    }
+    assert_int_equal(world_exit_status(child), 0);
 }
 
 static void finish(struct answer *a, int err, const struct store_room *room)
@@ -376,33 +411,32 @@ void world_expect_found(struct world *w, const char *room, const char *text, con
     assert_string_equal(got, want);
 }
 
+void world_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL)) fail_msg("%s", sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
 void world_check_file(const char *path)
 {
     char lines[8192] = "";
-    sqlite3 *db;
     FILE *out = fmemopen(lines, sizeof lines, "w");
     assert_non_null(out);
     int err = store_sqlite_check(path, out);
     fclose(out);
     if (err) fail_msg("%s", lines);
     /* What a check that only reads cannot ask FTS5. */
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    const char sql[] = "INSERT INTO search(search) VALUES('integrity-check')";
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL)) fail_msg("%s", sqlite3_errmsg(db));
-    sqlite3_close(db);
+    world_sql(path, "INSERT INTO search(search) VALUES('integrity-check')");
 }
 
 void world_to_schema_3(const char *path)
 {
-    sqlite3 *db;
-    const char sql[] =
-        "PRAGMA temp_store=2; DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
-        "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
-        "ALTER TABLE meta DROP COLUMN life; ALTER TABLE meta DROP COLUMN checkpoints;"
-        "ALTER TABLE meta DROP COLUMN seal; ALTER TABLE meta DROP COLUMN removed;";
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
+    world_sql(path, "PRAGMA temp_store=2; DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
+                    "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
+                    "ALTER TABLE meta DROP COLUMN life; ALTER TABLE meta DROP COLUMN checkpoints;"
+                    "ALTER TABLE meta DROP COLUMN seal; ALTER TABLE meta DROP COLUMN removed;");
 }
 
 static int setup(void **state, bool sqlite)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "store/store.h"
@@ -102,6 +103,10 @@ int world_add(struct world *w, const char *room, uint64_t seq, struct slice mess
  * expects that it is accepted. */
 void world_put(struct world *w, const char *room, struct store_event e);
 
+/* Puts the event while nothing else is in flight, and returns when its on_done holds the writer,
+ * who then takes nothing more: until world_hold is called with false. */
+void world_hold_writer(struct world *w, const char *room, uint64_t seq);
+
 /* Moves a read marker of the room, and expects that it is accepted. */
 void world_mark(struct world *w, const char *room, const char *user, uint64_t seq);
 
@@ -109,6 +114,14 @@ void world_mark(struct world *w, const char *room, const char *user, uint64_t se
 void world_settle(struct world *w);
 
 void world_fill(struct world *w, const char *room, uint64_t from, uint64_t to);
+
+/* Waits for the child process, which has to exit and not to die of a signal. */
+int world_exit_status(pid_t child);
+
+/* Closes the store; a child process opens it, fills room r and ends without closing it, as if it
+ * was killed: the -wal has events that nothing else has. */
+void world_fill_and_die(struct world *w, uint64_t from, uint64_t to);
+
 void answer_on_room(void *ctx, int err, const struct store_loaded *loaded);
 void answer_on_page(void *ctx, int err, const struct store_page *page);
 void answer_on_rooms(void *ctx, int err, const struct store_rooms *rooms);
@@ -135,6 +148,10 @@ void world_expect(struct world *w, const char *room, const char *want);
 /* The seqs found in room by the text, and "<" for more_before. Asks again when the search gave up
  * waiting for the index; one that did not wait so long has to know everything. */
 void world_expect_found(struct world *w, const char *room, const char *text, const char *want);
+
+/* Runs the SQL, which may be several statements, on the file of a closed store, and expects that it
+ * succeeds. */
+void world_sql(const char *path, const char *sql);
 
 /* The file of a closed store: what SQLite itself checks, what has to be true between its tables,
  * and that the index for search holds exactly the messages it should. */

@@ -260,11 +260,9 @@ static void test_queue_cap(void **state)
     struct world *w = *state;
     struct store_stats stats;
     assert_non_null(world_open(w, (struct store_options){.in_flight_max = 50}));
-    world_hold(&w->seen, true);
     uint64_t seq = 1;
-    int err = world_add(w, "r", seq, SLICE_LIT("m"));
-    for (store_stats(w->store, &stats); stats.batches == 0; store_stats(w->store, &stats))
-        world_nap(); /* then the writer is held, and takes no more */
+    int err = 0;
+    world_hold_writer(w, "r", seq);
     while (!err && seq < 5000)
         err = world_add(w, "r", ++seq, SLICE_LIT("m"));
     assert_int_equal(err, ERR_STORE); /* at once, and nothing else is wrong */

@@ -41,14 +41,6 @@ static int64_t number(const char *path, const char *sql)
     return n;
 }
 
-static void run_sql(const char *path, const char *sql)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* Overwrites a page of the closed file: of the table or index of that name, the leaf where its
  * first or last entries are. The disk did it, not a program: the file's time stays. */
 static void garble(struct world *w, const char *name, bool last)
@@ -179,8 +171,9 @@ static void test_row(void **state)
     struct world *w = talk(state);
     store_close(w->store);
     w->store = NULL;
-    run_sql(w->path, "CREATE TRIGGER t BEFORE UPDATE OF last_seq ON rooms WHEN new.name = 'a' BEGIN"
-                     " SELECT RAISE(ABORT, 'damage'); END");
+    world_sql(w->path,
+              "CREATE TRIGGER t BEFORE UPDATE OF last_seq ON rooms WHEN new.name = 'a' BEGIN"
+              " SELECT RAISE(ABORT, 'damage'); END");
     reopen(w, (struct store_options){0});
     world_hold(&w->seen, true);
     for (uint64_t seq = 1001; seq <= 1300; seq++) {
@@ -270,8 +263,8 @@ static void test_search_lacks(void **state)
     assert_int_equal(a.count, 10);
     store_close(w->store);
     w->store = NULL;
-    run_sql(w->path,
-            "INSERT INTO search(search) VALUES('delete-all'); UPDATE meta SET indexed = 0");
+    world_sql(w->path,
+              "INSERT INTO search(search) VALUES('delete-all'); UPDATE meta SET indexed = 0");
     garble(w, "events", false);
     reopen(w, (struct store_options){0});
     for (int i = 0; i < 20; i++)
@@ -346,7 +339,7 @@ static void test_every_page(void **state)
     w->store = NULL;
     w->sound = false;
     /* To each start it is a file that it has never seen. */
-    run_sql(w->path, "UPDATE meta SET life = 0, checkpoints = 0, seal = 0");
+    world_sql(w->path, "UPDATE meta SET life = 0, checkpoints = 0, seal = 0");
     char *good = calloc(2, SIZE);
     assert_non_null(good);
     int fd = open(w->path, O_RDONLY);

@@ -172,6 +172,14 @@ static void expect_order(const int *names, unsigned n)
         assert_int_equal(line.order[i], names[i]);
 }
 
+static unsigned first_of(int name)
+{
+    unsigned at = 0;
+    while (line.order[at] != name)
+        at++;
+    return at;
+}
+
 /* Twelve questions of one client do not come before the first of another, and none before a room.
  */
 static void test_turns(void **state)
@@ -201,18 +209,7 @@ static void test_no_starving(void **state)
     ask(w, 2, 1000);
     open_gate();
     await(3 * STORE_QUICK_ROW_MAX + 1);
-    unsigned at = 0;
-    while (line.order[at] != 1000)
-        at++;
-    assert_true(at <= STORE_QUICK_ROW_MAX);
-}
-
-static unsigned first_of(int name)
-{
-    unsigned at = 0;
-    while (line.order[at] != name)
-        at++;
-    return at;
+    assert_true(first_of(1000) <= STORE_QUICK_ROW_MAX);
 }
 
 /* With rooms, searches and pages at once each kind has its turn, and a page waits for one search.

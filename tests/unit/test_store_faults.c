@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -278,11 +277,9 @@ static void test_refused_stays_away(void **state)
 {
     struct world *w = *state;
     struct answer a;
-    int status = -1;
     pid_t child = fork();
     if (child == 0) sync_child(w);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(world_exit_status(child), 0);
     reopen(w);
     assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
     assert_int_equal(a.count, 1);
@@ -368,14 +365,6 @@ static void test_bad_sector(void **state)
     fill_one(w, 841, 0);
 }
 
-static void exec_sql(const char *path, const char *sql)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* A batch in which most of what is said is for rooms with damage, that the trigger stands for: it
  * takes a bounded number of transactions, and what others say is stored. */
 static void expect_bounded(struct world *w, const char *trigger)
@@ -392,7 +381,7 @@ static void expect_bounded(struct world *w, const char *trigger)
     store_close(w->store);
     w->store = NULL;
     w->sound = false;
-    exec_sql(w->path, trigger);
+    world_sql(w->path, trigger);
     assert_non_null(world_open(w, (struct store_options){0}));
     world_hold(&w->seen, true);
     world_put(w, "ok", (struct store_event){.seq = 2});
@@ -421,10 +410,13 @@ static void expect_bounded(struct world *w, const char *trigger)
     }
 }
 
+static const char refuse_events[] =
+    "CREATE TRIGGER t BEFORE INSERT ON events WHEN (SELECT name FROM rooms"
+    " WHERE id = new.room) LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END";
+
 static void test_damaged_rooms(void **state)
 {
-    expect_bounded(*state, "CREATE TRIGGER t BEFORE INSERT ON events WHEN (SELECT name FROM rooms"
-                           " WHERE id = new.room) LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END");
+    expect_bounded(*state, refuse_events);
 }
 
 static void test_damaged_rows(void **state)
@@ -449,7 +441,7 @@ static unsigned open_many(struct world *w, const char *trigger, struct store_opt
     world_settle(w);
     store_close(w->store);
     w->sound = false;
-    exec_sql(w->path, trigger);
+    world_sql(w->path, trigger);
     unsigned locks = atomic_load(&write_locks);
     assert_non_null(world_open(w, o));
     return locks;
@@ -489,10 +481,7 @@ static void test_refusal_and_retention(void **state)
     struct world *w = *state;
     struct store_options o = {.keep = {.max_events = KEPT}, .trim_pause_ms = 3600 * 1000};
     uint64_t seq = 0;
-    open_many(w,
-              "CREATE TRIGGER t BEFORE INSERT ON events WHEN (SELECT name FROM rooms"
-              " WHERE id = new.room) LIKE 'd%' BEGIN SELECT RAISE(ABORT, 'x'); END",
-              o);
+    open_many(w, refuse_events, o);
     await_quiet();
     unsigned before = atomic_load(&write_locks);
     for (seq = 1; seq <= KEPT; seq++)
@@ -546,7 +535,7 @@ static void test_mended_then_locked(void **state)
     world_fill(w, "r", 1, 400);
     world_expect_found(w, "r", "nothing", "");
     store_close(w->store);
-    exec_sql(w->path, "DELETE FROM search_data WHERE id > 10");
+    world_sql(w->path, "DELETE FROM search_data WHERE id > 10");
     unsigned locks = atomic_load(&write_locks);
     assert_non_null(world_open(w, (struct store_options){0}));
     for (int i = 0; i < 20 || atomic_load(&write_locks) == locks; i++)
@@ -599,9 +588,10 @@ static void test_no_temporary_files(void **state)
     store_close(w->store);
     w->store = NULL;
     world_to_schema_3(w->path);
-    exec_sql(w->path,
-             "INSERT OR IGNORE INTO edits(room, target, seq) SELECT 1, (SELECT max(seq) FROM events"
-             " WHERE kind = 0), seq FROM events WHERE kind = 1 AND message NOT NULL LIMIT 1000");
+    world_sql(
+        w->path,
+        "INSERT OR IGNORE INTO edits(room, target, seq) SELECT 1, (SELECT max(seq) FROM events"
+        " WHERE kind = 0), seq FROM events WHERE kind = 1 AND message NOT NULL LIMIT 1000");
     assert_int_equal(atomic_load(&temporaries), 0);
     struct store_options o = {.keep.max_events = 10, .trim_pause_ms = 5};
     assert_non_null(world_open(w, o));
@@ -683,11 +673,9 @@ static void test_relaxed_survives_kill(void **state)
 {
     struct world *w = *state;
     struct answer a;
-    int status = -1;
     pid_t child = fork();
     if (child == 0) relaxed_child(w);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(world_exit_status(child), 0);
     reopen(w);
     assert_int_equal(world_load(w, "r", &a), 0);
     assert_int_equal(a.room.last_seq, 100);

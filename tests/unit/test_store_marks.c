@@ -76,12 +76,7 @@ static void test_share(void **state)
     const struct store_move move = {
         .room = SLICE_LIT("r"), .epoch = world_epoch, .mark = {1, SLICE_LIT("ann")}};
     assert_non_null(world_open(w, (struct store_options){.in_flight_max = MOST}));
-    world_hold(&w->seen, true);
-    world_put(w, "r", (struct store_event){.seq = 1, .message = SLICE_LIT("hi")});
-    do { /* then the writer is held up */
-        world_nap();
-        store_stats(w->store, &stats);
-    } while (stats.committed < 1);
+    world_hold_writer(w, "r", 1);
     for (int i = 0; i < SHARE; i++)
         world_mark(w, "r", "ann", 1);
     assert_int_equal(store_move_mark(w->store, &move), ERR_STORE);
@@ -224,15 +219,6 @@ static void test_trimmed(void **state)
     assert_string_equal(a.shown, "ann>1 ");
 }
 
-static void wait_until_idle(struct store *s)
-{
-    struct store_stats stats;
-    do {
-        world_nap();
-        store_stats(s, &stats);
-    } while (stats.in_flight);
-}
-
 /* Memory runs out at each allocation of the writer in turn: a batch is taken back as a whole, and
  * the markers are what they were, in their order. */
 static void test_rollback(void **state)
@@ -249,10 +235,7 @@ static void test_rollback(void **state)
     long n = 0;
     for (; failed && n < 200; n++) {
         assert_true(world_wait_health(w->store, true));
-        world_hold(&w->seen, true);
-        seq++;
-        world_put(w, "s", (struct store_event){.seq = seq}); /* its on_done holds the writer */
-        wait_until_idle(w->store);
+        world_hold_writer(w, "s", ++seq);
         world_mark(w, "r", "ann", 2);
         world_mark(w, "r", "cid", 2);
         world_mark(w, "r", "cid", 3);

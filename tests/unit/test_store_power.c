@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -489,14 +488,6 @@ static void test_relaxed(void **state)
     test_cuts(*state, true);
 }
 
-static void run_sql(const char *path, const char *sql)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* What was refused alone, because of damage, was given: also after a cut that takes all that was
  * not synced. The trigger is the damage. */
 static void test_refused(void **state)
@@ -511,8 +502,8 @@ static void test_refused(void **state)
     put(w, 0, 1);
     world_wait_done(&w->seen, 1);
     store_close(w->store);
-    run_sql(w->path, "CREATE TRIGGER t BEFORE INSERT ON events WHEN new.seq > 1 BEGIN"
-                     " SELECT RAISE(ABORT, 'damage'); END");
+    world_sql(w->path, "CREATE TRIGGER t BEFORE INSERT ON events WHEN new.seq > 1 BEGIN"
+                       " SELECT RAISE(ABORT, 'damage'); END");
     open_store(w, true);
     damaged = true;
     trace_begin(w);
@@ -543,15 +534,12 @@ static void test_refused(void **state)
 /* The exit status of a process that starts. */
 static int start_and_end(struct world *w, void (*start)(struct world *w, int n), int n)
 {
-    int status = -1;
     pid_t child = fork();
     if (child == 0) {
         start(w, n);
         _exit(0);
     }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    return world_exit_status(child);
 }
 
 /* It ends before its n-th operation, if it has as many. */

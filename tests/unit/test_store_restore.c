@@ -15,7 +15,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -126,6 +125,21 @@ static void remove_named(const struct world *w, const char *suffix)
     unlink(path);
 }
 
+static void remove_kept(const struct world *w)
+{
+    remove_named(w, "-replaced");
+    remove_named(w, "-replaced-wal");
+}
+
+/* The copy has taken the place of the database, and is not needed any more. */
+static void expect_restored(struct world *w, const char *copy)
+{
+    assert_non_null(world_open(w, (struct store_options){0}));
+    assert_int_equal(last_seq(w), 3);
+    close_store(w);
+    unlink(copy);
+}
+
 static void test_on_the_disk(void **state)
 {
     struct world *w = *state;
@@ -135,12 +149,8 @@ static void test_on_the_disk(void **state)
     directory_synced = false;
     if (store_sqlite_restore(copy, w->path, text)) fail_msg("%s", text);
     assert_true(directory_synced);
-    assert_non_null(world_open(w, (struct store_options){0}));
-    assert_int_equal(last_seq(w), 3);
-    close_store(w);
-    unlink(copy);
-    remove_named(w, "-replaced");
-    remove_named(w, "-replaced-witness");
+    expect_restored(w, copy);
+    remove_kept(w);
 }
 
 /* A start that has opened the old file, and locks it when a restore has ended. */
@@ -191,30 +201,14 @@ static void test_restore(void **state)
     unlink(copy);
 }
 
-/* The server was killed: the -wal has events that nothing else has. */
-static void end_killed(struct world *w, uint64_t from, uint64_t to)
-{
-    int status = 0;
-    pid_t child = fork();
-    if (child == 0) {
-        if (!world_open(w, (struct store_options){0})) _exit(1);
-        world_fill(w, "r", from, to);
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-}
-
 static int restore_in_child(const char *copy, const char *path)
 {
-    int status = 0;
     pid_t child = fork();
     if (child == 0) {
         char text[STORE_SQLITE_TEXT_MAX];
         _exit(store_sqlite_restore(copy, path, text) ? 1 : 0);
     }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WEXITSTATUS(status);
+    return world_exit_status(child);
 }
 
 static bool has_name(const struct world *w, const char *suffix)
@@ -222,14 +216,6 @@ static bool has_name(const struct world *w, const char *suffix)
     char path[128];
     snprintf(path, sizeof path, "%s%s", w->path, suffix);
     return access(path, F_OK) == 0;
-}
-
-static void remove_kept(const struct world *w)
-{
-    remove_named(w, "-replaced");
-    remove_named(w, "-replaced-wal");
-    remove_named(w, "-replaced-shm");
-    remove_named(w, "-replaced" WITNESS_SUFFIX);
 }
 
 /* Killed before any of its changes of a name: the database is the old one, whole, or the new one.
@@ -243,7 +229,7 @@ static void test_killed(void **state)
     make_copy(w, copy);
     int at = 0;
     while (ended == 9) {
-        end_killed(w, last + 1, last + 3);
+        world_fill_and_die(w, last + 1, last + 3);
         die_at = ++at;
         ended = restore_in_child(copy, w->path);
         die_at = 0;
@@ -272,7 +258,7 @@ static void test_failed(void **state)
     char copy[128];
     int ended = 1;
     make_copy(w, copy);
-    end_killed(w, 6, 8);
+    world_fill_and_die(w, 6, 8);
     int at = 0;
     while (ended == 1) {
         fail_at = ++at;
@@ -302,10 +288,7 @@ static void test_server_meanwhile(void **state)
     if (store_sqlite_restore(copy, w->path, text)) fail_msg("%s", text);
     started_at = NULL;
     assert_false(start_had_lock);
-    assert_non_null(world_open(w, (struct store_options){0}));
-    assert_int_equal(last_seq(w), 3);
-    close_store(w);
-    unlink(copy);
+    expect_restored(w, copy);
     remove_kept(w);
 }
 
@@ -338,17 +321,14 @@ static void test_directory_fails(void **state)
     char text[STORE_SQLITE_TEXT_MAX] = "";
     char copy[128];
     make_copy(w, copy);
-    end_killed(w, 6, 8);
+    world_fill_and_die(w, 6, 8);
     directory_fails = true;
     assert_int_equal(store_sqlite_restore(copy, w->path, text), ERR_STORE);
     directory_fails = false;
     assert_non_null(strstr(text, "restored, but a power cut may undo it"));
     assert_true(has_name(w, "-wal"));
     assert_true(has_name(w, "-replaced"));
-    assert_non_null(world_open(w, (struct store_options){0}));
-    assert_int_equal(last_seq(w), 3);
-    close_store(w);
-    unlink(copy);
+    expect_restored(w, copy);
     remove_kept(w);
     remove_named(w, "-wal-stale");
 }
@@ -359,16 +339,11 @@ static void test_new_name(void **state)
     struct world *w = *state;
     char text[STORE_SQLITE_TEXT_MAX] = "";
     char copy[128];
-    char old[128];
     make_copy(w, copy);
     world_remove_files(w);
-    snprintf(old, sizeof old, "%s-replaced", w->path);
     if (store_sqlite_restore(copy, w->path, text)) fail_msg("%s", text);
-    assert_int_not_equal(access(old, F_OK), 0);
-    assert_non_null(world_open(w, (struct store_options){0}));
-    assert_int_equal(last_seq(w), 3);
-    close_store(w);
-    unlink(copy);
+    assert_false(has_name(w, "-replaced"));
+    expect_restored(w, copy);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)

@@ -378,15 +378,6 @@ static int64_t indexed_of(const char *path)
     return indexed;
 }
 
-/* SQL on the closed file. */
-static void run_sql(const char *path, const char *sql)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* Talk goes on with a damaged index, which is made anew once somebody has met the damage. */
 static void expect_mended(struct world *w, uint64_t seq)
 {
@@ -408,7 +399,7 @@ static void test_index_damaged(void **state)
     world_expect_found(w, "r", "needle", "7 ");
     store_close(w->store);
     /* Its leaves: a search meets that. */
-    run_sql(w->path, "DELETE FROM search_data WHERE id > 10");
+    world_sql(w->path, "DELETE FROM search_data WHERE id > 10");
     open_world(state);
     struct answer a;
     struct store_search q = {SLICE_LIT("r"), SLICE_LIT("needle"), STORE_SEQ_MAX + 1, 10};
@@ -424,7 +415,7 @@ static void test_index_damaged(void **state)
     };
     for (uint64_t i = 0; i < 2; i++) {
         uint64_t seq = 1000 + i * 2 * STORE_IN_FLIGHT_MAX;
-        run_sql(w->path, damages[i]);
+        world_sql(w->path, damages[i]);
         open_world(state);
         change(w, seq, STORE_EDIT, 9, "straw");
         world_wait_done(&w->seen, w->put);

@@ -26,13 +26,6 @@
 #include "store/store_sqlite.h"
 #include "store_world.h"
 
-static void expect_child_ok(pid_t child)
-{
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-}
-
 static void reopen(struct world *w)
 {
     store_close(w->store);
@@ -83,28 +76,12 @@ static void expect_row(const struct world *w, const char *want)
     assert_string_equal(row, want);
 }
 
-/* Appends to the file in a process that then ends without closing it. */
-static void fill_and_die(struct world *w, uint64_t from, uint64_t to)
-{
-    store_close(w->store);
-    w->store = NULL;
-    pid_t child = fork();
-    if (child == 0) {
-        struct answer a;
-        NEED(world_open(w, (struct store_options){0}));
-        world_fill(w, "r", from, to);
-        NEED(world_load(w, "r", &a) == 0 && a.room.last_seq == to); /* it is committed */
-        _exit(0);
-    }
-    expect_child_ok(child);
-}
-
 /* The row of a room is written seldom; nobody can tell, whatever end a life has. */
 static void test_row_behind(void **state)
 {
     struct world *w = *state;
     struct answer a;
-    fill_and_die(w, 1, 10); /* 69 bytes each */
+    world_fill_and_die(w, 1, 10); /* 69 bytes each */
     expect_row(w, "0 0 0");
     reopen(w);
     expect_rooms(w, "r:10/690@10[1-10] ");
@@ -133,7 +110,7 @@ static void test_row_behind(void **state)
     expect_rooms(w, "r:78/5376@65614[1-65614] ");
 
     /* Retention goes into the tail. */
-    fill_and_die(w, next + 68, next + 75);
+    world_fill_and_die(w, next + 68, next + 75);
     struct store_options o = {.keep = {.max_events = 3}, .trim_pause_ms = 5};
     assert_non_null(world_open(w, o));
     int64_t end_ms = world_now_ms() + WORLD_WAIT_S * 1000;
@@ -174,7 +151,7 @@ static void test_row_catches_up(void **state)
 static void test_row_behind_order(void **state)
 {
     struct world *w = *state;
-    fill_and_die(w, 1, 10);
+    world_fill_and_die(w, 1, 10);
     reopen(w);
     assert_int_equal(world_add(w, "r", 10, SLICE_LIT("again")), 0);
     world_wait_done(&w->seen, 1);
@@ -451,7 +428,7 @@ static void test_disk_full(void **state)
         full_child(w);
         _exit(0);
     }
-    expect_child_ok(child);
+    assert_int_equal(world_exit_status(child), 0);
 }
 
 /* Another process that locks the database when told to, until its pipe is closed. */
@@ -506,7 +483,7 @@ static void locker_end(const struct locker *l)
 {
     close(l->tell);
     close(l->hear);
-    expect_child_ok(l->pid);
+    assert_int_equal(world_exit_status(l->pid), 0);
 }
 
 static void test_locked(void **state)
@@ -590,14 +567,6 @@ static void expect_refused(const char *path, const char *why)
     free(before);
 }
 
-static void exec_sql(const char *path, const char *sql)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 static void write_file(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");
@@ -616,7 +585,7 @@ static void test_strange_files(void **state)
     write_file(w->path, "this is a diary, not a database\n");
     expect_refused(w->path, "not an SQLite database");
     unlink(w->path);
-    exec_sql(w->path, "CREATE TABLE somebody(elses); INSERT INTO somebody VALUES(1)");
+    world_sql(w->path, "CREATE TABLE somebody(elses); INSERT INTO somebody VALUES(1)");
     expect_refused(w->path, "another program");
     unlink(w->path);
 
@@ -625,9 +594,9 @@ static void test_strange_files(void **state)
     world_fill(w, "r", 1, 2);
     store_close(w->store);
     w->store = NULL;
-    exec_sql(w->path, "PRAGMA user_version=1000");
+    world_sql(w->path, "PRAGMA user_version=1000");
     expect_refused(w->path, "newer Parlor (schema 1000");
-    exec_sql(w->path, "PRAGMA user_version=4");
+    world_sql(w->path, "PRAGMA user_version=4");
     struct locker locker;
     locker_start(&locker, w->path);
     locker_lock(&locker);
@@ -672,7 +641,7 @@ static void test_older_schema(void **state)
 {
     struct world *w = *state;
     struct answer a;
-    exec_sql(w->path, schema_1);
+    world_sql(w->path, schema_1);
     for (int life = 0; life < 2; life++) {
         reopen(w);
         world_expect(w, "r",
@@ -709,14 +678,14 @@ static void test_schema_3(void **state)
     store_close(w->store);
     w->store = NULL;
     world_to_schema_3(w->path);
-    exec_sql(w->path,
-             "INSERT INTO rooms VALUES(7, 'empty', 'k3f9abcd', 9, 9, 0, 0, 0);"
-             "INSERT INTO marks VALUES(7, 'ann', 3, 1), (1, 'bob', 4, 1);"
-             "DELETE FROM edits; INSERT INTO edits SELECT 1, 1, seq FROM events WHERE kind = 1;"
-             "UPDATE events SET message = 'edited', data = '{}', bytes = 64 + 3 + 6 + 2"
-             " WHERE kind = 1;"
-             "UPDATE rooms SET bytes = (SELECT sum(bytes) FROM events WHERE seq <= last_seq)"
-             " WHERE id = 1");
+    world_sql(w->path,
+              "INSERT INTO rooms VALUES(7, 'empty', 'k3f9abcd', 9, 9, 0, 0, 0);"
+              "INSERT INTO marks VALUES(7, 'ann', 3, 1), (1, 'bob', 4, 1);"
+              "DELETE FROM edits; INSERT INTO edits SELECT 1, 1, seq FROM events WHERE kind = 1;"
+              "UPDATE events SET message = 'edited', data = '{}', bytes = 64 + 3 + 6 + 2"
+              " WHERE kind = 1;"
+              "UPDATE rooms SET bytes = (SELECT sum(bytes) FROM events WHERE seq <= last_seq)"
+              " WHERE id = 1");
     reopen(w); /* and at the end the file is sound */
     assert_int_equal(world_load(w, "empty", &a), ERR_NOT_FOUND);
     assert_int_equal(world_load(w, "r", &a), 0);
@@ -745,8 +714,8 @@ static void test_schema_4(void **state)
     assert_int_equal(w->seen.upgrades, 0);
     store_close(w->store);
     w->store = NULL;
-    exec_sql(w->path, "DROP INDEX events_seq; PRAGMA user_version=4;"
-                      "CREATE INDEX events_seq ON events(room, seq, kind, deleted);");
+    world_sql(w->path, "DROP INDEX events_seq; PRAGMA user_version=4;"
+                       "CREATE INDEX events_seq ON events(room, seq, kind, deleted);");
     for (int life = 0; life < 2; life++) {
         reopen(w);
         assert_int_equal(w->seen.upgrades, 1);
@@ -782,7 +751,7 @@ static void test_no_permission(void **state)
         NEED(access(path, F_OK) != 0);
         _exit(0);
     }
-    expect_child_ok(child);
+    assert_int_equal(world_exit_status(child), 0);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)

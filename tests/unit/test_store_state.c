@@ -456,15 +456,6 @@ static void test_trim(void **state)
     assert_int_equal(a.seqs[a.count - 1], 9);
 }
 
-static void wait_until_idle(struct store *s)
-{
-    struct store_stats stats;
-    do {
-        world_nap();
-        store_stats(s, &stats);
-    } while (stats.in_flight);
-}
-
 /* Memory runs out at each allocation of the writer in turn: a batch is taken back as a whole. */
 static void test_rollback(void **state)
 {
@@ -483,10 +474,7 @@ static void test_rollback(void **state)
     long n = 0;
     for (; failed && n < 200; n++) {
         assert_true(world_wait_health(w->store, true));
-        world_hold(&w->seen, true);
-        world_put(w, "s", (struct store_event){.seq = seq + 1}); /* its on_done holds the writer */
-        seq++;
-        wait_until_idle(w->store);
+        world_hold_writer(w, "s", ++seq);
         react(w, seq + 1, STORE_UNREACT, "+", "ann");
         react(w, seq + 2, STORE_REACT, "+", "bob");
         change(w, seq + 3, STORE_EDIT, 1, "uno");

@@ -28,28 +28,24 @@ static int64_t used_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+static void put_words(struct world *w, const char *room, uint64_t from, uint64_t to)
+{
+    for (uint64_t seq = from; seq <= to; seq++)
+        world_put(w, room, (struct store_event){.seq = seq, .message = SLICE_LIT("word")});
+}
+
 /* Messages 1 to 3, a crowd of reactions or none, and two messages more. */
 static void fill_reactions(struct world *w, const char *room, uint64_t crowd)
 {
-    uint64_t seq = 1;
-    while (seq <= 3) {
-        struct store_event e = {.seq = seq, .message = SLICE_LIT("word")};
-        world_put(w, room, e);
-        seq++;
-    }
+    put_words(w, room, 1, 3);
     for (uint64_t i = 0; i < crowd; i++) {
-        struct store_event e = {.seq = seq,
+        struct store_event e = {.seq = 4 + i,
                                 .kind = i % 2 ? STORE_UNREACT : STORE_REACT,
                                 .target = 1 + i / 2 % 3,
                                 .message = SLICE_LIT("+")};
         world_put(w, room, e);
-        seq++;
     }
-    for (int i = 0; i < 2; i++) {
-        struct store_event e = {.seq = seq, .message = SLICE_LIT("word")};
-        world_put(w, room, e);
-        seq++;
-    }
+    put_words(w, room, 4 + crowd, 5 + crowd);
 }
 
 /* A message, a crowd of deleted ones, and what deleted them, and a message. */

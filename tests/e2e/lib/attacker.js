@@ -11,20 +11,14 @@ import { randomBytes, randomInt } from 'node:crypto';
 import net from 'node:net';
 import zlib from 'node:zlib';
 import { fileURLToPath } from 'node:url';
-import { close, ping, text } from './raw.js';
+import { RICH, close, handshake, jsonText, ping, text } from './raw.js';
 
 const OPEN_MAX = 900;
 const TICK_MS = 20;
 const PERIOD_MS = 5000;
 const PATIENT_PER_S = 45;
 
-const head = (path, more = '') =>
-  `GET ${path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n${more}\r\n`;
-
 const newRoom = () => `r${randomBytes(8).toString('hex')}`;
-const rich = 'Sec-WebSocket-Protocol: parlor.v1\r\n';
-const frame = (object) => text(JSON.stringify(object));
 
 /** Zeros that shrink a thousandfold: cheap to send, dear to read. */
 const bomb = zlib.deflateRawSync(Buffer.alloc(60000, 0x20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }).subarray(0, -4);
@@ -36,38 +30,38 @@ const bomb = zlib.deflateRawSync(Buffer.alloc(60000, 0x20), { finishFlush: zlib.
 const KINDS = {
   silent: () => ({}),
   junk: () => ({ first: randomBytes(randomInt(1, 2000)) }),
-  halfHead: () => ({ first: head('/ws/chat/lobby/').slice(0, randomInt(1, 100)) }),
-  handshake: () => ({ first: head(`/ws/chat/${newRoom()}/`) }),
-  hangUp: (room) => ({ first: head(`/ws/chat/${room}/`), reset: true }),
-  unread: (room) => ({ first: head(`/ws/chat/${room}/?history=1000`), deaf: true }),
-  unreadRich: (room) => ({ first: head(`/ws/chat/${newRoom()}/`, rich), deaf: true,
-    then: [0, 1, 2, 3].map((i) => frame({ type: 'join', room: i ? `${room}${i}` : room, history: 1000 })) }),
-  flood: () => ({ first: head(`/ws/chat/${newRoom()}/`),
-    then: Array.from({ length: 20 }, (_, i) => frame({ message: `${i} ${'x'.repeat(4000)}`, username: 'mallory' })), reset: true }),
-  pages: (room) => ({ first: head(`/ws/chat/${room}/`, rich),
-    then: Array.from({ length: 50 }, (_, i) => frame({ type: 'history', limit: 200, ref: i })) }),
-  renames: () => ({ first: head(`/ws/chat/${newRoom()}/`, rich),
-    then: [...Array.from({ length: 99 }, () => frame({ type: 'join', room: newRoom() })),
-      ...Array.from({ length: 20 }, (_, i) => frame({ message: 'x', username: `m${i}${'y'.repeat(50)}` }))] }),
+  halfHead: () => ({ first: handshake('/ws/chat/lobby/').slice(0, randomInt(1, 100)) }),
+  handshake: () => ({ first: handshake(`/ws/chat/${newRoom()}/`) }),
+  hangUp: (room) => ({ first: handshake(`/ws/chat/${room}/`), reset: true }),
+  unread: (room) => ({ first: handshake(`/ws/chat/${room}/?history=1000`), deaf: true }),
+  unreadRich: (room) => ({ first: handshake(`/ws/chat/${newRoom()}/`, RICH), deaf: true,
+    then: [0, 1, 2, 3].map((i) => jsonText({ type: 'join', room: i ? `${room}${i}` : room, history: 1000 })) }),
+  flood: () => ({ first: handshake(`/ws/chat/${newRoom()}/`),
+    then: Array.from({ length: 20 }, (_, i) => jsonText({ message: `${i} ${'x'.repeat(4000)}`, username: 'mallory' })), reset: true }),
+  pages: (room) => ({ first: handshake(`/ws/chat/${room}/`, RICH),
+    then: Array.from({ length: 50 }, (_, i) => jsonText({ type: 'history', limit: 200, ref: i })) }),
+  renames: () => ({ first: handshake(`/ws/chat/${newRoom()}/`, RICH),
+    then: [...Array.from({ length: 99 }, () => jsonText({ type: 'join', room: newRoom() })),
+      ...Array.from({ length: 20 }, (_, i) => jsonText({ message: 'x', username: `m${i}${'y'.repeat(50)}` }))] }),
   // In one room, so that each of these reaches, or names, all the others.
-  who: () => ({ first: head(`/ws/chat/crowd/?username=${'x'.repeat(50)}${randomInt(10000)}`, rich), deaf: true,
-    then: Array.from({ length: 100 }, () => frame({ type: 'who', ref: 1 })) }),
-  typing: () => ({ first: head(`/ws/chat/crowd/?username=t${randomInt(10000)}`, rich),
-    then: Array.from({ length: 50 }, (_, i) => frame({ type: 'typing', on: i % 2 === 0 })) }),
-  read: (room) => ({ first: head(`/ws/chat/${room}/?username=u${randomInt(10000)}`, rich), then: (data) => {
+  who: () => ({ first: handshake(`/ws/chat/crowd/?username=${'x'.repeat(50)}${randomInt(10000)}`, RICH), deaf: true,
+    then: Array.from({ length: 100 }, () => jsonText({ type: 'who', ref: 1 })) }),
+  typing: () => ({ first: handshake(`/ws/chat/crowd/?username=t${randomInt(10000)}`, RICH),
+    then: Array.from({ length: 50 }, (_, i) => jsonText({ type: 'typing', on: i % 2 === 0 })) }),
+  read: (room) => ({ first: handshake(`/ws/chat/${room}/?username=u${randomInt(10000)}`, RICH), then: (data) => {
     const epoch = /"epoch":"(\w+)"/.exec(data)?.[1];
-    return epoch && Array.from({ length: 99 }, (_, i) => frame({ type: 'read', id: `${epoch}-${i + 1}`, ref: i }));
+    return epoch && Array.from({ length: 99 }, (_, i) => jsonText({ type: 'read', id: `${epoch}-${i + 1}`, ref: i }));
   } }),
-  refused: (room) => ({ first: head(`/ws/chat/${room}/`),
+  refused: (room) => ({ first: handshake(`/ws/chat/${room}/`),
     then: Array.from({ length: 90 }, () => text('{"message":')) }),
-  inflate: (room) => ({ first: head(`/ws/chat/${room}/`, 'Sec-WebSocket-Extensions: permessage-deflate\r\n'),
+  inflate: (room) => ({ first: handshake(`/ws/chat/${room}/`, { 'Sec-WebSocket-Extensions': 'permessage-deflate' }),
     then: Array.from({ length: 50 }, () => text(bomb, { rsv: 4 })) }),
-  trickle: (room) => ({ first: head(`/ws/chat/${room}/`), then: [text('{"message":"', { fin: false }), ping('x')] }),
+  trickle: (room) => ({ first: handshake(`/ws/chat/${room}/`), then: [text('{"message":"', { fin: false }), ping('x')] }),
   api: () => ({ first: 'GET /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n'.repeat(5) }),
   search: (room) => ({ first: `GET /api/v1/rooms/${room}/search?q=a HTTP/1.1\r\nHost: localhost\r\n` +
     'Authorization: Bearer not-the-key-at-all\r\n\r\n' }),
   pageFiles: () => ({ first: 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(20) }),
-  badClose: (room) => ({ first: head(`/ws/chat/${room}/`), then: [close(1000), close(1000), text('late')] }),
+  badClose: (room) => ({ first: handshake(`/ws/chat/${room}/`), then: [close(1000), close(1000), text('late')] }),
 };
 
 function dial(port, localAddress, room, counts, open) {

@@ -14,6 +14,9 @@ export const CLOSE = 8;
 export const PING = 9;
 export const PONG = 10;
 
+/** The headers that ask for the rich form. */
+export const RICH = { 'Sec-WebSocket-Protocol': 'parlor.v1' };
+
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 export const acceptFor = (key) => createHash('sha1').update(key + GUID).digest('base64');
@@ -46,6 +49,8 @@ export const cont = (payload, options) => frame(CONT, payload, options);
 export const ping = (payload, options) => frame(PING, payload, options);
 export const pong = (payload, options) => frame(PONG, payload, options);
 
+export const jsonText = (object) => text(JSON.stringify(object));
+
 /** A close frame: no code means no payload. */
 export function close(code, reason = '') {
   if (code === undefined) return frame(CLOSE);
@@ -66,6 +71,20 @@ export function fragments(opcode, payload, size, { rsv = 0 } = {}) {
     }));
   }
   return out;
+}
+
+/** The head of a handshake as text, with these headers too, or instead; one that is null is left out. */
+export function handshake(path, headers = {}) {
+  const all = {
+    Host: 'localhost',
+    Upgrade: 'websocket',
+    Connection: 'Upgrade',
+    'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
+    'Sec-WebSocket-Version': '13',
+    ...headers,
+  };
+  const lines = Object.entries(all).filter(([, v]) => v !== null).map(([k, v]) => `${k}: ${v}\r\n`);
+  return `GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }
 
 /** Received bytes, taken from the front without copying the rest. */
@@ -233,21 +252,17 @@ export class Raw {
   /** Sends the handshake and reads the answer. `first` are bytes sent in the same write. */
   async upgrade(path, { headers = {}, extensions, expect = 101, first } = {}) {
     const key = randomBytes(16).toString('base64');
-    const lines = {
+    const head = handshake(path, {
       Host: `localhost:${this.socket.remotePort}`,
-      Upgrade: 'websocket',
-      Connection: 'Upgrade',
       'Sec-WebSocket-Key': key,
-      'Sec-WebSocket-Version': '13',
       ...(extensions === undefined ? {} : { 'Sec-WebSocket-Extensions': extensions }),
       ...headers,
-    };
-    const head = Object.entries(lines).filter(([, v]) => v !== null).map(([k, v]) => `${k}: ${v}\r\n`);
+    });
     const answered = new Promise((resolve, reject) => {
       this.#upgraded = resolve;
       this.#refused = reject;
     });
-    const bytes = Buffer.from(`GET ${path} HTTP/1.1\r\n${head.join('')}\r\n`, 'latin1');
+    const bytes = Buffer.from(head, 'latin1');
     this.socket.write(first ? Buffer.concat([bytes, first]) : bytes);
     this.response = await within(ms(20000), answered, 'handshake answer');
     this.#refused = null;
