@@ -73,7 +73,7 @@ static void data_path(const struct config *cf, char path[static DATA_PATH_MAX])
 
 /* import: as in store_sqlite.h. NULL after having logged why not. */
 static struct store *open_store(const struct config *cf, struct log *log,
-                                const struct store_options *options, bool *import)
+                                const struct store_options *options, enum store_import *import)
 {
     char path[DATA_PATH_MAX];
     char why[STORE_SQLITE_TEXT_MAX] = "not enough memory to start";
@@ -217,19 +217,23 @@ static int serve(const struct config *cf)
     return server ? EXIT_OK : EXIT_START_FAILED;
 }
 
-/* Imports, closes the store, and prints what happened; false if it did not work, and nothing is
- * there then. */
-static bool import_from(struct api_import *import, struct store *store, bool *keep, FILE *in)
+/* Imports, closes the store, and prints what happened; true if all of it is there. */
+static bool import_from(struct api_import *import, struct store *store, enum store_import *end,
+                        FILE *in)
 {
     char why[API_IMPORT_TEXT_MAX];
     struct api_import_sum sum;
-    *keep = api_import_run(import, store, in, &sum, why) == 0;
-    if (!*keep) fprintf(stderr, "parlor: import: %s\n", why);
-    bool read = *keep;
+    bool read = api_import_run(import, store, in, &sum, why) == 0;
+    if (!read) fprintf(stderr, "parlor: import: %s\n", why);
+    *end = read ? STORE_IMPORT_KEEP : STORE_IMPORT_NONE;
     store_close(store);
-    if (read && !*keep) /* cppcheck-suppress incorrectLogicOperator ; store_close writes it */
+    if (read && *end == STORE_IMPORT_NONE)
         fprintf(stderr, "parlor: import: it cannot be stored at its end; nothing was imported\n");
-    if (!*keep) return false;
+    if (*end == STORE_IMPORT_UNKNOWN)
+        fprintf(stderr, "parlor: import: the disk failed at its end, and it is not known whether "
+                        "all was imported or nothing: import it again, which is refused if it "
+                        "was\n");
+    if (*end != STORE_IMPORT_KEEP) return false;
     printf("parlor: imported; rooms: %" PRIu64 ", events: %" PRIu64 "\n", sum.rooms, sum.events);
     return true;
 }
@@ -244,7 +248,7 @@ static void tell_import(void *ctx, enum store_file_event what, const char *text)
 static int import(const struct config *cf)
 {
     bool done = false;
-    bool keep = false;
+    enum store_import end = STORE_IMPORT_NONE;
     struct store_options options = {.on_file =
                                         tell_import}; /* a server that starts on it will trim */
     struct store *store = NULL;
@@ -266,8 +270,8 @@ static int import(const struct config *cf)
         fprintf(stderr, "parlor: not enough memory to start\n");
         goto out;
     }
-    store = open_store(cf, log, &options, &keep);
-    if (store) done = import_from(import, store, &keep, in);
+    store = open_store(cf, log, &options, &end);
+    if (store) done = import_from(import, store, &end, in);
 out:
     api_import_free(import);
     if (log) log_free(log);

@@ -9,6 +9,7 @@
 
 #include "store/sqlite_witness.h"
 #include "store/store_backend.h"
+#include "store/store_sqlite.h"
 
 enum write_stmt {
     WRITE_BEGIN,
@@ -162,9 +163,9 @@ struct sqlite_store {
     int lock_fd; /* holds the lock against a second Parlor; closed last, see store_sqlite.c */
     int busy_ms;
     bool relaxed;
-    bool *import;     /* of the options, or NULL; see sqlite_import.c */
-    bool import_lost; /* its transaction is gone */
-    sqlite3 *db;      /* the writer's */
+    enum store_import *import; /* of the options, or NULL; see sqlite_import.c */
+    bool import_lost;          /* its transaction is gone */
+    sqlite3 *db;               /* the writer's */
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
     struct sqlite_room *rooms;     /* cache of the rows of rooms, see sqlite_rooms.h */
     struct sqlite_room *due;       /* whose rows are written with this batch */
@@ -315,8 +316,8 @@ int sqlite_writer_look(struct store_backend *b);
 int sqlite_import_begin(struct sqlite_store *s);
 int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s);
 
-/* Keeps all of it, or nothing; true if all is there. */
-bool sqlite_import_end(struct sqlite_store *s, bool keep);
+/* Keeps all of it, or nothing; which of them. */
+enum store_import sqlite_import_end(struct sqlite_store *s, bool keep);
 
 /* Finds out how much of the file is used, if that has a limit. An SQLITE_ code. */
 int sqlite_writer_measure(struct sqlite_store *s);

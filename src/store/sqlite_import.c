@@ -35,20 +35,27 @@ int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s)
     return rc ? rc : sqlite3_exec(s->db, "DROP TABLE " MARK, NULL, NULL, NULL);
 }
 
-bool sqlite_import_end(struct sqlite_store *s, bool keep)
+/* The mark goes with the transaction, or alone; false if it stays. */
+static bool drop_mark(struct sqlite_store *s, const char *sql)
 {
-    int rc = SQLITE_OK;
-    if (sqlite3_get_autocommit(s->db)) { /* nothing came, or it is gone */
-        keep = keep && !s->import_lost;
-        keep = sqlite3_exec(s->db, "DROP TABLE " MARK, NULL, NULL, NULL) == SQLITE_OK && keep;
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+enum store_import sqlite_import_end(struct sqlite_store *s, bool keep)
+{
+    enum store_import end = STORE_IMPORT_NONE;
+    bool open = !sqlite3_get_autocommit(s->db); /* else nothing came, or it is gone */
+    if (open && keep && drop_mark(s, "DROP TABLE " MARK "; COMMIT")) {
+        sqlite_file_committed(s);
+        end = STORE_IMPORT_KEEP;
     } else {
-        if (keep) rc = sqlite3_exec(s->db, "DROP TABLE " MARK "; COMMIT", NULL, NULL, NULL);
-        keep = keep && !rc;
-        if (keep)
-            sqlite_file_committed(s);
-        else
-            sqlite3_exec(s->db, "ROLLBACK; DROP TABLE " MARK, NULL, NULL, NULL);
+        if (!sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        /* If the last fsync of a commit fails, all of it is in the -wal nevertheless, and is there
+         * at the next start, unless this takes its place. */
+        bool gone = drop_mark(s, "DROP TABLE " MARK);
+        if (keep && open && !gone) end = STORE_IMPORT_UNKNOWN;
+        if (keep && !open && gone && !s->import_lost) end = STORE_IMPORT_KEEP;
     }
     sqlite_file_settle(s);
-    return keep;
+    return end;
 }

@@ -28,7 +28,10 @@ static void backend_close(struct store_backend *b, bool clean)
     struct sqlite_store *s = (struct sqlite_store *)b;
     for (unsigned i = 0; i < s->reader_count; i++)
         sqlite_reader_close(&s->readers[i]);
-    if (s->import) *s->import = s->taken && sqlite_import_end(s, clean && *s->import);
+    if (s->import && s->taken)
+        *s->import = sqlite_import_end(s, clean && *s->import == STORE_IMPORT_KEEP);
+    else if (s->import)
+        *s->import = STORE_IMPORT_NONE;
     sqlite_writer_close(s, clean);
     witness_close(&s->witness);
     if (s->lock_fd >= 0) close(s->lock_fd);
