@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/ip.h"
+#include "ops/log_line.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -60,27 +60,6 @@ struct log {
     struct repeat repeats[LOG_EVENTS_MAX];
 };
 
-static const char *const level_names[] = {"debug", "info", "warn", "error"};
-static const char *const format_names[] = {"text", "json"};
-
-const char *log_level_name(enum log_level level)
-{
-    CHECK(level <= LOG_ERROR);
-    return level_names[level];
-}
-
-const char *log_format_name(enum log_format format)
-{
-    CHECK(format <= LOG_JSON);
-    return format_names[format];
-}
-
-struct slice log_slice(const char *text)
-{
-    if (!text) text = "(none)";
-    return (struct slice){text, strlen(text)};
-}
-
 static void system_clock(void *arg, uint64_t *wall_ms, uint64_t *mono_ms)
 {
     (void)arg;

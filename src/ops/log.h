@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     LOG_LINE_MAX = 4096,  /* bytes of a line with its newline; longer ones are cut, marked "..." */
@@ -88,12 +89,12 @@ uint64_t log_lost(const struct log *log);
 /* Replaces the system's clocks (tests, simulations). Before the first event. */
 void log_set_clock(struct log *log, log_clock_fn fn, void *arg);
 
-/* The word for a level or a format, as in configuration and output. Static storage. */
-const char *log_level_name(enum log_level level);
-const char *log_format_name(enum log_format format);
-
 /* A view of a C string; NULL reads as "(none)". */
-struct slice log_slice(const char *text);
+static inline struct slice log_slice(const char *text)
+{
+    if (!text) text = "(none)";
+    return (struct slice){text, strlen(text)};
+}
 
 #define LOG_SLICE(k, v)                                                                            \
     {                                                                                              \

@@ -30,6 +30,21 @@ static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is written to a pipe in one piec
 #define RED "\x1b[31m"
 #define RESET "\x1b[0m"
 
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static const char *const format_names[] = {"text", "json"};
+
+const char *log_level_name(enum log_level level)
+{
+    CHECK(level <= LOG_ERROR);
+    return level_names[level];
+}
+
+const char *log_format_name(enum log_format format)
+{
+    CHECK(format <= LOG_JSON);
+    return format_names[format];
+}
+
 static void put(struct log_line *line, const char *bytes, size_t n)
 {
     CHECK(n <= sizeof line->data - line->len);

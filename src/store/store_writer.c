@@ -2,7 +2,6 @@
  * for search, and what has to be done when the disk fails. See store_core.h. */
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -20,16 +19,6 @@ enum {
 };
 
 enum job { JOB_BATCH, JOB_LOOK, JOB_TRIM, JOB_INDEX, JOB_RECOVER, JOB_STOP };
-
-void store_set_health(struct store *s, bool healthy)
-{
-    const char *text = healthy ? "messages are stored again" : s->backend->ops->reason(s->backend);
-    pthread_mutex_lock(&s->lock);
-    bool changed = atomic_exchange(&s->healthy, healthy) != healthy;
-    snprintf(s->problem, sizeof s->problem, "%s", healthy ? "" : text);
-    pthread_mutex_unlock(&s->lock);
-    if (changed && s->options.on_health) s->options.on_health(s->options.ctx, healthy, text);
-}
 
 /* When to try again; the next wait is longer. */
 static int64_t back_off_us(unsigned *wait_ms)
@@ -227,7 +216,7 @@ static void tell_fullness(struct store *s)
 {
     struct store_backend *b = s->backend;
     uint64_t bytes = atomic_load(&b->bytes);
-    bool full = store_full(s);
+    bool full = atomic_load(&b->full);
     if (full != s->was_full) store_tell(s, full ? STORE_FULL : STORE_NOT_FULL, bytes);
     s->was_full = full;
     if (b->trims_rooms) store_tell(s, STORE_TRIMS, bytes);
