@@ -7,6 +7,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,6 +65,15 @@ static int begin_unknown(sqlite3 *db)
     return sqlite3_exec(db, sql, NULL, NULL, NULL);
 }
 
+/* What is still in the -wal would be lost with it, and closing does not say whether it could be
+ * written back. */
+static int write_back(sqlite3 *db)
+{
+    int left = 0;
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &left, NULL);
+    return rc || left <= 0 ? rc : SQLITE_BUSY;
+}
+
 /* New epochs, checked, and of the newest schema. */
 static int renew(const char *path, char *text)
 {
@@ -77,6 +87,7 @@ static int renew(const char *path, char *text)
         if (!rc) rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (!rc) rc = sqlite_file_renew(db);
         if (!rc) rc = begin_unknown(db);
+        if (!rc) rc = write_back(db);
         if (rc) err = fail_sqlite(text, path, db, rc);
     }
     sqlite3_close(db);
@@ -101,6 +112,14 @@ static void unlink_empty(const char *path)
 {
     struct stat st;
     if (stat(path, &st) == 0 && st.st_size == 0) unlink(path);
+}
+
+/* The file that is not yet the database, whatever is left of it. */
+static void forget_fresh(const char *fresh)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        unlink_named(fresh, ends[i]);
 }
 
 static bool was_kept(const char *old, char *text)
@@ -200,27 +219,47 @@ static int restore_locked(const char *from, const char *path, char *text)
 {
     char fresh[PATH_MAX];
     snprintf(fresh, sizeof fresh, "%s" FRESH, path);
-    unlink(fresh);
+    forget_fresh(fresh);
     int err = copy(from, fresh, text);
     if (!err) err = renew(fresh, text);
     int fd = err ? -1 : settle(fresh, path, text);
     if (!err) err = fd < 0 ? ERR_STORE : replace(fresh, path, text);
-    if (err) unlink(fresh);
+    if (err) forget_fresh(fresh);
     if (fd >= 0) close(fd);
     return err;
 }
 
+/* Why it can be no backup, or NULL. */
+static const char *no_backup(const char *from)
+{
+    struct stat st;
+    if (stat(from, &st) != 0 || access(from, R_OK) != 0) return strerror(errno);
+    if (!S_ISREG(st.st_mode)) return "it is not a regular file";
+    return st.st_size == 0 ? "it is empty; the backup was not made, perhaps" : NULL;
+}
+
 int store_sqlite_restore(const char *from, const char *path, char *text)
 {
-    if (strlen(path) + 32 >= PATH_MAX) return fail(text, path, "the name is too long");
-    if (access(from, R_OK) != 0) return fail(text, from, strerror(errno));
+    char real[PATH_MAX]; /* a link stays one, and leads to the new file */
+    struct stat st;
+    const char *why = no_backup(from);
+    if (why) return fail(text, from, why);
     bool is_new = access(path, F_OK) != 0; /* what has its lock has to be there */
     int fd = sqlite_file_lock(path);
     if (fd < 0 && errno == EWOULDBLOCK)
-        return fail(text, path, "it is in use by a running Parlor; stop that first");
+        return fail(text, path, "it is in use by a running Parlor, or by another restore; stop it");
     if (fd < 0) return fail(text, path, strerror(errno));
-    int err = restore_locked(from, path, text);
-    if (err && is_new) unlink_empty(path);
+    int err = 0;
+    if (fstat(fd, &st) != 0 || !realpath(path, real))
+        err = fail(text, path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        err = fail(text, path, "it is not a regular file");
+    else if (strlen(real) + 32 >= sizeof real)
+        err = fail(text, path, "the name is too long");
+    if (!err) {
+        err = restore_locked(from, real, text);
+        if (err && is_new) unlink_empty(real);
+    }
     close(fd);
     return err;
 }

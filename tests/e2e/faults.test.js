@@ -5,7 +5,7 @@
 // What fails, or is slow, is a library for LD_PRELOAD (tests/faults/faults.c). The short form takes a few n of each
 // scenario; FAULTS_ALL=1 (make test-faults) takes every one.
 import assert from 'node:assert/strict';
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
@@ -326,6 +326,50 @@ test('a handshake late on a kept connection has a handshake\'s time for its room
       await server.stop();
       faults.close();
     }
+  }));
+
+test('faults: a restore, in what it writes: the old database is whole, or every room has a new epoch', { ...limit(ALL ? 3600 : 120), skip: NO_PRELOAD }, (t) =>
+  withDirectory(async (directory) => {
+    const faults = new Faults(directory);
+    const at = (name) => path.join(directory, name);
+    const epochs = async (file) => {
+      const server = await startServer(options(file));
+      try {
+        const world = new World(server);
+        const { rooms } = JSON.parse((await world.call('GET', '/rooms?limit=1000')).text);
+        return new Map(rooms.map(({ room, head }) => [room, head.split('-')[0]]));
+      } finally {
+        await server.stop();
+      }
+    };
+    const server = await startServer(options(at('base.db')));
+    const world = new World(server);
+    for (let i = 0; i < 200; i++) await world.post(`a-room-whose-name-is-long-enough-to-fill-some-pages-${i}`);
+    await server.stop();
+    const before = await epochs(at('base.db'));
+    assert.equal(before.size, 200);
+    const restore = async (n, mode) => {
+      for (const end of ['', '-witness']) copyFileSync(at(`base.db${end}`), at(`test.db${end}`));
+      copyFileSync(at('base.db'), at('copy.db'));
+      if (mode) faults.arm('files', n, mode);
+      else faults.count();
+      const end = await runToEnd(['restore', at('copy.db'), '--data', at('test.db')], faults.env);
+      const { hits, counted } = faults;
+      faults.off();
+      const after = await epochs(at('test.db'));
+      const same = [...before].filter(([room, epoch]) => after.get(room) === epoch).length;
+      const what = `${n} ${mode?.sticky}: ${end.signal} ${end.code} ${end.stderr}: ${same} of ${after.size} have the old epoch`;
+      assert.equal(end.signal, null, what);
+      assert.equal(after.size, 200, what);
+      assert.ok(same === 0 || (same === 200 && end.code === 1), what);
+      for (const name of readdirSync(directory).filter((one) => /^test/.test(one))) rmSync(at(name));
+      return { hits, counted };
+    };
+    const { counted } = await restore();
+    for (const mode of MODES.filter(({ what }) => what === 'files'))
+      for (const n of places(ALL ? 0 : counted - END)) if ((await restore(n, mode)).hits === 0) break;
+    t.diagnostic(`a restore uses files ${counted} times`);
+    faults.close();
   }));
 
 test('faults: an import, from its first instruction', { ...limit(ALL ? 3600 : 120), skip: NO_PRELOAD }, (t) =>

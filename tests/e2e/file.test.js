@@ -3,8 +3,8 @@
 // within two seconds; an id never stands for two things; what is not the file that ran last has new epochs.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, truncateSync,
-  writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync,
+  truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Rich } from './lib/chat.js';
@@ -406,6 +406,32 @@ test('parlor restore: a backup takes the place of the database; new epochs, the 
     assert.ok(!existsSync(path.join(lives.directory, 'new.db')));
     await lives.start();
   }));
+
+test('parlor restore looks at what it is given', limit(60), () => withDirectory(async (directory) => {
+  const at = (name) => path.join(directory, name);
+  const restore = (from, to) => runToEnd(['restore', from, '--data', to]);
+  const server = await startServer([...TWO, '--data', at('real.db')]);
+  await post(server, 10, 'said');
+  await server.stop();
+  copyFileSync(at('real.db'), at('copy.db'));
+  const before = readFileSync(at('real.db'));
+  writeFileSync(at('empty.db'), '');
+  execFileSync('mkfifo', [at('pipe')]);
+  for (const [from, to, why] of [['empty.db', 'real.db', /empty\.db: it is empty/], ['pipe', 'real.db', /pipe: it is not a regular file/],
+    ['copy.db', 'pipe', /pipe: it is not a regular file/], ['nothing.db', 'real.db', /nothing\.db: No such file/]]) {
+    const run = await restore(at(from), at(to));
+    assert.equal(run.code, 1, run.stdout);
+    assert.match(run.stderr, why);
+  }
+  assert.ok(readFileSync(at('real.db')).equals(before));
+  mkdirSync(at('app'));
+  symlinkSync('../real.db', at('app/link.db'));
+  const run = await restore(at('copy.db'), at('app/link.db'));
+  assert.equal(run.code, 0, run.stderr);
+  assert.equal(readlinkSync(at('app/link.db')), '../real.db');
+  assert.deepEqual(readdirSync(at('app')), ['link.db']);
+  assert.ok(existsSync(at('real.db-replaced')));
+}));
 
 test('parlor restore of a damaged backup changes nothing', limit(60), () => withDirectory(async (directory) => {
   const file = path.join(directory, 'parlor.db');
