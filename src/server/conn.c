@@ -513,10 +513,12 @@ void conn_close_unfinished(struct conn *c)
         conn_drop(c);
 }
 
-void conn_work(struct conn *c, unsigned work)
+void conn_work(struct conn *c, unsigned work, size_t bytes)
 {
     struct worker *w = c->worker;
-    w->work_left = w->work_left > work ? w->work_left - work : 0;
+    size_t all = work + bytes / CONN_WORK_BYTES;
+    w->work_left = w->work_left > all ? w->work_left - (unsigned)all : 0;
+    if (bytes >= CONN_HEAVY_BYTES) worker_spend(w, conn_client(c), bytes);
 }
 
 bool conn_may_work(const struct conn *c)
@@ -599,6 +601,10 @@ static void on_readable(struct conn *c)
     struct worker *w = c->worker;
     size_t rest = c->in.len;
     CHECK(rest <= WORKER_REST_BYTES);
+    if (worker_has_spent(w, c)) { /* its client has had its turn, on other connections */
+        defer(c);
+        return;
+    }
     ssize_t n = recv(c->fd, w->input + rest, WORKER_READ_BYTES, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n > 0) {

@@ -61,8 +61,10 @@ enum {
     /* What is done for one connection before the others have their turn. What is left of its input
      * waits for the next one. */
     CONN_TURN_WORK = 32,
-    CONN_FRAME_WORK = 1,   /* of a frame, or message */
-    CONN_REQUEST_WORK = 4, /* of an HTTP request: its answer is a system call of its own */
+    CONN_FRAME_WORK = 1,    /* of a frame, or message, ... */
+    CONN_WORK_BYTES = 4096, /* ... and one more for each so many bytes of it, inflated */
+    CONN_HEAVY_BYTES = 512, /* from which on they are counted for the client, too */
+    CONN_REQUEST_WORK = 4,  /* of an HTTP request: its answer is a system call of its own */
 };
 
 struct conn {
@@ -178,8 +180,8 @@ void conn_release(struct conn *c);
 /* Whether input is taken: nothing has to be waited for before. */
 bool conn_reads(const struct conn *c);
 
-/* Counts what an input handler does; it stops where conn_may_work says no. */
-void conn_work(struct conn *c, unsigned work);
+/* Counts what an input handler does, and with how much; it stops where conn_may_work says no. */
+void conn_work(struct conn *c, unsigned work, size_t bytes);
 bool conn_may_work(const struct conn *c);
 
 /* A further turn for what the last one has left of its input. */

@@ -633,7 +633,7 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
         http_answer_error(c, NULL, err, NULL);
         return len;
     }
-    conn_work(c, CONN_REQUEST_WORK);
+    conn_work(c, CONN_REQUEST_WORK, 0);
     on_request(c, &r);
     if (!c->held) forget_entry(c);
     return c->held && !c->api ? 0 : head; /* a call of the API has taken what it needs of it */

@@ -188,6 +188,28 @@ int worker_defer(struct worker *w, uint32_t slot)
     return 0;
 }
 
+/* Clients are keyed hashes whose lowest bit is 1. */
+static unsigned spending_slot(uint64_t client)
+{
+    return (unsigned)(client / 2 % WORKER_SPENDINGS);
+}
+
+void worker_spend(struct worker *w, uint64_t client, size_t bytes)
+{
+    struct spending *s = &w->spendings[spending_slot(client)];
+    if (s->client != client || s->turn != w->turn) *s = (struct spending){client, w->turn, 0};
+    s->bytes += bytes;
+    if (s->bytes > WORKER_CLIENT_BYTES) w->spent_turn = w->turn;
+}
+
+bool worker_has_spent(const struct worker *w, const struct conn *c)
+{
+    if (w->spent_turn != w->turn) return false; /* nobody has */
+    uint64_t client = conn_client(c);
+    const struct spending *s = &w->spendings[spending_slot(client)];
+    return s->client == client && s->turn == w->turn && s->bytes > WORKER_CLIENT_BYTES;
+}
+
 static bool has_client(const struct deferred *some, size_t count, uint64_t client)
 {
     for (size_t i = 0; i < count; i++)
@@ -525,6 +547,7 @@ static int wait_ms(const struct worker *w)
 static void turn(struct worker *w)
 {
     struct epoll_event events[WORKER_EVENTS_MAX];
+    w->turn++;
     bool idle = mailbox_sleep(&w->mailbox);
     idle = mailbox_sleep(&w->tasks) && idle;
     int timeout_ms = idle ? wait_ms(w) : 0;

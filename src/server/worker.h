@@ -32,12 +32,14 @@ struct roster;
 struct ws_inflater;
 
 enum {
-    WORKER_EVENTS_MAX = 512,        /* socket events handled in a turn */
-    WORKER_ACCEPTS_MAX = 64,        /* connections accepted per listener and turn */
-    WORKER_READ_BYTES = 64 * 1024,  /* read from one connection in a turn */
-    WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
-    WORKER_DEFERRED_MAX = 16,       /* connections whose rest of input is handled in a turn */
-    WORKER_ACCEPT_PAUSE_MS = 100,   /* when descriptors or memory for sockets ran out */
+    WORKER_EVENTS_MAX = 512,           /* socket events handled in a turn */
+    WORKER_ACCEPTS_MAX = 64,           /* connections accepted per listener and turn */
+    WORKER_READ_BYTES = 64 * 1024,     /* read from one connection in a turn */
+    WORKER_REST_BYTES = 128 * 1024,    /* of a connection's unconsumed input before them */
+    WORKER_CLIENT_BYTES = 1024 * 1024, /* of a client's messages handled in a turn, inflated */
+    WORKER_SPENDINGS = 64,             /* clients of a turn that are told apart */
+    WORKER_DEFERRED_MAX = 16,          /* connections whose rest of input is handled in a turn */
+    WORKER_ACCEPT_PAUSE_MS = 100,      /* when descriptors or memory for sockets ran out */
     WORKER_DRAIN_TICK_MS = 10,
     WORKER_SWEEP_MS = 1000,      /* between two looks for what time takes away */
     WORKER_PRESSURE_MS = 100,    /* between two looks whether memory is short */
@@ -64,6 +66,13 @@ enum timeout {
 struct deferred {
     uint64_t key;    /* of the loop */
     uint64_t client; /* whose it is, see conn_client() */
+};
+
+/* What was handled of a client's input in a turn. */
+struct spending {
+    uint64_t client;
+    uint64_t turn;
+    size_t bytes;
 };
 
 struct worker {
@@ -97,6 +106,9 @@ struct worker {
     uint64_t pressed_ms;       /* since when it has found memory short, or 0 */
     _Atomic uint64_t heaviest; /* shared: most bytes that closing one client's gives back, then */
     uint64_t sweep_at_ms;      /* of the first worker: when hub_sweep is due */
+    uint64_t turn;             /* counts them */
+    uint64_t spent_turn;       /* the last one in which a client had all it may */
+    struct spending spendings[WORKER_SPENDINGS]; /* by client; who comes last has the place */
     unsigned work_left;        /* in this turn, for the connection whose input is handled */
     struct deferred *deferred; /* whose turn comes next, in order; each connection once at most */
     size_t deferred_count;
@@ -175,6 +187,11 @@ int worker_listen(struct worker *w, int fd, bool proxied);
 /* The connection in this slot gets conn_go_on in a later turn, unless it is gone by then.
  * ERR_NOMEM. */
 int worker_defer(struct worker *w, uint32_t slot);
+
+/* Bytes of the client's messages were handled in this turn; whether they are more than
+ * WORKER_CLIENT_BYTES by now, of the client of c: then the rest waits for its turn. */
+void worker_spend(struct worker *w, uint64_t client, size_t bytes);
+bool worker_has_spent(const struct worker *w, const struct conn *c);
 
 /* The thread's main function; arg is the worker. */
 void *worker_run(void *arg);

@@ -213,7 +213,7 @@ size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
             break;
         }
         if (ev.type == WS_EVENT_NONE) break;
-        conn_work(c, CONN_FRAME_WORK);
+        conn_work(c, CONN_FRAME_WORK, ev.len);
         ended = ended || ev.type == WS_EVENT_MESSAGE || !ws_reader_in_message(&c->reader);
         on_event(c, &ev);
     }

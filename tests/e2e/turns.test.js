@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test } from 'node:test';
+import zlib from 'node:zlib';
 import { HttpConnection } from './lib/http.js';
 import { Raw, TEXT, text } from './lib/raw.js';
 import { withServer } from './lib/server.js';
@@ -82,6 +83,23 @@ test('who has many connections waits behind them, others do not', limit(60), wit
   assert.ok(answered <= (TURNS * SENDERS + 12 * 16) * (TURN / 4), `${answered} were answered before`);
   for (const { socket } of senders) socket.destroy();
 }));
+
+test('what unfolds to a lot counts as a lot: of one client at most a MiB or so is handled in a turn', limit(60),
+  withServer([...ONE, '--rate', 'none'], async (server) => {
+    const each = 8;
+    const frame = text(zlib.deflateRawSync(JSON.stringify({ message: 'x', more: '0'.repeat(60000) }),
+      { finishFlush: zlib.constants.Z_SYNC_FLUSH }).subarray(0, -4), { rsv: 4 });
+    const senders = [];
+    for (let i = 0; i < SENDERS; i++)
+      senders.push(await Raw.open(server.port, `/ws/chat/room-${i}/`, { extensions: 'permessage-deflate', localAddress: '127.0.0.2' }));
+    const done = await askBehind(server, senders.map(({ socket }) => socket), Buffer.concat(Array(each).fill(frame)));
+    const received = done('parlor_messages_received_total');
+    assert.ok(received <= TURNS * 24, `${received} of ${SENDERS * each} were handled before`);
+    for (const sender of senders) { // and all of it in the end
+      for (let i = 0; i < each; i++) await sender.next(ms(20000));
+      await sender.closeClean();
+    }
+  }));
 
 test('messages: the same, and each room has its own in order', limit(60),
   withServer([...ONE, '--rate', 'none'], async (server) => {
