@@ -54,8 +54,9 @@ int look_init(void)
 
 static bool is_invisible(UChar32 c)
 {
-    bool annotation = c >= 0xFFF9 && c <= 0xFFFB; /* format characters, and not ignorable */
-    return annotation || u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT);
+    bool placeholder = c >= 0xFFF9 && c <= 0xFFFC; /* of annotations and objects; not ignorable */
+    bool notehead = c == 0x1D159;                  /* the one that is empty */
+    return placeholder || notehead || u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT);
 }
 
 /* The character at a place, NONE at the end. Of what is no UTF-8 it makes something, but no step

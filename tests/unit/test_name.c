@@ -376,9 +376,9 @@ static void test_user_nobody_sees(void **state)
                 (struct slice){table[i].out, strlen(table[i].out)});
 
     static const char *const nothing[] = {
-        "\u200b", "\u3164",         "\u202e", "\ufeff",        "\u115f\u1160",
-        "\u2800", "\u00ad",         "\u200d", "\u200b \u200b", "\U000e0001",
-        "\ufe0f", " \u3164 \u2800", "\u2028", "a\u2028b",      "a\u2029b",
+        "\u200b", "\u3164",   "\u202e",        "\ufeff",     "\u115f\u1160", "\u2800",
+        "\u00ad", "\u200d",   "\u200b \u200b", "\U000e0001", "\ufe0f",       " \u3164 \u2800",
+        "\u2028", "a\u2028b", "a\u2029b",      "\ufffc",     "\U0001d159",
     };
     for (size_t i = 0; i < sizeof(nothing) / sizeof(*nothing); i++)
         user_refused((struct slice){nothing[i], strlen(nothing[i])});
