@@ -19,6 +19,8 @@
 #define FRESH "-restoring"
 #define OLD "-replaced"
 
+static const char too_long[] = "the name is too long";
+
 enum { NAME_BYTES = PATH_MAX + 32 }; /* of a path that fits, with what is put behind it */
 
 static int fail(char *text, const char *path, const char *why)
@@ -180,7 +182,8 @@ static int sync_directory(const char *path)
 static int replace(const char *fresh, const char *path, char *text)
 {
     char old[PATH_MAX];
-    snprintf(old, sizeof old, "%s" OLD, path);
+    int n = snprintf(old, sizeof old, "%s" OLD, path);
+    if (n < 0 || (size_t)n >= sizeof old) return fail(text, path, too_long);
     if (was_kept(old, text) || keep(path, old, text)) return ERR_STORE;
     if (rename(fresh, path) != 0) {
         int err = fail(text, path, strerror(errno));
@@ -218,7 +221,8 @@ static int settle(const char *fresh, const char *path, char *text)
 static int restore_locked(const char *from, const char *path, char *text)
 {
     char fresh[PATH_MAX];
-    snprintf(fresh, sizeof fresh, "%s" FRESH, path);
+    int n = snprintf(fresh, sizeof fresh, "%s" FRESH, path);
+    if (n < 0 || (size_t)n >= sizeof fresh) return fail(text, path, too_long);
     forget_fresh(fresh);
     int err = copy(from, fresh, text);
     if (!err) err = renew(fresh, text);
@@ -254,8 +258,6 @@ int store_sqlite_restore(const char *from, const char *path, char *text)
         err = fail(text, path, strerror(errno));
     else if (!S_ISREG(st.st_mode))
         err = fail(text, path, "it is not a regular file");
-    else if (strlen(real) + 32 >= sizeof real)
-        err = fail(text, path, "the name is too long");
     if (!err) {
         err = restore_locked(from, real, text);
         if (err && is_new) unlink_empty(real);
