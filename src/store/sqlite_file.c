@@ -417,6 +417,7 @@ static int take(struct sqlite_store *s, bool renew)
     r->life = s->main_life;
     r->next_life = life;
     r->renewing = renew;
+    if (!s->touched) note_main(s, false); /* else a start after this one has to say it, too */
     if (witness_write(w, true) != 0) return SQLITE_IOERR;
     int rc = begin_life(s, life, renew);
     if (!rc) rc = sqlite_file_write_back(s, &whole);

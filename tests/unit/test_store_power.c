@@ -241,11 +241,13 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     pthread_mutex_unlock(&w->seen.lock);
 }
 
+static bool touched; /* the store has said that another program wrote to the file */
+
 /* How often the store has said something about its files. */
 static void on_file(void *ctx, enum store_file_event what, const char *text)
 {
     struct world *w = ctx;
-    (void)what;
+    touched = touched || what == STORE_FILE_TOUCHED;
     print_message("%s\n", text);
     w->seen.failed++;
 }
@@ -651,6 +653,25 @@ static void test_renewal_after_end(void **state)
     test_renewal(*state, true);
 }
 
+/* A start that ends anywhere has written to the file itself: no other program has. */
+static void test_start_ends(void **state)
+{
+    struct world *w = *state;
+    bool killed = true;
+    int n = 0;
+    assert_int_equal(start_and_end(w, live, true), 0);
+    while (killed) {
+        killed = start_and_end(w, die, ++n) == KILLED;
+        touched = false;
+        open_store(w, false);
+        store_close(w->store);
+        w->store = NULL;
+        if (touched) fail_msg("after a start that ended before its operation %d", n);
+    }
+    assert_true(n > 5);
+    world_check_file(w->path);
+}
+
 /* In memory where that can be: syncs are none of the disk's business here. */
 static int setup(void **state)
 {
@@ -670,7 +691,11 @@ int main(void)
 {
     sqlite3_vfs vfs;
     install(&vfs);
-    const struct CMUnitTest tests[] = {TEST(test_commit), TEST(test_relaxed), TEST(test_refused),
-                                       TEST(test_renewal_after_kill), TEST(test_renewal_after_end)};
+    const struct CMUnitTest tests[] = {TEST(test_commit),
+                                       TEST(test_relaxed),
+                                       TEST(test_refused),
+                                       TEST(test_renewal_after_kill),
+                                       TEST(test_renewal_after_end),
+                                       TEST(test_start_ends)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
