@@ -87,7 +87,8 @@ const struct config_option config_options[] = {
     {"messages-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(messages_per_ip), 1, 1000000,
      "none", "N", "1000",
      "Messages, edits and reactions of one client in 10 seconds, on all its connections together; "
-     "more are refused with rate_limited."},
+     "one whose text and data are more than 1 KiB as JSON counts once for each KiB begun. More are "
+     "refused with rate_limited."},
     {"connects-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(connects_per_ip), 1, 1000000,
      "none", "N", "500",
      "Connections that one client may open in 10 seconds; more are answered with 429, or closed."},

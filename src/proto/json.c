@@ -464,6 +464,13 @@ static uint8_t *put_escape(uint8_t *at, char c)
     return at;
 }
 
+size_t json_string_bytes(struct slice text)
+{
+    size_t run = text.len ? plain_run(text.ptr, text.len) : 0;
+    size_t extra = run < text.len ? escape_growth(text.ptr + run, text.len - run) : 0;
+    return text.len + extra + 2;
+}
+
 int json_append_string(struct buf *out, struct slice text, size_t max_bytes)
 {
     size_t run = text.len ? plain_run(text.ptr, text.len) : 0;

@@ -64,4 +64,7 @@ int json_scan_fields(struct slice json, struct buf *scratch, const struct json_f
  * buf_reserve, with out as it was. */
 int json_append_string(struct buf *out, struct slice text, size_t max_bytes);
 
+/* How many bytes that appends. */
+size_t json_string_bytes(struct slice text);
+
 #endif

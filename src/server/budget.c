@@ -1,6 +1,6 @@
 /* See budget.h. A bucket is one number (GCRA): the time at which it will be full again. Taking one
  * moves that by the time one token takes, and is refused where it would lie further ahead than the
- * period. */
+ * period; those taken with it may move it further, by another period at most. */
 #include "server/budget.h"
 
 #include <pthread.h>
@@ -97,11 +97,12 @@ bool budget_take(struct budgets *b, const uint8_t ip[static IP_BYTES], enum budg
     int way = find(s, ip);
     uint64_t full_us = way < 0 ? 0 : s->full_us[way][kind];
     if (full_us < now_us) full_us = now_us;
-    full_us += token_us * n;
-    bool has = full_us + (n ? 0 : token_us) <= now_us + PERIOD_US;
+    bool has = full_us + token_us <= now_us + PERIOD_US;
     if (has && n) {
+        uint64_t latest_us = now_us + 2 * PERIOD_US;
+        full_us += token_us * n;
         if (way < 0) way = replace(s, ip);
-        s->full_us[way][kind] = full_us;
+        s->full_us[way][kind] = full_us < latest_us ? full_us : latest_us;
     }
     pthread_mutex_unlock(mutex);
     return has;

@@ -18,7 +18,7 @@
 #include "base/ip.h"
 
 enum budget_kind {
-    BUDGET_MESSAGES, /* and edits, deletions, reactions */
+    BUDGET_MESSAGES, /* and edits, deletions, reactions; one for each KiB begun of what they say */
     BUDGET_CONNECTS, /* TCP connections, or handshakes where a proxy keeps the connection */
     BUDGET_ROOMS,    /* rooms that did not exist */
     BUDGET_HISTORY,  /* questions for what was said before */
@@ -43,8 +43,10 @@ struct budgets;
 struct budgets *budget_new(const struct budget_options *options);
 void budget_free(struct budgets *b);
 
-/* Takes n from the client's bucket; false, and nothing taken, if it has less. n = 0 tells whether
- * it has any. ip is the client's (socket_ip_client); now_ms must not go back by much. */
+/* Takes n from the client's bucket; false, and nothing taken, if it has none. What it has less than
+ * n it owes, up to a bucket full: so whatever n is, it is had at some time, and paid for. n = 0
+ * tells whether it has any. ip is the client's (socket_ip_client); now_ms must not go back by much.
+ */
 bool budget_take(struct budgets *b, const uint8_t ip[static IP_BYTES], enum budget_kind kind,
                  unsigned n, uint64_t now_ms);
 

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "proto/envelope.h"
+#include "proto/json.h"
 #include "server/client.h"
 #include "server/conn.h"
 #include "server/receipt.h"
@@ -31,10 +32,10 @@ bool chat_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us)
     return true;
 }
 
-bool chat_may_speak(struct conn *c)
+bool chat_may_speak(struct conn *c, struct slice text, struct slice data)
 {
     return chat_within_rate(c, c->worker->server->options.rate, &c->rate_next_us) &&
-           client_take(c, BUDGET_MESSAGES);
+           client_take_bytes(c, BUDGET_MESSAGES, json_string_bytes(text) + data.len);
 }
 
 static struct slice guest_name(const struct conn *c, char guest[static CHAT_GUEST_LEN])
@@ -143,7 +144,7 @@ int chat_session_on_message(struct conn *c, struct slice json)
     const struct server_options *o = &w->server->options;
     struct envelope_input in;
     int err = envelope_parse(json, o->max_message_bytes, &w->text, &in);
-    if (!err && !chat_may_speak(c)) err = ERR_RATE_LIMITED;
+    if (!err && !chat_may_speak(c, in.message, in.data)) err = ERR_RATE_LIMITED;
     if (!err) err = publish(c, &in);
     if (err)
         refuse(c, err);

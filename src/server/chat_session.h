@@ -45,8 +45,11 @@ void chat_rename_in(struct conn *c, struct room *room, struct slice from, struct
 bool chat_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us);
 
 /* Whether the connection's rate and the client's budget have room for a message, or a change of
- * one; takes it. */
-bool chat_may_speak(struct conn *c);
+ * one, that says this to the room; takes it. Of a few KiB that are sent, compression and escapes
+ * can make the budget's worth of messages hundreds of times as many: so what counts is what the
+ * others have to read. */
+bool chat_may_speak(struct conn *c, struct slice text, struct slice data);
+
 /* Whether an error says that the server cannot do now what it was rightly asked for. */
 bool chat_is_our_fault(int err);
 

@@ -42,6 +42,9 @@ void client_on_drop(struct conn *c);
  * the API, and loopback as long as that is exempt. */
 bool client_take(struct conn *c, enum budget_kind kind);
 
+/* The same for what weighs so many bytes for others: one for each KiB begun, see budget_take. */
+bool client_take_bytes(struct conn *c, enum budget_kind kind, size_t bytes);
+
 /* True if client_take would be; nothing is taken. */
 bool client_may(struct conn *c, enum budget_kind kind);
 

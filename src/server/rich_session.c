@@ -194,7 +194,7 @@ static int on_message(struct conn *c, const struct rich_input *in)
     struct room *room = s->member.reader->room;
     if (in->reply_to.seq && memcmp(in->reply_to.epoch, room->epoch, ID_EPOCH_LEN) != 0)
         return ERR_NO_MESSAGE;
-    if (!chat_may_speak(c)) return ERR_RATE_LIMITED;
+    if (!chat_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
     char guest[CHAT_GUEST_LEN];
     struct publish p = {.event = {
                             .kind = STORE_MESSAGE,
@@ -364,7 +364,7 @@ static int on_change(struct conn *c, const struct rich_input *in)
     if (!s) return ERR_NOT_JOINED;
     if (memcmp(in->id.epoch, s->member.reader->room->epoch, ID_EPOCH_LEN) != 0)
         return ERR_NO_MESSAGE;
-    if (!chat_may_speak(c)) return ERR_RATE_LIMITED;
+    if (!chat_may_speak(c, in->message, (struct slice){NULL, 0})) return ERR_RATE_LIMITED;
     return rich_ask_change(c, s, in);
 }
 

@@ -5,8 +5,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { NO_PROXIES, Silence, getFrom, refusedHandshake } from './lib/clients.js';
+import { deflate } from './lib/deflate.js';
 import { HttpConnection, request } from './lib/http.js';
-import { Raw, jsonText } from './lib/raw.js';
+import { Raw, jsonText, text } from './lib/raw.js';
 import { withDirectory, withServer } from './lib/server.js';
 import { limit, ms, until, within } from './lib/wait.js';
 
@@ -128,6 +129,37 @@ test('rich clients: edits and reactions are of the same budget', limit(30),
     const back = await Rich.join(server, 'lobby', { localAddress: '127.0.0.5' });
     await back.refused('rate_limited', { type: 'message', message: 'from a new connection' });
     await back.leave();
+  }));
+
+for (const [what, message, bytes] of [['16,000 letters', 'a'.repeat(16000), 16000], ['10,000 characters of six bytes each', '\u0001'.repeat(10000), 60000]])
+  test(`a burst of messages of ${what}, compressed: what they weigh for the room counts, and nobody is put out`, limit(60),
+    withServer([...NO_PROXIES, '--workers', '2'], async (server) => {
+      const refused = async () => (await server.metrics()).get('parlor_refusals_total{code="rate_limited"}') ?? 0;
+      const members = await Promise.all(Array.from({ length: 8 }, () => Member.join(server, 'flood', { localAddress: '127.0.0.6' })));
+      const sockets = await Promise.all(Array.from({ length: 10 }, () =>
+        Raw.open(server.port, '/ws/chat/flood/', { localAddress: '127.0.0.5', extensions: 'permessage-deflate' })));
+      const start = performance.now();
+      const burst = Buffer.concat(Array(20).fill(text(deflate(JSON.stringify({ message })), { rsv: 4 })));
+      await Promise.all(sockets.map((raw) => raw.send(burst)));
+      const most = () => 1024 * (1000 + (performance.now() - start) / 10) + 2 * bytes; // has come back meanwhile
+      await until(ms(20000), async () => (await refused()) >= 10, 'refusals');
+      members[0].say('over', { username: 'end' });
+      for (const member of members) {
+        let got = 0;
+        while ((await member.next(ms(20000))).username !== 'end') got++;
+        assert.ok(got > 0 && got * bytes <= most(), `${got} of 200`);
+      }
+      assert.equal(await server.metric(/^parlor_lag_closes_total$/), 0);
+      for (const raw of sockets) raw.destroy();
+      await Promise.all(members.map((member) => member.leave()));
+    }));
+
+test('a message heavier than the whole budget is taken, and the next ones wait for it', limit(30),
+  withServer([...NO_PROXIES, '--messages-per-ip', '10'], async (server) => {
+    const ann = await Rich.join(server, 'lobby', { localAddress: '127.0.0.5' });
+    await ann.say('x'.repeat(16000));
+    await ann.refused('rate_limited', { type: 'message', message: 'next' });
+    await ann.leave();
   }));
 
 test('connects: 429 with Retry-After to the one, nothing to the others, health to all', limit(30),

@@ -66,11 +66,26 @@ static void test_many_at_once(void **state)
 {
     (void)state;
     struct budgets *b = make(100);
-    assert_false(budget_take(b, address(1), BUDGET_MESSAGES, 101, START));
     assert_true(budget_take(b, address(1), BUDGET_MESSAGES, 60, START));
-    assert_false(budget_take(b, address(1), BUDGET_MESSAGES, 41, START));
     assert_true(budget_take(b, address(1), BUDGET_MESSAGES, 40, START));
     assert_false(budget_take(b, address(1), BUDGET_MESSAGES, 1, START));
+    budget_free(b);
+}
+
+/* Who has one gets as many as it wants, and waits until it has paid; for a period at most. */
+static void test_debt(void **state)
+{
+    (void)state;
+    struct budgets *b = make(100);
+    assert_true(budget_take(b, address(1), BUDGET_MESSAGES, 99, START));
+    assert_true(budget_take(b, address(1), BUDGET_MESSAGES, 31, START));
+    assert_int_equal(budget_wait_ms(b, address(1), BUDGET_MESSAGES, START), 3100);
+    assert_false(budget_take(b, address(1), BUDGET_MESSAGES, 1, START + 3099));
+    assert_true(budget_take(b, address(1), BUDGET_MESSAGES, 100000, START + 3100));
+    assert_int_equal(budget_wait_ms(b, address(1), BUDGET_MESSAGES, START + 3100), 10100);
+    assert_false(budget_take(b, address(1), BUDGET_MESSAGES, 1, START + 13199));
+    assert_int_equal(take_all(b, 1, BUDGET_MESSAGES, START + 13200), 1);
+    assert_int_equal(take_all(b, 1, BUDGET_MESSAGES, START + 40000), 100);
     budget_free(b);
 }
 
@@ -134,9 +149,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bucket),  cmocka_unit_test(test_many_at_once),
-        cmocka_unit_test(test_off),     cmocka_unit_test(test_full),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_bucket), cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_debt),   cmocka_unit_test(test_off),
+        cmocka_unit_test(test_full),   cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

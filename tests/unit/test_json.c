@@ -346,6 +346,7 @@ static void test_every_byte_everywhere(void **state)
             out.len = 0;
             assert_int_equal(json_append_string(&out, (struct slice){text, 22}, n), 0);
             assert_int_equal(out.len, n);
+            assert_int_equal(json_string_bytes((struct slice){text, 22}), n);
             assert_int_equal(memcmp(out.data, want, n), 0);
             assert_int_equal(json_append_string(&out, (struct slice){text, 22}, 2 * n - 1),
                              ERR_TOO_LONG);
@@ -370,6 +371,7 @@ static void test_append_appends(void **state)
     struct buf out = {0};
     assert_int_equal(json_append_string(&out, (struct slice){0}, 1), ERR_TOO_LONG);
     assert_int_equal(json_append_string(&out, (struct slice){0}, 2), 0);
+    assert_int_equal(json_string_bytes((struct slice){0}), 2);
     assert_int_equal(json_append_string(&out, SLICE_LIT("a\n"), NO_LIMIT), 0);
     assert_int_equal(out.len, 7);
     assert_int_equal(memcmp(out.data, "\"\"\"a\\n\"", 7), 0);
