@@ -63,8 +63,9 @@ struct delivery {
      * it is blocked until reader_resume. Negative: the member is gone, and the callee has already
      * taken it out of the room. Must not publish or join. */
     ssize_t (*send)(struct member *m, const struct iovec *iov, int n, size_t bytes);
-    /* The member lags by more than lag_max_bytes (0: an event was lost for lack of memory). The
-     * callee takes it out of the room. */
+    /* The member lags by more than lag_max_bytes: the callee takes it out of the room, or lets it
+     * stay, and is asked again at the next flush. 0: an event was lost for lack of memory, and the
+     * callee has to take it out. */
     void (*on_lag)(struct member *m, uint64_t lag_bytes);
     uint64_t lag_max_bytes; /* 0: no limit */
     uint64_t frames;        /* counted up: frames completely handed over */

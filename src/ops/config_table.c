@@ -82,7 +82,8 @@ const struct config_option config_options[] = {
      "rate_limited."},
     {"lag-max-bytes", CONFIG_KIND_SIZE, CONFIG_GROUP_LIMITS, FIELD(lag_max_bytes), 4 * KIB, GIB,
      "none", "SIZE", "1m",
-     "How far a slow reader may lag behind its room before it is closed with 4202."},
+     "How far a slow reader may lag behind its room before it is closed with 4202: for a second, "
+     "or at once if it is four times as far."},
 
     {"messages-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(messages_per_ip), 1, 1000000,
      "none", "N", "1000",

@@ -437,7 +437,7 @@ ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size
 
 void conn_on_lag(struct member *m, uint64_t lag_bytes)
 {
-    conn_close_slow(container_of(m, struct conn, member), m->reader->room, lag_bytes);
+    conn_lags(container_of(m, struct conn, member), m->reader->room, lag_bytes);
 }
 
 /* A number that stands for a name or an address in the log: whether it was the same one again can
@@ -461,8 +461,19 @@ static void log_slow(const struct conn *c, const struct room *room, uint64_t lag
         LOG_STR("peer", peer), LOG_SLICE("room", ((struct slice){room->name, room->name_len})));
 }
 
-void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes)
+/* A burst is no reason to put out who reads as fast as it can: that needs a moment for it. Of a
+ * member whose past is still read from the store it is not the socket that is slow. */
+static bool may_lag(const struct conn *c, uint64_t lag_bytes)
 {
+    const struct server *s = c->worker->server;
+    if (lag_bytes == 0 || lag_bytes > CONN_LAG_BURST * s->options.lag_max_bytes) return false;
+    bool behind = c->behind_ms && c->worker->now_ms - c->behind_ms >= WORKER_BEHIND_MS;
+    return !behind && !hub_is_pressed(s->hub);
+}
+
+void conn_lags(struct conn *c, const struct room *room, uint64_t lag_bytes)
+{
+    if (may_lag(c, lag_bytes)) return;
     log_slow(c, room, lag_bytes);
     metrics_add(&c->worker->metrics, METRIC_LAG_CLOSES, 1);
     ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);

@@ -56,6 +56,7 @@ enum {
     CONN_WASTE_MAX = 100,
     CONN_WASTE_FORGIVEN_MS = 500,
     CONN_WASTE_BYTES = 4096,
+    CONN_LAG_BURST = 4,          /* times lag-max-bytes that a member may lag for a moment */
     CONN_OVER_TIMEOUT_MS = 1000, /* of one beyond a limit, answer and end included */
     CONN_KEPT_MIN_BYTES = 256, /* input beyond it is counted: no rest of a head or small message */
     /* What is done for one connection before the others have their turn. What is left of its input
@@ -217,6 +218,7 @@ void conn_on_lag(struct member *m, uint64_t lag_bytes);
 /* The same for a rich client, whatever room they are of: its rooms share the socket, so it is never
  * left in the middle of a frame; the rest of one goes to `out`. */
 ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size_t bytes);
-void conn_close_slow(struct conn *c, const struct room *room, uint64_t lag_bytes);
+/* on_lag: closes it, unless it was so for a moment only. */
+void conn_lags(struct conn *c, const struct room *room, uint64_t lag_bytes);
 
 #endif

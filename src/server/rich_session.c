@@ -126,7 +126,7 @@ ssize_t rich_session_deliver(struct member *m, const struct iovec *iov, int n, s
 
 void rich_session_on_lag(struct member *m, uint64_t lag_bytes)
 {
-    conn_close_slow(seat_of(m)->conn, m->reader->room, lag_bytes);
+    conn_lags(seat_of(m)->conn, m->reader->room, lag_bytes);
 }
 
 /* In turn: who was served goes to the end, so that one busy room does not starve the others. */

@@ -890,7 +890,7 @@ test('a rich client that is too slow for one of its rooms is closed with 4202, a
     const rooms = ['a', 'b'];
     const slow = await rawRich(server, rooms);
     const talkers = await Promise.all(rooms.map((room) => named(server, 'ann', room)));
-    const each = Math.ceil((KERNEL_HOLDS + (4 << 20)) / 16000 / 2);
+    const each = Math.ceil((KERNEL_HOLDS + (8 << 20)) / 16000 / 2);
     slow.socket.pause();
     const resumed = until(ms(40000), async () => (await server.metric(/^parlor_lag_closes_total$/)) === 1, 'the lag close')
       .then(() => slow.socket.resume()); // before the server has waited 10 s for that

@@ -89,6 +89,53 @@ test('a slow reader that never reads again is gone all the same, and costs no me
     await listener.leave();
   }));
 
+/** Says as much as is beyond lag-max-bytes for who does not read, at once; resolves with how long that took. */
+async function burst(talker, n) {
+  const start = performance.now();
+  for (let i = 0; i < n; i++) talker.sendText(padded(i));
+  for (let i = 0; i < n; i++) assert.equal(numberOf(await talker.nextText(ms(20000))), i);
+  return performance.now() - start;
+}
+
+/** The texts up to and with this one have come, and nothing else. */
+async function hears(raw, n, last) {
+  for (let i = 0; i < n; i++) assert.equal(numberOf((await raw.next(ms(20000))).payload.toString()), i);
+  for (let got = {}; last && got.message !== last;) got = JSON.parse((await raw.next(ms(20000))).payload.toString());
+}
+
+test('who is beyond lag-max-bytes for a moment stays and gets everything; who stays there goes after a second', limit(60),
+  withServer([...TWO, '--lag-max-bytes', String(4 * MIB)], async (server) => {
+    const lagCloses = () => server.metric(/^parlor_lag_closes_total$/);
+    const n = Math.ceil((KERNEL_HOLDS + 6 * MIB) / 16000); // beyond the limit, not four times
+    for (let again = true, tries = 1; again; tries++) {
+      const room = `room-${tries}`;
+      const closed = await lagCloses();
+      const talker = await Member.join(server, room);
+      const raws = [await Raw.open(server.port, `/ws/chat/${room}/`), await Raw.open(server.port, `/ws/chat/${room}/`)];
+      const [moment, ever] = raws;
+      for (const raw of raws) raw.socket.pause();
+      const start = performance.now();
+      again = (await burst(talker, n)) > 900; // too long for a moment: the machine had something else to do
+      if (!again) {
+        assert.equal(await lagCloses(), closed, 'not for a moment');
+        moment.socket.resume();
+        await hears(moment, n, undefined);
+        await until(ms(20000), async () => {
+          talker.say('and on');
+          return (await lagCloses()) === closed + 1;
+        }, 'the end of who stays there');
+        assert.ok(performance.now() - start >= 1000, 'sooner than a second');
+        talker.say('all said');
+        await hears(moment, 0, 'all said');
+        ever.socket.resume();
+        for (let got; got?.opcode !== CLOSE;) got = await ever.next(ms(20000));
+      }
+      assert.ok(tries < 10, 'the machine never says it within a second');
+      for (const raw of raws) raw.destroy();
+      await talker.leave();
+    }
+  }));
+
 test('a member that reads in fits and starts gets everything', limit(60),
   withServer([...TWO, '--lag-max-bytes', String(64 * MIB)], async (server) => {
     const listener = await Member.join(server);
