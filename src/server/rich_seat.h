@@ -20,6 +20,7 @@ struct seat {
     struct replay *replay; /* while its past comes from the store; owned */
     int64_t since_ms;      /* 1970 */
     char *name;            /* it is known by in this room, if not by the connection's first */
+    uint32_t whisper;      /* number of the last that it was offered */
     bool answered;         /* the join was, with joined or an error */
     uint8_t name_len;
     uint8_t room_len;

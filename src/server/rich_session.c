@@ -109,11 +109,6 @@ static struct seat *seat_of(struct member *m)
     return container_of(m, struct seat, member);
 }
 
-struct conn *rich_session_conn(struct member *m)
-{
-    return seat_of(m)->conn;
-}
-
 struct slice rich_session_name(struct member *m, char guest[static CHAT_GUEST_LEN])
 {
     return seat_name(seat_of(m), guest);

@@ -58,8 +58,7 @@ size_t rich_session_waiting_bytes(const struct conn *c);
 /* What its rooms keep for it, see reader_lag. */
 uint64_t rich_session_lag_bytes(const struct conn *c);
 
-/* The connection of a rich member, and the name it is known by in that room. */
-struct conn *rich_session_conn(struct member *m);
+/* The name that a rich member is known by in its room. */
 struct slice rich_session_name(struct member *m, char guest[static CHAT_GUEST_LEN]);
 
 /* struct delivery's functions. */

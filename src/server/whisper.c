@@ -11,6 +11,7 @@
 #include "proto/rich.h"
 #include "proto/ws_frame.h"
 #include "server/conn.h"
+#include "server/rich_seat.h"
 #include "server/rich_session.h"
 #include "server/task.h"
 #include "server/worker.h"
@@ -27,9 +28,14 @@ struct saying {
     } parts[TYPING_TOLD_MAX];
 };
 
+/* Members leave and change places while it waits for another turn. Going down from the end misses
+ * none but who is moved up because its socket is full, and `number` tells whom it has met. */
 struct whisper {
-    struct task task;
+    struct task task;   /* then in the worker's queue */
     struct room *room;  /* a reference */
+    uint32_t number;    /* on this worker, of the seats that it was offered to */
+    uint32_t left;      /* members of the reader it is at that it has yet to look at */
+    uint8_t encoding;   /* of that reader */
     struct saying said; /* its frames are those below */
     uint8_t frames[];
 };
@@ -60,38 +66,88 @@ static void give(struct conn *c, const struct member *m, const struct whisper *w
     if (begin > from) conn_send(c, whisper->frames + from, begin - from);
 }
 
-static void offer(struct worker *w, struct reader *r, const struct whisper *whisper)
+static void offer(struct worker *w, struct whisper *whisper, struct seat *s)
 {
-    unsigned encoding = r->encoding;
-    for (uint32_t i = r->member_count; i-- > 0;) {
-        if (i >= r->member_count) continue; /* sending may have ended some */
-        struct member *m = r->members[i];
-        struct conn *c = rich_session_conn(m);
-        if (conn_unsent(c) > 0)
-            metrics_add(&w->metrics, METRIC_WHISPERS_DROPPED, 1);
-        else
-            give(c, m, whisper);
-        /* The last member of a reader takes it along. */
-        if (c->state == CONN_DEAD && room_reader(whisper->room, encoding, w->index) != r) return;
-    }
+    if (s->whisper == whisper->number) return;
+    s->whisper = whisper->number;
+    if (conn_unsent(s->conn) > 0)
+        metrics_add(&w->metrics, METRIC_WHISPERS_DROPPED, 1);
+    else
+        give(s->conn, &s->member, whisper);
 }
 
+/* Looks at no more than *offers members, and counts them down. False: there are more. */
+static bool go_on(struct worker *w, struct whisper *whisper, unsigned *offers)
+{
+    struct reader *r = room_reader(whisper->room, whisper->encoding, w->index);
+    while (r) {
+        if (whisper->left > r->member_count) whisper->left = r->member_count;
+        if (whisper->left == 0) break;
+        if (*offers == 0) return false;
+        --*offers;
+        struct seat *s = container_of(r->members[--whisper->left], struct seat, member);
+        const struct conn *c = s->conn;
+        offer(w, whisper, s);
+        /* Sending may end some, and the last member of a reader takes it along. */
+        if (c->state != CONN_OPEN) r = room_reader(whisper->room, whisper->encoding, w->index);
+    }
+    return true;
+}
+
+static bool go_on_all(struct worker *w, struct whisper *whisper, unsigned *offers)
+{
+    while (go_on(w, whisper, offers)) {
+        if (++whisper->encoding == ENCODING_COUNT) return true;
+        whisper->left = UINT32_MAX;
+    }
+    return false;
+}
+
+static void whisper_free(struct whisper *whisper)
+{
+    room_unref(whisper->room);
+    free(whisper);
+}
+
+/* Behind the others, so that a room's come in the order in which they were told. */
 static void run(struct worker *w, struct task *t)
 {
     struct whisper *whisper = container_of(t, struct whisper, task);
-    for (unsigned e = ENCODING_RICH; e < ENCODING_COUNT; e++) {
-        struct reader *r = room_reader(whisper->room, e, w->index);
-        if (r) offer(w, r, whisper);
-    }
-    room_unref(whisper->room);
-    free(whisper);
+    whisper->number = ++w->whisper_number;
+    t->link.next = NULL;
+    *w->whispers_end = &t->link;
+    w->whispers_end = &t->link.next;
+}
+
+static struct whisper *oldest(struct worker *w)
+{
+    return container_of(container_of(w->whispers, struct task, link), struct whisper, task);
+}
+
+static void end_first(struct worker *w)
+{
+    struct whisper *whisper = oldest(w);
+    w->whispers = whisper->task.link.next;
+    if (!w->whispers) w->whispers_end = &w->whispers;
+    whisper_free(whisper);
+}
+
+void whisper_run(struct worker *w)
+{
+    unsigned offers = WHISPER_OFFERS_MAX;
+    while (w->whispers && go_on_all(w, oldest(w), &offers))
+        end_first(w);
 }
 
 static void send_to(struct worker *to, struct room *room, const struct saying *said)
 {
     struct whisper *whisper = malloc(sizeof *whisper + said->frames.len);
     if (!whisper) return;
-    *whisper = (struct whisper){.task.run = run, .room = room, .said = *said};
+    *whisper = (struct whisper){.task.run = run,
+                                .room = room,
+                                .left = UINT32_MAX,
+                                .encoding = ENCODING_RICH,
+                                .said = *said};
     memcpy(whisper->frames, said->frames.data, said->frames.len);
     room_ref(room);
     worker_post(to, &whisper->task);
@@ -173,8 +229,10 @@ void whisper_run_timers(struct worker *w)
     }
 }
 
-void whisper_drop_timers(struct worker *w)
+void whisper_drop(struct worker *w)
 {
+    while (w->whispers)
+        end_first(w);
     struct timer *t;
     while ((t = timer_queue_expired(&w->whisper_timers, UINT64_MAX - 1)))
         due_free(container_of(t, struct due, timer));

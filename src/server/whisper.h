@@ -2,12 +2,15 @@
  *
  * They are worth nothing later, so they are not numbered, stored or replayed, and a member whose
  * socket is full is passed over (counted in parlor_whispers_dropped_total). Each worker with rich
- * members of the room gets a copy and hands it to them. */
+ * members of the room gets a copy and hands it to them: a few in a turn, one frame after the other,
+ * while messages have their turns in between. */
 #ifndef SERVER_WHISPER_H
 #define SERVER_WHISPER_H
 
 #include "base/buf.h"
 #include "chat/presence.h"
+
+enum { WHISPER_OFFERS_MAX = 1024 }; /* members that a worker looks at in a turn */
 
 struct member;
 struct room;
@@ -23,7 +26,10 @@ void whisper_presence(struct worker *w, struct room *room, enum presence_due due
 /* Phase: tells what was due a second ago. */
 void whisper_run_timers(struct worker *w);
 
-/* Gives up what is still due, at the end. */
-void whisper_drop_timers(struct worker *w);
+/* Phase: goes on with what the members have yet to be told. */
+void whisper_run(struct worker *w);
+
+/* Gives up what is still due or on its way, at the end. */
+void whisper_drop(struct worker *w);
 
 #endif

@@ -46,6 +46,7 @@ int worker_init(struct worker *w, struct server *server, unsigned index)
     w->mailbox.event_fd = -1;
     w->tasks.event_fd = -1;
     w->dirty_end = &w->dirty_first;
+    w->whispers_end = &w->whispers;
     w->delivery = (struct delivery){
         .send = conn_deliver, .on_lag = conn_on_lag, .lag_max_bytes = o->lag_max_bytes};
     w->rich_delivery = (struct delivery){.send = rich_session_deliver,
@@ -525,7 +526,7 @@ static void run_drain(struct worker *w)
 
 static int wait_ms(const struct worker *w)
 {
-    if (w->dirty_first || w->deferred_count) return 0;
+    if (w->dirty_first || w->deferred_count || w->whispers) return 0;
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < TIMEOUT_COUNT; i++) {
         uint64_t deadline = timer_queue_deadline(&w->timeouts[i]);
@@ -565,6 +566,7 @@ static void turn(struct worker *w)
     run_deferred(w);
     run_events(w, events, n);
     run_tasks(w);
+    whisper_run(w);
     run_post(w);
     run_mailbox(w);
     run_flush(w);
@@ -578,9 +580,9 @@ static void turn(struct worker *w)
 bool worker_empty(struct worker *w)
 {
     bool any = false;
-    whisper_drop_timers(w);
     while (run_tasks(w))
         any = true;
+    whisper_drop(w);
     run_mailbox(w); /* readers whose last member has left */
     run_flush(w);
     return any;

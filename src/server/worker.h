@@ -1,8 +1,8 @@
 /* A worker: one thread, one loop, its own listeners, its own connections. Everything here belongs
  * to that thread, except what is marked shared.
  *
- * A turn: timers, deferred input, socket events, tasks, post, mailbox, room flush, sweep, reap.
- * Time is read once a turn.
+ * A turn: timers, deferred input, socket events, tasks, whispers, post, mailbox, room flush, sweep,
+ * reap. Time is read once a turn.
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -126,7 +126,10 @@ struct worker {
     struct delivery delivery;
     struct delivery rich_delivery;
     struct timer_queue whisper_timers;
-    struct roster *rosters; /* asked for in this turn, by room */
+    struct slink *whispers; /* that members have yet to be given, oldest first */
+    struct slink **whispers_end;
+    uint32_t whisper_number; /* of the newest */
+    struct roster *rosters;  /* asked for in this turn, by room */
     uint64_t delivery_sends;
     uint64_t delivery_bytes;
 

@@ -6,14 +6,16 @@ import net from 'node:net';
 import { test } from 'node:test';
 import zlib from 'node:zlib';
 import { HttpConnection } from './lib/http.js';
-import { Raw, TEXT, text } from './lib/raw.js';
+import { Rich } from './lib/chat.js';
+import { Raw, RICH, TEXT, text } from './lib/raw.js';
 import { withServer } from './lib/server.js';
-import { count, limit, ms, within } from './lib/wait.js';
+import { count, limit, ms, pause, until, within } from './lib/wait.js';
 
 const ONE = ['--workers', '1'];
 const GET = (path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 const SENDERS = 64;
 const TURN = 32; // frames of one connection; a request is as four of them
+const OFFERS = 1024; // members that are told of presence
 const TURNS = 2; // it may have begun before it stands still
 
 const written = (socket, bytes) =>
@@ -115,6 +117,31 @@ test('messages: the same, and each room has its own in order', limit(60),
         await sender.expectMessage(TEXT, JSON.stringify({ message: `${i}`, username: 'ann' }));
       await sender.closeClean();
     }
+  }));
+
+test('presence in many rooms at once: another is answered in between, and then all members are told', limit(60),
+  withServer([...ONE, '--rate', 'none'], async (server) => {
+    const rooms = Array.from({ length: 90 }, (_, i) => `room-${i}-`.padEnd(100, 'x'));
+    const members = await Promise.all(Array.from({ length: 48 }, () => Rich.join(server)));
+    for (const room of rooms) await Promise.all(members.map((one) => one.get('joined', { type: 'join', room })));
+    const leavers = [];
+    for (const room of rooms) leavers.push(await Raw.open(server.port, `/ws/chat/${room}/`, { headers: RICH }));
+    const counts = (one) => one.frames.filter((f) => f.type === 'presence' && f.room !== 'lobby').map((f) => f.count);
+    const told = (n) => until(ms(20000), () => members.every((one) =>
+      counts(one).filter((count) => count === n).length === rooms.length), `all are told of ${n} in each room`);
+    await told(members.length + 1);
+    await pause(1100); // what was still to be told is told
+    const bytes = JSON.stringify(members[0].frames.findLast((f) => f.type === 'presence')).length;
+    for (const one of members) one.frames.length = 0;
+    const before = await server.metric(/^parlor_sent_bytes_total/);
+    // All leave in one turn; in the third after it the other is told how much was sent by then.
+    const done = await askBehind(server, leavers.map(({ socket }) => socket), text('{"type":"leave"}'), 16);
+    const frames = (done('parlor_sent_bytes_total') - before) / bytes;
+    assert.ok(frames <= 3 * OFFERS, `${frames} of ${rooms.length * members.length} were sent before`);
+    await told(members.length);
+    for (const one of members) assert.equal(counts(one).length, rooms.length, 'each is told once');
+    for (const { socket } of members) socket.terminate();
+    for (const { socket } of leavers) socket.destroy();
   }));
 
 test('who asks for /metrics, by GET or HEAD, in one turn is told the same', limit(20), withServer(ONE, async (server) => {
