@@ -101,10 +101,33 @@ uint64_t presence_deadline_ms(const struct presence *p)
     return p->last_ms + PRESENCE_INTERVAL_MS;
 }
 
+static bool is_in_second(const struct presence *p, uint64_t now_ms)
+{
+    return now_ms < p->second_ms + PRESENCE_INTERVAL_MS;
+}
+
+static bool may_tell(const struct presence *p, uint64_t now_ms)
+{
+    if (now_ms >= presence_deadline_ms(p)) return true;
+    if (p->count > PRESENCE_EACH_MAX) return false;
+    return p->second_count < PRESENCE_AT_ONCE_MAX || !is_in_second(p, now_ms);
+}
+
+/* One more frame was told. */
+static void count_told(struct presence *p, uint64_t now_ms)
+{
+    if (now_ms > p->last_ms) p->last_ms = now_ms;
+    if (!is_in_second(p, now_ms)) {
+        p->second_ms = now_ms;
+        p->second_count = 0;
+    }
+    if (p->second_count < PRESENCE_AT_ONCE_MAX) p->second_count++;
+}
+
 static enum presence_due due(struct presence *p, uint64_t now_ms)
 {
     if (!is_news(p)) return PRESENCE_NOTHING;
-    if (p->count <= PRESENCE_EACH_MAX || now_ms >= presence_deadline_ms(p)) return PRESENCE_NOW;
+    if (may_tell(p, now_ms)) return PRESENCE_NOW;
     if (p->timer) return PRESENCE_NOTHING;
     p->timer = true;
     return PRESENCE_LATER;
@@ -172,6 +195,6 @@ bool presence_take(struct presence *p, uint64_t now_ms, struct presence_news *ne
     forget_names(p);
     p->names_lost = false;
     p->told_count = p->count;
-    if (now_ms > p->last_ms) p->last_ms = now_ms;
+    count_told(p, now_ms);
     return true;
 }

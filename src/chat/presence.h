@@ -2,7 +2,9 @@
  *
  * Why: telling every member of every change costs the square of the members, and is what brings
  * large rooms down when everybody reconnects. So a small room tells each change at once, a larger
- * one tells the balance of the changes once a second, and a very large one only the count.
+ * one tells the balance of the changes once a second, and a very large one only the count. A small
+ * one that has told of many within a second does as a larger one: else a few who come and go all
+ * the time would make all others listen to that.
  *
  * What is told is a balance: somebody who came and left since the last frame is not in the next
  * one. A frame names everybody who came and left since the one before, or nobody: if names could
@@ -30,6 +32,7 @@
 
 enum {
     PRESENCE_EACH_MAX = 50,     /* members up to which every change is told at once */
+    PRESENCE_AT_ONCE_MAX = 20,  /* frames of theirs in a second; then the next waits as above */
     PRESENCE_NAMES_MAX = 500,   /* members up to which names are told */
     PRESENCE_PENDING_MAX = 100, /* names in a frame; with more changes it has the count alone */
     PRESENCE_INTERVAL_MS = 1000,
@@ -45,10 +48,12 @@ struct presence_name {
 struct presence {
     struct presence_name *names; /* oldest first */
     uint64_t last_ms;            /* when the last frame was told */
+    uint64_t second_ms;          /* when the first of those was that second_count counts */
     uint32_t count;              /* members; for everybody to read */
     uint32_t told_count;
     uint8_t name_count;
     uint8_t name_cap;
+    uint8_t second_count;
     bool names_lost;
     bool timer; /* the caller's timer runs */
 };
@@ -81,8 +86,8 @@ void presence_count(struct presence *p, int change);
  */
 enum presence_due presence_on_timer(struct presence *p, uint64_t now_ms);
 
-/* PRESENCE_INTERVAL_MS after the last frame: up to PRESENCE_EACH_MAX members no frame waits for it,
- * above none is told before it. */
+/* PRESENCE_INTERVAL_MS after the last frame: up to PRESENCE_EACH_MAX members no frame waits for it
+ * but behind PRESENCE_AT_ONCE_MAX others, above none is told before it. */
 uint64_t presence_deadline_ms(const struct presence *p);
 
 /* Moves what is new since the last frame into *news. False: nothing is, and *news is of no use;

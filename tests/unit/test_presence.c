@@ -97,8 +97,9 @@ static void test_small_room_tells_each(void **state)
     struct presence_news news;
     assert_false(presence_take(&p, 0, &news));
     for (unsigned i = 0; i < PRESENCE_EACH_MAX; i++) {
-        assert_int_equal(join(&p, i, 7), PRESENCE_NOW);
-        assert_true(presence_take(&p, 7, &news));
+        uint64_t now_ms = 7 + i * PRESENCE_INTERVAL_MS / PRESENCE_AT_ONCE_MAX;
+        assert_int_equal(join(&p, i, now_ms), PRESENCE_NOW);
+        assert_true(presence_take(&p, now_ms, &news));
         assert_int_equal(news.frame.count, i + 1);
         assert_int_equal(news.frame.joined_count, 1);
         assert_int_equal(news.frame.left_count, 0);
@@ -107,8 +108,9 @@ static void test_small_room_tells_each(void **state)
         assert_int_equal(number_of(news.frame.joined[0]), i);
     }
     for (unsigned i = 0; i < PRESENCE_EACH_MAX; i++) {
-        assert_int_equal(leave(&p, i, 7), PRESENCE_NOW);
-        assert_true(presence_take(&p, 7, &news));
+        uint64_t now_ms = 9000 + i * PRESENCE_INTERVAL_MS / PRESENCE_AT_ONCE_MAX;
+        assert_int_equal(leave(&p, i, now_ms), PRESENCE_NOW);
+        assert_true(presence_take(&p, now_ms, &news));
         assert_false(news.frame.join);
         assert_int_equal(number_of(news.frame.username), i);
         assert_int_equal(news.frame.left_count, 1);
@@ -116,6 +118,36 @@ static void test_small_room_tells_each(void **state)
         assert_int_equal(news.frame.count, PRESENCE_EACH_MAX - 1 - i);
     }
     assert_int_equal(fail_alloc_live(), 0);
+}
+
+/* However fast they come and go; what was not told at once is within a second of the last frame. */
+static void test_small_room_tells_a_few_at_once(void **state)
+{
+    (void)state;
+    struct presence p = room_of(10, 5000);
+    for (unsigned i = 0; i < PRESENCE_AT_ONCE_MAX; i++) {
+        assert_int_equal(join(&p, 20 + i, 7000 + i), PRESENCE_NOW);
+        told(&p, 7000 + i, NAMES(20 + i, END), NONE);
+    }
+    assert_int_equal(leave(&p, 20, 7100), PRESENCE_LATER);
+    assert_int_equal(presence_deadline_ms(&p), 8000 + PRESENCE_AT_ONCE_MAX - 1);
+    assert_int_equal(join(&p, 50, 7200), PRESENCE_NOTHING);
+    assert_int_equal(leave(&p, 21, 7999), PRESENCE_NOTHING);
+    assert_int_equal(presence_on_timer(&p, 8100), PRESENCE_NOW);
+    told(&p, 8100, NAMES(50, END), NAMES(20, 21, END));
+    assert_int_equal(join(&p, 51, 8101), PRESENCE_NOW); /* another second */
+    told(&p, 8101, NAMES(51, END), NONE);
+
+    /* A new second, though the timer is yet to come. */
+    p = room_of(10, 5000);
+    for (unsigned i = 0; i < PRESENCE_AT_ONCE_MAX; i++) {
+        assert_int_equal(join(&p, 20 + i, 7000 + i), PRESENCE_NOW);
+        told(&p, 7000 + i, NAMES(20 + i, END), NONE);
+    }
+    assert_int_equal(join(&p, 50, 7500), PRESENCE_LATER);
+    assert_int_equal(join(&p, 51, 8000), PRESENCE_NOW);
+    told(&p, 8000, NAMES(50, 51, END), NONE);
+    assert_int_equal(presence_on_timer(&p, 8500), PRESENCE_NOTHING);
 }
 
 static void test_large_room_tells_once_a_second(void **state)
@@ -345,6 +377,8 @@ struct sim {
     uint64_t last_frame_ms;
     uint64_t timer_ms; /* 0: none runs */
     unsigned members[SIM_MEMBERS];
+    uint64_t second_ms;
+    unsigned in_second; /* frames told to at most 50 since second_ms */
     unsigned count;
     unsigned told_count;
     unsigned target;
@@ -419,6 +453,12 @@ static void take(struct sim *s)
         else
             s->count_only++;
     }
+    if (s->now_ms >= s->second_ms + PRESENCE_INTERVAL_MS) {
+        s->second_ms = s->now_ms;
+        s->in_second = 0;
+    }
+    s->in_second++;
+    assert_true(s->in_second <= PRESENCE_AT_ONCE_MAX);
     s->frames[(s->count > PRESENCE_EACH_MAX) + (s->count > PRESENCE_NAMES_MAX)]++;
     s->last_frame_ms = s->now_ms;
     receive(s, &news.frame);
@@ -435,7 +475,7 @@ static void act(struct sim *s, enum presence_due due)
     }
     bool names_new = !s->lost && !s->unsure && unknown(s) > 0;
     if (names_new || s->count != s->told_count) {
-        assert_true(s->count > PRESENCE_EACH_MAX);
+        assert_true(s->count > PRESENCE_EACH_MAX || s->in_second >= PRESENCE_AT_ONCE_MAX);
         assert_int_not_equal(s->timer_ms, 0);
     }
 }
@@ -566,6 +606,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_room_tells_each),
+        cmocka_unit_test(test_small_room_tells_a_few_at_once),
         cmocka_unit_test(test_large_room_tells_once_a_second),
         cmocka_unit_test(test_newest),
         cmocka_unit_test(test_cancels_out),
