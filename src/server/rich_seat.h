@@ -22,6 +22,7 @@ struct seat {
     char *name;            /* it is known by in this room, if not by the connection's first */
     uint32_t whisper;      /* number of the last that it was offered */
     bool answered;         /* the join was, with joined or an error */
+    bool typing;           /* as the others were told */
     uint8_t name_len;
     uint8_t room_len;
     uint8_t ref_len; /* of the join, until it is answered */
@@ -43,7 +44,6 @@ struct rich {
     unsigned questions; /* asked of the store or the workers, not answered yet */
     unsigned pages;     /* those of them for a page of history */
     unsigned replays;   /* pages on their way for rooms that it enters */
-    bool typing;        /* as the others were told */
     bool asks_members;  /* who is in a room; then nothing is read until that is answered */
     uint64_t typing_next_ms;
     uint64_t requests_next_us;

@@ -168,6 +168,14 @@ static int publish(struct conn *c, struct seat *s, const struct rich_input *in, 
     return receipt_publish(r, s->member.reader->room, p);
 }
 
+/* Not in rooms where it would be noise. */
+static void tell_typing(struct seat *s, struct slice name, bool on)
+{
+    s->typing = on;
+    if (room_member_count(s->member.reader->room) > TYPING_MEMBERS_MAX) return;
+    whisper_typing(s->conn->worker, &s->member, name, on);
+}
+
 /* It has spoken in a room; if memory is short, the room knows it by its old name for longer. */
 static void note_name(struct seat *s, struct slice name)
 {
@@ -178,6 +186,7 @@ static void note_name(struct seat *s, struct slice name)
     if (had.len == name.len && memcmp(had.ptr, name.ptr, had.len) == 0) return;
     memcpy(before, had.ptr, had.len);
     if (seat_set_name(s, name) != 0) return;
+    if (s->typing) tell_typing(s, (struct slice){before, had.len}, false);
     chat_rename_in(s->conn, s->member.reader->room, (struct slice){before, had.len}, name);
 }
 
@@ -335,21 +344,17 @@ static int on_who(struct conn *c, const struct rich_input *in)
     return s ? rich_ask_members(c, s, in) : ERR_NOT_JOINED;
 }
 
-/* Told to the others at most once a second, and its end too if it is among the first; not at all in
- * rooms where it would be noise. */
+/* Told to the others at most once a second, and its end too if it is among the first. */
 static int on_typing(struct conn *c, const struct rich_input *in)
 {
     struct worker *w = c->worker;
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
-    if (!in->on && !c->rich->typing) return 0;
-    struct room *room = s->member.reader->room;
-    c->rich->typing = in->on;
+    if (!in->on && !s->typing) return 0;
     if (in->on) c->rich->typing_next_ms = w->now_ms + TYPING_INTERVAL_MS;
-    if (room_member_count(room) > TYPING_MEMBERS_MAX) return 0;
     char guest[CHAT_GUEST_LEN];
-    whisper_typing(w, &s->member, seat_name(s, guest), in->on);
+    tell_typing(s, seat_name(s, guest), in->on);
     return 0;
 }
 

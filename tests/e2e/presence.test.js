@@ -163,6 +163,44 @@ test('typing: to the others, at most once a second, never stored', limit(30), wi
   await leaveAll([ann, bob, elsewhere, full]);
 }));
 
+test('typing in two rooms ends in each', limit(30), withServer(TWO, async (server) => {
+  const [ann, bob] = [await named(server, 'ann'), await named(server, 'bob')];
+  for (const one of [ann, bob]) await one.get('joined', { type: 'join', room: 'other' });
+  const hears = async (room, on) => {
+    ann.send({ type: 'typing', room, on });
+    assert.deepEqual(await bob.next('typing'), { type: 'typing', room, username: 'ann', on });
+  };
+  await hears('lobby', true);
+  await pause(1050); // at most one a second
+  await hears('other', true);
+  await hears('other', false);
+  await hears('lobby', false);
+  ann.send({ type: 'typing', room: 'lobby', on: false }); // it does not any more
+  await ann.settled();
+  await pause(1100);
+  await bob.expectNothing('typing');
+  await leaveAll([ann, bob]);
+}));
+
+test('typing ends under the name it began with', limit(30), withServer(TWO, async (server) => {
+  const [ann, bob] = [await named(server, 'ann'), await named(server, 'bob')];
+  const told = async (username, on) =>
+    assert.deepEqual(await bob.next('typing'), { type: 'typing', room: 'lobby', username, on });
+  ann.send({ type: 'typing', on: true });
+  await told('ann', true);
+  await ann.say('hi', { username: 'anna' });
+  ann.send({ type: 'typing', on: false });
+  await told('ann', false);
+  await ann.settled();
+  await pause(1100);
+  await bob.expectNothing('typing');
+  ann.send({ type: 'typing', on: true });
+  await told('anna', true);
+  ann.send({ type: 'typing', on: false });
+  await told('anna', false);
+  await leaveAll([ann, bob]);
+}));
+
 test('typing of many: once a second to each member, of at most ten', limit(60), withServer(TWO, async (server) => {
   const ann = await named(server, 'ann');
   const crowd = await Promise.all(Array.from({ length: 80 }, (_, i) => named(server, `m${i}`)));
