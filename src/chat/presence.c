@@ -167,6 +167,13 @@ enum presence_due presence_on_timer(struct presence *p, uint64_t now_ms)
     return due(p, now_ms);
 }
 
+enum presence_due presence_put_off(struct presence *p, uint64_t now_ms)
+{
+    count_told(p, now_ms);
+    p->second_count = PRESENCE_AT_ONCE_MAX;
+    return due(p, now_ms);
+}
+
 /* The names that came, or left, oldest first; returns how many. */
 static size_t pick(const struct presence_news *news, size_t name_count, bool joined,
                    struct slice *out)

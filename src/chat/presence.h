@@ -86,6 +86,10 @@ void presence_count(struct presence *p, int change);
  */
 enum presence_due presence_on_timer(struct presence *p, uint64_t now_ms);
 
+/* Instead of presence_take, for who cannot tell now: what is new waits as if a frame had been told.
+ */
+enum presence_due presence_put_off(struct presence *p, uint64_t now_ms);
+
 /* PRESENCE_INTERVAL_MS after the last frame: up to PRESENCE_EACH_MAX members no frame waits for it
  * but behind PRESENCE_AT_ONCE_MAX others, above none is told before it. */
 uint64_t presence_deadline_ms(const struct presence *p);

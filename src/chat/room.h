@@ -88,6 +88,7 @@ struct room {
     struct marks marks;
     struct presence presence;
     struct typing *typing; /* NULL: nobody types */
+    atomic_uint whispers; /* of both, that workers have yet to give to members (server/whisper.h) */
     struct room_log logs[ENCODING_COUNT];
 
     /* Under the hub's lock. */

@@ -105,6 +105,7 @@ static bool go_on_all(struct worker *w, struct whisper *whisper, unsigned *offer
 
 static void whisper_free(struct whisper *whisper)
 {
+    atomic_fetch_sub(&whisper->room->whispers, 1);
     room_unref(whisper->room);
     free(whisper);
 }
@@ -150,6 +151,7 @@ static void send_to(struct worker *to, struct room *room, const struct saying *s
                                 .said = *said};
     memcpy(whisper->frames, said->frames.data, said->frames.len);
     room_ref(room);
+    atomic_fetch_add(&room->whispers, 1);
     worker_post(to, &whisper->task);
 }
 
@@ -238,15 +240,32 @@ void whisper_drop(struct worker *w)
         due_free(container_of(t, struct due, timer));
 }
 
+/* Workers do not come round to it: one frame that tells more costs them less than two. */
+static bool is_crowded(const struct worker *w, struct room *room)
+{
+    return atomic_load(&room->whispers) >= WHISPERS_OF_ROOM_MAX * w->server->worker_count;
+}
+
 /* ---- presence ---- */
+
+static bool take_presence(struct worker *w, struct room *room, struct presence_news *news)
+{
+    bool any = false;
+    enum presence_due due = PRESENCE_NOTHING;
+    pthread_mutex_lock(&room->lock);
+    if (is_crowded(w, room))
+        due = presence_put_off(&room->presence, w->now_ms);
+    else
+        any = presence_take(&room->presence, w->now_ms, news);
+    pthread_mutex_unlock(&room->lock);
+    whisper_presence(w, room, due);
+    return any;
+}
 
 static void tell_presence(struct worker *w, struct room *room)
 {
     struct presence_news news;
-    pthread_mutex_lock(&room->lock);
-    bool any = presence_take(&room->presence, w->now_ms, &news);
-    pthread_mutex_unlock(&room->lock);
-    if (!any) return;
+    if (!take_presence(w, room, &news)) return;
     struct buf json = {0};
     struct saying said = {0};
     news.frame.room = (struct slice){room->name, room->name_len};
@@ -287,6 +306,7 @@ static bool take_typing(struct room *room, struct typing *news)
 static void tell_typing(struct worker *w, struct room *room)
 {
     struct typing news;
+    if (is_crowded(w, room) && tell_later(w, room, tell_typing)) return;
     if (!take_typing(room, &news)) return;
     const struct slice name = {room->name, room->name_len};
     struct buf json = {0};

@@ -10,7 +10,10 @@
 #include "base/buf.h"
 #include "chat/presence.h"
 
-enum { WHISPER_OFFERS_MAX = 1024 }; /* members that a worker looks at in a turn */
+enum {
+    WHISPER_OFFERS_MAX = 1024, /* members that a worker looks at in a turn */
+    WHISPERS_OF_ROOM_MAX = 4,  /* on their way, for each worker; what else is due waits a second */
+};
 
 struct member;
 struct room;

@@ -119,20 +119,30 @@ test('messages: the same, and each room has its own in order', limit(60),
     }
   }));
 
+/** Members who are in all of the rooms, and for each room one who has it as home; all is told of them. */
+async function manyRooms(server, size) {
+  const rooms = Array.from({ length: 90 }, (_, i) => `room-${i}-`.padEnd(100, 'x'));
+  const members = await Promise.all(Array.from({ length: size }, () => Rich.join(server)));
+  for (const room of rooms) await Promise.all(members.map((one) => one.get('joined', { type: 'join', room })));
+  const leavers = [];
+  for (const room of rooms) leavers.push(await Raw.open(server.port, `/ws/chat/${room}/`, { headers: RICH }));
+  const counts = (one) => one.frames.filter((f) => f.type === 'presence' && f.room !== 'lobby').map((f) => f.count);
+  const told = (n) => until(ms(20000), () => members.every((one) =>
+    counts(one).filter((count) => count === n).length === rooms.length), `all are told of ${n} in each room`);
+  await told(size + 1);
+  await pause(1100); // what was still to be told is told
+  const bytes = JSON.stringify(members[0].frames.findLast((f) => f.type === 'presence')).length;
+  for (const one of members) one.frames.length = 0;
+  const end = () => {
+    for (const { socket } of members) socket.terminate();
+    for (const { socket } of leavers) socket.destroy();
+  };
+  return { rooms, members, leavers, counts, told, bytes, end };
+}
+
 test('presence in many rooms at once: another is answered in between, and then all members are told', limit(60),
   withServer([...ONE, '--rate', 'none'], async (server) => {
-    const rooms = Array.from({ length: 90 }, (_, i) => `room-${i}-`.padEnd(100, 'x'));
-    const members = await Promise.all(Array.from({ length: 48 }, () => Rich.join(server)));
-    for (const room of rooms) await Promise.all(members.map((one) => one.get('joined', { type: 'join', room })));
-    const leavers = [];
-    for (const room of rooms) leavers.push(await Raw.open(server.port, `/ws/chat/${room}/`, { headers: RICH }));
-    const counts = (one) => one.frames.filter((f) => f.type === 'presence' && f.room !== 'lobby').map((f) => f.count);
-    const told = (n) => until(ms(20000), () => members.every((one) =>
-      counts(one).filter((count) => count === n).length === rooms.length), `all are told of ${n} in each room`);
-    await told(members.length + 1);
-    await pause(1100); // what was still to be told is told
-    const bytes = JSON.stringify(members[0].frames.findLast((f) => f.type === 'presence')).length;
-    for (const one of members) one.frames.length = 0;
+    const { rooms, members, leavers, counts, told, bytes, end } = await manyRooms(server, 48);
     const before = await server.metric(/^parlor_sent_bytes_total/);
     // All leave in one turn; in the third after it the other is told how much was sent by then.
     const done = await askBehind(server, leavers.map(({ socket }) => socket), text('{"type":"leave"}'), 16);
@@ -140,8 +150,34 @@ test('presence in many rooms at once: another is answered in between, and then a
     assert.ok(frames <= 3 * OFFERS, `${frames} of ${rooms.length * members.length} were sent before`);
     await told(members.length);
     for (const one of members) assert.equal(counts(one).length, rooms.length, 'each is told once');
-    for (const { socket } of members) socket.terminate();
-    for (const { socket } of leavers) socket.destroy();
+    end();
+  }));
+
+test('presence of a room that waits behind others is told in fewer frames', limit(60),
+  withServer([...ONE, '--rate', 'none'], async (server) => {
+    const { leavers, end } = await manyRooms(server, 110); // ten turns
+    const ann = await Rich.join(server, 'busy');
+    const bob = await Raw.open(server.port, '/ws/chat/busy/', { headers: RICH });
+    await ann.settled();
+    await pause(1100);
+    ann.frames.length = 0;
+    const last = 10 * TURN - 1;
+    const said = Array.from({ length: last + 1 }, (_, i) =>
+      text(JSON.stringify({ type: 'message', message: 'x', username: `bob ${i}` }))); // another name in each turn
+    try {
+      await server.freeze();
+      for (const { socket } of leavers) await written(socket, text('{"type":"leave"}'));
+      await written(bob.socket, Buffer.concat(said));
+    } finally {
+      server.kill('SIGCONT');
+    }
+    const told = () => ann.frames.filter((f) => f.type === 'presence');
+    await until(ms(20000), () => told().some(({ joined = [], username }) => [username, ...joined].includes(`bob ${last}`)),
+      'the last name is told');
+    assert.ok(told().length <= 6, `${told().length} frames`); // four at once, and what was left a second later
+    bob.socket.destroy();
+    ann.socket.terminate();
+    end();
   }));
 
 test('who asks for /metrics, by GET or HEAD, in one turn is told the same', limit(20), withServer(ONE, async (server) => {

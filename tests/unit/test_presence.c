@@ -150,6 +150,26 @@ static void test_small_room_tells_a_few_at_once(void **state)
     assert_int_equal(presence_on_timer(&p, 8500), PRESENCE_NOTHING);
 }
 
+/* What could not be told is a second later, with what came since; the same in rooms of any size. */
+static void test_put_off(void **state)
+{
+    (void)state;
+    static const unsigned sizes[] = {10, 60};
+    for (unsigned i = 0; i < 2; i++) {
+        struct presence p = room_of(sizes[i], 5000);
+        assert_int_equal(presence_put_off(&p, 6000), PRESENCE_NOTHING); /* there is no news */
+        assert_int_equal(join(&p, 70, 7000), PRESENCE_NOW);
+        assert_int_equal(presence_put_off(&p, 7000), PRESENCE_LATER);
+        assert_int_equal(presence_put_off(&p, 7001), PRESENCE_NOTHING);
+        assert_int_equal(join(&p, 71, 7002), PRESENCE_NOTHING);
+        assert_int_equal(leave(&p, 3, 7999), PRESENCE_NOTHING);
+        assert_int_equal(presence_on_timer(&p, 8001), PRESENCE_NOW);
+        assert_int_equal(presence_put_off(&p, 8001), PRESENCE_LATER);
+        assert_int_equal(presence_on_timer(&p, 9001), PRESENCE_NOW);
+        told(&p, 9001, NAMES(70, 71, END), NAMES(3, END));
+    }
+}
+
 static void test_large_room_tells_once_a_second(void **state)
 {
     (void)state;
@@ -607,6 +627,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_room_tells_each),
         cmocka_unit_test(test_small_room_tells_a_few_at_once),
+        cmocka_unit_test(test_put_off),
         cmocka_unit_test(test_large_room_tells_once_a_second),
         cmocka_unit_test(test_newest),
         cmocka_unit_test(test_cancels_out),
