@@ -2,6 +2,9 @@
 #ifndef SERVER_RICH_SEAT_H
 #define SERVER_RICH_SEAT_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/list.h"
 #include "chat/hub.h"
 #include "proto/rich.h"
@@ -40,15 +43,15 @@ struct rich {
     struct list seats;
     struct list asked;            /* questions that are not answered yet (rich_ask.c) */
     struct rich_waiting *waiting; /* then nothing is read until its time has come; owned */
-    unsigned seat_count;
-    unsigned questions; /* asked of the store or the workers, not answered yet */
-    unsigned pages;     /* those of them for a page of history */
-    unsigned replays;   /* pages on their way for rooms that it enters */
-    bool asks_members;  /* who is in a room; then nothing is read until that is answered */
+    uint8_t seat_count;
+    uint8_t questions; /* asked of the store or the workers, not answered yet */
+    uint8_t pages;     /* those of them for a page of history */
+    uint8_t replays;   /* pages on their way for rooms that it enters */
+    bool asks_members; /* who is in a room; then nothing is read until that is answered */
+    uint8_t home_len;
     uint64_t typing_next_ms;
     uint64_t requests_next_us;
     struct seat *home; /* NULL once it was left */
-    uint8_t home_len;
     char home_name[];
 };
 

@@ -1,6 +1,7 @@
 /* See rich_session.h. One function per type of frame; their table is at the end. */
 #include "server/rich_session.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,9 @@
 #include "server/whisper.h"
 #include "server/worker.h"
 #include "server/ws_session.h"
+
+static_assert(RICH_ROOMS_MAX <= UINT8_MAX && RICH_QUESTIONS_MAX <= UINT8_MAX,
+              "as struct rich has it");
 
 /* ---- answers ---- */
 
