@@ -175,8 +175,9 @@ static void expect_order(const int *names, unsigned n)
 static unsigned first_of(int name)
 {
     unsigned at = 0;
-    while (line.order[at] != name)
+    while (at < line.count && line.order[at] != name)
         at++;
+    assert_true(at < line.count);
     return at;
 }
 
