@@ -179,9 +179,10 @@ struct sqlite_store {
     int64_t space;                 /* bytes left below limits.max_bytes, as of this batch */
     bool crowded;                  /* there is so little that rooms have to be trimmed */
     int64_t indexed;               /* of meta, as of the last commit; see sqlite_search.c */
-    int64_t index_goal;            /* while index_lacks: the id at which it lacks no more */
+    int64_t index_goal;            /* while it is not whole: the id at which it will be */
+    unsigned index_times;          /* how often it has become whole */
     atomic_bool index_damaged;     /* somebody has noticed; the writer makes it anew */
-    atomic_bool index_lacks;       /* more than the newest is missing in it */
+    atomic_uint index_whole;       /* 0: more than the newest is missing; else of which time */
     fts5_tokenizer words;
     void *words_ctx;
     unsigned unsynced; /* relaxed: events committed since the last fsync */
@@ -363,8 +364,8 @@ int sqlite_search_step(struct store_backend *b, bool *more);
 int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *out);
 
 /* In a reader's transaction. */
-int sqlite_search_read(struct sqlite_store *s, struct sqlite_reader *r, int64_t room,
-                       const struct store_search *q, struct store_answer *out);
+int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
+                       struct store_answer *out);
 
 /* For the ops table. */
 int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);

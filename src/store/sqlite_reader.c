@@ -351,13 +351,18 @@ int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct 
     struct sqlite_store *s = (struct sqlite_store *)b;
     struct sqlite_reader *r = reader_of(b, reader);
     int64_t room = 0;
+    /* The index is made anew while others read, and what is read here is as it was when the
+     * transaction began. */
+    unsigned whole = atomic_load(&s->index_whole);
     int err = begin(r, q->room, &room, &out->room);
     if (err) return end(r, err);
-    err = sqlite_search_read(s, r, room, q, out);
-    bool index =
-        err == ERR_STORE_READ && (sqlite_search_notice(s, r->db) || atomic_load(&s->index_lacks));
+    err = whole ? sqlite_search_read(r, room, q, out) : ERR_STORE_READ;
+    bool damaged = err == ERR_STORE_READ && sqlite_search_notice(s, r->db);
+    bool lacked = !whole || atomic_load(&s->index_whole) != whole;
+    if (!err && lacked) err = ERR_STORE_READ;
+    bool mends = err == ERR_STORE_READ && (damaged || lacked);
     err = end(r, err);
-    if (index) r->met.mends = true;
+    if (mends) r->met.mends = true;
     return err;
 }
 

@@ -45,8 +45,8 @@ bool sqlite_search_notice(struct sqlite_store *s, sqlite3 *db)
     /* Some damage shows as a broken constraint, of which no statement of ours can break one. That
      * of a table of ours has a code that says which kind. */
     if (code != SQLITE_CORRUPT_VTAB && code != SQLITE_CONSTRAINT) return false;
-    atomic_store(&s->index_lacks, true);
     atomic_store(&s->index_damaged, true);
+    atomic_store(&s->index_whole, 0);
     return true;
 }
 
@@ -65,8 +65,16 @@ static int last_id(struct sqlite_store *s, int64_t *id)
 static int lack(struct sqlite_store *s)
 {
     s->index_goal = INT64_MAX;
-    atomic_store(&s->index_lacks, true);
+    atomic_store(&s->index_whole, 0);
     return last_id(s, &s->index_goal);
+}
+
+/* Nothing of before is missing any more. A reader may notice damage meanwhile. */
+static void whole(struct sqlite_store *s)
+{
+    if (atomic_load(&s->index_whole)) return;
+    atomic_store(&s->index_whole, ++s->index_times);
+    if (atomic_load(&s->index_damaged)) atomic_store(&s->index_whole, 0);
 }
 
 int sqlite_search_mend(struct sqlite_store *s)
@@ -122,8 +130,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if (!rc) rc = sqlite_search_mend(s);
     if (!rc) rc = choose(s, &to);
     *more = rc || to != 0;
-    if (!rc && (to == 0 || s->indexed >= s->index_goal) && !atomic_load(&s->index_damaged))
-        atomic_store(&s->index_lacks, false);
+    if (!rc && (to == 0 || s->indexed >= s->index_goal)) whole(s);
     if (!rc && to == 0) return 0;
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
@@ -131,7 +138,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if (rc) {
         int err = sqlite_writer_fail(s, rc);
         sqlite_writer_rollback(b);
-        atomic_store(&s->index_lacks, true);
+        atomic_store(&s->index_whole, 0);
         return err;
     }
     s->indexed = to;
@@ -221,11 +228,10 @@ static int make_match(struct buf *out, int64_t room, struct slice words)
     return err ? err : buf_append(out, ")", 1, max_bytes);
 }
 
-int sqlite_search_read(struct sqlite_store *s, struct sqlite_reader *r, int64_t room,
-                       const struct store_search *q, struct store_answer *out)
+int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
+                       struct store_answer *out)
 {
     struct buf match = {0};
-    if (atomic_load(&s->index_lacks)) return ERR_STORE_READ;
     struct store_span span = {.limit = q->limit, .sure = 1, .max_bytes = STORE_PAGE_MAX_BYTES};
     int err = make_match(&match, room, q->text);
     if (!err) {

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@
 
 /* ---- a disk that fails on demand ---- */
 
+enum { SHM_READ_LOCKS = 3 }; /* the first of them; before it: writer, checkpoint, recovery */
+
 struct disk_file {
     sqlite3_file base;
     sqlite3_file *real; /* behind this struct */
@@ -32,8 +35,10 @@ static atomic_bool fail_sync;
 static atomic_bool fail_read;
 static atomic_llong bad_sector = -1; /* where the database cannot be read; below 0: nowhere */
 static atomic_uint wal_syncs;
-static atomic_uint write_locks;    /* transactions that write, in WAL mode */
+static atomic_uint write_locks; /* transactions that write, in WAL mode */
+static _Atomic pthread_t writer_thread;
 static atomic_int lock_after = -1; /* so many more, then another program has the lock; -1: none */
+static atomic_int reader_held;     /* 1: the next that begins to read is held, 2: it is */
 static atomic_uint temporaries;    /* files that have no name, which cannot be opened */
 
 static struct disk_file *disk_of(sqlite3_file *f)
@@ -121,8 +126,18 @@ static int disk_shm_lock(sqlite3_file *f, int at, int n, int flags)
     int left = atomic_load(&lock_after);
     if (writer && left == 0) return SQLITE_BUSY;
     if (writer && left > 0) atomic_fetch_sub(&lock_after, 1);
-    if (writer) atomic_fetch_add(&write_locks, 1);
-    return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
+    if (writer) {
+        atomic_fetch_add(&write_locks, 1);
+        atomic_store(&writer_thread, pthread_self());
+    }
+    int rc = real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
+    int next = 1;
+    bool reads = at >= SHM_READ_LOCKS && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_SHARED);
+    bool reader = reads && !pthread_equal(pthread_self(), atomic_load(&writer_thread));
+    if (!rc && reader && atomic_compare_exchange_strong(&reader_held, &next, 2))
+        while (atomic_load(&reader_held) == 2)
+            world_nap();
+    return rc;
 }
 
 static void disk_shm_barrier(sqlite3_file *f)
@@ -190,6 +205,7 @@ static int setup(void **state)
     atomic_store(&fail_read, false);
     atomic_store(&bad_sector, -1);
     atomic_store(&lock_after, -1);
+    atomic_store(&reader_held, 0);
     return world_setup_sqlite(state);
 }
 
@@ -552,6 +568,34 @@ static void test_mended_then_locked(void **state)
     assert_true(store_healthy(w->store));
 }
 
+/* A search that reads the index as it was while it was made anew has not found all, though it is
+ * whole again when the search ends. */
+static void test_search_while_mended(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    struct answer before;
+    struct store_search q = {SLICE_LIT("r"), SLICE_LIT("hi"), STORE_SEQ_MAX + 1, 10};
+    store_close(w->store);
+    assert_non_null(world_open(w, (struct store_options){.readers = 3})); /* two may search */
+    world_fill(w, "r", 1, 400);
+    world_expect_found(w, "r", "nothing", "");
+    world_sql(w->path, "DELETE FROM search_data WHERE id > 10");
+    atomic_store(&lock_after, 1); /* enough to empty the index, not to fill it */
+    assert_int_equal(world_search(w, &q, &a), ERR_STORE_READ);
+    while (atomic_load(&lock_after))
+        world_nap();
+    atomic_store(&reader_held, 1);
+    answer_init(&before);
+    assert_int_equal(store_search(w->store, NULL, &q, answer_on_page, &before), 0);
+    while (atomic_load(&reader_held) != 2)
+        world_nap();
+    atomic_store(&lock_after, -1);
+    world_expect_found(w, "r", "hi", "400 399 398 397 396 395 394 393 392 391 <");
+    atomic_store(&reader_held, 0);
+    assert_int_equal(answer_wait(&before), ERR_STORE_READ);
+}
+
 /* Nothing that is done needs a temporary file, which may not be possible: not a delete that changes
  * many pages, not a search, not retention, not a new schema. */
 static void test_no_temporary_files(void **state)
@@ -783,6 +827,7 @@ int main(void)
         TEST(test_refusal_and_retention),
         TEST(test_retention_goes_on),
         TEST(test_mended_then_locked),
+        TEST(test_search_while_mended),
         TEST(test_damaged_rows),
         TEST(test_reads_fail),
         TEST(test_syncs),
