@@ -16,6 +16,9 @@ enum {
     INPUT_MIN_BYTES = 8 << 20,   /* ... and this in any case ... */
     INPUT_MESSAGES = 4,          /* ... and so many of the largest messages */
     CONTEXTS_SHARE = 4,          /* of the budget, one part may be contexts */
+    MARKS_SHARE = 8,             /* of the budget, one part may be read markers ... */
+    MARKS_MIN_BYTES = 1 << 20,   /* ... but always so much */
+    MARKS_FEW = 16,              /* of a room, beyond that */
     SWEEP_ROOMS_MAX = 1024,      /* in one hub_sweep; the rest has its turn in the next */
     SWEEP_NONCES_MAX = 16384,    /* likewise */
     SWEEP_STEP = 256,            /* nonces taken out under the room's lock at once */
@@ -26,7 +29,8 @@ struct hub {
     struct store *store;
     atomic_uint_fast64_t recent_bytes;
     struct account held;
-    struct account own; /* of `held`: the rooms, without chunks */
+    struct account own;   /* of `held`: the rooms, without chunks */
+    struct account marks; /* of `own`: read markers */
     struct account answers;
     struct account input;
     struct account contexts;
@@ -55,6 +59,7 @@ struct hub *hub_new(const struct hub_options *options)
     hub->input.max = larger(larger(options->memory_budget_bytes / INPUT_SHARE, INPUT_MIN_BYTES),
                             options->message_max_bytes * INPUT_MESSAGES);
     hub->contexts.max = options->memory_budget_bytes / CONTEXTS_SHARE;
+    hub->marks.max = larger(options->memory_budget_bytes / MARKS_SHARE, MARKS_MIN_BYTES);
     hub->epoch = options->seed;
     return hub;
 }
@@ -142,6 +147,7 @@ static void room_free(struct room *room)
     marks_fini(&room->marks);
     presence_fini(&room->presence);
     free(room->typing);
+    account_sub(&room->hub->marks, room->marks_bytes);
     account_sub(&room->hub->own, room->own_bytes);
     account_sub(&room->hub->held, room->own_bytes);
     pthread_mutex_destroy(&room->lock);
@@ -466,9 +472,25 @@ void hub_note_use(struct room *room)
         atomic_store_explicit(&room->used, true, memory_order_relaxed);
 }
 
+/* A room that people are in stays, with its read markers: beyond the share of these it keeps those
+ * that were moved last. The store has the others, for when the room is loaded again. */
+static void account_marks_locked(struct room *room)
+{
+    struct account *all = &room->hub->marks;
+    size_t bytes = marks_bytes(&room->marks);
+    if (bytes == room->marks_bytes) return;
+    if (bytes > room->marks_bytes && account_used(all) + bytes - room->marks_bytes > all->max) {
+        marks_shrink(&room->marks, MARKS_FEW);
+        bytes = marks_bytes(&room->marks);
+    }
+    account_change(all, room->marks_bytes, bytes);
+    room->marks_bytes = bytes;
+}
+
 bool hub_account_locked(struct room *room)
 {
     struct hub *hub = room->hub;
+    account_marks_locked(room);
     uint64_t past = past_bytes(room);
     uint64_t own = own_bytes(room);
     if (past == room->recent_bytes && own == room->own_bytes) return false;

@@ -77,6 +77,26 @@ int marks_move(struct marks *m, const struct store_mark *mark)
     return 0;
 }
 
+/* Into a table of their own: one that was large keeps its buckets. */
+void marks_shrink(struct marks *m, size_t most)
+{
+    size_t count = marks_count(m);
+    struct marks kept = {0};
+    int err = 0;
+    if (count <= most) return;
+    size_t skip = count - most;
+    for (struct mark *mark = m->first; mark && !err; mark = mark->hh.next) {
+        const struct store_mark copy = {mark->seq, {mark->user, mark->hh.keylen}};
+        if (skip > 0)
+            skip--;
+        else
+            err = add(&kept, &copy);
+    }
+    if (err) marks_fini(&kept);
+    marks_fini(m);
+    *m = kept;
+}
+
 size_t marks_count(const struct marks *m)
 {
     return HASH_COUNT(m->first);

@@ -31,6 +31,10 @@ uint64_t marks_find(const struct marks *m, struct slice user);
  * where it is. The name is copied. 0, or ERR_NOMEM with nothing changed. */
 int marks_move(struct marks *m, const struct store_mark *mark);
 
+/* Forgets all but the `most` that were moved last; all, if memory is too short for another table.
+ */
+void marks_shrink(struct marks *m, size_t most);
+
 size_t marks_count(const struct marks *m);
 
 /* Bytes that were asked of the allocator. */

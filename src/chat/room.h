@@ -86,6 +86,7 @@ struct room {
     struct nonces nonces;
     uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
     struct marks marks;
+    size_t marks_bytes; /* as they are counted */
     struct presence presence;
     struct typing *typing; /* NULL: nobody types */
     atomic_uint whispers; /* of both, that workers have yet to give to members (server/whisper.h) */

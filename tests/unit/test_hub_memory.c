@@ -492,6 +492,33 @@ static void test_load_unwanted(void **state)
     end();
 }
 
+/* Rooms full of people stay in memory, and each may have ten thousand read markers: in all of them
+ * together these take no more than their share. Those moved last stay; the store has all. */
+static void test_read_markers(void **state)
+{
+    enum { BUDGET = 8 << 20, ROOMS = 12, MARKS = 9000, SLACK = 64 << 10 };
+    static struct guest guests[ROOMS];
+    char user[64];
+    char name[8];
+    (void)state;
+    begin(BUDGET);
+    for (int i = 0; i < ROOMS; i++) {
+        snprintf(name, sizeof name, "r%d", i);
+        come(&guests[i], name, ENCODING_RICH, 0);
+        for (uint64_t n = 1; n <= MARKS; n++) {
+            int len = snprintf(user, sizeof user, "%060llu", (unsigned long long)n);
+            const struct store_mark mark = {n, {user, (size_t)len}};
+            room_on_read(guests[i].wait.room, &mark);
+        }
+        assert_int_equal(room_read_seq(guests[i].wait.room, (struct slice){user, 60}), MARKS);
+    }
+    assert_true(hub_memory_bytes(hub) < BUDGET / 8 + SLACK);
+    hub_check(hub, false);
+    for (int i = 0; i < ROOMS; i++)
+        leave(&guests[i]);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_load_of_two),
         cmocka_unit_test(test_fill_of_two),
         cmocka_unit_test(test_load_unwanted),
+        cmocka_unit_test(test_read_markers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
