@@ -3,8 +3,6 @@
  * gets new epochs, and takes the place of the old file at once; the old one is kept, together with
  * the -wal that belongs to it and to nothing else. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,19 +164,6 @@ static int keep(const char *path, const char *old, char *text)
     return 0;
 }
 
-/* The new name is on the disk. 0, or -1 with errno. */
-static int sync_directory(const char *path)
-{
-    char name[PATH_MAX];
-    snprintf(name, sizeof name, "%s", path);
-    int fd = open(dirname(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    int error = errno;
-    if (fd >= 0) close(fd);
-    errno = error;
-    return rc;
-}
-
 static int replace(const char *fresh, const char *path, char *text)
 {
     char old[PATH_MAX];
@@ -192,7 +177,7 @@ static int replace(const char *fresh, const char *path, char *text)
     }
     /* If they stay, the next start sees that they are not of the new file. If the new name is not
      * kept, the old file needs its own. */
-    if (sync_directory(path) != 0) {
+    if (witness_sync_directory(path) != 0) {
         char why[STORE_SQLITE_TEXT_MAX / 2];
         snprintf(why, sizeof why, "restored, but a power cut may undo it: %s", strerror(errno));
         return fail(text, path, why);
