@@ -227,6 +227,31 @@ static inline void sqlite_bind_slice(sqlite3_stmt *stmt, int at, struct slice te
         sqlite3_bind_null(stmt, at);
 }
 
+/* Keeps the reason of a failure for the log, and returns the code of enum err for it, which is also
+ * to be had alone: ERR_STORE_DAMAGED if it may be one place of the file only (a broken constraint
+ * is damage: no statement of ours breaks one). */
+int sqlite_db_fail(struct sqlite_store *s, int rc);
+int sqlite_db_error(int code);
+
+/* Notes it if the last error of db was a damaged index, and returns whether it was. Any thread that
+ * owns db. */
+bool sqlite_db_notice(struct sqlite_store *s, sqlite3 *db);
+
+/* Takes back the writer's transaction if there is one, and nothing else: see also
+ * sqlite_writer_rollback. */
+void sqlite_db_rollback(struct sqlite_store *s);
+
+/* Chooses whether the next commit is followed by fsync. An SQLITE_ code. */
+int sqlite_db_sync(struct sqlite_store *s, bool sync);
+
+/* The first column of the only row, of a statement that is made ready for its next use, or of a
+ * PRAGMA or SELECT. An SQLITE_ code; SQLITE_CORRUPT if there is no row. */
+int sqlite_db_number(sqlite3_stmt *stmt, int64_t *out);
+int sqlite_db_ask(sqlite3 *db, const char *question, int64_t *out);
+
+/* 0, or an SQLITE_ code: what PRAGMA quick_check sees. */
+int sqlite_db_quick_check(sqlite3 *db);
+
 /* The file of the database; see sqlite_file.c. Names its files: 0, or -1 with errno. */
 int sqlite_file_name(struct sqlite_files *f, const char *path);
 void sqlite_file_unname(struct sqlite_files *f);
@@ -253,9 +278,6 @@ int sqlite_file_open_read(const char *path, sqlite3 **db);
 
 /* Gives every room a new epoch. An SQLITE_ code. */
 int sqlite_file_renew(sqlite3 *db);
-
-/* 0, or an SQLITE_ code: what PRAGMA quick_check sees. */
-int sqlite_file_quick_check(sqlite3 *db);
 
 /* Sets up what the others need of db. */
 void sqlite_file_hook(struct sqlite_store *s);
@@ -320,16 +342,6 @@ int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s);
 /* Keeps all of it, or nothing; which of them. */
 enum store_import sqlite_import_end(struct sqlite_store *s, bool keep);
 
-/* Finds out how much of the file is used, if that has a limit. An SQLITE_ code. */
-int sqlite_writer_measure(struct sqlite_store *s);
-
-/* Keeps the reason of a failure for the log, and returns the code of enum err for it:
- * ERR_STORE_DAMAGED if it may be one place of the file only. */
-int sqlite_writer_fail(struct sqlite_store *s, int rc);
-
-/* Chooses whether the next commit is followed by fsync. An SQLITE_ code. */
-int sqlite_writer_sync(struct sqlite_store *s, bool sync);
-
 /* Does what the event means for its target, in the transaction of the batch. *weight is what the
  * events of the room have become heavier by. An SQLITE_ code. */
 int sqlite_state_apply(struct sqlite_store *s, int64_t room, const struct store_event *e,
@@ -346,10 +358,6 @@ int sqlite_search_open(struct sqlite_store *s);
  * puts one back in. SQLITE_ codes. */
 int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
 int sqlite_search_add(struct sqlite_store *s, int64_t id);
-
-/* Notes it if the last error of db was a damaged index, and returns whether it was. Any thread that
- * owns db. */
-bool sqlite_search_notice(struct sqlite_store *s, sqlite3 *db);
 
 /* If that was noticed: empties the index, in a transaction of its own, so that everything is
  * indexed again. An SQLITE_ code. */
@@ -369,6 +377,9 @@ int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store
 
 /* For the ops table. */
 int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
+
+/* Finds out how much of the file is used, if that has a limit. An SQLITE_ code. */
+int sqlite_trim_measure(struct sqlite_store *s);
 
 /* Retention has to look at every room once: at start, when what to keep may be new, and when it has
  * passed over some. */

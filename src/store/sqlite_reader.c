@@ -357,7 +357,7 @@ int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct 
     int err = begin(r, q->room, &room, &out->room);
     if (err) return end(r, err);
     err = whole ? sqlite_search_read(r, room, q, out) : ERR_STORE_READ;
-    bool damaged = err == ERR_STORE_READ && sqlite_search_notice(s, r->db);
+    bool damaged = err == ERR_STORE_READ && sqlite_db_notice(s, r->db);
     bool lacked = !whole || atomic_load(&s->index_whole) != whole;
     if (!err && lacked) err = ERR_STORE_READ;
     bool mends = err == ERR_STORE_READ && (damaged || lacked);

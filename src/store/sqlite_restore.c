@@ -83,7 +83,7 @@ static int renew(const char *path, char *text)
     int err = rc ? fail_sqlite(text, path, db, rc) : 0;
     if (!err && sqlite_schema_prepare(db, why, sizeof why)) err = fail(text, path, why);
     if (!err) {
-        rc = sqlite_file_quick_check(db);
+        rc = sqlite_db_quick_check(db);
         if (!rc) rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (!rc) rc = sqlite_file_renew(db);
         if (!rc) rc = begin_unknown(db);

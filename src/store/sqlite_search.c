@@ -39,34 +39,12 @@ int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq,
     return sqlite_run_with(s->stmt[WRITE_UNINDEX], values, 4);
 }
 
-bool sqlite_search_notice(struct sqlite_store *s, sqlite3 *db)
-{
-    int code = sqlite3_extended_errcode(db);
-    /* Some damage shows as a broken constraint, of which no statement of ours can break one. That
-     * of a table of ours has a code that says which kind. */
-    if (code != SQLITE_CORRUPT_VTAB && code != SQLITE_CONSTRAINT) return false;
-    atomic_store(&s->index_damaged, true);
-    atomic_store(&s->index_whole, 0);
-    return true;
-}
-
-/* The largest id that there is. An SQLITE_ code. */
-static int last_id(struct sqlite_store *s, int64_t *id)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_LAST_ID];
-    int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) *id = sqlite3_column_int64(stmt, 0);
-    int end = sqlite3_reset(stmt);
-    if (rc == SQLITE_ROW) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
-}
-
 /* The index has everything again once it has what there is now. */
 static int lack(struct sqlite_store *s)
 {
     s->index_goal = INT64_MAX;
     atomic_store(&s->index_whole, 0);
-    return last_id(s, &s->index_goal);
+    return sqlite_db_number(s->stmt[WRITE_LAST_ID], &s->index_goal);
 }
 
 /* Nothing of before is missing any more. A reader may notice damage meanwhile. */
@@ -90,7 +68,7 @@ int sqlite_search_mend(struct sqlite_store *s)
         s->indexed = 0;
         atomic_store(&s->index_damaged, false);
     }
-    if (rc && !sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    if (rc) sqlite_db_rollback(s);
     sqlite_file_settle(s); /* whoever called may not come to a transaction of its own */
     return rc;
 }
@@ -126,7 +104,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     int64_t to = 0;
     *more = false;
     if (s->import) return 0; /* it has a transaction of its own open; the next start indexes */
-    int rc = sqlite_writer_sync(s, false);
+    int rc = sqlite_db_sync(s, false);
     if (!rc) rc = sqlite_search_mend(s);
     if (!rc) rc = choose(s, &to);
     *more = rc || to != 0;
@@ -136,7 +114,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
     if (!rc) rc = index_up_to(s, to);
     if (rc) {
-        int err = sqlite_writer_fail(s, rc);
+        int err = sqlite_db_fail(s, rc);
         sqlite_writer_rollback(b);
         atomic_store(&s->index_whole, 0);
         return err;
@@ -149,7 +127,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
 int sqlite_search_trimmed(struct sqlite_store *s, int64_t *indexed)
 {
     int64_t last = 0;
-    int rc = last_id(s, &last);
+    int rc = sqlite_db_number(s->stmt[WRITE_LAST_ID], &last);
     *indexed = s->indexed;
     if (!rc) rc = sqlite_file_trimmed(s, last);
     if (rc || last >= s->indexed) return rc;

@@ -64,8 +64,28 @@ void sqlite_trim_all(struct sqlite_store *s)
     s->base.trim_need = TRIM_NOW;
 }
 
+int sqlite_trim_measure(struct sqlite_store *s)
+{
+    int64_t pages = 0;
+    int64_t unused = 0;
+    int64_t most = (int64_t)s->base.limits.max_bytes;
+    if (!most) return SQLITE_OK;
+    int rc = sqlite_db_number(s->stmt[WRITE_PAGES], &pages);
+    if (!rc) rc = sqlite_db_number(s->stmt[WRITE_FREE_PAGES], &unused);
+    if (rc) return rc;
+    int64_t used = (pages - unused) * s->page_bytes;
+    s->space = most - used;
+    atomic_store_explicit(&s->base.bytes, (uint64_t)used, memory_order_relaxed);
+    if (s->space <= 0) atomic_store_explicit(&s->base.full, true, memory_order_relaxed);
+    /* Not at once, or it would go back and forth with every message. */
+    if (s->space > most / 16) atomic_store_explicit(&s->base.full, false, memory_order_relaxed);
+    s->crowded = s->space < most / 16 && atomic_load(&s->base.rooms) > s->stuck.count;
+    if (s->crowded && s->base.limits.trim_when_full) s->base.trim_need = TRIM_NOW;
+    return SQLITE_OK;
+}
+
 /* Reads the row; the tail is written away first, since retention may take some of it. */
-static int measure(struct sqlite_store *s, struct candidate *c)
+static int find_candidate(struct sqlite_store *s, struct candidate *c)
 {
     char text[STORE_NAME_MAX_BYTES];
     struct slice name = {text, 0};
@@ -163,7 +183,7 @@ static int tidy(struct step *t, int64_t id)
     struct candidate c = {.id = id};
     struct cut cut;
     t->at = id;
-    int rc = measure(t->s, &c);
+    int rc = find_candidate(t->s, &c);
     if (!rc) rc = choose(t, &c, &cut);
     if (!rc) rc = apply(t, &c, &cut);
     if (rc) return rc;
@@ -277,7 +297,7 @@ static int tidy_largest(struct step *t)
         if (rc || !id) break;
         s->base.trims_rooms = true;
         rc = tidy(t, id);
-        if (!rc) rc = sqlite_writer_measure(s);
+        if (!rc) rc = sqlite_trim_measure(s);
     }
     t->make_place = false;
     return rc;
@@ -318,7 +338,7 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     sqlite_rooms_bound(s);
     try_stuck_again(s);
     t.sweep_id = s->sweep_id;
-    int rc = sqlite_writer_sync(s, false);
+    int rc = sqlite_db_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
     if (!rc) rc = tidy_listed(&t);
@@ -328,7 +348,7 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     if (!rc && t.trimmed) rc = sqlite_search_trimmed(s, &indexed);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) {
-        int err = sqlite_writer_fail(s, rc);
+        int err = sqlite_db_fail(s, rc);
         bool passed = err == ERR_STORE_DAMAGED && pass_over(s, t.at);
         take_back(&t);
         return passed ? 0 : err;
@@ -338,7 +358,7 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     uint64_t rooms = atomic_load(&b->rooms); /* at least, if damage kept them from being counted */
     if (t.gone) atomic_store(&b->rooms, rooms > t.gone ? rooms - t.gone : 0);
     set_need(&t);
-    (void)sqlite_writer_measure(s); /* the next batch does it again */
+    (void)sqlite_trim_measure(s); /* the next batch does it again */
     sqlite_file_settle(s);
     return 0;
 }

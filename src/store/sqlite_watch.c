@@ -165,8 +165,8 @@ static void mend_witness(struct sqlite_store *s)
 static int check_touched(struct sqlite_store *s)
 {
     sqlite3_db_release_memory(s->db); /* or it would look at its copy */
-    int rc = sqlite_file_quick_check(s->db);
-    if (rc) return sqlite_writer_fail(s, rc);
+    int rc = sqlite_db_quick_check(s->db);
+    if (rc) return sqlite_db_fail(s, rc);
     sqlite_watch_note(s, FILE_MAIN);
     sqlite_watch_note(s, FILE_WAL);
     s->files.touched = false;

@@ -132,8 +132,8 @@ static int take(struct sqlite_store *s)
     bool later = kind == SQLITE_FULL || kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ||
                  kind == SQLITE_LOCKED || (kind == SQLITE_CORRUPT && !s->older);
     if (!later) return rc;
-    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
-    sqlite_writer_fail(s, rc);
+    sqlite_db_rollback(s);
+    sqlite_db_fail(s, rc);
     s->base.failing = true;
     return SQLITE_OK;
 }
