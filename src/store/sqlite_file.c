@@ -448,6 +448,7 @@ int sqlite_file_take(struct sqlite_store *s)
     if (same && (uint64_t)s->mark < w->record.mark) lost = (int64_t)w->record.mark - s->mark;
     if (lost) s->older = "its -wal file was lost";
     bool renew = s->older != NULL;
+    /* An old database and somebody's -wal may not fit together. */
     if (renew || s->touched) rc = sqlite_db_quick_check(s->db);
     bool damaged = rc == SQLITE_CORRUPT && !renew; /* the rest of it is the newest there is */
     if (!rc || damaged) rc = take(s, renew);

@@ -1,5 +1,5 @@
-/* Search in the SQLite store: an FTS5 table that holds no text, only which words are in which
- * event.
+/* The index for search in the SQLite store: an FTS5 table that holds no text, only which words are
+ * in which event. sqlite_reader.c asks it.
  *
  * Why not in the transaction of the batch: indexing a message costs more than storing it. So the
  * writer indexes in steps of its own, and meta.indexed says how far it got: exactly the messages
@@ -14,7 +14,6 @@
  * The room's id is indexed as a word of its own, so that a search does not read what other rooms
  * have said. Ids of events grow with the seqs of their room, so the newest come first for free. */
 #include <limits.h>
-#include <stdio.h>
 
 #include "base/err.h"
 #include "store/sqlite_db.h"
@@ -98,9 +97,8 @@ static int index_up_to(struct sqlite_store *s, int64_t to)
     return rc ? rc : sqlite_run(s->stmt[WRITE_COMMIT]);
 }
 
-int sqlite_search_step(struct store_backend *b, bool *more)
+int sqlite_search_step(struct sqlite_store *s, bool *more)
 {
-    struct sqlite_store *s = (struct sqlite_store *)b;
     int64_t to = 0;
     *more = false;
     if (s->import) return 0; /* it has a transaction of its own open; the next start indexes */
@@ -114,10 +112,8 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
     if (!rc) rc = index_up_to(s, to);
     if (rc) {
-        int err = sqlite_db_fail(s, rc);
-        sqlite_writer_rollback(b);
         atomic_store(&s->index_whole, 0);
-        return err;
+        return sqlite_db_fail(s, rc);
     }
     s->indexed = to;
     sqlite_file_settle(s);
@@ -191,36 +187,4 @@ int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *
     if (out->len == 0) return ERR_BAD_REQUEST;
     bool prefix = m.last_len >= STORE_PREFIX_MIN_BYTES;
     return prefix ? buf_append(out, "*", 1, MATCH_MAX_BYTES) : 0;
-}
-
-/* ---- readers ---- */
-
-/* The row of the search: FTS5's expression, with the room as a word. 0 or ERR_NOMEM. */
-static int make_match(struct buf *out, int64_t room, struct slice words)
-{
-    char head[64];
-    int n = snprintf(head, sizeof head, "in_room:\"%lld\" AND words:(", (long long)room);
-    size_t max_bytes = MATCH_MAX_BYTES + sizeof head + 1;
-    int err = buf_append(out, head, (size_t)n, max_bytes);
-    if (!err) err = buf_append(out, words.ptr, words.len, max_bytes);
-    return err ? err : buf_append(out, ")", 1, max_bytes);
-}
-
-int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
-                       struct store_answer *out)
-{
-    struct buf match = {0};
-    struct store_span span = {.limit = q->limit, .sure = 1, .max_bytes = STORE_PAGE_MAX_BYTES};
-    int err = make_match(&match, room, q->text);
-    if (!err) {
-        sqlite3_stmt *stmt = r->stmt[READ_SEARCH];
-        sqlite3_bind_text(stmt, 1, (const char *)match.data, (int)match.len, SQLITE_STATIC);
-        sqlite3_bind_int64(stmt, 2, room);
-        sqlite3_bind_int64(stmt, 3, (int64_t)q->before);
-        sqlite3_bind_int64(stmt, 4, (int64_t)q->limit + 1);
-        err = sqlite_reader_collect(stmt, &span, out);
-    }
-    out->more_before = span.more;
-    buf_fini(&match);
-    return err;
 }

@@ -261,15 +261,14 @@ static int tidy_listed(struct step *t)
     return rc;
 }
 
-/* After an error: what was done is undone, and is to be done again. */
-static void take_back(struct step *t)
+/* After an error: what was done will be undone, and is to be done again. */
+static void begin_anew(struct step *t)
 {
     struct sqlite_store *s = t->s;
     for (unsigned i = 0; i < t->listed_count; i++)
         sqlite_rooms_list_over(s, t->listed[i]);
     s->sweep_id = t->sweep_id;
     s->base.trim_need = TRIM_NOW;
-    sqlite_writer_rollback(&s->base);
 }
 
 static int tidy_aged(struct step *t)
@@ -327,9 +326,9 @@ static void set_need(const struct step *t)
     s->base.trim_need = again ? TRIM_NOW : s->over || s->stuck.count ? TRIM_SOON : TRIM_NONE;
 }
 
-int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
+int sqlite_trim_step(struct sqlite_store *s, int64_t now_ms, uint64_t *trimmed, bool *passed)
 {
-    struct sqlite_store *s = (struct sqlite_store *)b;
+    struct store_backend *b = &s->base;
     struct step t = {.s = s, .before_ms = INT64_MIN};
     int64_t indexed = s->indexed;
     uint64_t max_age_ms = b->keep.max_age_ms;
@@ -349,9 +348,9 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) {
         int err = sqlite_db_fail(s, rc);
-        bool passed = err == ERR_STORE_DAMAGED && pass_over(s, t.at);
-        take_back(&t);
-        return passed ? 0 : err;
+        *passed = err == ERR_STORE_DAMAGED && pass_over(s, t.at);
+        begin_anew(&t);
+        return err;
     }
     s->indexed = indexed;
     *trimmed = t.trimmed;

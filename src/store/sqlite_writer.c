@@ -5,8 +5,6 @@
  * later recovery could take for committed although their senders were told that they failed.
  * Rollback therefore writes over them at once: the next transaction starts at the same place in the
  * WAL, and its first frame breaks the chain of checksums. */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -335,6 +333,21 @@ void sqlite_writer_rollback(struct store_backend *b)
     if (!io) sqlite_search_mend(s);    /* an edit may have met it, and is tried again */
     (void)sqlite_trim_measure(s);      /* what was put has taken no space */
     sqlite_file_settle(s);
+}
+
+int sqlite_writer_trim(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
+{
+    bool passed = false;
+    int err = sqlite_trim_step(store_of(b), now_ms, trimmed, &passed);
+    if (err && err != ERR_BUSY) sqlite_writer_rollback(b);
+    return passed ? 0 : err;
+}
+
+int sqlite_writer_index(struct store_backend *b, bool *more)
+{
+    int err = sqlite_search_step(store_of(b), more);
+    if (err && err != ERR_BUSY) sqlite_writer_rollback(b);
+    return err;
 }
 
 /* 0 if an event could be stored now: then the outage is counted. */
