@@ -44,20 +44,6 @@ static bool is_shown(const struct mem_event *event)
     return e->kind == STORE_MESSAGE && !e->deleted;
 }
 
-size_t memory_lower_bound(const struct mem_room *room, uint64_t seq)
-{
-    size_t low = room->first;
-    size_t high = room->end;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (room->events[mid].record->event.seq < seq)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 static int add_nonce(const struct store_event *e, struct store_nonces *nonces)
 {
     struct store_nonce nonce = {
