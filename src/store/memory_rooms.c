@@ -7,10 +7,7 @@
 
 #include "base/err.h"
 
-enum {
-    EVENTS_MIN_CAP = 16,
-    SHRINK_MIN_CAP = 64, /* a smaller array is not worth it */
-};
+enum { EVENTS_MIN_CAP = 16, SHRINK_MIN_CAP = 64 }; /* up to that an array does not shrink */
 
 struct mem_room *memory_rooms_add(struct mem *m, struct slice name)
 {

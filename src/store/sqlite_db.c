@@ -81,8 +81,7 @@ int sqlite_db_number(sqlite3_stmt *stmt, int64_t *out)
     int rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
     int end = sqlite3_reset(stmt);
-    if (rc == SQLITE_ROW) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
+    return rc == SQLITE_ROW ? SQLITE_OK : end ? end : SQLITE_CORRUPT;
 }
 
 int sqlite_db_ask(sqlite3 *db, const char *question, int64_t *out)

@@ -280,11 +280,11 @@ int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size);
 int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size);
 
 /* Watching the files; see sqlite_watch.c. Notes which files they are; what one looks like after the
- * writer has written to it; looks whether they still look like that (0, or ERR_STORE with
- * s->reason); after that has failed, whether one may go on (the same). */
+ * writer has written to it; for the ops table, looks whether they still look like that (0, or
+ * ERR_STORE with s->reason); after that has failed, whether one may go on (the same). */
 void sqlite_watch_begin(struct sqlite_store *s);
 void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
-int sqlite_watch_look(struct sqlite_store *s);
+int sqlite_watch_look(struct store_backend *b);
 int sqlite_watch_recover(struct sqlite_store *s);
 
 /* True if the names of the files lead elsewhere now, so that SQLite must not remove them. */
@@ -410,6 +410,5 @@ int sqlite_writer_refuse(struct store_backend *b, struct slink *batch);
 int sqlite_writer_trim(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
 int sqlite_writer_index(struct store_backend *b, bool *more);
 int sqlite_writer_recover(struct store_backend *b);
-int sqlite_writer_look(struct store_backend *b);
 
 #endif

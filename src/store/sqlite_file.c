@@ -255,7 +255,7 @@ static void note_main(struct sqlite_store *s, bool settled)
 
 /* While the life lasts. A write that fails leaves an older record, which sees less and says nothing
  * that is wrong. */
-static void keep(struct sqlite_store *s)
+static void write_witness(struct sqlite_store *s)
 {
     if (!s->taken) return;
     witness_write(&s->witness, false);
@@ -266,7 +266,7 @@ void sqlite_file_closed(struct sqlite_store *s)
 {
     if (!s->taken) return;
     note_main(s, true);
-    keep(s);
+    write_witness(s);
 }
 
 int sqlite_file_judge(struct sqlite_store *s)
@@ -337,11 +337,11 @@ int sqlite_file_write_back(struct sqlite_store *s, bool *whole)
     int frames = 0;
     int done = 0;
     note_main(s, false);
-    keep(s);
+    write_witness(s);
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
     *whole = rc == SQLITE_OK && frames == done;
     note_main(s, true);
-    keep(s);
+    write_witness(s);
     sqlite_watch_note(s, FILE_MAIN);
     return rc;
 }
@@ -395,7 +395,7 @@ static uint64_t choose_life(const struct witness_record *r, bool renew)
 }
 
 /* Steps 3 to 6. */
-static int take(struct sqlite_store *s, bool renew)
+static int take_hold(struct sqlite_store *s, bool renew)
 {
     struct witness *w = &s->witness;
     struct witness_record *r = &w->record;
@@ -451,7 +451,7 @@ int sqlite_file_take(struct sqlite_store *s)
     /* An old database and somebody's -wal may not fit together. */
     if (renew || s->touched) rc = sqlite_db_quick_check(s->db);
     bool damaged = rc == SQLITE_CORRUPT && !renew; /* the rest of it is the newest there is */
-    if (!rc || damaged) rc = take(s, renew);
+    if (!rc || damaged) rc = take_hold(s, renew);
     if (rc) return rc;
     s->taken = true;
     if (damaged) s->met = (struct sqlite_trouble){.code = SQLITE_CORRUPT};
@@ -472,7 +472,7 @@ void sqlite_file_committed(struct sqlite_store *s)
     s->mark += s->in_batch;
     if (s->sync_now != SYNC_FULL) return; /* a power cut may take it; next_seq allows for that */
     w->record.mark = (uint64_t)s->mark;
-    keep(s);
+    write_witness(s);
 }
 
 int sqlite_file_trimmed(struct sqlite_store *s, int64_t last_id)
@@ -514,7 +514,7 @@ static void checkpoint(struct sqlite_store *s)
     s->checkpoint_at = CHECKPOINT_FRAMES;
     s->wal_frames = 0; /* until the next commit says so itself */
     s->witness.record.checkpoints = (uint64_t)next;
-    keep(s);
+    write_witness(s);
 }
 
 void sqlite_file_settle(struct sqlite_store *s)

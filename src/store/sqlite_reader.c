@@ -106,7 +106,7 @@ static int begin(struct sqlite_reader *r, struct slice name, int64_t *id, struct
 
 /* Keeps what SQLite has met, for the log; a row that cannot be is damage too. The error that it is.
  */
-static int note(struct sqlite_reader *r, int err)
+static int note_trouble(struct sqlite_reader *r, int err)
 {
     if (err != ERR_STORE_READ) return err;
     int code = sqlite3_extended_errcode(r->db);
@@ -118,7 +118,7 @@ static int note(struct sqlite_reader *r, int err)
 
 static int end(struct sqlite_reader *r, int err)
 {
-    err = note(r, err);
+    err = note_trouble(r, err);
     if (!sqlite3_get_autocommit(r->db)) sqlite_run(r->stmt[READ_END]);
     return err;
 }
@@ -254,7 +254,7 @@ static int read_span(void *ctx, struct store_span *span, struct store_answer *ou
     return collect(stmt, span, out);
 }
 
-static int count(const struct source *source, const struct store_query *q, uint64_t *total)
+static int count_events(const struct source *source, const struct store_query *q, uint64_t *total)
 {
     if (!q->count_max || q->direction == STORE_AROUND) return 0;
     bool after = q->direction == STORE_AFTER;
@@ -343,7 +343,7 @@ int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct st
     struct store_query mine = *q;
     if (!err) err = find_newest(&source, &mine, &out->total);
     if (!err) err = store_answer_page(out, &mine, read_span, &source);
-    if (!err) err = count(&source, &mine, &out->total);
+    if (!err) err = count_events(&source, &mine, &out->total);
     if (!err && q->reactions) err = add_reactions(&source, out);
     return end(source.reader, err);
 }
@@ -431,5 +431,5 @@ int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice af
     }
     sqlite3_reset(stmt);
     if (!err && rc != SQLITE_DONE && rc != SQLITE_ROW) err = ERR_STORE_READ;
-    return note(r, err);
+    return note_trouble(r, err);
 }

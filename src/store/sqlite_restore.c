@@ -143,7 +143,7 @@ static void forget_kept(const char *old, int count)
 
 /* The old files get second names, under which they still belong together; under the first ones they
  * are found until the new file is there, whatever happens in between. */
-static int keep(const char *path, const char *old, char *text)
+static int keep_old(const char *path, const char *old, char *text)
 {
     struct stat st;
     bool empty = stat(path, &st) == 0 && st.st_size == 0; /* there was none */
@@ -169,7 +169,7 @@ static int replace(const char *fresh, const char *path, char *text)
     char old[PATH_MAX];
     int n = snprintf(old, sizeof old, "%s" OLD, path);
     if (n < 0 || (size_t)n >= sizeof old) return fail(text, path, too_long);
-    if (was_kept(old, text) || keep(path, old, text)) return ERR_STORE;
+    if (was_kept(old, text) || keep_old(path, old, text)) return ERR_STORE;
     if (rename(fresh, path) != 0) {
         int err = fail(text, path, strerror(errno));
         forget_kept(old, KEPT_COUNT);

@@ -73,7 +73,7 @@ int sqlite_search_mend(struct sqlite_store *s)
 }
 
 /* Sets *to to the last id of the next step, 0 if everything is indexed. */
-static int choose(struct sqlite_store *s, int64_t *to)
+static int choose_end(struct sqlite_store *s, int64_t *to)
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_UNINDEXED];
     int64_t bytes = 0;
@@ -104,7 +104,7 @@ int sqlite_search_step(struct sqlite_store *s, bool *more)
     if (s->import) return 0; /* it has a transaction of its own open; the next start indexes */
     int rc = sqlite_db_sync(s, false);
     if (!rc) rc = sqlite_search_mend(s);
-    if (!rc) rc = choose(s, &to);
+    if (!rc) rc = choose_end(s, &to);
     *more = rc || to != 0;
     if (!rc && (to == 0 || s->indexed >= s->index_goal)) whole(s);
     if (!rc && to == 0) return 0;

@@ -129,7 +129,7 @@ static bool goes(const struct step *t, const struct candidate *c, const struct c
             cut->bytes < sqlite_rooms_excess(c->bytes, keep->max_bytes));
 }
 
-static int choose(const struct step *t, const struct candidate *c, struct cut *cut)
+static int choose_cut(const struct step *t, const struct candidate *c, struct cut *cut)
 {
     sqlite3_stmt *stmt = t->s->stmt[WRITE_OLDEST];
     *cut = (struct cut){0};
@@ -158,7 +158,7 @@ static int drop_room(struct step *t, const struct candidate *c)
     return rc;
 }
 
-static int apply(struct step *t, const struct candidate *c, const struct cut *cut)
+static int apply_cut(struct step *t, const struct candidate *c, const struct cut *cut)
 {
     struct sqlite_store *s = t->s;
     const int64_t values[] = {c->id, cut->seq, cut->count, cut->bytes, cut->rest_ms};
@@ -184,8 +184,8 @@ static int tidy(struct step *t, int64_t id)
     struct cut cut;
     t->at = id;
     int rc = find_candidate(t->s, &c);
-    if (!rc) rc = choose(t, &c, &cut);
-    if (!rc) rc = apply(t, &c, &cut);
+    if (!rc) rc = choose_cut(t, &c, &cut);
+    if (!rc) rc = apply_cut(t, &c, &cut);
     if (rc) return rc;
     t->at = 0;
     t->rooms++;
@@ -225,7 +225,7 @@ static void try_stuck_again(struct sqlite_store *s)
 }
 
 /* The first id that the query gives, but for rooms that are passed over; 0 if there is none. */
-static int find(struct sqlite_store *s, enum write_stmt which, int64_t value, int64_t *id)
+static int first_room(struct sqlite_store *s, enum write_stmt which, int64_t value, int64_t *id)
 {
     sqlite3_stmt *stmt = s->stmt[which];
     *id = 0;
@@ -276,7 +276,7 @@ static int tidy_aged(struct step *t)
     int64_t id = 0;
     int rc = SQLITE_OK;
     while (!rc && may_go_on(t) && t->before_ms != INT64_MIN) {
-        rc = find(t->s, WRITE_AGED_ROOM, t->before_ms, &id);
+        rc = first_room(t->s, WRITE_AGED_ROOM, t->before_ms, &id);
         if (rc || !id) break;
         rc = tidy(t, id);
     }
@@ -291,8 +291,8 @@ static int tidy_largest(struct step *t)
     int rc = SQLITE_OK;
     t->make_place = true;
     while (!rc && may_go_on(t) && s->crowded && s->base.limits.trim_when_full) {
-        rc = find(s, WRITE_LARGEST_ROOM, LARGE_MIN_BYTES, &id);
-        if (!rc && !id) rc = find(s, WRITE_OLDEST_ROOM, 0, &id);
+        rc = first_room(s, WRITE_LARGEST_ROOM, LARGE_MIN_BYTES, &id);
+        if (!rc && !id) rc = first_room(s, WRITE_OLDEST_ROOM, 0, &id);
         if (rc || !id) break;
         s->base.trims_rooms = true;
         rc = tidy(t, id);
@@ -310,7 +310,7 @@ static int tidy_all(struct step *t)
     int rc = SQLITE_OK;
     if (!limits) s->sweep_id = 0;
     while (!rc && may_go_on(t) && s->sweep_id) {
-        rc = find(s, WRITE_NEXT_ROOM, s->sweep_id, &id);
+        rc = first_room(s, WRITE_NEXT_ROOM, s->sweep_id, &id);
         if (!rc && id) rc = tidy(t, id);
         bool more = t->events >= STORE_TRIM_MAX || t->bytes >= STORE_TRIM_MAX_BYTES;
         s->sweep_id = !id ? 0 : more ? id : id + 1; /* one that may have had more comes again */

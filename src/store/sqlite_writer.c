@@ -154,13 +154,6 @@ static int add_event(struct sqlite_store *s, int64_t room, const struct store_re
     return sqlite_run(stmt);
 }
 
-static int count_marks(struct sqlite_store *s, struct sqlite_room *room)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_COUNT_MARKS];
-    sqlite3_bind_int64(stmt, 1, room->id);
-    return sqlite_db_number(stmt, &room->marks);
-}
-
 static int run_mark(struct sqlite_store *s, enum write_stmt which, int64_t room,
                     const struct store_record *r)
 {
@@ -176,7 +169,8 @@ static int put_mark(struct sqlite_store *s, struct sqlite_room *room, const stru
 {
     int rc = run_mark(s, WRITE_MOVE_MARK, room->id, r);
     if (rc || sqlite3_changes(s->db) > 0) return rc;
-    if (room->marks < 0) rc = count_marks(s, room);
+    sqlite3_bind_int64(s->stmt[WRITE_COUNT_MARKS], 1, room->id);
+    if (room->marks < 0) rc = sqlite_db_number(s->stmt[WRITE_COUNT_MARKS], &room->marks);
     if (!rc) rc = run_mark(s, WRITE_ADD_MARK, room->id, r);
     if (rc || sqlite3_changes(s->db) == 0) return rc;
     if (room->marks++ < STORE_MARKS_MAX) return SQLITE_OK;
@@ -382,11 +376,6 @@ int sqlite_writer_recover(struct store_backend *b)
     return 0;
 }
 
-int sqlite_writer_look(struct store_backend *b)
-{
-    return sqlite_watch_look(store_of(b));
-}
-
 /* What is there. Damage is no reason not to start: then less is known to be there. An SQLITE_ code.
  */
 static int take_stock(struct sqlite_store *s)
@@ -419,7 +408,8 @@ int sqlite_writer_open(struct sqlite_store *s)
 static void mark_clean(struct sqlite_store *s)
 {
     bool whole = false;
-    if (!s->taken || sqlite_watch_look(s) || sqlite_file_write_back(s, &whole) || !whole) return;
+    if (!s->taken || sqlite_watch_look(&s->base) || sqlite_file_write_back(s, &whole) || !whole)
+        return;
     if (!sqlite_db_sync(s, true)) count_outage(s, 0, true);
 }
 

@@ -62,7 +62,7 @@ static const struct store_backend_ops ops = {
     .rollback = sqlite_writer_rollback,
     .refuse = sqlite_writer_refuse,
     .recover = sqlite_writer_recover,
-    .look = sqlite_writer_look,
+    .look = sqlite_watch_look,
     .trim = sqlite_writer_trim,
     .index = sqlite_writer_index,
     .parse = sqlite_search_parse,
@@ -125,7 +125,7 @@ static const char *lock_file(struct sqlite_store *s, const char *path)
 /* Begins this life in the file. What only lacks disk space is tried again later: until then what is
  * there can be read. So can what is whole of a damaged file, unless it is an older one, whose ids
  * mean something else. An SQLITE_ code. */
-static int take(struct sqlite_store *s)
+static int take_or_wait(struct sqlite_store *s)
 {
     int rc = sqlite_file_take(s);
     int kind = rc & 0xff;
@@ -162,7 +162,7 @@ static int open_connections(struct sqlite_store *s, int64_t *undone_s, char *why
     if (!rc && sqlite_schema_prepare(s->db, why, size)) return ERR_STORE;
     if (!rc) rc = sqlite_writer_open(s);
     if (!rc) rc = sqlite_search_open(s);
-    if (!rc) rc = take(s);
+    if (!rc) rc = take_or_wait(s);
     if (!rc) rc = open_import(s, undone_s);
     if (rc) return sqlite_schema_explain(s->db, rc, why, size);
     if (s->import && !s->taken) {
