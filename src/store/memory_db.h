@@ -1,4 +1,12 @@
-/* What the files of the memory store share: its rooms. */
+/* What the files of the memory store share: its rooms.
+ *
+ * Which file stands on which. A call goes down only; a function has its place in the lowest file
+ * that sees all that it needs:
+ *   store_memory.c                       the ops table, batches
+ *   memory_trim.c                        retention
+ *   memory_rooms.c    memory_reader.c    making and freeing rooms; pages and searches
+ *   memory_state.c    memory_marks.c     what messages have become; markers
+ *   memory_db.c                          finding rooms and events, counting memory */
 #ifndef STORE_MEMORY_DB_H
 #define STORE_MEMORY_DB_H
 
@@ -113,15 +121,6 @@ struct mem_room *memory_find(struct mem *m, struct slice name);
 void memory_took(struct mem_room *room, size_t bytes);
 void memory_gave(struct mem_room *room, size_t bytes);
 
-/* Frees the room with all it has. */
-void memory_room_free(struct mem_room *room);
-
-/* After a batch: notes which of its rooms have too much. */
-void memory_trim_note(struct mem *m);
-
-/* For the ops table. */
-int memory_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
-
 /* Index of the first event with seq >= the given one; end if there is none. */
 size_t memory_lower_bound(const struct mem_room *room, uint64_t seq);
 
@@ -133,6 +132,9 @@ int memory_state_apply(struct mem_undo *u);
 void memory_state_undo(const struct mem_undo *u);
 void memory_state_commit(const struct mem_undo *u);
 
+/* Frees the event with its reactions. */
+void memory_state_drop(struct mem_room *room, struct mem_event *event);
+
 /* The same for the marker of u->event. Its place in the order is that of its last commit until
  * memory_marks_commit, after which memory_marks_trim takes out what is over the cap. */
 int memory_marks_put(struct mem_undo *u);
@@ -141,8 +143,17 @@ void memory_marks_commit(const struct mem_undo *u);
 void memory_marks_trim(struct mem_room *room);
 void memory_marks_free(struct mem_room *room);
 
-/* Frees the event with its reactions. */
-void memory_state_drop(struct mem_room *room, struct mem_event *event);
+/* Makes a room; NULL if memory is short. */
+struct mem_room *memory_rooms_add(struct mem *m, struct slice name);
+
+/* Frees the room with all it has. */
+void memory_rooms_free(struct mem_room *room);
+
+/* Makes place for one more event at the end. 0 or ERR_NOMEM. */
+int memory_rooms_reserve(struct mem_room *room);
+
+/* Gives back what an array of events that was long once does not need any more. */
+void memory_rooms_shrink(struct mem_room *room);
 
 /* The readers' part of the interface, for the ops table. */
 int memory_load(struct store_backend *b, unsigned reader, struct slice name, int64_t since_ms,
@@ -154,5 +165,11 @@ int memory_search(struct store_backend *b, unsigned reader, const struct store_s
                   struct store_answer *out);
 int memory_list(struct store_backend *b, unsigned reader, struct slice after, unsigned limit,
                 struct store_room_list *out);
+
+/* After a batch: notes which of its rooms have too much. */
+void memory_trim_note(struct mem *m);
+
+/* For the ops table. */
+int memory_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
 
 #endif

@@ -44,20 +44,6 @@ static bool is_shown(const struct mem_event *event)
     return e->kind == STORE_MESSAGE && !e->deleted;
 }
 
-size_t memory_lower_bound(const struct mem_room *room, uint64_t seq)
-{
-    size_t low = room->first;
-    size_t high = room->end;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (room->events[mid].record->event.seq < seq)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 static int add_nonce(const struct store_event *e, struct store_nonces *nonces)
 {
     struct store_nonce nonce = {
@@ -151,14 +137,14 @@ static size_t ahead(const struct walk *w)
 }
 
 /* The event that comes after n others. */
-static struct mem_event *look(const struct walk *w, size_t n)
+static struct mem_event *event_ahead(const struct walk *w, size_t n)
 {
     return &w->room->events[w->backward ? w->at - 1 - n : w->at + n];
 }
 
 static size_t skip(const struct walk *w, size_t n)
 {
-    uint32_t known = look(w, n)->skip[w->backward];
+    uint32_t known = event_ahead(w, n)->skip[w->backward];
     return known ? known : 1;
 }
 
@@ -168,12 +154,12 @@ static size_t crowd(const struct walk *w)
 {
     size_t most = ahead(w);
     size_t n = 0;
-    while (n < most && !is_shown(look(w, n)))
+    while (n < most && !is_shown(event_ahead(w, n)))
         n += skip(w, n);
     if (n > most) n = most; /* retention has removed the rest */
     for (size_t i = 0; i < n;) {
         size_t next = i + skip(w, i);
-        look(w, i)->skip[w->backward] = n - i < UINT32_MAX ? (uint32_t)(n - i) : UINT32_MAX;
+        event_ahead(w, i)->skip[w->backward] = n - i < UINT32_MAX ? (uint32_t)(n - i) : UINT32_MAX;
         i = next;
     }
     return n;
@@ -184,7 +170,7 @@ static struct mem_event *walk_next(struct walk *w)
 {
     size_t n = w->messages_only ? crowd(w) : 0;
     if (n == ahead(w)) return NULL;
-    struct mem_event *event = look(w, n);
+    struct mem_event *event = event_ahead(w, n);
     w->at = w->backward ? w->at - n - 1 : w->at + n + 1;
     return event;
 }
@@ -202,7 +188,7 @@ static int read_span(void *ctx, struct store_span *span, struct store_answer *ou
     return 0;
 }
 
-static uint64_t count(const struct mem_room *room, const struct store_query *q)
+static uint64_t count_ahead(const struct mem_room *room, const struct store_query *q)
 {
     bool backward = q->direction == STORE_BEFORE;
     struct walk w = walk_from(room, q->position, backward, q->messages_only);
@@ -239,7 +225,7 @@ int memory_page(struct store_backend *b, unsigned reader, const struct store_que
         if (q->direction == STORE_NEWEST) find_newest(source.room, &mine, &out->total);
         err = store_answer_page(out, &mine, read_span, &source);
         bool counted = mine.count_max && q->direction != STORE_AROUND;
-        if (counted) out->total = count(source.room, &mine);
+        if (counted) out->total = count_ahead(source.room, &mine);
     }
     pthread_mutex_unlock(&m->lock);
     return err;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOMS_MAX = 64, EVENTS_MIN_CAP = 64 };
+enum { ROOMS_MAX = 64 }; /* looked at in a step */
 
 /* What a step still may take. */
 struct step {
@@ -45,22 +45,6 @@ static bool uses_too_much(const struct mem *m)
     return m->base.limits.max_bytes && m->memory > m->base.limits.max_bytes && m->rooms;
 }
 
-/* Gives back what an array of events that was long once does not need any more. */
-static void shrink(struct mem_room *room)
-{
-    size_t kept = room->end - room->first;
-    if (room->cap <= EVENTS_MIN_CAP || kept > room->cap / 4) return;
-    memmove(room->events, room->events + room->first, kept * sizeof *room->events);
-    room->first = 0;
-    room->end = kept;
-    size_t cap = room->cap / 2;
-    void *events = realloc(room->events, cap * sizeof *room->events);
-    if (!events) return; /* next time */
-    memory_gave(room, (room->cap - cap) * sizeof *room->events);
-    room->events = events;
-    room->cap = cap;
-}
-
 /* Takes the oldest event. */
 static void drop_oldest(struct step *t, struct mem_room *room)
 {
@@ -70,7 +54,7 @@ static void drop_oldest(struct step *t, struct mem_room *room)
     t->bytes += oldest->record->bytes;
     memory_state_drop(room, oldest);
     room->first++;
-    shrink(room);
+    memory_rooms_shrink(room);
 }
 
 static bool is_aged(const struct step *t, const struct mem_room *room)
@@ -100,7 +84,7 @@ static void tidy_largest(struct step *t)
             class --;
         struct mem_room *room = container_of(m->classes[class].next, struct mem_room, class_link);
         if (room->first < room->end) drop_oldest(t, room);
-        if (room->first == room->end) memory_room_free(room);
+        if (room->first == room->end) memory_rooms_free(room);
         m->base.trims_rooms = true;
     }
 }
@@ -123,7 +107,7 @@ static void tidy_aged(struct step *t)
         m->sweep = room->hh.next;
         t->rooms++;
         if (room->first == room->end)
-            memory_room_free(room);
+            memory_rooms_free(room);
         else if (room->events[room->first].record->event.ts_ms < m->sweep_oldest_ms)
             m->sweep_oldest_ms = room->events[room->first].record->event.ts_ms;
     }

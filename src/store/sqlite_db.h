@@ -1,4 +1,18 @@
-/* What the files of the SQLite store share: its state, and thin wrappers around the library. */
+/* What the files of the SQLite store share: its state, and thin wrappers around the library.
+ *
+ * Which file stands on which. A call goes down only; a function has its place in the lowest file
+ * that sees all that it needs:
+ *   store_sqlite.c                        the ops table, opening and closing
+ *   sqlite_writer.c    sqlite_import.c    batches; what follows an error: rollback, recovery
+ *   sqlite_trim.c                         retention, and how much place is left
+ *   sqlite_state.c                        what messages have become
+ *   sqlite_search.c    sqlite_rooms.c     the index; what the writer knows of rooms
+ *   sqlite_file.c      sqlite_reader.c    the life of the file; pages and searches
+ *   sqlite_watch.c     sqlite_schema.c    whether the files are still ours; tables
+ *   sqlite_db.c        sqlite_witness.c   errors, the sync of commits; the file beside the database
+ * sqlite_check.c and sqlite_restore.c stand on the file and the schema. A rollback needs the index,
+ * the rooms and the file, so a step of search or retention that fails only says so, and the writer
+ * rolls back. */
 #ifndef STORE_SQLITE_DB_H
 #define STORE_SQLITE_DB_H
 
@@ -227,6 +241,55 @@ static inline void sqlite_bind_slice(sqlite3_stmt *stmt, int at, struct slice te
         sqlite3_bind_null(stmt, at);
 }
 
+/* Keeps the reason of a failure for the log, and returns the code of enum err for it, which is also
+ * to be had alone: ERR_STORE_DAMAGED if it may be one place of the file only (a broken constraint
+ * is damage: no statement of ours breaks one). */
+int sqlite_db_fail(struct sqlite_store *s, int rc);
+int sqlite_db_error(int code);
+
+/* Notes it if the last error of db was a damaged index, and returns whether it was. Any thread that
+ * owns db. */
+bool sqlite_db_notice(struct sqlite_store *s, sqlite3 *db);
+
+/* Takes back the writer's transaction if there is one, and nothing else: see also
+ * sqlite_writer_rollback. */
+void sqlite_db_rollback(struct sqlite_store *s);
+
+/* Chooses whether the next commit is followed by fsync. An SQLITE_ code. */
+int sqlite_db_sync(struct sqlite_store *s, bool sync);
+
+/* The first column of the only row, of a statement that is made ready for its next use, or of a
+ * PRAGMA or SELECT. An SQLITE_ code; SQLITE_CORRUPT if there is no row. */
+int sqlite_db_number(sqlite3_stmt *stmt, int64_t *out);
+int sqlite_db_ask(sqlite3 *db, const char *question, int64_t *out);
+
+/* 0, or an SQLITE_ code: what PRAGMA quick_check sees. */
+int sqlite_db_quick_check(sqlite3 *db);
+
+/* True if it is Parlor's, and sqlite_schema_prepare will change it. */
+bool sqlite_schema_older(sqlite3 *db);
+
+/* Sets application_id, WAL and the newest schema. 0 or ERR_STORE with text; the file is not changed
+ * before it is known to be Parlor's and not newer. */
+int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size);
+
+/* 0 if it is Parlor's and of the newest schema; else ERR_STORE with text. Changes nothing. */
+int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size);
+
+/* Says in plain words what the SQLITE_ code means for somebody who opens the file. ERR_STORE. */
+int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size);
+
+/* Watching the files; see sqlite_watch.c. Notes which files they are; what one looks like after the
+ * writer has written to it; for the ops table, looks whether they still look like that (0, or
+ * ERR_STORE with s->reason); after that has failed, whether one may go on (the same). */
+void sqlite_watch_begin(struct sqlite_store *s);
+void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
+int sqlite_watch_look(struct store_backend *b);
+int sqlite_watch_recover(struct sqlite_store *s);
+
+/* True if the names of the files lead elsewhere now, so that SQLite must not remove them. */
+bool sqlite_watch_lost(const struct sqlite_store *s);
+
 /* The file of the database; see sqlite_file.c. Names its files: 0, or -1 with errno. */
 int sqlite_file_name(struct sqlite_files *f, const char *path);
 void sqlite_file_unname(struct sqlite_files *f);
@@ -254,9 +317,6 @@ int sqlite_file_open_read(const char *path, sqlite3 **db);
 /* Gives every room a new epoch. An SQLITE_ code. */
 int sqlite_file_renew(sqlite3 *db);
 
-/* 0, or an SQLITE_ code: what PRAGMA quick_check sees. */
-int sqlite_file_quick_check(sqlite3 *db);
-
 /* Sets up what the others need of db. */
 void sqlite_file_hook(struct sqlite_store *s);
 
@@ -276,42 +336,6 @@ int sqlite_file_trimmed(struct sqlite_store *s, int64_t last_id);
  * long, and notes what the files look like. */
 void sqlite_file_settle(struct sqlite_store *s);
 
-/* Watching the files; see sqlite_watch.c. Notes which files they are; what one looks like after the
- * writer has written to it; looks whether they still look like that (0, or ERR_STORE with
- * s->reason); after that has failed, whether one may go on (the same). */
-void sqlite_watch_begin(struct sqlite_store *s);
-void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
-int sqlite_watch_look(struct sqlite_store *s);
-int sqlite_watch_recover(struct sqlite_store *s);
-
-/* True if the names of the files lead elsewhere now, so that SQLite must not remove them. */
-bool sqlite_watch_lost(const struct sqlite_store *s);
-
-/* True if it is Parlor's, and sqlite_schema_prepare will change it. */
-bool sqlite_schema_older(sqlite3 *db);
-
-/* Sets application_id, WAL and the newest schema. 0 or ERR_STORE with text; the file is not changed
- * before it is known to be Parlor's and not newer. */
-int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size);
-
-/* 0 if it is Parlor's and of the newest schema; else ERR_STORE with text. Changes nothing. */
-int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size);
-
-/* Says in plain words what the SQLITE_ code means for somebody who opens the file. ERR_STORE. */
-int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size);
-
-/* The writer's part of the interface, for the ops table. sqlite_writer_open prepares the
- * statements. 0 or an SQLITE_ code. */
-int sqlite_writer_open(struct sqlite_store *s);
-void sqlite_writer_close(struct sqlite_store *s, bool clean);
-int sqlite_writer_begin(struct store_backend *b);
-int sqlite_writer_put(struct store_backend *b, struct store_record *r);
-int sqlite_writer_commit(struct store_backend *b);
-void sqlite_writer_rollback(struct store_backend *b);
-int sqlite_writer_refuse(struct store_backend *b, struct slink *batch);
-int sqlite_writer_recover(struct store_backend *b);
-int sqlite_writer_look(struct store_backend *b);
-
 /* An import: marks the file; at the next start finds the mark that it left if it did not end, sets
  * *began_s to when that was (0: there is none), and takes it away. SQLITE_ codes. */
 int sqlite_import_begin(struct sqlite_store *s);
@@ -320,15 +344,27 @@ int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s);
 /* Keeps all of it, or nothing; which of them. */
 enum store_import sqlite_import_end(struct sqlite_store *s, bool keep);
 
-/* Finds out how much of the file is used, if that has a limit. An SQLITE_ code. */
-int sqlite_writer_measure(struct sqlite_store *s);
+/* Finds out how FTS5 splits texts into words. An SQLITE_ code. */
+int sqlite_search_open(struct sqlite_store *s);
 
-/* Keeps the reason of a failure for the log, and returns the code of enum err for it:
- * ERR_STORE_DAMAGED if it may be one place of the file only. */
-int sqlite_writer_fail(struct sqlite_store *s, int rc);
+/* Within a transaction: takes indexed messages out of the index, before their texts change or go;
+ * puts one back in. SQLITE_ codes. */
+int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
+int sqlite_search_add(struct sqlite_store *s, int64_t id);
 
-/* Chooses whether the next commit is followed by fsync. An SQLITE_ code. */
-int sqlite_writer_sync(struct sqlite_store *s, bool sync);
+/* If sqlite_db_notice has seen damage: empties the index, in a transaction of its own, so that
+ * everything is indexed again. An SQLITE_ code. */
+int sqlite_search_mend(struct sqlite_store *s);
+
+/* At the end of a transaction that has removed events: sets *indexed to what s->indexed has to be
+ * after the commit. An SQLITE_ code. */
+int sqlite_search_trimmed(struct sqlite_store *s, int64_t *indexed);
+
+/* As index of the ops table, but the caller has to roll back after an error other than ERR_BUSY. */
+int sqlite_search_step(struct sqlite_store *s, bool *more);
+
+/* For the ops table. */
+int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *out);
 
 /* Does what the event means for its target, in the transaction of the batch. *weight is what the
  * events of the room have become heavier by. An SQLITE_ code. */
@@ -339,36 +375,12 @@ int sqlite_state_apply(struct sqlite_store *s, int64_t room, const struct store_
  * SQLITE_ code. */
 int sqlite_state_forget(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
 
-/* Finds out how FTS5 splits texts into words. An SQLITE_ code. */
-int sqlite_search_open(struct sqlite_store *s);
+/* As trim of the ops table, but the caller has to roll back after an error other than ERR_BUSY; if
+ * *passed is set it is none then: the room with the damage is passed over from now on. */
+int sqlite_trim_step(struct sqlite_store *s, int64_t now_ms, uint64_t *trimmed, bool *passed);
 
-/* Within a transaction: takes indexed messages out of the index, before their texts change or go;
- * puts one back in. SQLITE_ codes. */
-int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq, int64_t to_seq);
-int sqlite_search_add(struct sqlite_store *s, int64_t id);
-
-/* Notes it if the last error of db was a damaged index, and returns whether it was. Any thread that
- * owns db. */
-bool sqlite_search_notice(struct sqlite_store *s, sqlite3 *db);
-
-/* If that was noticed: empties the index, in a transaction of its own, so that everything is
- * indexed again. An SQLITE_ code. */
-int sqlite_search_mend(struct sqlite_store *s);
-
-/* At the end of a transaction that has removed events: sets *indexed to what s->indexed has to be
- * after the commit. An SQLITE_ code. */
-int sqlite_search_trimmed(struct sqlite_store *s, int64_t *indexed);
-
-/* For the ops table. */
-int sqlite_search_step(struct store_backend *b, bool *more);
-int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *out);
-
-/* In a reader's transaction. */
-int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
-                       struct store_answer *out);
-
-/* For the ops table. */
-int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
+/* Finds out how much of the file is used, if that has a limit. An SQLITE_ code. */
+int sqlite_trim_measure(struct sqlite_store *s);
 
 /* Retention has to look at every room once: at start, when what to keep may be new, and when it has
  * passed over some. */
@@ -386,8 +398,17 @@ int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct 
 int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice after, unsigned limit,
                        struct store_room_list *out);
 
-/* Appends the rows of a prepared question for events to out, until the span is full, and resets it.
- * 0, ERR_STORE_READ or ERR_NOMEM. */
-int sqlite_reader_collect(sqlite3_stmt *stmt, struct store_span *span, struct store_answer *out);
+/* The writer's part of the interface, for the ops table. sqlite_writer_open prepares the
+ * statements. 0 or an SQLITE_ code. */
+int sqlite_writer_open(struct sqlite_store *s);
+void sqlite_writer_close(struct sqlite_store *s, bool clean);
+int sqlite_writer_begin(struct store_backend *b);
+int sqlite_writer_put(struct store_backend *b, struct store_record *r);
+int sqlite_writer_commit(struct store_backend *b);
+void sqlite_writer_rollback(struct store_backend *b);
+int sqlite_writer_refuse(struct store_backend *b, struct slink *batch);
+int sqlite_writer_trim(struct store_backend *b, int64_t now_ms, uint64_t *trimmed);
+int sqlite_writer_index(struct store_backend *b, bool *more);
+int sqlite_writer_recover(struct store_backend *b);
 
 #endif

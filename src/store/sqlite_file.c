@@ -255,7 +255,7 @@ static void note_main(struct sqlite_store *s, bool settled)
 
 /* While the life lasts. A write that fails leaves an older record, which sees less and says nothing
  * that is wrong. */
-static void keep(struct sqlite_store *s)
+static void write_witness(struct sqlite_store *s)
 {
     if (!s->taken) return;
     witness_write(&s->witness, false);
@@ -266,7 +266,7 @@ void sqlite_file_closed(struct sqlite_store *s)
 {
     if (!s->taken) return;
     note_main(s, true);
-    keep(s);
+    write_witness(s);
 }
 
 int sqlite_file_judge(struct sqlite_store *s)
@@ -294,17 +294,6 @@ int sqlite_file_judge(struct sqlite_store *s)
 
 /* ---- taking hold ---- */
 
-static int number(struct sqlite_store *s, const char *sql, int64_t *out)
-{
-    sqlite3_stmt *stmt;
-    int rc = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL);
-    if (rc) return rc;
-    rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
-    int end = sqlite3_finalize(stmt);
-    return rc == SQLITE_ROW ? SQLITE_OK : end ? end : SQLITE_CORRUPT;
-}
-
 /* SQL function new_epoch(): as those that rooms are born with. */
 static void new_epoch(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
@@ -330,7 +319,7 @@ static int begin_life(struct sqlite_store *s, uint64_t life, bool renew)
 {
     char sql[200];
     uint64_t checkpoints = (uint64_t)s->checkpoints;
-    int rc = sqlite_writer_sync(s, true);
+    int rc = sqlite_db_sync(s, true);
     if (!rc) rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     snprintf(sql, sizeof sql,
              "UPDATE meta SET outages = outages + 1 - clean, clean = 0, life = %lld,"
@@ -340,7 +329,7 @@ static int begin_life(struct sqlite_store *s, uint64_t life, bool renew)
     if (!rc) rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
     if (!rc && renew) rc = sqlite_file_renew(s->db);
     if (!rc) rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
-    return rc ? rc : number(s, "SELECT outages FROM meta", &s->outages);
+    return rc ? rc : sqlite_db_ask(s->db, "SELECT outages FROM meta", &s->outages);
 }
 
 int sqlite_file_write_back(struct sqlite_store *s, bool *whole)
@@ -348,11 +337,11 @@ int sqlite_file_write_back(struct sqlite_store *s, bool *whole)
     int frames = 0;
     int done = 0;
     note_main(s, false);
-    keep(s);
+    write_witness(s);
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
     *whole = rc == SQLITE_OK && frames == done;
     note_main(s, true);
-    keep(s);
+    write_witness(s);
     sqlite_watch_note(s, FILE_MAIN);
     return rc;
 }
@@ -360,8 +349,8 @@ int sqlite_file_write_back(struct sqlite_store *s, bool *whole)
 static int read_mark(struct sqlite_store *s)
 {
     int64_t ends = 0;
-    int rc = number(s, "SELECT removed FROM meta", &s->removed);
-    if (!rc) rc = number(s, "SELECT coalesce(max(id), 0) FROM events", &ends);
+    int rc = sqlite_db_ask(s->db, "SELECT removed FROM meta", &s->removed);
+    if (!rc) rc = sqlite_db_ask(s->db, "SELECT coalesce(max(id), 0) FROM events", &ends);
     s->mark = s->removed + ends;
     return rc;
 }
@@ -406,7 +395,7 @@ static uint64_t choose_life(const struct witness_record *r, bool renew)
 }
 
 /* Steps 3 to 6. */
-static int take(struct sqlite_store *s, bool renew)
+static int take_hold(struct sqlite_store *s, bool renew)
 {
     struct witness *w = &s->witness;
     struct witness_record *r = &w->record;
@@ -431,23 +420,12 @@ static int take(struct sqlite_store *s, bool renew)
     return witness_write(w, true) != 0 ? SQLITE_IOERR : SQLITE_OK;
 }
 
-/* An old database and somebody's -wal may not fit together. */
-int sqlite_file_quick_check(sqlite3 *db)
-{
-    sqlite3_stmt *stmt;
-    int rc = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
-    if (rc) return rc;
-    bool sound = sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == 2;
-    int end = sqlite3_finalize(stmt);
-    return sound ? SQLITE_OK : end ? end : SQLITE_CORRUPT;
-}
-
 /* From the database together with its -wal. */
 static int judge_late(struct sqlite_store *s)
 {
     struct stamp stamp = {.checkpoints = (uint64_t)s->checkpoints};
     int64_t life = 0;
-    int rc = number(s, "SELECT life FROM meta", &life);
+    int rc = sqlite_db_ask(s->db, "SELECT life FROM meta", &life);
     if (rc) return rc;
     stamp.life = (uint64_t)life;
     s->main_life = stamp.life;
@@ -461,7 +439,7 @@ int sqlite_file_take(struct sqlite_store *s)
     struct witness *w = &s->witness;
     int64_t lost = 0;
     if (witness_make(w, s->files.path[FILE_WITNESS]) != 0) return SQLITE_CANTOPEN;
-    int rc = number(s, "SELECT checkpoints FROM meta", &s->checkpoints);
+    int rc = sqlite_db_ask(s->db, "SELECT checkpoints FROM meta", &s->checkpoints);
     if (!rc) rc = read_mark(s);
     if (!rc && !s->stamped) rc = judge_late(s);
     if (rc) return rc;
@@ -470,9 +448,10 @@ int sqlite_file_take(struct sqlite_store *s)
     if (same && (uint64_t)s->mark < w->record.mark) lost = (int64_t)w->record.mark - s->mark;
     if (lost) s->older = "its -wal file was lost";
     bool renew = s->older != NULL;
-    if (renew || s->touched) rc = sqlite_file_quick_check(s->db);
+    /* An old database and somebody's -wal may not fit together. */
+    if (renew || s->touched) rc = sqlite_db_quick_check(s->db);
     bool damaged = rc == SQLITE_CORRUPT && !renew; /* the rest of it is the newest there is */
-    if (!rc || damaged) rc = take(s, renew);
+    if (!rc || damaged) rc = take_hold(s, renew);
     if (rc) return rc;
     s->taken = true;
     if (damaged) s->met = (struct sqlite_trouble){.code = SQLITE_CORRUPT};
@@ -493,7 +472,7 @@ void sqlite_file_committed(struct sqlite_store *s)
     s->mark += s->in_batch;
     if (s->sync_now != SYNC_FULL) return; /* a power cut may take it; next_seq allows for that */
     w->record.mark = (uint64_t)s->mark;
-    keep(s);
+    write_witness(s);
 }
 
 int sqlite_file_trimmed(struct sqlite_store *s, int64_t last_id)
@@ -527,7 +506,7 @@ static void checkpoint(struct sqlite_store *s)
     bool whole = false;
     int64_t next = s->checkpoints + 1;
     const int64_t values[] = {next, sqlite_file_seal(s->main_life, (uint64_t)next, false)};
-    if (sqlite_writer_sync(s, false)) return;
+    if (sqlite_db_sync(s, false)) return;
     if (sqlite_run_with(s->stmt[WRITE_SET_CHECKPOINTS], values, 2)) return;
     s->checkpoints = next;
     s->checkpoint_at = s->wal_frames + CHECKPOINT_AGAIN;
@@ -535,7 +514,7 @@ static void checkpoint(struct sqlite_store *s)
     s->checkpoint_at = CHECKPOINT_FRAMES;
     s->wal_frames = 0; /* until the next commit says so itself */
     s->witness.record.checkpoints = (uint64_t)next;
-    keep(s);
+    write_witness(s);
 }
 
 void sqlite_file_settle(struct sqlite_store *s)

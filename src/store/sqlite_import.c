@@ -24,14 +24,10 @@ int sqlite_import_begin(struct sqlite_store *s)
 
 int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s)
 {
-    sqlite3_stmt *stmt;
     *began_s = 0;
     if (sqlite3_table_column_metadata(s->db, NULL, MARK, NULL, NULL, NULL, NULL, NULL, NULL))
         return SQLITE_OK; /* there is no such table */
-    int rc = sqlite3_prepare_v2(s->db, "SELECT began_s FROM " MARK, -1, &stmt, NULL);
-    if (rc) return rc;
-    if (sqlite3_step(stmt) == SQLITE_ROW) *began_s = sqlite3_column_int64(stmt, 0);
-    rc = sqlite3_finalize(stmt);
+    int rc = sqlite_db_ask(s->db, "SELECT coalesce(max(began_s), 0) FROM " MARK, began_s);
     return rc ? rc : sqlite3_exec(s->db, "DROP TABLE " MARK, NULL, NULL, NULL);
 }
 

@@ -1,5 +1,6 @@
 /* The reading half of the SQLite store. Every reader thread has a connection of its own that can
  * only read; a page and what is said of its room are one read transaction. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -105,7 +106,7 @@ static int begin(struct sqlite_reader *r, struct slice name, int64_t *id, struct
 
 /* Keeps what SQLite has met, for the log; a row that cannot be is damage too. The error that it is.
  */
-static int note(struct sqlite_reader *r, int err)
+static int note_trouble(struct sqlite_reader *r, int err)
 {
     if (err != ERR_STORE_READ) return err;
     int code = sqlite3_extended_errcode(r->db);
@@ -117,7 +118,7 @@ static int note(struct sqlite_reader *r, int err)
 
 static int end(struct sqlite_reader *r, int err)
 {
-    err = note(r, err);
+    err = note_trouble(r, err);
     if (!sqlite3_get_autocommit(r->db)) sqlite_run(r->stmt[READ_END]);
     return err;
 }
@@ -200,7 +201,9 @@ static struct store_record *record_of(sqlite3_stmt *row)
     return store_record_new((struct slice){NULL, 0}, &e);
 }
 
-int sqlite_reader_collect(sqlite3_stmt *stmt, struct store_span *span, struct store_answer *out)
+/* Appends the rows of a prepared question for events to out, until the span is full, and resets it.
+ * 0, ERR_STORE_READ or ERR_NOMEM. */
+static int collect(sqlite3_stmt *stmt, struct store_span *span, struct store_answer *out)
 {
     int err = 0;
     int rc;
@@ -248,10 +251,10 @@ static int read_span(void *ctx, struct store_span *span, struct store_answer *ou
     sqlite3_stmt *stmt = source->reader->stmt[span->backward ? READ_BEFORE : READ_AFTER];
     bind_span(stmt, source->room, span);
     sqlite3_bind_int64(stmt, 3, (int64_t)span->limit + 1); /* to see whether there are more */
-    return sqlite_reader_collect(stmt, span, out);
+    return collect(stmt, span, out);
 }
 
-static int count(const struct source *source, const struct store_query *q, uint64_t *total)
+static int count_events(const struct source *source, const struct store_query *q, uint64_t *total)
 {
     if (!q->count_max || q->direction == STORE_AROUND) return 0;
     bool after = q->direction == STORE_AFTER;
@@ -340,9 +343,39 @@ int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct st
     struct store_query mine = *q;
     if (!err) err = find_newest(&source, &mine, &out->total);
     if (!err) err = store_answer_page(out, &mine, read_span, &source);
-    if (!err) err = count(&source, &mine, &out->total);
+    if (!err) err = count_events(&source, &mine, &out->total);
     if (!err && q->reactions) err = add_reactions(&source, out);
     return end(source.reader, err);
+}
+
+/* The row of the search: FTS5's expression, with the room as a word. 0 or ERR_NOMEM. */
+static int make_match(struct buf *out, int64_t room, struct slice words)
+{
+    char head[64];
+    int n = snprintf(head, sizeof head, "in_room:\"%lld\" AND words:(", (long long)room);
+    size_t max_bytes = words.len + sizeof head + 1; /* they have a cap, see sqlite_search_parse */
+    int err = buf_append(out, head, (size_t)n, max_bytes);
+    if (!err) err = buf_append(out, words.ptr, words.len, max_bytes);
+    return err ? err : buf_append(out, ")", 1, max_bytes);
+}
+
+static int read_matches(struct sqlite_reader *r, int64_t room, const struct store_search *q,
+                        struct store_answer *out)
+{
+    struct buf match = {0};
+    struct store_span span = {.limit = q->limit, .sure = 1, .max_bytes = STORE_PAGE_MAX_BYTES};
+    int err = make_match(&match, room, q->text);
+    if (!err) {
+        sqlite3_stmt *stmt = r->stmt[READ_SEARCH];
+        sqlite3_bind_text(stmt, 1, (const char *)match.data, (int)match.len, SQLITE_STATIC);
+        sqlite3_bind_int64(stmt, 2, room);
+        sqlite3_bind_int64(stmt, 3, (int64_t)q->before);
+        sqlite3_bind_int64(stmt, 4, (int64_t)q->limit + 1);
+        err = collect(stmt, &span, out);
+    }
+    out->more_before = span.more;
+    buf_fini(&match);
+    return err;
 }
 
 int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct store_search *q,
@@ -356,8 +389,8 @@ int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct 
     unsigned whole = atomic_load(&s->index_whole);
     int err = begin(r, q->room, &room, &out->room);
     if (err) return end(r, err);
-    err = whole ? sqlite_search_read(r, room, q, out) : ERR_STORE_READ;
-    bool damaged = err == ERR_STORE_READ && sqlite_search_notice(s, r->db);
+    err = whole ? read_matches(r, room, q, out) : ERR_STORE_READ;
+    bool damaged = err == ERR_STORE_READ && sqlite_db_notice(s, r->db);
     bool lacked = !whole || atomic_load(&s->index_whole) != whole;
     if (!err && lacked) err = ERR_STORE_READ;
     bool mends = err == ERR_STORE_READ && (damaged || lacked);
@@ -398,5 +431,5 @@ int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice af
     }
     sqlite3_reset(stmt);
     if (!err && rc != SQLITE_DONE && rc != SQLITE_ROW) err = ERR_STORE_READ;
-    return note(r, err);
+    return note_trouble(r, err);
 }

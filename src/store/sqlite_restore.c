@@ -3,8 +3,6 @@
  * gets new epochs, and takes the place of the old file at once; the old one is kept, together with
  * the -wal that belongs to it and to nothing else. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +83,7 @@ static int renew(const char *path, char *text)
     int err = rc ? fail_sqlite(text, path, db, rc) : 0;
     if (!err && sqlite_schema_prepare(db, why, sizeof why)) err = fail(text, path, why);
     if (!err) {
-        rc = sqlite_file_quick_check(db);
+        rc = sqlite_db_quick_check(db);
         if (!rc) rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (!rc) rc = sqlite_file_renew(db);
         if (!rc) rc = begin_unknown(db);
@@ -145,7 +143,7 @@ static void forget_kept(const char *old, int count)
 
 /* The old files get second names, under which they still belong together; under the first ones they
  * are found until the new file is there, whatever happens in between. */
-static int keep(const char *path, const char *old, char *text)
+static int keep_old(const char *path, const char *old, char *text)
 {
     struct stat st;
     bool empty = stat(path, &st) == 0 && st.st_size == 0; /* there was none */
@@ -166,25 +164,12 @@ static int keep(const char *path, const char *old, char *text)
     return 0;
 }
 
-/* The new name is on the disk. 0, or -1 with errno. */
-static int sync_directory(const char *path)
-{
-    char name[PATH_MAX];
-    snprintf(name, sizeof name, "%s", path);
-    int fd = open(dirname(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    int error = errno;
-    if (fd >= 0) close(fd);
-    errno = error;
-    return rc;
-}
-
 static int replace(const char *fresh, const char *path, char *text)
 {
     char old[PATH_MAX];
     int n = snprintf(old, sizeof old, "%s" OLD, path);
     if (n < 0 || (size_t)n >= sizeof old) return fail(text, path, too_long);
-    if (was_kept(old, text) || keep(path, old, text)) return ERR_STORE;
+    if (was_kept(old, text) || keep_old(path, old, text)) return ERR_STORE;
     if (rename(fresh, path) != 0) {
         int err = fail(text, path, strerror(errno));
         forget_kept(old, KEPT_COUNT);
@@ -192,7 +177,7 @@ static int replace(const char *fresh, const char *path, char *text)
     }
     /* If they stay, the next start sees that they are not of the new file. If the new name is not
      * kept, the old file needs its own. */
-    if (sync_directory(path) != 0) {
+    if (witness_sync_directory(path) != 0) {
         char why[STORE_SQLITE_TEXT_MAX / 2];
         snprintf(why, sizeof why, "restored, but a power cut may undo it: %s", strerror(errno));
         return fail(text, path, why);

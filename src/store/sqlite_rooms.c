@@ -63,8 +63,7 @@ static int find_tail(struct sqlite_store *s, struct sqlite_room *room)
         room->found = true;
     }
     int end = sqlite3_reset(stmt);
-    if (rc == SQLITE_ROW) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
+    return rc == SQLITE_ROW ? SQLITE_OK : end ? end : SQLITE_CORRUPT;
 }
 
 static int find_row(struct sqlite_store *s, struct sqlite_room *room)

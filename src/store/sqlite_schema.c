@@ -81,18 +81,6 @@ enum {
     SORTS = 4, /* from this version on a migration has no temporary table */
 };
 
-/* The number that a PRAGMA or SELECT returns. An SQLITE_ code. */
-static int number(sqlite3 *db, const char *sql, int64_t *out)
-{
-    sqlite3_stmt *stmt;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-    if (rc) return rc;
-    rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
-    int end = sqlite3_finalize(stmt);
-    return rc == SQLITE_ROW ? SQLITE_OK : end;
-}
-
 int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size)
 {
     const char *why = sqlite3_errmsg(db);
@@ -162,9 +150,9 @@ static int identify(sqlite3 *db, int64_t *version, char *text, size_t text_size)
 {
     int64_t id = 0;
     int64_t tables = 0;
-    int rc = number(db, "PRAGMA application_id", &id);
-    if (!rc) rc = number(db, "PRAGMA user_version", version);
-    if (!rc) rc = number(db, "SELECT count(*) FROM sqlite_schema", &tables);
+    int rc = sqlite_db_ask(db, "PRAGMA application_id", &id);
+    if (!rc) rc = sqlite_db_ask(db, "PRAGMA user_version", version);
+    if (!rc) rc = sqlite_db_ask(db, "SELECT count(*) FROM sqlite_schema", &tables);
     if (rc) return sqlite_schema_explain(db, rc, text, text_size);
     if (id != APPLICATION_ID && (id || *version || tables)) {
         snprintf(text, text_size, "it is a database of another program");

@@ -1,5 +1,5 @@
-/* Search in the SQLite store: an FTS5 table that holds no text, only which words are in which
- * event.
+/* The index for search in the SQLite store: an FTS5 table that holds no text, only which words are
+ * in which event. sqlite_reader.c asks it.
  *
  * Why not in the transaction of the batch: indexing a message costs more than storing it. So the
  * writer indexes in steps of its own, and meta.indexed says how far it got: exactly the messages
@@ -14,7 +14,6 @@
  * The room's id is indexed as a word of its own, so that a search does not read what other rooms
  * have said. Ids of events grow with the seqs of their room, so the newest come first for free. */
 #include <limits.h>
-#include <stdio.h>
 
 #include "base/err.h"
 #include "store/sqlite_db.h"
@@ -39,34 +38,12 @@ int sqlite_search_remove(struct sqlite_store *s, int64_t room, int64_t from_seq,
     return sqlite_run_with(s->stmt[WRITE_UNINDEX], values, 4);
 }
 
-bool sqlite_search_notice(struct sqlite_store *s, sqlite3 *db)
-{
-    int code = sqlite3_extended_errcode(db);
-    /* Some damage shows as a broken constraint, of which no statement of ours can break one. That
-     * of a table of ours has a code that says which kind. */
-    if (code != SQLITE_CORRUPT_VTAB && code != SQLITE_CONSTRAINT) return false;
-    atomic_store(&s->index_damaged, true);
-    atomic_store(&s->index_whole, 0);
-    return true;
-}
-
-/* The largest id that there is. An SQLITE_ code. */
-static int last_id(struct sqlite_store *s, int64_t *id)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_LAST_ID];
-    int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) *id = sqlite3_column_int64(stmt, 0);
-    int end = sqlite3_reset(stmt);
-    if (rc == SQLITE_ROW) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
-}
-
 /* The index has everything again once it has what there is now. */
 static int lack(struct sqlite_store *s)
 {
     s->index_goal = INT64_MAX;
     atomic_store(&s->index_whole, 0);
-    return last_id(s, &s->index_goal);
+    return sqlite_db_number(s->stmt[WRITE_LAST_ID], &s->index_goal);
 }
 
 /* Nothing of before is missing any more. A reader may notice damage meanwhile. */
@@ -90,13 +67,13 @@ int sqlite_search_mend(struct sqlite_store *s)
         s->indexed = 0;
         atomic_store(&s->index_damaged, false);
     }
-    if (rc && !sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    if (rc) sqlite_db_rollback(s);
     sqlite_file_settle(s); /* whoever called may not come to a transaction of its own */
     return rc;
 }
 
 /* Sets *to to the last id of the next step, 0 if everything is indexed. */
-static int choose(struct sqlite_store *s, int64_t *to)
+static int choose_end(struct sqlite_store *s, int64_t *to)
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_UNINDEXED];
     int64_t bytes = 0;
@@ -120,15 +97,14 @@ static int index_up_to(struct sqlite_store *s, int64_t to)
     return rc ? rc : sqlite_run(s->stmt[WRITE_COMMIT]);
 }
 
-int sqlite_search_step(struct store_backend *b, bool *more)
+int sqlite_search_step(struct sqlite_store *s, bool *more)
 {
-    struct sqlite_store *s = (struct sqlite_store *)b;
     int64_t to = 0;
     *more = false;
     if (s->import) return 0; /* it has a transaction of its own open; the next start indexes */
-    int rc = sqlite_writer_sync(s, false);
+    int rc = sqlite_db_sync(s, false);
     if (!rc) rc = sqlite_search_mend(s);
-    if (!rc) rc = choose(s, &to);
+    if (!rc) rc = choose_end(s, &to);
     *more = rc || to != 0;
     if (!rc && (to == 0 || s->indexed >= s->index_goal)) whole(s);
     if (!rc && to == 0) return 0;
@@ -136,10 +112,8 @@ int sqlite_search_step(struct store_backend *b, bool *more)
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
     if (!rc) rc = index_up_to(s, to);
     if (rc) {
-        int err = sqlite_writer_fail(s, rc);
-        sqlite_writer_rollback(b);
         atomic_store(&s->index_whole, 0);
-        return err;
+        return sqlite_db_fail(s, rc);
     }
     s->indexed = to;
     sqlite_file_settle(s);
@@ -149,7 +123,7 @@ int sqlite_search_step(struct store_backend *b, bool *more)
 int sqlite_search_trimmed(struct sqlite_store *s, int64_t *indexed)
 {
     int64_t last = 0;
-    int rc = last_id(s, &last);
+    int rc = sqlite_db_number(s->stmt[WRITE_LAST_ID], &last);
     *indexed = s->indexed;
     if (!rc) rc = sqlite_file_trimmed(s, last);
     if (rc || last >= s->indexed) return rc;
@@ -213,36 +187,4 @@ int sqlite_search_parse(struct store_backend *b, struct slice text, struct buf *
     if (out->len == 0) return ERR_BAD_REQUEST;
     bool prefix = m.last_len >= STORE_PREFIX_MIN_BYTES;
     return prefix ? buf_append(out, "*", 1, MATCH_MAX_BYTES) : 0;
-}
-
-/* ---- readers ---- */
-
-/* The row of the search: FTS5's expression, with the room as a word. 0 or ERR_NOMEM. */
-static int make_match(struct buf *out, int64_t room, struct slice words)
-{
-    char head[64];
-    int n = snprintf(head, sizeof head, "in_room:\"%lld\" AND words:(", (long long)room);
-    size_t max_bytes = MATCH_MAX_BYTES + sizeof head + 1;
-    int err = buf_append(out, head, (size_t)n, max_bytes);
-    if (!err) err = buf_append(out, words.ptr, words.len, max_bytes);
-    return err ? err : buf_append(out, ")", 1, max_bytes);
-}
-
-int sqlite_search_read(struct sqlite_reader *r, int64_t room, const struct store_search *q,
-                       struct store_answer *out)
-{
-    struct buf match = {0};
-    struct store_span span = {.limit = q->limit, .sure = 1, .max_bytes = STORE_PAGE_MAX_BYTES};
-    int err = make_match(&match, room, q->text);
-    if (!err) {
-        sqlite3_stmt *stmt = r->stmt[READ_SEARCH];
-        sqlite3_bind_text(stmt, 1, (const char *)match.data, (int)match.len, SQLITE_STATIC);
-        sqlite3_bind_int64(stmt, 2, room);
-        sqlite3_bind_int64(stmt, 3, (int64_t)q->before);
-        sqlite3_bind_int64(stmt, 4, (int64_t)q->limit + 1);
-        err = sqlite_reader_collect(stmt, &span, out);
-    }
-    out->more_before = span.more;
-    buf_fini(&match);
-    return err;
 }

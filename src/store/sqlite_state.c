@@ -79,15 +79,14 @@ static int wipe(struct sqlite_store *s, const struct target *t, int64_t *weight)
 {
     const int64_t values[] = {t->room, t->seq};
     sqlite3_stmt *stmt = s->stmt[WRITE_TEXTS_WEIGHT];
+    int64_t texts = 0;
     int rc = sqlite_search_remove(s, t->room, t->seq, t->seq);
     if (rc) return rc;
     sqlite3_bind_int64(stmt, 1, t->room);
     sqlite3_bind_int64(stmt, 2, t->seq);
-    rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) *weight -= sqlite3_column_int64(stmt, 0);
-    int end = sqlite3_reset(stmt);
-    if (rc != SQLITE_ROW) return end ? end : SQLITE_CORRUPT;
-    rc = sqlite_run_with(s->stmt[WRITE_WIPE_TEXTS], values, 2);
+    rc = sqlite_db_number(stmt, &texts);
+    *weight -= texts;
+    if (!rc) rc = sqlite_run_with(s->stmt[WRITE_WIPE_TEXTS], values, 2);
     return rc ? rc : sqlite_state_forget(s, t->room, t->seq, t->seq);
 }
 

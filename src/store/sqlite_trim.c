@@ -64,8 +64,28 @@ void sqlite_trim_all(struct sqlite_store *s)
     s->base.trim_need = TRIM_NOW;
 }
 
+int sqlite_trim_measure(struct sqlite_store *s)
+{
+    int64_t pages = 0;
+    int64_t unused = 0;
+    int64_t most = (int64_t)s->base.limits.max_bytes;
+    if (!most) return SQLITE_OK;
+    int rc = sqlite_db_number(s->stmt[WRITE_PAGES], &pages);
+    if (!rc) rc = sqlite_db_number(s->stmt[WRITE_FREE_PAGES], &unused);
+    if (rc) return rc;
+    int64_t used = (pages - unused) * s->page_bytes;
+    s->space = most - used;
+    atomic_store_explicit(&s->base.bytes, (uint64_t)used, memory_order_relaxed);
+    if (s->space <= 0) atomic_store_explicit(&s->base.full, true, memory_order_relaxed);
+    /* Not at once, or it would go back and forth with every message. */
+    if (s->space > most / 16) atomic_store_explicit(&s->base.full, false, memory_order_relaxed);
+    s->crowded = s->space < most / 16 && atomic_load(&s->base.rooms) > s->stuck.count;
+    if (s->crowded && s->base.limits.trim_when_full) s->base.trim_need = TRIM_NOW;
+    return SQLITE_OK;
+}
+
 /* Reads the row; the tail is written away first, since retention may take some of it. */
-static int measure(struct sqlite_store *s, struct candidate *c)
+static int find_candidate(struct sqlite_store *s, struct candidate *c)
 {
     char text[STORE_NAME_MAX_BYTES];
     struct slice name = {text, 0};
@@ -109,7 +129,7 @@ static bool goes(const struct step *t, const struct candidate *c, const struct c
             cut->bytes < sqlite_rooms_excess(c->bytes, keep->max_bytes));
 }
 
-static int choose(const struct step *t, const struct candidate *c, struct cut *cut)
+static int choose_cut(const struct step *t, const struct candidate *c, struct cut *cut)
 {
     sqlite3_stmt *stmt = t->s->stmt[WRITE_OLDEST];
     *cut = (struct cut){0};
@@ -138,7 +158,7 @@ static int drop_room(struct step *t, const struct candidate *c)
     return rc;
 }
 
-static int apply(struct step *t, const struct candidate *c, const struct cut *cut)
+static int apply_cut(struct step *t, const struct candidate *c, const struct cut *cut)
 {
     struct sqlite_store *s = t->s;
     const int64_t values[] = {c->id, cut->seq, cut->count, cut->bytes, cut->rest_ms};
@@ -163,9 +183,9 @@ static int tidy(struct step *t, int64_t id)
     struct candidate c = {.id = id};
     struct cut cut;
     t->at = id;
-    int rc = measure(t->s, &c);
-    if (!rc) rc = choose(t, &c, &cut);
-    if (!rc) rc = apply(t, &c, &cut);
+    int rc = find_candidate(t->s, &c);
+    if (!rc) rc = choose_cut(t, &c, &cut);
+    if (!rc) rc = apply_cut(t, &c, &cut);
     if (rc) return rc;
     t->at = 0;
     t->rooms++;
@@ -205,7 +225,7 @@ static void try_stuck_again(struct sqlite_store *s)
 }
 
 /* The first id that the query gives, but for rooms that are passed over; 0 if there is none. */
-static int find(struct sqlite_store *s, enum write_stmt which, int64_t value, int64_t *id)
+static int first_room(struct sqlite_store *s, enum write_stmt which, int64_t value, int64_t *id)
 {
     sqlite3_stmt *stmt = s->stmt[which];
     *id = 0;
@@ -241,15 +261,14 @@ static int tidy_listed(struct step *t)
     return rc;
 }
 
-/* After an error: what was done is undone, and is to be done again. */
-static void take_back(struct step *t)
+/* After an error: what was done will be undone, and is to be done again. */
+static void begin_anew(struct step *t)
 {
     struct sqlite_store *s = t->s;
     for (unsigned i = 0; i < t->listed_count; i++)
         sqlite_rooms_list_over(s, t->listed[i]);
     s->sweep_id = t->sweep_id;
     s->base.trim_need = TRIM_NOW;
-    sqlite_writer_rollback(&s->base);
 }
 
 static int tidy_aged(struct step *t)
@@ -257,7 +276,7 @@ static int tidy_aged(struct step *t)
     int64_t id = 0;
     int rc = SQLITE_OK;
     while (!rc && may_go_on(t) && t->before_ms != INT64_MIN) {
-        rc = find(t->s, WRITE_AGED_ROOM, t->before_ms, &id);
+        rc = first_room(t->s, WRITE_AGED_ROOM, t->before_ms, &id);
         if (rc || !id) break;
         rc = tidy(t, id);
     }
@@ -272,12 +291,12 @@ static int tidy_largest(struct step *t)
     int rc = SQLITE_OK;
     t->make_place = true;
     while (!rc && may_go_on(t) && s->crowded && s->base.limits.trim_when_full) {
-        rc = find(s, WRITE_LARGEST_ROOM, LARGE_MIN_BYTES, &id);
-        if (!rc && !id) rc = find(s, WRITE_OLDEST_ROOM, 0, &id);
+        rc = first_room(s, WRITE_LARGEST_ROOM, LARGE_MIN_BYTES, &id);
+        if (!rc && !id) rc = first_room(s, WRITE_OLDEST_ROOM, 0, &id);
         if (rc || !id) break;
         s->base.trims_rooms = true;
         rc = tidy(t, id);
-        if (!rc) rc = sqlite_writer_measure(s);
+        if (!rc) rc = sqlite_trim_measure(s);
     }
     t->make_place = false;
     return rc;
@@ -291,7 +310,7 @@ static int tidy_all(struct step *t)
     int rc = SQLITE_OK;
     if (!limits) s->sweep_id = 0;
     while (!rc && may_go_on(t) && s->sweep_id) {
-        rc = find(s, WRITE_NEXT_ROOM, s->sweep_id, &id);
+        rc = first_room(s, WRITE_NEXT_ROOM, s->sweep_id, &id);
         if (!rc && id) rc = tidy(t, id);
         bool more = t->events >= STORE_TRIM_MAX || t->bytes >= STORE_TRIM_MAX_BYTES;
         s->sweep_id = !id ? 0 : more ? id : id + 1; /* one that may have had more comes again */
@@ -307,9 +326,9 @@ static void set_need(const struct step *t)
     s->base.trim_need = again ? TRIM_NOW : s->over || s->stuck.count ? TRIM_SOON : TRIM_NONE;
 }
 
-int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
+int sqlite_trim_step(struct sqlite_store *s, int64_t now_ms, uint64_t *trimmed, bool *passed)
 {
-    struct sqlite_store *s = (struct sqlite_store *)b;
+    struct store_backend *b = &s->base;
     struct step t = {.s = s, .before_ms = INT64_MIN};
     int64_t indexed = s->indexed;
     uint64_t max_age_ms = b->keep.max_age_ms;
@@ -318,7 +337,7 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     sqlite_rooms_bound(s);
     try_stuck_again(s);
     t.sweep_id = s->sweep_id;
-    int rc = sqlite_writer_sync(s, false);
+    int rc = sqlite_db_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
     if (!rc) rc = tidy_listed(&t);
@@ -328,17 +347,17 @@ int sqlite_trim_step(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
     if (!rc && t.trimmed) rc = sqlite_search_trimmed(s, &indexed);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
     if (rc) {
-        int err = sqlite_writer_fail(s, rc);
-        bool passed = err == ERR_STORE_DAMAGED && pass_over(s, t.at);
-        take_back(&t);
-        return passed ? 0 : err;
+        int err = sqlite_db_fail(s, rc);
+        *passed = err == ERR_STORE_DAMAGED && pass_over(s, t.at);
+        begin_anew(&t);
+        return err;
     }
     s->indexed = indexed;
     *trimmed = t.trimmed;
     uint64_t rooms = atomic_load(&b->rooms); /* at least, if damage kept them from being counted */
     if (t.gone) atomic_store(&b->rooms, rooms > t.gone ? rooms - t.gone : 0);
     set_need(&t);
-    (void)sqlite_writer_measure(s); /* the next batch does it again */
+    (void)sqlite_trim_measure(s); /* the next batch does it again */
     sqlite_file_settle(s);
     return 0;
 }

@@ -112,7 +112,7 @@ static void rescue(struct sqlite_store *s)
     sqlite_watch_note(s, FILE_MAIN);
 }
 
-static int look(struct sqlite_store *s, int count)
+static int look_by_name(struct sqlite_store *s, int count)
 {
     int file = 0;
     s->files.named_us = clock_us(CLOCK_MONOTONIC);
@@ -137,11 +137,12 @@ static bool held_are_fine(const struct sqlite_store *s)
     return true;
 }
 
-int sqlite_watch_look(struct sqlite_store *s)
+int sqlite_watch_look(struct store_backend *b)
 {
+    struct sqlite_store *s = (struct sqlite_store *)b;
     bool lately = clock_us(CLOCK_MONOTONIC) < s->files.named_us + NAMES_US;
     if (lately && held_are_fine(s)) return 0;
-    int err = look(s, FILE_COUNT);
+    int err = look_by_name(s, FILE_COUNT);
     if (err) return err;
     witness_refresh(&s->witness);
     sqlite_watch_note(s, FILE_WITNESS);
@@ -165,8 +166,8 @@ static void mend_witness(struct sqlite_store *s)
 static int check_touched(struct sqlite_store *s)
 {
     sqlite3_db_release_memory(s->db); /* or it would look at its copy */
-    int rc = sqlite_file_quick_check(s->db);
-    if (rc) return sqlite_writer_fail(s, rc);
+    int rc = sqlite_db_quick_check(s->db);
+    if (rc) return sqlite_db_fail(s, rc);
     sqlite_watch_note(s, FILE_MAIN);
     sqlite_watch_note(s, FILE_WAL);
     s->files.touched = false;
@@ -177,10 +178,10 @@ int sqlite_watch_recover(struct sqlite_store *s)
 {
     int file = 0;
     const char *why = wrong(s, FILE_WITNESS, &file);
-    int err = why && why != touched_text ? look(s, FILE_WITNESS) : 0;
+    int err = why && why != touched_text ? look_by_name(s, FILE_WITNESS) : 0;
     if (!err && (why || s->files.touched)) err = check_touched(s);
     if (!err) mend_witness(s); /* not before the names are right: it may be another server's now */
-    if (!err) err = look(s, FILE_COUNT);
+    if (!err) err = look_by_name(s, FILE_COUNT);
     if (!err) s->files.fault = false;
     return err;
 }

@@ -88,15 +88,16 @@ void witness_open(struct witness *w, const char *path)
     if (ftruncate(w->fd, RECORD_BYTES) == 0 && w->state == WITNESS_GOOD) witness_write(w, false);
 }
 
-/* So that the file's name survives a power cut. */
-static void sync_directory(const char *path)
+int witness_sync_directory(const char *path)
 {
     char copy[PATH_MAX];
     snprintf(copy, sizeof copy, "%s", path);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
-    close(fd);
+    int rc = fd < 0 ? -1 : fsync(fd);
+    int error = errno;
+    if (fd >= 0) close(fd);
+    errno = error;
+    return rc;
 }
 
 int witness_make(struct witness *w, const char *path)
@@ -104,7 +105,7 @@ int witness_make(struct witness *w, const char *path)
     if (w->fd >= 0) return 0;
     w->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, FILE_MODE);
     if (w->fd < 0) return -1;
-    sync_directory(path);
+    (void)witness_sync_directory(path); /* a start without its witness is seen */
     return 0;
 }
 

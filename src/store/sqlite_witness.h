@@ -53,6 +53,9 @@ void witness_open(struct witness *w, const char *path);
 /* Makes the file if it is not open. 0, or -1 with errno. */
 int witness_make(struct witness *w, const char *path);
 
+/* So that the name of the file, which is in place, survives a power cut. 0, or -1 with errno. */
+int witness_sync_directory(const char *path);
+
 /* Writes the record, with the time. sync: it is on the disk afterwards. 0, or -1 with errno. */
 int witness_write(struct witness *w, bool sync);
 

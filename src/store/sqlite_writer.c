@@ -5,8 +5,6 @@
  * later recovery could take for committed although their senders were told that they failed.
  * Rollback therefore writes over them at once: the next transaction starts at the same place in the
  * WAL, and its first frame breaks the chain of checksums. */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -127,90 +125,6 @@ static struct sqlite_store *store_of(struct store_backend *b)
     return (struct sqlite_store *)b;
 }
 
-/* What may be wrong with one place of the file only. A broken constraint is damage: no statement of
- * ours breaks one. */
-static int error_of(int code)
-{
-    switch (code & 0xff) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_CONSTRAINT:
-    case SQLITE_MISMATCH:
-        return ERR_STORE_DAMAGED;
-    case SQLITE_IOERR:
-        return sqlite_is_unreadable(code) ? ERR_STORE_DAMAGED : ERR_STORE;
-    default:
-        return ERR_STORE;
-    }
-}
-
-int sqlite_writer_fail(struct sqlite_store *s, int rc)
-{
-    if (rc == SQLITE_NOMEM) { /* ours as well as SQLite's, which then has a message too */
-        snprintf(s->reason, sizeof s->reason, "the server is out of memory");
-        return ERR_NOMEM;
-    }
-    bool mine = sqlite3_errcode(s->db) != (rc & 0xff); /* not SQLite's, which has no text for it */
-    int code = mine ? rc : sqlite3_extended_errcode(s->db);
-    int kind = code & 0xff;
-    bool io = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN;
-    int error = !mine ? sqlite3_system_errno(s->db) : io ? errno : 0;
-    const char *path = s->files.path[FILE_MAIN];
-    const char *text = mine ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db);
-    if (kind == SQLITE_FULL || error == ENOSPC || error == EDQUOT)
-        snprintf(s->reason, sizeof s->reason, "the disk is full (%s): %.180s",
-                 strerror(error == EDQUOT ? EDQUOT : ENOSPC), path);
-    else if (io)
-        snprintf(s->reason, sizeof s->reason, "%s (SQLite %d, %s): %.140s", text, code,
-                 error ? strerror(error) : "errno unknown", path);
-    else
-        snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", text, code);
-    bool mends = sqlite_search_notice(s, s->db);
-    int err = error_of(code);
-    if (err != ERR_STORE) s->met = (struct sqlite_trouble){code, error, mends};
-    return err;
-}
-
-int sqlite_writer_sync(struct sqlite_store *s, bool sync)
-{
-    int mode = sync ? SYNC_FULL : SYNC_NORMAL;
-    if (s->sync_now == mode) return SQLITE_OK;
-    int rc = sqlite3_exec(s->db, sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
-                          NULL, NULL, NULL);
-    if (!rc) s->sync_now = mode;
-    return rc;
-}
-
-/* The only row and column of a statement without parameters. An SQLITE_ code. */
-static int read_number(sqlite3_stmt *stmt, int64_t *out)
-{
-    int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
-    int end = sqlite3_reset(stmt);
-    if (rc == SQLITE_ROW) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
-}
-
-int sqlite_writer_measure(struct sqlite_store *s)
-{
-    int64_t pages = 0;
-    int64_t unused = 0;
-    int64_t most = (int64_t)s->base.limits.max_bytes;
-    if (!most) return SQLITE_OK;
-    int rc = read_number(s->stmt[WRITE_PAGES], &pages);
-    if (!rc) rc = read_number(s->stmt[WRITE_FREE_PAGES], &unused);
-    if (rc) return rc;
-    int64_t used = (pages - unused) * s->page_bytes;
-    s->space = most - used;
-    atomic_store_explicit(&s->base.bytes, (uint64_t)used, memory_order_relaxed);
-    if (s->space <= 0) atomic_store_explicit(&s->base.full, true, memory_order_relaxed);
-    /* Not at once, or it would go back and forth with every message. */
-    if (s->space > most / 16) atomic_store_explicit(&s->base.full, false, memory_order_relaxed);
-    s->crowded = s->space < most / 16 && atomic_load(&s->base.rooms) > s->stuck.count;
-    if (s->crowded && s->base.limits.trim_when_full) s->base.trim_need = TRIM_NOW;
-    return SQLITE_OK;
-}
-
 int sqlite_writer_begin(struct store_backend *b)
 {
     struct sqlite_store *s = store_of(b);
@@ -220,9 +134,9 @@ int sqlite_writer_begin(struct store_backend *b)
     if (s->import && !sqlite3_get_autocommit(s->db)) return 0;
     s->in_batch = 0;
     bool sync = !s->relaxed || s->unsynced + STORE_BATCH_MAX > UNSYNCED_MAX;
-    int rc = sqlite_writer_sync(s, sync);
+    int rc = sqlite_db_sync(s, sync);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
-    return rc ? sqlite_writer_fail(s, rc) : 0;
+    return rc ? sqlite_db_fail(s, rc) : 0;
 }
 
 static int add_event(struct sqlite_store *s, int64_t room, const struct store_record *r)
@@ -240,17 +154,6 @@ static int add_event(struct sqlite_store *s, int64_t room, const struct store_re
     return sqlite_run(stmt);
 }
 
-static int count_marks(struct sqlite_store *s, struct sqlite_room *room)
-{
-    sqlite3_stmt *stmt = s->stmt[WRITE_COUNT_MARKS];
-    sqlite3_bind_int64(stmt, 1, room->id);
-    int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) room->marks = sqlite3_column_int64(stmt, 0);
-    int end = sqlite3_reset(stmt);
-    if (rc == SQLITE_ROW) return SQLITE_OK;
-    return end ? end : SQLITE_CORRUPT;
-}
-
 static int run_mark(struct sqlite_store *s, enum write_stmt which, int64_t room,
                     const struct store_record *r)
 {
@@ -266,7 +169,8 @@ static int put_mark(struct sqlite_store *s, struct sqlite_room *room, const stru
 {
     int rc = run_mark(s, WRITE_MOVE_MARK, room->id, r);
     if (rc || sqlite3_changes(s->db) > 0) return rc;
-    if (room->marks < 0) rc = count_marks(s, room);
+    sqlite3_bind_int64(s->stmt[WRITE_COUNT_MARKS], 1, room->id);
+    if (room->marks < 0) rc = sqlite_db_number(s->stmt[WRITE_COUNT_MARKS], &room->marks);
     if (!rc) rc = run_mark(s, WRITE_ADD_MARK, room->id, r);
     if (rc || sqlite3_changes(s->db) == 0) return rc;
     if (room->marks++ < STORE_MARKS_MAX) return SQLITE_OK;
@@ -280,7 +184,7 @@ static int add_room(struct sqlite_store *s, struct sqlite_room *room, const stru
     uint64_t most = s->base.limits.max_rooms;
     if (most && atomic_load(&s->base.rooms) + s->new_rooms >= most) return ERR_ROOMS_FULL;
     int rc = sqlite_rooms_add(s, room, r);
-    if (rc) return sqlite_writer_fail(s, rc);
+    if (rc) return sqlite_db_fail(s, rc);
     s->new_rooms++;
     return 0;
 }
@@ -296,7 +200,7 @@ static int put_event(struct sqlite_store *s, struct sqlite_room *room, const str
     int rc = add_event(s, room->id, r);
     if (!rc && r->event.kind != STORE_MESSAGE)
         rc = sqlite_state_apply(s, room->id, &r->event, &changed);
-    if (rc) return sqlite_writer_fail(s, rc);
+    if (rc) return sqlite_db_fail(s, rc);
     s->in_batch++;
     sqlite_rooms_grow(s, room, r, changed);
     return 0;
@@ -328,7 +232,7 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
     struct sqlite_room *room = NULL;
     int64_t cost = 2 * (int64_t)r->bytes + PUT_COST;
     int rc = sqlite_rooms_find(s, r->room, &room);
-    if (rc) return sqlite_writer_fail(s, rc);
+    if (rc) return sqlite_db_fail(s, rc);
     if (b->limits.max_bytes && cost > s->space) {
         atomic_store_explicit(&b->full, true, memory_order_relaxed);
         if (!r->mark) sqlite_rooms_refused(s, room);
@@ -338,7 +242,7 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
     if (!r->mark) return put_event(s, room, r);
     if (!room->found || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
     rc = put_mark(s, room, r);
-    return rc ? sqlite_writer_fail(s, rc) : 0;
+    return rc ? sqlite_db_fail(s, rc) : 0;
 }
 
 /* Whether the store as a whole can take an event; takes it back. 0 or an error of put. */
@@ -347,8 +251,8 @@ static int probe(struct sqlite_store *s)
     const struct store_record nothing = {.bytes = 0};
     int rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if (!rc) rc = add_event(s, 0, &nothing);
-    int err = rc ? sqlite_writer_fail(s, rc) : 0;
-    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    int err = rc ? sqlite_db_fail(s, rc) : 0;
+    sqlite_db_rollback(s);
     return err;
 }
 
@@ -376,7 +280,7 @@ static int count_room_outages(struct sqlite_store *s, struct slink *batch)
         rc = sqlite_run(s->stmt[WRITE_ROOM_OUTAGE]);
     }
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
-    if (rc && !sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    if (rc) sqlite_db_rollback(s);
     return rc;
 }
 
@@ -384,9 +288,9 @@ int sqlite_writer_refuse(struct store_backend *b, struct slink *batch)
 {
     struct sqlite_store *s = store_of(b);
     if (probe(s)) return ERR_STORE;
-    int rc = sqlite_writer_sync(s, true); /* a power cut would take the outages back */
+    int rc = sqlite_db_sync(s, true); /* a power cut would take the outages back */
     if (!rc && count_room_outages(s, batch)) rc = count_outage(s, 1, false); /* a row is damaged */
-    if (rc) sqlite_writer_fail(s, rc);
+    if (rc) sqlite_db_fail(s, rc);
     sqlite_rooms_forget(s);
     sqlite_file_settle(s);
     return rc ? ERR_STORE : 0;
@@ -397,9 +301,9 @@ int sqlite_writer_commit(struct store_backend *b)
     struct sqlite_store *s = store_of(b);
     int rc = sqlite_rooms_write(s);
     if (!rc && !s->import) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
-    if (rc) return sqlite_writer_fail(s, rc);
+    if (rc) return sqlite_db_fail(s, rc);
     if (s->new_rooms) atomic_fetch_add(&b->rooms, s->new_rooms);
-    (void)sqlite_writer_measure(s); /* else with the next one */
+    (void)sqlite_trim_measure(s); /* else with the next one */
     if (s->import) {
         sqlite_watch_note(s, FILE_WAL); /* it may have got pages already */
         return 0;
@@ -415,14 +319,29 @@ void sqlite_writer_rollback(struct store_backend *b)
     struct sqlite_store *s = store_of(b);
     int code = sqlite3_extended_errcode(s->db);
     bool io = (code & 0xff) == SQLITE_IOERR && !sqlite_is_unreadable(code);
-    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    sqlite_db_rollback(s);
     sqlite_rooms_forget(s);
     s->import_lost = s->import != NULL;
     s->removed = -1;                   /* not known any more */
     if (io) count_outage(s, 1, false); /* see the top of this file; if it fails, recover tries on */
     if (!io) sqlite_search_mend(s);    /* an edit may have met it, and is tried again */
-    (void)sqlite_writer_measure(s);    /* what was put has taken no space */
+    (void)sqlite_trim_measure(s);      /* what was put has taken no space */
     sqlite_file_settle(s);
+}
+
+int sqlite_writer_trim(struct store_backend *b, int64_t now_ms, uint64_t *trimmed)
+{
+    bool passed = false;
+    int err = sqlite_trim_step(store_of(b), now_ms, trimmed, &passed);
+    if (err && err != ERR_BUSY) sqlite_writer_rollback(b);
+    return passed ? 0 : err;
+}
+
+int sqlite_writer_index(struct store_backend *b, bool *more)
+{
+    int err = sqlite_search_step(store_of(b), more);
+    if (err && err != ERR_BUSY) sqlite_writer_rollback(b);
+    return err;
 }
 
 /* 0 if an event could be stored now: then the outage is counted. */
@@ -431,7 +350,7 @@ static int go_on(struct sqlite_store *s)
     int err = s->taken ? probe(s) : 0;
     if (err) return err;
     int rc = s->taken ? count_outage(s, 1, false) : sqlite_file_take(s);
-    return rc ? sqlite_writer_fail(s, rc) : 0;
+    return rc ? sqlite_db_fail(s, rc) : 0;
 }
 
 int sqlite_writer_recover(struct store_backend *b)
@@ -444,31 +363,17 @@ int sqlite_writer_recover(struct store_backend *b)
      * from its beginning. */
     bool whole;
     sqlite_file_write_back(s, &whole);
-    int rc = sqlite_writer_sync(s, true);
-    if (rc) return sqlite_writer_fail(s, rc);
+    int rc = sqlite_db_sync(s, true);
+    if (rc) return sqlite_db_fail(s, rc);
     if (s->taken) sqlite_search_mend(s); /* if it fails, only searches do */
     err = go_on(s);
-    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
+    sqlite_db_rollback(s);
     s->checkpoint_at = 0; /* or the stamp would be older than what was written back above */
     if (s->taken) sqlite_file_settle(s);
     if (err) return err;
     s->unsynced = 0;
-    (void)sqlite_writer_measure(s);
+    (void)sqlite_trim_measure(s);
     return 0;
-}
-
-int sqlite_writer_look(struct store_backend *b)
-{
-    return sqlite_watch_look(store_of(b));
-}
-
-static int ask_number(struct sqlite_store *s, const char *question, int64_t *out)
-{
-    sqlite3_stmt *stmt;
-    int rc = sqlite3_prepare_v2(s->db, question, -1, &stmt, NULL);
-    if (!rc) rc = read_number(stmt, out);
-    sqlite3_finalize(stmt);
-    return rc;
 }
 
 /* What is there. Damage is no reason not to start: then less is known to be there. An SQLITE_ code.
@@ -476,13 +381,13 @@ static int ask_number(struct sqlite_store *s, const char *question, int64_t *out
 static int take_stock(struct sqlite_store *s)
 {
     int64_t rooms = 0;
-    int rc = ask_number(s, "SELECT count(*) FROM rooms", &rooms);
+    int rc = sqlite_db_ask(s->db, "SELECT count(*) FROM rooms", &rooms);
     atomic_init(&s->base.rooms, (uint64_t)rooms);
-    if (!rc || error_of(rc) == ERR_STORE_DAMAGED)
-        rc =
-            ask_number(s, "SELECT coalesce((SELECT ts_ms FROM events ORDER BY id DESC LIMIT 1), 0)",
-                       &s->base.newest_ms);
-    return error_of(rc) == ERR_STORE_DAMAGED ? SQLITE_OK : rc;
+    if (!rc || sqlite_db_error(rc) == ERR_STORE_DAMAGED)
+        rc = sqlite_db_ask(
+            s->db, "SELECT coalesce((SELECT ts_ms FROM events ORDER BY id DESC LIMIT 1), 0)",
+            &s->base.newest_ms);
+    return sqlite_db_error(rc) == ERR_STORE_DAMAGED ? SQLITE_OK : rc;
 }
 
 int sqlite_writer_open(struct sqlite_store *s)
@@ -491,8 +396,8 @@ int sqlite_writer_open(struct sqlite_store *s)
     for (int i = 0; i < WRITE_STMT_COUNT && !rc; i++)
         rc = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL);
     sqlite_file_hook(s);
-    if (!rc) rc = ask_number(s, "PRAGMA page_size", &s->page_bytes);
-    if (!rc) rc = ask_number(s, "SELECT indexed FROM meta", &s->indexed);
+    if (!rc) rc = sqlite_db_ask(s->db, "PRAGMA page_size", &s->page_bytes);
+    if (!rc) rc = sqlite_db_ask(s->db, "SELECT indexed FROM meta", &s->indexed);
     if (!rc) rc = take_stock(s);
     if (!rc && !s->import) sqlite_trim_all(s);
     return rc;
@@ -503,8 +408,9 @@ int sqlite_writer_open(struct sqlite_store *s)
 static void mark_clean(struct sqlite_store *s)
 {
     bool whole = false;
-    if (!s->taken || sqlite_watch_look(s) || sqlite_file_write_back(s, &whole) || !whole) return;
-    if (!sqlite_writer_sync(s, true)) count_outage(s, 0, true);
+    if (!s->taken || sqlite_watch_look(&s->base) || sqlite_file_write_back(s, &whole) || !whole)
+        return;
+    if (!sqlite_db_sync(s, true)) count_outage(s, 0, true);
 }
 
 void sqlite_writer_close(struct sqlite_store *s, bool clean)

@@ -1,8 +1,6 @@
-/* See store_memory.h. A room keeps its events in an array sorted by seq, with a gap at the front
- * where retention has removed some.
- *
- * The lock is held by the writer from begin to commit or rollback, so readers never see half a
- * batch; the writer's work between them is short and does no I/O. */
+/* See store_memory.h. The ops table, and batches: the lock is held by the writer from begin to
+ * commit or rollback, so readers never see half a batch; the writer's work between them is short
+ * and does no I/O. */
 #include "store/store_memory.h"
 
 #include <pthread.h>
@@ -11,99 +9,6 @@
 
 #include "base/err.h"
 #include "store/memory_db.h"
-
-enum {
-    EVENTS_MIN_CAP = 16,
-    BLOCK_COST = 16, /* of an allocation, beside its bytes */
-};
-
-struct mem_room *memory_find(struct mem *m, struct slice name)
-{
-    struct mem_room *room;
-    HASH_FIND(hh, m->rooms, name.ptr, name.len, room);
-    return room;
-}
-
-/* Moves the room to the list of its size. */
-static void classify(struct mem_room *room)
-{
-    int class = room->memory ? 63 - __builtin_clzll(room->memory) : 0;
-    list_remove(&room->class_link);
-    list_push(&room->mem->classes[class], &room->class_link);
-}
-
-static void account(struct mem_room *room, uint64_t delta)
-{
-    uint64_t before = room->memory;
-    room->memory += delta;
-    room->mem->memory += delta;
-    atomic_store_explicit(&room->mem->base.bytes, room->mem->memory, memory_order_relaxed);
-    if (!before || !room->memory || __builtin_clzll(before) != __builtin_clzll(room->memory))
-        classify(room);
-}
-
-void memory_took(struct mem_room *room, size_t bytes)
-{
-    account(room, bytes + BLOCK_COST);
-}
-
-void memory_gave(struct mem_room *room, size_t bytes)
-{
-    account(room, 0 - (uint64_t)(bytes + BLOCK_COST));
-}
-
-static struct mem_room *add(struct mem *m, struct slice name)
-{
-    struct mem_room *room = calloc(1, sizeof *room + name.len);
-    if (!room) return NULL;
-    memcpy(room->name, name.ptr, name.len);
-    room->name_len = name.len;
-    HASH_ADD_KEYPTR(hh, m->rooms, room->name, room->name_len, room);
-    if (!room->hh.tbl) {
-        free(room);
-        return NULL;
-    }
-    room->mem = m;
-    list_init(&room->class_link);
-    list_init(&room->over_link);
-    memory_took(room, sizeof *room + name.len);
-    return room;
-}
-
-void memory_room_free(struct mem_room *room)
-{
-    struct mem *m = room->mem;
-    for (size_t i = room->first; i < room->end; i++)
-        memory_state_drop(room, &room->events[i]);
-    memory_marks_free(room);
-    if (m->sweep == room) m->sweep = room->hh.next;
-    HASH_DEL(m->rooms, room);
-    list_remove(&room->class_link);
-    list_remove(&room->over_link);
-    m->memory -= room->memory;
-    free(room->events);
-    free(room);
-}
-
-/* Makes room for one more at the end. */
-static int reserve(struct mem_room *room)
-{
-    if (room->end < room->cap) return 0;
-    size_t kept = room->end - room->first;
-    if (kept && room->first > kept) { /* the gap is the larger part */
-        memmove(room->events, room->events + room->first, kept * sizeof *room->events);
-        room->first = 0;
-        room->end = kept;
-        return 0;
-    }
-    size_t cap = room->cap ? room->cap * 2 : EVENTS_MIN_CAP;
-    void *events = realloc(room->events, cap * sizeof *room->events);
-    if (!events) return ERR_NOMEM;
-    memory_took(room, (cap - room->cap) * sizeof *room->events);
-    room->events = events;
-    room->cap = cap;
-    return 0;
-}
 
 static int mem_begin(struct store_backend *b)
 {
@@ -133,7 +38,7 @@ static int put_event(struct mem *m, struct mem_room *room, struct store_record *
     }
     if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 || r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
-    int err = reserve(room);
+    int err = memory_rooms_reserve(room);
     if (err) return err;
 
     struct mem_undo *u = &m->undo[m->undo_count];
@@ -161,10 +66,10 @@ static int mem_put(struct store_backend *b, struct store_record *r)
     if (r->mark) return put_mark(m, r);
     struct mem_room *room = memory_find(m, r->room);
     if (!room && most && HASH_COUNT(m->rooms) >= most) return ERR_ROOMS_FULL;
-    if (!room) room = add(m, r->room);
+    if (!room) room = memory_rooms_add(m, r->room);
     if (!room) return ERR_NOMEM;
     int err = put_event(m, room, r);
-    if (err && room->last_seq == 0) memory_room_free(room);
+    if (err && room->last_seq == 0) memory_rooms_free(room);
     return err;
 }
 
@@ -200,7 +105,7 @@ static void mem_rollback(struct store_backend *b)
         memory_gave(u->room, r->size);
         u->room->last_seq = u->last_seq;
         u->room->outages = u->outages;
-        if (u->last_seq == 0) memory_room_free(u->room); /* this was the first that it had */
+        if (u->last_seq == 0) memory_rooms_free(u->room); /* this was the first that it had */
     }
     pthread_mutex_unlock(&m->lock);
 }
@@ -225,7 +130,7 @@ static void mem_close(struct store_backend *b, bool clean)
     (void)clean;
     struct mem *m = mem_of(b);
     while (m->rooms)
-        memory_room_free(m->rooms); /* as in sqlite_rooms.c NOLINT(*-unix.Malloc) */
+        memory_rooms_free(m->rooms);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }

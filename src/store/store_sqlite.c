@@ -62,9 +62,9 @@ static const struct store_backend_ops ops = {
     .rollback = sqlite_writer_rollback,
     .refuse = sqlite_writer_refuse,
     .recover = sqlite_writer_recover,
-    .look = sqlite_writer_look,
-    .trim = sqlite_trim_step,
-    .index = sqlite_search_step,
+    .look = sqlite_watch_look,
+    .trim = sqlite_writer_trim,
+    .index = sqlite_writer_index,
     .parse = sqlite_search_parse,
     .load = sqlite_reader_load,
     .page = sqlite_reader_page,
@@ -125,15 +125,15 @@ static const char *lock_file(struct sqlite_store *s, const char *path)
 /* Begins this life in the file. What only lacks disk space is tried again later: until then what is
  * there can be read. So can what is whole of a damaged file, unless it is an older one, whose ids
  * mean something else. An SQLITE_ code. */
-static int take(struct sqlite_store *s)
+static int take_or_wait(struct sqlite_store *s)
 {
     int rc = sqlite_file_take(s);
     int kind = rc & 0xff;
     bool later = kind == SQLITE_FULL || kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ||
                  kind == SQLITE_LOCKED || (kind == SQLITE_CORRUPT && !s->older);
     if (!later) return rc;
-    if (!sqlite3_get_autocommit(s->db)) sqlite_run(s->stmt[WRITE_ROLLBACK]);
-    sqlite_writer_fail(s, rc);
+    sqlite_db_rollback(s);
+    sqlite_db_fail(s, rc);
     s->base.failing = true;
     return SQLITE_OK;
 }
@@ -162,7 +162,7 @@ static int open_connections(struct sqlite_store *s, int64_t *undone_s, char *why
     if (!rc && sqlite_schema_prepare(s->db, why, size)) return ERR_STORE;
     if (!rc) rc = sqlite_writer_open(s);
     if (!rc) rc = sqlite_search_open(s);
-    if (!rc) rc = take(s);
+    if (!rc) rc = take_or_wait(s);
     if (!rc) rc = open_import(s, undone_s);
     if (rc) return sqlite_schema_explain(s->db, rc, why, size);
     if (s->import && !s->taken) {
