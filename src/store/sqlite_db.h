@@ -155,6 +155,7 @@ struct sqlite_files {
     int held[FILE_COUNT]; /* O_PATH, to ask for them quickly; -1: not open */
     int64_t named_us;     /* when they were last looked at by name, of store_now_us */
     bool fault;           /* something is wrong with them, and was counted */
+    bool rescued;         /* a -wal without a name is written back */
     bool touched;         /* another program has written to one */
 };
 
@@ -286,6 +287,9 @@ void sqlite_watch_begin(struct sqlite_store *s);
 void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
 int sqlite_watch_look(struct store_backend *b);
 int sqlite_watch_recover(struct sqlite_store *s);
+
+/* Writes what is in a -wal without a name back, once there is nobody in the way. */
+void sqlite_watch_rescue(struct sqlite_store *s);
 
 /* True if the names of the files lead elsewhere now, so that SQLite must not remove them. */
 bool sqlite_watch_lost(const struct sqlite_store *s);

@@ -8,7 +8,8 @@
  * noted is another program's. That may be harmless, so the database is checked then; but what was
  * written over within a page of text is not seen by that. Names are another matter: as long as they
  * do not lead to our files nothing is accepted. A -wal that has lost its name is written back at
- * once, so that what was acknowledged is in the database file. */
+ * once, so that what was acknowledged is in the database file; as long as somebody's reading keeps
+ * that from being done, a copy of it has its name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,7 +21,10 @@
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
-enum { NAMES_US = 100 * 1000 }; /* names are not looked at again before */
+enum {
+    NAMES_US = 100 * 1000, /* names are not looked at again before */
+    COPY_BYTES = 16 * 1024,
+};
 
 static const char *const what[FILE_COUNT] = {
     [FILE_MAIN] = "the database file",
@@ -104,12 +108,45 @@ static const char *wrong(const struct sqlite_store *s, int count, int *file)
     return NULL;
 }
 
-/* What is only in a -wal without a name would be lost with this process. */
-static void rescue(struct sqlite_store *s)
+static bool copy_all(int from, int to)
 {
-    if (s->files.fault) return; /* done before */
-    sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    char bytes[COPY_BYTES];
+    ssize_t n;
+    while ((n = read(from, bytes, sizeof bytes)) > 0)
+        if (write(to, bytes, (size_t)n) != n) return false;
+    return n == 0 && fsync(to) == 0;
+}
+
+/* The -wal is a file without a name: a new one gets what is in it, for the next start. Not if the
+ * database beside it is none of ours, nor in the place of anything. */
+static void name_wal_again(const struct sqlite_store *s)
+{
+    struct stat st;
+    char held[64];
+    const char *path = s->files.path[FILE_WAL];
+    if (stat(s->files.path[FILE_MAIN], &st) != 0 || !same_file(&s->files.state[FILE_MAIN], &st))
+        return;
+    snprintf(held, sizeof held, "/proc/self/fd/%d", s->files.held[FILE_WAL]);
+    int from = open(held, O_RDONLY | O_CLOEXEC);
+    int to = from < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, st.st_mode & 0777);
+    bool whole = to >= 0 && copy_all(from, to);
+    if (whole) witness_sync_directory(path);
+    if (to >= 0 && !whole) unlink(path);
+    if (to >= 0) close(to);
+    if (from >= 0) close(from);
+}
+
+/* What is only in a -wal without a name would be lost with this process. Who reads keeps a part of
+ * it out of the database, so until all of it is there it is tried again. */
+void sqlite_watch_rescue(struct sqlite_store *s)
+{
+    int frames = 0;
+    int done = 0;
+    if (s->files.rescued) return;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+    s->files.rescued = rc == SQLITE_OK && frames == done;
     sqlite_watch_note(s, FILE_MAIN);
+    if (!s->files.rescued) name_wal_again(s);
 }
 
 static int look_by_name(struct sqlite_store *s, int count)
@@ -121,7 +158,7 @@ static int look_by_name(struct sqlite_store *s, int count)
     if (why == touched_text)
         s->files.touched = true;
     else if (file == FILE_WAL || file == FILE_SHM)
-        rescue(s);
+        sqlite_watch_rescue(s);
     return fault(s, file, why);
 }
 
@@ -182,7 +219,7 @@ int sqlite_watch_recover(struct sqlite_store *s)
     if (!err && (why || s->files.touched)) err = check_touched(s);
     if (!err) mend_witness(s); /* not before the names are right: it may be another server's now */
     if (!err) err = look_by_name(s, FILE_COUNT);
-    if (!err) s->files.fault = false;
+    if (!err) s->files.fault = s->files.rescued = false;
     return err;
 }
 

@@ -2,7 +2,8 @@
 // written over, put back from a backup. What is wrong is said in the log, the metrics and the readiness
 // within two seconds; an id never stands for two things; what is not the file that ran last has new epochs.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync,
   truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -126,6 +127,37 @@ test('the -wal deleted, then kill -9: what was acknowledged before is there', li
     assert.deepEqual(await kept(lives.server), new Map(acked));
     assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored/);
   }));
+
+/** A program that reads, and so keeps all that was written since out of the database file. */
+async function outsideReader(file) {
+  const child = spawn('python3', ['-c', 'import sqlite3, sys\nc = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)\n'
+    + 'c.execute("BEGIN").execute("SELECT count(*) FROM events").fetchall()\nprint("reads", flush=True)\nsys.stdin.read()', file],
+  { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data');
+  return async () => {
+    child.stdin.end();
+    await once(child, 'close');
+  };
+}
+
+for (const ends of ['while the server runs', 'after it was stopped', 'after kill -9'])
+  test(`the -wal deleted while another program reads, until ${ends}: nothing acknowledged is lost`, limit(60),
+    withLives(TWO, async (lives) => {
+      const acked = await post(lives.server, 20, 'before');
+      const end = await outsideReader(lives.file);
+      acked.push(...await post(lives.server, 427, 'behind the reader'));
+      rmSync(`${lives.file}-wal`);
+      await until(ms(2000), async () => (await ready(lives.server)).status === 503, 'readiness');
+      if (ends === 'while the server runs') {
+        await end();
+        await pause(ms(6000)); // it tries again, at most every five seconds
+      }
+      await (ends === 'after kill -9' ? lives.server.killHard() : lives.server.stop());
+      if (ends !== 'while the server runs') await end();
+      await lives.start();
+      assert.deepEqual(await kept(lives.server), new Map(acked));
+      assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored|store_stale/);
+    }));
 
 test('a server whose file was replaced does not take the -wal of the one that runs on it now', limit(60),
   withLives(TWO, async (lives) => {
