@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/utf8.h"
 #include "store/sqlite_db.h"
 #include "store/store_sqlite.h"
 
@@ -18,6 +19,7 @@ struct check {
 
 #define LENGTH(column) "coalesce(length(CAST(" column " AS BLOB)), 0)"
 #define TAIL_MAX "64"
+#define SEQ_MAX "9007199254740991" /* STORE_SEQ_MAX */
 
 /* For the events m and e that are looked up by their seq: see EITHER. */
 #define SEEK_M "AND (m.kind = 0 AND m.deleted = 0) IN (0, 1)"
@@ -36,7 +38,14 @@ static const struct check checks[] = {
     {"rows of rooms that lag too far",
      "SELECT count(*) FROM rooms WHERE (SELECT count(*) FROM events WHERE room = rooms.id"
      " AND seq > last_seq) >= " TAIL_MAX},
-    {"outages", "SELECT count(*) FROM rooms, meta WHERE rooms.outages > meta.outages"},
+    {"names and numbers of rooms",
+     "SELECT count(*) FROM rooms WHERE typeof(name) <> 'text' OR NOT utf8(name)"
+     " OR " LENGTH("name") " NOT BETWEEN 1 AND 255 OR last_seq NOT BETWEEN 0 AND " SEQ_MAX
+                           " OR trimmed_seq NOT BETWEEN 0 AND " SEQ_MAX
+                           " OR count NOT BETWEEN 0 AND " SEQ_MAX
+                           " OR bytes NOT BETWEEN 0 AND " SEQ_MAX},
+    {"outages", "SELECT count(*) FROM rooms, meta WHERE rooms.outages > meta.outages"
+                " OR rooms.outages < -" SEQ_MAX " OR meta.outages NOT BETWEEN 0 AND " SEQ_MAX},
     {"epochs", "SELECT count(*) FROM rooms WHERE length(epoch) <> 8 OR epoch GLOB '*[^0-9a-z]*'"},
     {"the time of a room's oldest event",
      "SELECT count(*) FROM rooms WHERE oldest_ms IS NOT (SELECT ts_ms FROM events"
@@ -48,8 +57,13 @@ static const struct check checks[] = {
     {"the weight of an event",
      "SELECT count(*) FROM events WHERE bytes <> 64 + " LENGTH("username") " + " LENGTH(
          "user") " + " LENGTH("message") " + " LENGTH("data") " + " LENGTH("nonce")},
-    {"numbers and kinds", "SELECT count(*) FROM events WHERE seq NOT BETWEEN 1 AND 9007199254740991"
-                          " OR kind NOT BETWEEN 0 AND 4 OR deleted NOT IN (0, 1)"},
+    {"numbers and kinds",
+     "SELECT count(*) FROM events WHERE seq NOT BETWEEN 1 AND " SEQ_MAX
+     " OR kind NOT BETWEEN 0 AND 4 OR deleted NOT IN (0, 1) OR typeof(ts_ms) <> 'integer'"
+     " OR typeof(edited_ms) <> 'integer' OR target NOT BETWEEN 0 AND seq - 1"
+     " OR reply_to NOT BETWEEN 0 AND " SEQ_MAX " OR (kind = 0) <> (target = 0)"},
+    {"texts", "SELECT count(*) FROM events WHERE username IS NULL OR NOT utf8(username)"
+              " OR NOT utf8(user) OR NOT utf8(message) OR NOT utf8(data) OR NOT utf8(nonce)"},
     {"ids that were given twice",
      "SELECT count(*) FROM events m WHERE EXISTS(SELECT 1 FROM events WHERE room = m.room"
      " AND " EITHER " AND seq = m.seq AND id < m.id)"},
@@ -76,7 +90,9 @@ static const struct check checks[] = {
      "  WHERE e.seq = (SELECT max(seq) FROM edits x WHERE x.room = m.room AND x.target = m.seq)"
      "  AND (e.message IS NOT m.message OR m.edited_ms <> e.ts_ms)) + (SELECT count(*) FROM edits"
      "  WHERE NOT EXISTS(SELECT 1 FROM events m WHERE m.room = edits.room"
-     "  AND m.seq = edits.target AND m.kind = 0 " SEEK_M "))"},
+     "  AND m.seq = edits.target AND m.kind = 0 " SEEK_M "))"
+     " + (SELECT count(*) FROM events e WHERE kind = 1 AND message IS NOT NULL AND NOT EXISTS("
+     "  SELECT 1 FROM edits WHERE room = e.room AND target = e.target AND seq = e.seq))"},
     {"reactions",
      "SELECT (SELECT count(*) FROM reaction_counts c WHERE count <> (SELECT count(*)"
      "  FROM reactions r WHERE r.room = c.room AND r.target = c.target AND r.emoji = c.emoji))"
@@ -89,8 +105,9 @@ static const struct check checks[] = {
      " - (SELECT count(*) FROM events INDEXED BY events_nonces WHERE nonce IS NOT NULL))"},
     {"read markers",
      "SELECT (SELECT count(*) FROM (SELECT 1 FROM marks GROUP BY room HAVING count(*) > 10000"
-     "  OR count(DISTINCT moved) < count(*))) + (SELECT count(*) FROM marks WHERE seq < 1"
-     "  OR NOT EXISTS(SELECT 1 FROM rooms WHERE id = room))"},
+     "  OR count(DISTINCT moved) < count(*))) + (SELECT count(*) FROM marks"
+     "  WHERE seq NOT BETWEEN 1 AND " SEQ_MAX
+     " OR NOT utf8(user) OR NOT EXISTS(SELECT 1 FROM rooms WHERE id = room))"},
     {"how far messages are indexed",
      "SELECT count(*) FROM meta WHERE indexed > (SELECT coalesce(max(id), 0) FROM events)"},
     /* The same index made anew has the same words. */
@@ -106,6 +123,27 @@ static const struct check checks[] = {
      "  SELECT term, doc, col FROM should_be)) + (SELECT count(*) FROM (SELECT term, doc, col"
      "  FROM should_be EXCEPT SELECT term, doc, col FROM is_now))"},
 };
+
+/* utf8(X): whether it is text that may be sent, or NULL. */
+static void is_utf8(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    (void)count;
+    const unsigned char *text = sqlite3_value_text(values[0]);
+    size_t len = (size_t)sqlite3_value_bytes(values[0]);
+    bool none = sqlite3_value_type(values[0]) == SQLITE_NULL;
+    sqlite3_result_int(ctx, none || (text && utf8_valid(text, len)));
+}
+
+/* True if the tables and indexes are those of a new database. */
+static bool check_schema(sqlite3 *db, FILE *out)
+{
+    int64_t faults = 0;
+    int rc = sqlite_schema_faults(db, &faults);
+    if (rc) fprintf(out, "damaged  tables and indexes: %s\n", sqlite3_errstr(rc));
+    if (faults) fprintf(out, "damaged  tables and indexes: %lld\n", (long long)faults);
+    if (!rc && !faults) fprintf(out, "ok       tables and indexes\n");
+    return !rc && !faults;
+}
 
 /* Lines of SQLite's own check. True if it finds nothing. */
 static bool check_pages(sqlite3 *db, FILE *out)
@@ -159,6 +197,9 @@ int store_sqlite_check(const char *path, FILE *out)
     unsigned bad = 0;
     int rc = sqlite_file_open_read(path, &db);
     if (!rc) rc = sqlite3_busy_timeout(db, BUSY_MS);
+    if (!rc)
+        rc = sqlite3_create_function(db, "utf8", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                                     is_utf8, NULL, NULL);
     if (!rc) rc = sqlite3_exec(db, "BEGIN; SELECT 1 FROM sqlite_schema", NULL, NULL, NULL);
     if (rc) {
         int err = cannot(db, rc, path, out);
@@ -168,6 +209,7 @@ int store_sqlite_check(const char *path, FILE *out)
     int err = sqlite_schema_current(db, why, sizeof why);
     if (err) fprintf(out, "damaged  %s: %s\n", path, why);
     bad += !check_pages(db, out);
+    bad += !err && !check_schema(db, out);
     for (size_t i = 0; i < sizeof checks / sizeof *checks && !err; i++)
         bad += !run_check(db, &checks[i], out);
     if (bad) err = ERR_STORE;

@@ -242,6 +242,13 @@ static inline void sqlite_bind_slice(sqlite3_stmt *stmt, int at, struct slice te
         sqlite3_bind_null(stmt, at);
 }
 
+/* Whether a seq, a count or a weight that was read can have been written: a bit of the file may
+ * have turned. Sums of two do not overflow. */
+static inline bool sqlite_db_sane(int64_t number)
+{
+    return number >= 0 && number <= (int64_t)STORE_SEQ_MAX;
+}
+
 /* Keeps the reason of a failure for the log, and returns the code of enum err for it, which is also
  * to be had alone: ERR_STORE_DAMAGED if it may be one place of the file only (a broken constraint
  * is damage: no statement of ours breaks one). */
@@ -276,6 +283,10 @@ int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size);
 
 /* 0 if it is Parlor's and of the newest schema; else ERR_STORE with text. Changes nothing. */
 int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size);
+
+/* Counts tables and indexes that are missing or others than a new database has, and triggers, of
+ * which there is none. An SQLITE_ code. */
+int sqlite_schema_faults(sqlite3 *db, int64_t *faults);
 
 /* Says in plain words what the SQLITE_ code means for somebody who opens the file. ERR_STORE. */
 int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size);

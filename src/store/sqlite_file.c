@@ -329,7 +329,8 @@ static int begin_life(struct sqlite_store *s, uint64_t life, bool renew)
     if (!rc) rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
     if (!rc && renew) rc = sqlite_file_renew(s->db);
     if (!rc) rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
-    return rc ? rc : sqlite_db_ask(s->db, "SELECT outages FROM meta", &s->outages);
+    if (!rc) rc = sqlite_db_ask(s->db, "SELECT outages FROM meta", &s->outages);
+    return rc || sqlite_db_sane(s->outages) ? rc : SQLITE_CORRUPT;
 }
 
 int sqlite_file_write_back(struct sqlite_store *s, bool *whole)
@@ -351,6 +352,7 @@ static int read_mark(struct sqlite_store *s)
     int64_t ends = 0;
     int rc = sqlite_db_ask(s->db, "SELECT removed FROM meta", &s->removed);
     if (!rc) rc = sqlite_db_ask(s->db, "SELECT coalesce(max(id), 0) FROM events", &ends);
+    if (!rc && !(sqlite_db_sane(s->removed) && sqlite_db_sane(ends))) return SQLITE_CORRUPT;
     s->mark = s->removed + ends;
     return rc;
 }

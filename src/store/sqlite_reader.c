@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/utf8.h"
 #include "store/sqlite_db.h"
 
 #define EVENT_COLUMNS                                                                              \
@@ -70,10 +71,22 @@ void sqlite_reader_close(struct sqlite_reader *r)
     sqlite3_close(r->db);
 }
 
+static bool is_epoch(sqlite3_stmt *row, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(row, column);
+    bool sound = text && sqlite3_column_bytes(row, column) == STORE_EPOCH_LEN;
+    for (int i = 0; i < STORE_EPOCH_LEN && sound; i++)
+        sound = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'z');
+    return sound;
+}
+
 /* Fills out from a row of ROOM_COLUMNS. 0 or ERR_STORE_READ. */
 static int describe(sqlite3_stmt *row, struct store_room *out)
 {
-    if (sqlite3_column_bytes(row, 1) != STORE_EPOCH_LEN) return ERR_STORE_READ;
+    bool sound = is_epoch(row, 1);
+    for (int i = 2; i <= 5; i++)
+        sound = sound && sqlite_db_sane(sqlite3_column_int64(row, i));
+    if (!sound) return ERR_STORE_READ;
     uint64_t last = (uint64_t)sqlite3_column_int64(row, 2);
     memcpy(out->epoch, sqlite3_column_text(row, 1), STORE_EPOCH_LEN);
     out->last_seq = last;
@@ -130,6 +143,18 @@ static struct slice column_text(sqlite3_stmt *row, int column)
     return (struct slice){text ? text : "", (size_t)sqlite3_column_bytes(row, column)};
 }
 
+/* What goes into a frame has to be UTF-8, or its reader would have to give up the connection. */
+static bool is_text(struct slice text)
+{
+    return utf8_valid(text.ptr, text.len);
+}
+
+/* Damage that is passed over, but told. */
+static void note_passed(struct sqlite_reader *r)
+{
+    r->met = (struct sqlite_trouble){SQLITE_CORRUPT, 0, false};
+}
+
 static int read_nonces(sqlite3_stmt *stmt, struct store_nonces *out)
 {
     int err = 0;
@@ -141,7 +166,7 @@ static int read_nonces(sqlite3_stmt *stmt, struct store_nonces *out)
             .user = column_text(stmt, 2),
             .nonce = column_text(stmt, 3),
         };
-        err = store_nonces_add(out, &nonce);
+        err = nonce.seq <= STORE_SEQ_MAX ? store_nonces_add(out, &nonce) : ERR_STORE_READ;
     }
     sqlite3_reset(stmt);
     if (err) return err == ERR_FULL ? 0 : err;
@@ -158,7 +183,10 @@ static int read_marks(struct sqlite_reader *r, int64_t room, struct store_marks 
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && !err) {
         const struct store_mark mark = {(uint64_t)sqlite3_column_int64(stmt, 1),
                                         column_text(stmt, 0)};
-        err = store_marks_add(out, &mark);
+        if (mark.seq > 0 && mark.seq <= STORE_SEQ_MAX && is_text(mark.user))
+            err = store_marks_add(out, &mark);
+        else
+            note_passed(r); /* it is no reason to keep everybody out of the room */
     }
     sqlite3_reset(stmt);
     if (err) return err;
@@ -182,12 +210,22 @@ int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice ro
     return end(r, err);
 }
 
-static struct store_record *record_of(sqlite3_stmt *row)
+/* Whether it is an event that somebody has written, and not what a broken disk made of one. */
+static bool is_sound(const struct store_event *e, int64_t kind)
 {
+    return kind >= 0 && kind < STORE_KIND_COUNT && e->seq > 0 && e->seq <= STORE_SEQ_MAX &&
+           e->target <= STORE_SEQ_MAX && e->reply_to <= STORE_SEQ_MAX && is_text(e->username) &&
+           is_text(e->user) && is_text(e->message) && is_text(e->data) && is_text(e->nonce);
+}
+
+/* The event of a row. 0, ERR_STORE_READ or ERR_NOMEM. */
+static int read_event(sqlite3_stmt *row, struct store_record **out)
+{
+    int64_t kind = sqlite3_column_int64(row, COLUMN_KIND);
     struct store_event e = {
         .seq = (uint64_t)sqlite3_column_int64(row, 0),
         .ts_ms = sqlite3_column_int64(row, 1),
-        .kind = (enum store_kind)sqlite3_column_int(row, COLUMN_KIND),
+        .kind = (enum store_kind)kind,
         .target = (uint64_t)sqlite3_column_int64(row, 3),
         .reply_to = (uint64_t)sqlite3_column_int64(row, 4),
         .edited_ms = sqlite3_column_int64(row, 5),
@@ -198,7 +236,9 @@ static struct store_record *record_of(sqlite3_stmt *row)
         .data = column_text(row, COLUMN_TEXTS + 3),
         .nonce = column_text(row, COLUMN_TEXTS + 4),
     };
-    return store_record_new((struct slice){NULL, 0}, &e);
+    if (!is_sound(&e, kind)) return ERR_STORE_READ;
+    *out = store_record_new((struct slice){NULL, 0}, &e);
+    return *out ? 0 : ERR_NOMEM;
 }
 
 /* Appends the rows of a prepared question for events to out, until the span is full, and resets it.
@@ -208,16 +248,9 @@ static int collect(sqlite3_stmt *stmt, struct store_span *span, struct store_ans
     int err = 0;
     int rc;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        int kind = sqlite3_column_int(stmt, COLUMN_KIND);
-        if (kind < 0 || kind >= STORE_KIND_COUNT) { /* nobody but a broken disk wrote that */
-            err = ERR_STORE_READ;
-            break;
-        }
-        struct store_record *record = record_of(stmt);
-        if (!record) {
-            err = ERR_NOMEM;
-            break;
-        }
+        struct store_record *record = NULL;
+        err = read_event(stmt, &record);
+        if (err) break;
         if (!store_answer_take(span, record->bytes)) {
             store_record_free(record);
             break;
@@ -409,6 +442,8 @@ static int add_info(sqlite3_stmt *row, struct store_room_list *out)
         .last_ts_ms = sqlite3_column_int64(row, 9),
     };
     int err = describe(row, &info->room);
+    bool named = info->name.len <= STORE_NAME_MAX_BYTES && is_text(info->name);
+    if (!err && !named) err = ERR_STORE_READ;
     if (!err) err = store_arena_copy(&out->names, &info->name);
     if (!err) out->count++;
     return err;
@@ -428,6 +463,8 @@ int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice af
             out->more = true;
         else
             err = add_info(stmt, out);
+        if (err == ERR_STORE_READ) note_passed(r); /* the other rooms can be listed */
+        if (err == ERR_STORE_READ) err = 0;
     }
     sqlite3_reset(stmt);
     if (!err && rc != SQLITE_DONE && rc != SQLITE_ROW) err = ERR_STORE_READ;

@@ -60,10 +60,12 @@ static int find_tail(struct sqlite_store *s, struct sqlite_room *room)
         room->count = sqlite3_column_int64(stmt, 1);
         room->bytes = sqlite3_column_int64(stmt, 2);
         room->behind = room->count > 0;
-        room->found = true;
     }
     int end = sqlite3_reset(stmt);
-    return rc == SQLITE_ROW ? SQLITE_OK : end ? end : SQLITE_CORRUPT;
+    bool sound = rc == SQLITE_ROW && sqlite_db_sane(room->last_seq) &&
+                 sqlite_db_sane(room->row_bytes + room->bytes);
+    room->found = sound;
+    return sound ? SQLITE_OK : end ? end : SQLITE_CORRUPT;
 }
 
 static int find_row(struct sqlite_store *s, struct sqlite_room *room)
@@ -79,6 +81,9 @@ static int find_row(struct sqlite_store *s, struct sqlite_room *room)
         room->outages = sqlite3_column_int64(stmt, 3);
         room->row_count = sqlite3_column_int64(stmt, 4);
         room->row_bytes = sqlite3_column_int64(stmt, 5);
+        sound = sqlite_db_sane(room->last_seq) && sqlite_db_sane(room->row_count) &&
+                sqlite_db_sane(room->row_bytes) && room->outages <= s->outages &&
+                room->outages >= -(int64_t)STORE_SEQ_MAX;
     }
     int end = sqlite3_reset(stmt);
     if (sound) return find_tail(s, room);

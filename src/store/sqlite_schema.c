@@ -186,6 +186,41 @@ int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size)
     return ERR_STORE;
 }
 
+/* Counts what the one is to have, and db has not, or otherwise. An SQLITE_ code. */
+static int compare(sqlite3 *one, sqlite3 *db, int64_t *faults)
+{
+    sqlite3_stmt *wanted = NULL;
+    sqlite3_stmt *there = NULL;
+    int rc = sqlite3_prepare_v2(one, "SELECT type, name, coalesce(sql, '') FROM sqlite_schema", -1,
+                                &wanted, NULL);
+    if (!rc)
+        rc = sqlite3_prepare_v2(db,
+                                "SELECT count(*) FROM sqlite_schema WHERE type = ?1 AND name = ?2"
+                                " AND coalesce(sql, '') = ?3",
+                                -1, &there, NULL);
+    while (!rc && (rc = sqlite3_step(wanted)) == SQLITE_ROW) {
+        int64_t count = 0;
+        for (int i = 0; i < 3; i++)
+            sqlite3_bind_value(there, i + 1, sqlite3_column_value(wanted, i));
+        rc = sqlite_db_number(there, &count);
+        *faults += count != 1;
+    }
+    sqlite3_finalize(wanted);
+    sqlite3_finalize(there);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int sqlite_schema_faults(sqlite3 *db, int64_t *faults)
+{
+    sqlite3 *fresh = NULL;
+    int rc = sqlite_db_ask(db, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'", faults);
+    if (!rc) rc = sqlite3_open(":memory:", &fresh);
+    if (!rc) rc = migrate(fresh, 0);
+    if (!rc) rc = compare(fresh, db, faults);
+    sqlite3_close(fresh);
+    return rc;
+}
+
 int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size)
 {
     int64_t version = 0;

@@ -104,7 +104,9 @@ static int find_candidate(struct sqlite_store *s, struct candidate *c)
         tail = sqlite3_column_int(stmt, 4);
     }
     int end = sqlite3_reset(stmt);
-    if (rc != SQLITE_ROW || name.len == 0) return end ? end : SQLITE_CORRUPT;
+    bool sound =
+        rc == SQLITE_ROW && name.len > 0 && sqlite_db_sane(c->count) && sqlite_db_sane(c->bytes);
+    if (!sound) return end ? end : SQLITE_CORRUPT;
     HASH_FIND(hh, s->rooms, name.ptr, name.len, c->room);
     if (!tail) return SQLITE_OK;
     rc = sqlite_rooms_find(s, name, &c->room);
@@ -313,7 +315,9 @@ static int tidy_all(struct step *t)
         rc = first_room(s, WRITE_NEXT_ROOM, s->sweep_id, &id);
         if (!rc && id) rc = tidy(t, id);
         bool more = t->events >= STORE_TRIM_MAX || t->bytes >= STORE_TRIM_MAX_BYTES;
-        s->sweep_id = !id ? 0 : more ? id : id + 1; /* one that may have had more comes again */
+        s->sweep_id = !id || id == INT64_MAX ? 0
+                      : more                 ? id
+                                             : id + 1; /* one that may have had more comes again */
     }
     return rc;
 }

@@ -19,7 +19,8 @@ static void note(struct store *s, unsigned reader, const struct read_request *r,
                                        [REQUEST_ROOMS] = "the list of rooms"};
     struct store_trouble t = {.what = what[r->kind], .room = r->query.room};
     const struct store_backend_ops *ops = s->backend->ops;
-    if (err != ERR_STORE_READ || !ops->trouble) return;
+    if ((err && err != ERR_STORE_READ) || !ops->trouble)
+        return; /* 0: it may have passed over some */
     if (ops->trouble(s->backend, reader, &t)) store_note_trouble(s, &t, true);
 }
 

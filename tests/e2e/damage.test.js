@@ -5,8 +5,9 @@ import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Api, startApi } from './lib/api.js';
+import { Rich } from './lib/chat.js';
 import { request } from './lib/http.js';
-import { withDirectory } from './lib/server.js';
+import { runToEnd, withDirectory } from './lib/server.js';
 import { limit, ms, until } from './lib/wait.js';
 
 const SECRET = 'a-room-whose-name-is-a-secret';
@@ -87,3 +88,48 @@ test('a page that another program wrote over', limit(60), withDamage('events', '
   await api.post('lobby', 'goes on');
   assert.equal(await server.metric(/^parlor_store_healthy$/), 1);
 }));
+
+/** Numbers and texts that nobody has written: what one bit more or less makes of them. */
+const WRONG_VALUES = {
+  'the target of an edit': 'UPDATE events SET target = -122 WHERE kind = 1',
+  'what a message replies to': 'UPDATE events SET reply_to = -1 WHERE id = 2',
+  'a read marker': 'UPDATE marks SET seq = -1',
+  'what retention has removed': 'UPDATE rooms SET trimmed_seq = -9 WHERE name = "bad"',
+  'the newest seq of a room': 'UPDATE rooms SET last_seq = 1 << 60 WHERE name = "bad"',
+  'the outages of a room': 'UPDATE rooms SET outages = -9223372036854775807 WHERE name = "bad"',
+  'the weight of a room': 'UPDATE rooms SET bytes = 9223372036854775807 WHERE name = "bad"',
+  'an epoch': 'UPDATE rooms SET epoch = CAST(x\'22000a5c22222222\' AS TEXT) WHERE name = "bad"',
+  'the text of a message': 'UPDATE events SET message = CAST(x\'ff00fe\' AS TEXT), bytes = 3 WHERE id = 2',
+  'the kind of an event': 'UPDATE events SET kind = 2147483648 WHERE id = 2',
+};
+
+for (const [what, statement] of Object.entries(WRONG_VALUES))
+  test(`a value that cannot be: ${what}`, limit(60), () => withDirectory(async (dir) => {
+    const file = path.join(dir, 'parlor.db');
+    const first = await startApi(file);
+    const ann = await Rich.join(first, 'bad', { query: '?username=ann' });
+    const { id } = await ann.say('typo');
+    await ann.say('an answer');
+    await ann.get('ack', { type: 'edit', id, message: 'type' });
+    await ann.get('ack', { type: 'read', id });
+    await new Api(first).post('good', 'here');
+    await ann.leave();
+    await first.stop();
+    execFileSync('python3', ['-c', 'import sqlite3, sys\nsqlite3.connect(sys.argv[1]).executescript(sys.argv[2])', file, statement]);
+    const checked = await runToEnd(['check', file, '--data', file]);
+    assert.equal(checked.code, 1, checked.stdout);
+    const server = await startApi(file);
+    try {
+      const api = new Api(server);
+      for (const query of ['?username=ann', `?username=ann&since=${id}`, '?username=ann&history=10'])
+        await Rich.join(server, 'bad', { query }).then((member) => member.say('more').catch(() => {})).catch(() => {});
+      await api.call('GET', '/rooms/bad/messages');
+      await api.call('GET', '/export?room=bad');
+      assert.deepEqual((await api.get('/rooms/good/messages')).messages.map((m) => m.message), ['here']);
+      await api.post('good', 'and there');
+      await until(ms(2000), () => /error store_trouble.*code=11 /.test(server.stderr), 'the event');
+      assert.match((await request(server.port, 'GET', '/readyz')).text, /damaged/);
+    } finally {
+      await server.stop();
+    }
+  }));
