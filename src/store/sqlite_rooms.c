@@ -8,6 +8,7 @@ enum {
     ROOM_CACHE_MAX = 8192,
     TAIL_MAX = 64, /* events, which a reader of the row has to read too */
     TAIL_MAX_BYTES = 64 << 10,
+    IMPORT_OUTAGES = 16, /* a million ids, see store_next_seq */
 };
 
 void sqlite_rooms_forget(struct sqlite_store *s)
@@ -111,6 +112,13 @@ int sqlite_rooms_find(struct sqlite_store *s, struct slice name, struct sqlite_r
     return room->found ? SQLITE_OK : find_row(s, room);
 }
 
+/* How many outages a room that is written now has seen. Whoever an import was taken from may have
+ * gone on, and clients have the ids of both: the room goes on behind what it can have given. */
+static int64_t outages_seen(const struct sqlite_store *s)
+{
+    return s->outages - (s->import ? IMPORT_OUTAGES : 0);
+}
+
 /* A room that begins above 1 was imported, has lost its first batch, or was gone with all it had:
  * what came before is not here. */
 int sqlite_rooms_add(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
@@ -119,11 +127,11 @@ int sqlite_rooms_add(struct sqlite_store *s, struct sqlite_room *room, const str
     sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 2, r->epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 3, (int64_t)r->event.seq - 1);
-    sqlite3_bind_int64(stmt, 4, s->outages);
+    sqlite3_bind_int64(stmt, 4, outages_seen(s));
     sqlite3_bind_int64(stmt, 5, r->event.ts_ms);
     int rc = sqlite_run(stmt);
     if (rc) return rc;
-    room->outages = s->outages;
+    room->outages = outages_seen(s);
     room->id = sqlite3_last_insert_rowid(s->db);
     memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
     room->found = true;
@@ -184,7 +192,7 @@ void sqlite_rooms_grow(struct sqlite_store *s, struct sqlite_room *room,
     room->count++;
     room->bytes += (int64_t)r->bytes + changed;
     bool due = changed || room->behind || room->count >= TAIL_MAX ||
-               room->bytes >= TAIL_MAX_BYTES || room->outages != s->outages;
+               room->bytes >= TAIL_MAX_BYTES || room->outages != outages_seen(s);
     if (due) make_due(s, room);
     sqlite_rooms_note_over(s, room);
 }
@@ -208,7 +216,7 @@ int sqlite_rooms_write(struct sqlite_store *s)
         struct sqlite_room *room = s->due;
         s->due = room->next_due;
         room->due = false;
-        room->outages = room->refused ? room->outages - 1 : s->outages;
+        room->outages = room->refused ? room->outages - 1 : outages_seen(s);
         room->refused = false;
         rc = write_row(s, room);
     }
