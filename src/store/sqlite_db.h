@@ -23,7 +23,6 @@
 
 #include "store/sqlite_witness.h"
 #include "store/store_backend.h"
-#include "store/store_sqlite.h"
 
 enum write_stmt {
     WRITE_BEGIN,

@@ -223,6 +223,13 @@ enum store_file_event {
 /* While the store is opened, or later by the writer thread; text is for the log. */
 typedef void store_file_fn(void *ctx, enum store_file_event what, const char *text);
 
+/* What has become of an import; see store_sqlite.h. */
+enum store_import {
+    STORE_IMPORT_NONE,    /* nothing is there */
+    STORE_IMPORT_KEEP,    /* all is there */
+    STORE_IMPORT_UNKNOWN, /* all or nothing: the disk failed at the very end, and goes on failing */
+};
+
 /* A clock in ms, for retention and nonces by age. Writer and reader threads. */
 typedef int64_t store_clock_fn(void);
 

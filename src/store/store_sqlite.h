@@ -9,12 +9,6 @@
 
 enum { STORE_SQLITE_TEXT_MAX = 256 };
 
-enum store_import {
-    STORE_IMPORT_NONE,    /* nothing is there */
-    STORE_IMPORT_KEEP,    /* all is there */
-    STORE_IMPORT_UNKNOWN, /* all or nothing: the disk failed at the very end, and goes on failing */
-};
-
 struct store_sqlite_options {
     const char *path; /* made if it does not exist; its directory has to */
     bool relaxed;     /* commit without fsync: kill -9 loses nothing acked, a power cut may */
