@@ -19,10 +19,10 @@
 const struct config_option config_options[] = {
     {"listen", CONFIG_KIND_LISTEN, CONFIG_GROUP_ADDRESS, FIELD(listen), 0, 0, NULL, "ADDR:PORT",
      "localhost:8000",
-     "Address to listen on; may be given several times. localhost is 127.0.0.1 and ::1, * is "
-     "every address of the machine, a port alone is on localhost. Port 0 takes a free one. proxy: "
-     "in front takes connections of proxies that begin with a header of the PROXY protocol, and "
-     "no others."},
+     "Address to listen on; may be given several times. localhost is 127.0.0.1 and ::1, * or "
+     "nothing before the colon is every address of the machine, a port alone is on localhost. "
+     "Port 0 takes a free one. proxy: in front takes connections of proxies that begin with a "
+     "header of the PROXY protocol, and no others."},
     {"workers", CONFIG_KIND_COUNT, CONFIG_GROUP_ADDRESS, FIELD(workers), 1, 256, "auto", "N",
      "auto", "Worker threads. auto is one for each processor core."},
 
