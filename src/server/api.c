@@ -1,12 +1,11 @@
 /* See api.h. The way of a call: key, route, what is in the path, body, handler, answer. */
 #include "server/api.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "auth/api_key.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -32,11 +31,6 @@ static api_handler_fn *const handlers[API_ROUTE_COUNT] = {
     [API_MESSAGE] = api_get_message,   [API_EDIT] = api_edit,
     [API_DELETE] = api_delete,
 };
-
-int api_digest_key(struct slice key, uint8_t out[static API_KEY_DIGEST_BYTES])
-{
-    return EVP_Digest(key.ptr, key.len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : ERR_NOMEM;
-}
 
 /* ---- the end of a call ---- */
 
@@ -94,9 +88,9 @@ static int check_key(const struct server *s, const struct http_request *r)
     struct slice given = http_header_get(r, "Authorization");
     size_t skip = sizeof scheme - 1;
     if (given.len <= skip || strncasecmp(given.ptr, scheme, skip) != 0) return ERR_API_KEY;
-    int err = api_digest_key((struct slice){given.ptr + skip, given.len - skip}, digest);
+    int err = api_key_digest((struct slice){given.ptr + skip, given.len - skip}, digest);
     if (err) return err;
-    return CRYPTO_memcmp(digest, s->api_key, sizeof digest) == 0 ? 0 : ERR_API_KEY;
+    return api_key_same(digest, s->api_key) ? 0 : ERR_API_KEY;
 }
 
 /* Somebody may be trying keys. */
@@ -150,7 +144,7 @@ static int read_idempotency_key(const struct http_request *r, struct api_call *c
     for (size_t i = 0; i < key.len; i++)
         if (key.ptr[i] <= ' ' || key.ptr[i] > '~') return ERR_BAD_KEY;
     if (key.len == 0 || key.len > API_IDEMPOTENCY_KEY_MAX) return ERR_BAD_KEY;
-    if (api_digest_key(key, digest) != 0) return ERR_NOMEM;
+    if (api_key_digest(key, digest) != 0) return ERR_NOMEM;
     char *at = call->nonce;
     memcpy(at, API_NONCE_PREFIX, sizeof API_NONCE_PREFIX - 1);
     at += sizeof API_NONCE_PREFIX - 1;

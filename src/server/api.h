@@ -21,12 +21,6 @@ struct api_call;
 struct conn;
 struct http_request;
 
-enum { API_KEY_DIGEST_BYTES = 32 };
-
-/* What of a key is remembered (its SHA-256): keys of any length are then compared in the same time.
- * 0, or ERR_NOMEM: OpenSSL allocates for it. Any thread. */
-int api_digest_key(struct slice key, uint8_t out[static API_KEY_DIGEST_BYTES]);
-
 /* A request head whose path begins with API_PREFIX: answers it, or begins a call. */
 void api_on_request(struct conn *c, const struct http_request *r);
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/api_key.h"
 #include "base/buf.h"
 #include "chat/event_json.h"
 #include "proto/http_chunks.h"

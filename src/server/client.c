@@ -77,7 +77,7 @@ static void set_ip(struct conn *c, const uint8_t ip[static IP_BYTES])
     (void)client_keep_input(c, 0);            /* likewise; with what it reads now, it counts anew */
     (void)conn_reserve_past(c, 0);
     memcpy(c->ip, ip, IP_BYTES);
-    if (c->over_limit) overflow_add(o, c);
+    if (c->over_limit) (void)overflow_add(o, c, conn_client(c)); /* where it was just now */
 }
 
 static void uncount_client(struct conn *c)

@@ -128,7 +128,8 @@ void conn_set_over(struct conn *c, int err)
     if (c->over_limit || c->state == CONN_DEAD) return;
     c->over_limit = (int8_t)err;
     metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-    overflow_add(&c->worker->overflow, c);
+    struct conn *other = overflow_add(&c->worker->overflow, c, conn_client(c));
+    if (other) conn_drop(other);
     conn_set_timeout(c, TIMEOUT_OVER);
 }
 
@@ -526,22 +527,23 @@ void conn_close_unfinished(struct conn *c)
 
 void conn_work(struct conn *c, unsigned work, size_t bytes)
 {
-    struct worker *w = c->worker;
     size_t all = work + bytes / CONN_WORK_BYTES;
-    w->work_left = w->work_left > all ? w->work_left - (unsigned)all : 0;
-    if (bytes >= CONN_HEAVY_BYTES) worker_spend(w, conn_client(c), bytes);
+    struct turns *t = &c->worker->turns;
+    t->work_left = t->work_left > all ? t->work_left - (unsigned)all : 0;
+    if (bytes >= CONN_HEAVY_BYTES) turns_spend(t, conn_client(c), bytes);
 }
 
 bool conn_may_work(const struct conn *c)
 {
-    return conn_reads(c) && c->worker->work_left > 0;
+    return conn_reads(c) && c->worker->turns.work_left > 0;
 }
 
 /* It has had its turn; who sent a lot at once must not keep the others waiting. */
 static void defer(struct conn *c)
 {
     c->deferred = true;
-    if (worker_defer(c->worker, c->slot) == 0)
+    uint64_t key = loop_key(&c->worker->loop, c->slot);
+    if (turns_defer(&c->worker->turns, key, conn_client(c)) == 0)
         watch(c);
     else
         conn_drop(c);
@@ -558,7 +560,7 @@ uint64_t conn_behind_bytes(const struct conn *c)
  */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
-    c->worker->work_left = CONN_TURN_WORK;
+    c->worker->turns.work_left = CONN_TURN_WORK;
     while (len > 0 && c->state != CONN_DEAD && conn_may_work(c)) {
         uint8_t state = c->state;
         size_t used = on_input[state](c, data, len);
@@ -612,7 +614,8 @@ static void on_readable(struct conn *c)
     struct worker *w = c->worker;
     size_t rest = c->in.len;
     CHECK(rest <= WORKER_REST_BYTES);
-    if (worker_has_spent(w, c)) { /* its client has had its turn, on other connections */
+    if (turns_has_spent(&w->turns,
+                        conn_client(c))) { /* its client has had its turn, on other connections */
         defer(c);
         return;
     }

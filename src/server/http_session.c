@@ -104,7 +104,7 @@ static void route_readyz(struct conn *c, const struct http_request *r)
              : healthy ? "the database is full: messages are refused"
                        : "the store fails: messages are refused");
     if (ready) tell_trouble(c, text, sizeof text);
-    if (!ready && outage_look(s, &outage)) outage_text(&outage, text);
+    if (!ready && outage_look(&s->outage, worker_refused(s), &outage)) outage_text(&outage, text);
     if (!draining) store_problem(s->options.store, why);
     snprintf(line, sizeof line, "%s%s%s\n", draining ? "draining" : text,
              why[0] ? "\nreason: " : "", why);
@@ -141,7 +141,7 @@ static int render_metrics(struct worker *w)
         .store_full = store_full(s->options.store),
         .store_faults = store.faults,
         .workers = s->worker_count,
-        .open_fds = s->own_fds + server_connections(s),
+        .open_fds = s->own_fds + worker_connections(s),
         .max_fds = files.rlim_cur,
         .uptime_ms = w->now_ms - s->start_ms,
     };
