@@ -14,7 +14,7 @@ enum { OVERFLOW_MIN = 2, OVERFLOW_MAX = 128 }; /* of a worker */
 
 struct overflow {
     struct conn *conns[OVERFLOW_MAX]; /* the oldest first */
-    uint64_t clients[OVERFLOW_MAX];   /* whose they are, see conn_client() */
+    uint64_t clients[OVERFLOW_MAX];   /* whose they are, see client_id() */
     unsigned of_client[OVERFLOW_MAX]; /* how many the client of each has */
     unsigned count;
     unsigned most; /* OVERFLOW_MIN..OVERFLOW_MAX: fewer where descriptors are few */

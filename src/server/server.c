@@ -22,11 +22,10 @@
 #include "proto/ws_handshake.h"
 #include "server/budget.h"
 #include "server/peer_counts.h"
-#include "server/receipt.h"
 #include "server/store_log.h"
 #include "server/turn.h"
+#include "server/websocket.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
 static void log_memory(const struct server_options *o)
 {
@@ -110,7 +109,7 @@ static bool make_parts(struct server *s)
     const struct hub_options hub = {
         .seed = random_bits(),
         .memory_budget_bytes = o->memory_budget_bytes,
-        .message_max_bytes = ws_session_message_limit(o, o->echo),
+        .message_max_bytes = websocket_message_limit(o, o->echo),
         .recent = {.max_events =
                        o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
                    .max_bytes = lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half
@@ -189,7 +188,6 @@ struct server *server_new(const struct server_options *options)
 
 void server_store_options(struct server *server, struct store_options *out)
 {
-    receipt_store_options(server, out);
     store_log_options(server, out);
 }
 

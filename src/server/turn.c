@@ -16,13 +16,12 @@
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
+#include "server/client.h"
 #include "server/conn.h"
-#include "server/rich_session.h"
+#include "server/session.h"
 #include "server/tally.h"
 #include "server/task.h"
-#include "server/whisper.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
 static int make_tools(struct worker *w)
 {
@@ -47,13 +46,11 @@ int turn_init(struct worker *w, struct server *server, unsigned index)
     w->mailbox.event_fd = -1;
     w->tasks.event_fd = -1;
     w->dirty_end = &w->dirty_first;
-    w->whispers_end = &w->whispers;
     w->delivery = (struct delivery){
-        .send = conn_deliver, .on_lag = conn_on_lag, .lag_max_bytes = o->lag_max_bytes};
-    w->rich_delivery = (struct delivery){.send = rich_session_deliver,
-                                         .on_lag = rich_session_on_lag,
-                                         .lag_max_bytes = o->lag_max_bytes};
-    timer_queue_init(&w->whisper_timers, PRESENCE_INTERVAL_MS);
+        .send = o->bare->deliver, .on_lag = o->bare->on_lag, .lag_max_bytes = o->lag_max_bytes};
+    w->rich_delivery = (struct delivery){
+        .send = o->rich->deliver, .on_lag = o->rich->on_lag, .lag_max_bytes = o->lag_max_bytes};
+    timer_queue_init(&w->later, TASK_LATER_MS);
     timer_queue_init(&w->timeouts[TIMEOUT_HANDSHAKE], o->handshake_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_KEEPALIVE], o->keepalive_timeout_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_PING], o->ping_interval_ms);
@@ -143,6 +140,16 @@ static void run_timeouts(struct worker *w)
         struct timer *t;
         while ((t = timer_queue_expired(&w->timeouts[i], w->now_ms)))
             conn_on_timeout(container_of(t, struct conn, timer));
+    }
+}
+
+/* Phase: timers, of tasks. */
+static void run_later(struct worker *w, uint64_t now_ms)
+{
+    struct timer *t;
+    while ((t = timer_queue_expired(&w->later, now_ms))) {
+        struct later *l = container_of(t, struct later, timer);
+        l->task.run(w, &l->task);
     }
 }
 
@@ -292,7 +299,7 @@ static void weigh(struct worker *w, struct tally *t, bool input_alone)
     for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
         const struct conn *c = conn_at(w, slot);
         uint64_t bytes = c ? weight_of(c, input_alone) : 0;
-        if (bytes > 0) tally_add(t, conn_client(c), bytes);
+        if (bytes > 0) tally_add(t, client_id(c), bytes);
     }
 }
 
@@ -311,7 +318,7 @@ static void close_heaviest(struct worker *w, const struct tally *t, bool input_a
         struct conn *c = conn_at(w, slot);
         uint64_t bytes = c ? weight_of(c, input_alone) : 0;
         if (bytes == 0 || !may_go(w, c)) continue;
-        if (tally_of(t, conn_client(c), bytes) < least) continue;
+        if (tally_of(t, client_id(c), bytes) < least) continue;
         if (!hub_is_pressed(s->hub) && !hub_input_is_pressed(s->hub)) return;
         if (is_behind(c))
             conn_close_behind(c);
@@ -405,8 +412,9 @@ static bool drain_some(struct worker *w)
     while (left > 0 && w->drain_slot < w->loop.slot_count) {
         struct conn *c = conn_at(w, w->drain_slot++);
         if (!c || c->state != CONN_OPEN) continue;
-        if (c->rich) rich_session_bye(c, err_info(ERR_DRAINING)->close_code, bye_delay_ms(w));
-        ws_session_close(c, err_info(ERR_DRAINING)->close_code, err_info(ERR_DRAINING)->text);
+        if (c->session->bye)
+            c->session->bye(c, err_info(ERR_DRAINING)->close_code, bye_delay_ms(w));
+        w->server->options.websocket->refuse(c, ERR_DRAINING);
         left--;
     }
     return w->drain_slot >= w->loop.slot_count;
@@ -435,14 +443,14 @@ static void run_drain(struct worker *w)
 
 static int wait_ms(const struct worker *w)
 {
-    if (w->dirty_first || w->turns.deferred_count || w->whispers) return 0;
+    if (w->dirty_first || w->turns.deferred_count) return 0;
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < TIMEOUT_COUNT; i++) {
         uint64_t deadline = timer_queue_deadline(&w->timeouts[i]);
         if (deadline < next) next = deadline;
     }
-    uint64_t whisper_ms = timer_queue_deadline(&w->whisper_timers);
-    if (whisper_ms < next) next = whisper_ms;
+    uint64_t later_ms = timer_queue_deadline(&w->later);
+    if (later_ms < next) next = later_ms;
     if (w->draining && w->drain_tick_ms < next) next = w->drain_tick_ms;
     if (w->accept_again_ms && w->accept_again_ms < next) next = w->accept_again_ms;
     bool weighs = w->behind_count || w->keeper_count || atomic_load(&w->heaviest);
@@ -471,11 +479,10 @@ static void turn(struct worker *w)
 
     run_timeouts(w);
     run_accept_again(w);
-    whisper_run_timers(w);
+    run_later(w, w->now_ms);
     run_deferred(w);
     run_events(w, events, n);
     run_tasks(w);
-    whisper_run(w);
     run_post(w);
     run_mailbox(w);
     run_flush(w);
@@ -489,9 +496,10 @@ static void turn(struct worker *w)
 bool turn_empty(struct worker *w)
 {
     bool any = false;
+    w->over = true;
+    run_later(w, UINT64_MAX - 1);
     while (run_tasks(w))
         any = true;
-    whisper_drop(w);
     run_mailbox(w); /* readers whose last member has left */
     run_flush(w);
     return any;

@@ -1,6 +1,6 @@
 /* Whose turn it is on a worker. What is done for one connection before the others have their turn
  * is bounded, and so is what is done for one client on all of its connections; what is left of
- * their input waits here. Clients are numbers, see conn_client(). Worker's thread. */
+ * their input waits here. Clients are numbers, see client_id(). Worker's thread. */
 #ifndef SERVER_TURNS_H
 #define SERVER_TURNS_H
 

@@ -31,6 +31,12 @@ void worker_post(struct worker *w, struct task *t)
     mailbox_post(&w->tasks, &t->link);
 }
 
+bool worker_post_later(struct worker *w, struct later *l)
+{
+    if (!w->over) timer_start(&w->later, &l->timer, w->now_ms);
+    return !w->over;
+}
+
 uint64_t worker_sum(const struct server *s, enum metric which)
 {
     uint64_t sum = 0;

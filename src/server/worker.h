@@ -19,6 +19,7 @@
 #include "server/outage.h"
 #include "server/overflow.h"
 #include "server/server.h"
+#include "server/task.h"
 #include "server/turns.h"
 
 struct budgets;
@@ -100,14 +101,16 @@ struct worker {
     struct scribe scribe;
     struct delivery delivery;
     struct delivery rich_delivery;
-    struct timer_queue whisper_timers;
-    struct slink *whispers; /* that members have yet to be given, oldest first */
+    struct timer_queue later; /* tasks that have a time */
+    struct slink *whispers;   /* that members have yet to be given, oldest first */
     struct slink **whispers_end;
+    struct task whispering;  /* goes on with them in the next turn, if there are any */
     uint32_t whisper_number; /* of the newest */
     struct roster *rosters;  /* asked for in this turn, by room */
     uint64_t delivery_sends;
     uint64_t delivery_bytes;
 
+    bool over; /* the loop has ended */
     bool draining;
     uint64_t drain_deadline_ms;
     uint64_t drain_tick_ms;
