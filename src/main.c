@@ -12,8 +12,14 @@
 #include "ops/config.h"
 #include "ops/log.h"
 #include "ops/version.h"
+#include "server/api.h"
 #include "server/api_import.h"
+#include "server/bare.h"
+#include "server/http_session.h"
+#include "server/receipt.h"
+#include "server/rich_session.h"
 #include "server/server.h"
+#include "server/websocket.h"
 #include "store/store_memory.h"
 #include "store/store_sqlite.h"
 
@@ -117,6 +123,11 @@ static struct server *start(const struct config *cf, struct log *log,
         };
     const struct server_options options = {
         .log = log,
+        .http = &http_session,
+        .websocket = &websocket_ops,
+        .bare = &bare_session,
+        .rich = &rich_session,
+        .api = &api_http,
         .addresses = addresses,
         .address_count = cf->listen_count,
         .workers = cf->workers ? cf->workers : core_count(),
@@ -156,6 +167,7 @@ static struct server *start(const struct config *cf, struct log *log,
         .keep = {(uint64_t)cf->keep_age_s * 1000, cf->keep_messages, cf->keep_bytes},
         .limits = store_limits(cf)};
     server_store_options(server, &store_options);
+    receipt_store_options(server, &store_options);
     struct store *store = open_store(cf, log, &store_options, NULL);
     if (store && server_start(server, store) == 0) return server;
     server_free(server);

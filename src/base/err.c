@@ -22,3 +22,8 @@ const struct err_info *err_info(int err)
     CHECK(err <= 0 && err > -(int)ERR_COUNT);
     return &table[-err];
 }
+
+bool err_is_ours(int err)
+{
+    return err_info(err)->http_status >= 500 || err == ERR_STORE_ORDER;
+}

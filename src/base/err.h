@@ -4,6 +4,8 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <stdbool.h>
+
 /* X(symbol, word, HTTP status, close code, text) */
 #define ERR_TABLE(X)                                                                               \
     X(ERR_NOMEM, "unavailable", 503, 1013, "the server is out of memory")                          \
@@ -117,5 +119,8 @@ struct err_info {
 
 /* The row of a code; err is one of enum err, below 0. Static storage. Any thread. */
 const struct err_info *err_info(int err);
+
+/* Whether it says that the server cannot do now what it was rightly asked for: nobody's abuse. */
+bool err_is_ours(int err);
 
 #endif

@@ -1,12 +1,11 @@
 /* See api.h. The way of a call: key, route, what is in the path, body, handler, answer. */
 #include "server/api.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "auth/api_key.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -33,57 +32,6 @@ static api_handler_fn *const handlers[API_ROUTE_COUNT] = {
     [API_DELETE] = api_delete,
 };
 
-int api_digest_key(struct slice key, uint8_t out[static API_KEY_DIGEST_BYTES])
-{
-    return EVP_Digest(key.ptr, key.len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : ERR_NOMEM;
-}
-
-/* ---- the end of a call ---- */
-
-static void call_free(struct api_call *call)
-{
-    if (call->asked) atomic_store(&call->asked->gone, true);
-    if (call->entered) room_unref(call->entered);
-    buf_fini(&call->body);
-    buf_fini(&call->scratch);
-    free(call);
-}
-
-void api_drop(struct conn *c)
-{
-    struct api_call *call = c->api;
-    if (!call) return;
-    c->api = NULL;
-    call_free(call);
-}
-
-void api_end(struct conn *c, struct api_call *call)
-{
-    c->api = NULL;
-    call_free(call);
-    if (c->held && c->state == CONN_HTTP) conn_release(c);
-}
-
-void api_answer(struct conn *c, struct api_call *call, unsigned status, struct slice json)
-{
-    const struct http_answer a = {
-        .status = status,
-        .content_type = json.len ? "application/json" : NULL,
-        .body = json,
-    };
-    c->api = NULL; /* the answer may cost the connection, which would free the call */
-    http_answer_later(c, call->manner, &a);
-    api_end(c, call);
-}
-
-void api_fail(struct conn *c, struct api_call *call, int err)
-{
-    c->api = NULL;
-    metrics_refusal(&c->worker->metrics, err);
-    http_answer_error_later(c, call->manner, err, NULL);
-    api_end(c, call);
-}
-
 /* ---- the beginning ---- */
 
 /* 0, ERR_API_KEY or ERR_NOMEM. */
@@ -94,9 +42,9 @@ static int check_key(const struct server *s, const struct http_request *r)
     struct slice given = http_header_get(r, "Authorization");
     size_t skip = sizeof scheme - 1;
     if (given.len <= skip || strncasecmp(given.ptr, scheme, skip) != 0) return ERR_API_KEY;
-    int err = api_digest_key((struct slice){given.ptr + skip, given.len - skip}, digest);
+    int err = api_key_digest((struct slice){given.ptr + skip, given.len - skip}, digest);
     if (err) return err;
-    return CRYPTO_memcmp(digest, s->api_key, sizeof digest) == 0 ? 0 : ERR_API_KEY;
+    return api_key_same(digest, s->api_key) ? 0 : ERR_API_KEY;
 }
 
 /* Somebody may be trying keys. */
@@ -150,7 +98,7 @@ static int read_idempotency_key(const struct http_request *r, struct api_call *c
     for (size_t i = 0; i < key.len; i++)
         if (key.ptr[i] <= ' ' || key.ptr[i] > '~') return ERR_BAD_KEY;
     if (key.len == 0 || key.len > API_IDEMPOTENCY_KEY_MAX) return ERR_BAD_KEY;
-    if (api_digest_key(key, digest) != 0) return ERR_NOMEM;
+    if (api_key_digest(key, digest) != 0) return ERR_NOMEM;
     char *at = call->nonce;
     memcpy(at, API_NONCE_PREFIX, sizeof API_NONCE_PREFIX - 1);
     at += sizeof API_NONCE_PREFIX - 1;
@@ -215,7 +163,7 @@ static void begin(struct conn *c, const struct http_request *r, const struct api
     if (!err && match->route == API_POST) err = read_idempotency_key(r, call);
     if (err) {
         http_answer_error(c, r, err, NULL);
-        call_free(call);
+        api_call_free(call);
         return;
     }
     c->api = call;
@@ -229,7 +177,7 @@ static void begin(struct conn *c, const struct http_request *r, const struct api
     if (r->expects_continue) conn_send(c, CONTINUE, sizeof CONTINUE - 1);
 }
 
-void api_on_request(struct conn *c, const struct http_request *r)
+static void on_request(struct conn *c, const struct http_request *r)
 {
     char allow[API_ALLOW_MAX];
     char header[API_ALLOW_MAX + 16];
@@ -272,7 +220,7 @@ static int take_chunks(struct api_call *call, struct slice *in)
     return got;
 }
 
-size_t api_on_body(struct conn *c, const uint8_t *data, size_t len)
+static size_t on_body(struct conn *c, const uint8_t *data, size_t len)
 {
     struct api_call *call = c->api;
     struct slice in = {(const char *)data, len};
@@ -284,17 +232,18 @@ size_t api_on_body(struct conn *c, const uint8_t *data, size_t len)
     return len;
 }
 
-void api_on_writable(struct conn *c)
+static void on_writable(struct conn *c)
 {
     if (c->api->export.begun) api_export_go_on(c, c->api);
 }
 
-size_t api_input_bytes(const struct api_call *call)
+static size_t input_bytes(const struct conn *c)
 {
+    const struct api_call *call = c->api;
     return call->body.cap + call->scratch.cap;
 }
 
-void api_refuse(struct conn *c, int err)
+static void end_with(struct conn *c, int err)
 {
     struct api_call *call = c->api;
     if (call->export.begun) {
@@ -305,43 +254,38 @@ void api_refuse(struct conn *c, int err)
     api_fail(c, call, err);
 }
 
-void api_on_timeout(struct conn *c)
+static void on_timeout(struct conn *c)
 {
     const struct api_call *call = c->api;
     bool writes = api_routes[call->route].takes_body || call->route == API_DELETE;
     int late = writes ? ERR_STORE : ERR_STORE_READ;
-    api_refuse(c, call->running ? late : ERR_TIMEOUT);
+    end_with(c, call->running ? late : ERR_TIMEOUT);
 }
 
-/* ---- query parameters ---- */
-
-int api_param_count(const struct api_call *call, const char *key, unsigned max, unsigned *out)
+static void drop(struct conn *c)
 {
-    struct slice value;
-    unsigned n = 0;
-    if (!http_query_get(call->query, key, &value)) return 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] < '0' || value.ptr[i] > '9') return ERR_BAD_PARAMETER;
-        n = n * 10 + (unsigned)(value.ptr[i] - '0');
-        if (n > max) n = max;
-    }
-    if (n == 0) return ERR_BAD_PARAMETER;
-    *out = n;
-    return 0;
+    struct api_call *call = c->api;
+    c->api = NULL;
+    api_call_free(call);
 }
 
-int api_param_id(const struct api_call *call, const char *key, struct id *out)
+static bool allow(const struct http_request *r, char list[static HTTP_ALLOW_MAX])
 {
-    struct slice value;
-    if (!http_query_get(call->query, key, &value)) return 0;
-    return id_parse(value, out);
+    struct api_match match;
+    return api_route_find(r->method, r->path, &match, list) == ERR_BAD_METHOD;
 }
 
-int api_param_text(const struct api_call *call, const char *key, char *text, size_t max,
-                   size_t *len)
-{
-    struct slice raw;
-    if (!http_query_get(call->query, key, &raw)) return 0;
-    bool good = http_percent_decode(raw, true, text, max, len) == 0 && utf8_valid(text, *len);
-    return good ? 0 : ERR_BAD_PARAMETER;
-}
+static_assert((int)HTTP_ALLOW_MAX == (int)API_ALLOW_MAX, "the same lists");
+
+const struct http_api api_http = {
+    .prefix = API_PREFIX,
+    .document = API_DOCUMENT,
+    .on_request = on_request,
+    .allow = allow,
+    .on_body = on_body,
+    .on_writable = on_writable,
+    .on_timeout = on_timeout,
+    .refuse = end_with,
+    .drop = drop,
+    .input_bytes = input_bytes,
+};

@@ -7,6 +7,7 @@
 #include "chat/event_json.h"
 #include "chat/hub.h"
 #include "server/api_call.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/worker.h"
 
@@ -84,7 +85,7 @@ static bool is_wanted(void *ctx)
 static struct store_asker asker_of(const struct conn *c, struct api_question *q, bool large)
 {
     q->account = large ? hub_answers(q->hub) : NULL;
-    return (struct store_asker){conn_client(c), API_PAGE_MAX_BYTES, q->account, is_wanted};
+    return (struct store_asker){client_id(c), API_PAGE_MAX_BYTES, q->account, is_wanted};
 }
 
 /* It is on its way, or not. */

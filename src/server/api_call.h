@@ -11,13 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/api_key.h"
 #include "base/buf.h"
 #include "chat/event_json.h"
 #include "proto/http_chunks.h"
 #include "proto/id.h"
 #include "proto/name.h"
 #include "proto/rich.h"
-#include "server/api.h"
 #include "server/api_route.h"
 #include "server/http_answer.h"
 #include "server/task.h"
@@ -87,6 +87,9 @@ void api_fail(struct conn *c, struct api_call *call, int err);
 
 /* The answer was given otherwise. Goes on with what the connection has received meanwhile. */
 void api_end(struct conn *c, struct api_call *call);
+
+/* Frees it, with nothing answered. */
+void api_call_free(struct api_call *call);
 
 /* ---- query parameters; missing ones leave *out as it was ---- */
 

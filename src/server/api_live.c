@@ -92,14 +92,6 @@ static uint64_t resident_bytes(void)
     return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static uint64_t sum(const struct server *s, enum metric which)
-{
-    uint64_t n = 0;
-    for (unsigned i = 0; i < s->worker_count; i++)
-        n += atomic_load_explicit(&s->workers[i].metrics.value[which], memory_order_relaxed);
-    return n;
-}
-
 static void put_store(struct json_out *o, struct store *store)
 {
     struct store_stats stats;
@@ -126,11 +118,11 @@ int api_get_stats(struct conn *c, struct api_call *call)
     json_out_text(&o, SLICE_LIT("{\"version\":"), SLICE_LIT(PARLOR_VERSION));
     json_out_uint(&o, SLICE_LIT(",\"uptime_ms\":"), w->now_ms - s->start_ms);
     json_out_uint(&o, SLICE_LIT(",\"workers\":"), s->worker_count);
-    json_out_uint(&o, SLICE_LIT(",\"connections\":"), sum(s, METRIC_CONNECTIONS));
-    json_out_uint(&o, SLICE_LIT(",\"websockets\":"), sum(s, METRIC_WEBSOCKETS));
+    json_out_uint(&o, SLICE_LIT(",\"connections\":"), worker_sum(s, METRIC_CONNECTIONS));
+    json_out_uint(&o, SLICE_LIT(",\"websockets\":"), worker_sum(s, METRIC_WEBSOCKETS));
     json_out_uint(&o, SLICE_LIT(",\"rooms\":"), hub_room_count(s->hub));
-    json_out_uint(&o, SLICE_LIT(",\"messages\":"), sum(s, METRIC_MESSAGES_RECEIVED));
-    json_out_uint(&o, SLICE_LIT(",\"deliveries\":"), sum(s, METRIC_DELIVERIES));
+    json_out_uint(&o, SLICE_LIT(",\"messages\":"), worker_sum(s, METRIC_MESSAGES_RECEIVED));
+    json_out_uint(&o, SLICE_LIT(",\"deliveries\":"), worker_sum(s, METRIC_DELIVERIES));
     json_out_uint(&o, SLICE_LIT(",\"memory\":{\"resident_bytes\":"), resident_bytes());
     json_out_uint(&o, SLICE_LIT(",\"recent_bytes\":"), hub_recent_bytes(s->hub));
     json_out_raw(&o, SLICE_LIT("}"));

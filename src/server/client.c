@@ -6,6 +6,7 @@
 
 #include "base/account.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "chat/hub.h"
 #include "net/socket.h"
 #include "ops/log.h"
@@ -26,6 +27,11 @@ enum {
 static const struct forwarded_rules *rules_of(const struct server *s)
 {
     return &s->forwarded;
+}
+
+uint64_t client_id(const struct conn *c)
+{
+    return hash_keyed(c->ip, sizeof c->ip) | 1;
 }
 
 /* ---- loopback without a budget ---- */
@@ -75,9 +81,9 @@ static void set_ip(struct conn *c, const uint8_t ip[static IP_BYTES])
     struct overflow *o = &c->worker->overflow;
     if (c->over_limit) overflow_remove(o, c); /* it counts by address */
     (void)client_keep_input(c, 0);            /* likewise; with what it reads now, it counts anew */
-    (void)conn_reserve_past(c, 0);
+    (void)client_keep_past(c, 0);
     memcpy(c->ip, ip, IP_BYTES);
-    if (c->over_limit) overflow_add(o, c);
+    if (c->over_limit) (void)overflow_add(o, c, client_id(c)); /* where it was just now */
 }
 
 static void uncount_client(struct conn *c)
@@ -194,7 +200,7 @@ static bool has_budget(const struct conn *c)
 {
     const struct server *s = c->worker->server;
     bool own = c->own && atomic_load_explicit(&s->loopback_exempt, memory_order_relaxed);
-    return !own && !c->api;
+    return !own && !(c->state == CONN_HTTP && c->api);
 }
 
 static void log_over(const struct conn *c, enum budget_kind kind)
@@ -279,10 +285,21 @@ bool client_keep_input(struct conn *c, uint32_t bytes)
     return fits;
 }
 
-bool client_keep_context(struct conn *c, uint32_t before, uint32_t bytes)
+static bool keep_context(struct conn *c, uint32_t before, uint32_t bytes)
 {
     struct account *contexts = hub_contexts(c->worker->server->hub);
     if (keep(c, PEER_CONTEXTS, contexts, &before, bytes)) return true;
     (void)keep(c, PEER_CONTEXTS, contexts, &before, 0); /* before is what was tried by now */
     return false;
+}
+
+bool client_keep_past(struct conn *c, unsigned bits)
+{
+    uint32_t before = c->past.bits ? UINT32_C(1) << c->past.bits : 0;
+    uint32_t bytes = bits ? UINT32_C(1) << bits : 0;
+    if (before == 0 && bytes == 0) return true;
+    ws_past_fini(&c->past);
+    bool fits = keep_context(c, before, bytes);
+    c->past.bits = fits ? (uint8_t)bits : 0;
+    return fits;
 }

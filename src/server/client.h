@@ -19,6 +19,9 @@
 
 struct conn;
 
+/* The client as a number that nobody can choose, and never 0. */
+uint64_t client_id(const struct conn *c);
+
 /* c->peer is accepted. Returns 0, or why it is to be turned away: ERR_FULL, ERR_MANY_CONNECTS. */
 int client_on_accept(struct conn *c);
 
@@ -56,8 +59,9 @@ uint32_t client_wait_ms(struct conn *c, int err);
  * lack of memory). Less than before is always true. */
 bool client_keep_input(struct conn *c, uint32_t bytes);
 
-/* The same for the context of its compression, of which it kept `before`. False: nothing is kept.
- */
-bool client_keep_context(struct conn *c, uint32_t before, uint32_t bytes);
+/* Takes memory for what the client keeps of its compression, 2^bits bytes, out of the server's
+ * account for that, after giving back what it had; bits 0 takes none. False: there is not enough
+ * left, or the client has its share. */
+bool client_keep_past(struct conn *c, unsigned bits);
 
 #endif

@@ -15,25 +15,18 @@
 #include "base/hash.h"
 #include "chat/hub.h"
 #include "ops/log.h"
+#include "proto/proxy.h"
 #include "proto/ws_frame.h"
-#include "server/api.h"
-#include "server/chat_session.h"
 #include "server/client.h"
-#include "server/entry.h"
-#include "server/http_session.h"
-#include "server/replay.h"
-#include "server/rich_session.h"
+#include "server/session.h"
 #include "server/task.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
-typedef size_t (*input_fn)(struct conn *c, uint8_t *data, size_t len);
-
-static const input_fn on_input[] = {
-#define X(state, handler) [CONN_##state] = handler,
-    CONN_STATES(X)
-#undef X
-};
+static const struct conn_ops *ops_of(const struct conn *c)
+{
+    const struct server_options *o = &c->worker->server->options;
+    return c->upgraded ? o->websocket : o->http;
+}
 
 void conn_set_state(struct conn *c, enum conn_state state)
 {
@@ -76,11 +69,6 @@ struct conn *conn_find(const struct conn_name *name)
     return loop_find(&name->worker->loop, name->key);
 }
 
-uint64_t conn_client(const struct conn *c)
-{
-    return hash_keyed(c->ip, sizeof c->ip) | 1;
-}
-
 size_t conn_page_bytes(const struct conn *c, size_t most)
 {
     uint64_t part = c->worker->server->options.lag_max_bytes / 4;
@@ -98,10 +86,7 @@ static void count_out(const struct conn *c, size_t before)
  */
 static bool count_in(struct conn *c)
 {
-    size_t bytes = c->in.cap;
-    if (c->upgraded) bytes += ws_reader_bytes(&c->reader);
-    if (c->rich) bytes += rich_session_waiting_bytes(c);
-    if (c->api) bytes += api_input_bytes(c->api);
+    size_t bytes = c->in.cap + ops_of(c)->input_bytes(c);
     bytes = bytes > CONN_KEPT_MIN_BYTES ? bytes : 0;
     return bytes == c->kept || client_keep_input(c, (uint32_t)bytes);
 }
@@ -128,7 +113,8 @@ void conn_set_over(struct conn *c, int err)
     if (c->over_limit || c->state == CONN_DEAD) return;
     c->over_limit = (int8_t)err;
     metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-    overflow_add(&c->worker->overflow, c);
+    struct conn *other = overflow_add(&c->worker->overflow, c, client_id(c));
+    if (other) conn_drop(other);
     conn_set_timeout(c, TIMEOUT_OVER);
 }
 
@@ -141,6 +127,18 @@ void conn_clear_over(struct conn *c)
     c->over_limit = 0;
     overflow_remove(&c->worker->overflow, c);
     conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+}
+
+/* Its header of the PROXY protocol is none, or not to be believed. */
+static void refuse_proxy(struct conn *c, const char *why)
+{
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->peer, peer);
+    LOG(c->worker->server->options.log, LOG_WARN, "proxy_refused",
+        "closed a connection to a listener for the PROXY protocol", LOG_STR("peer", peer),
+        LOG_STR("reason", why));
+    metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
+    conn_drop(c);
 }
 
 void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_BYTES],
@@ -167,23 +165,28 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
 
     int err = client_on_accept(c);
     if (c->proxied && !c->trusted) {
-        http_on_bad_proxy(c, "the peer is not one of trusted-proxies");
+        refuse_proxy(c, "the peer is not one of trusted-proxies");
     } else if (err) {
         conn_set_over(c, err);
         conn_on_events(c, EPOLLIN); /* what it asks for is here, more often than not */
     }
 }
 
+void conn_leave(struct conn *c)
+{
+    const struct session_ops *session = c->session;
+    c->session = NULL;
+    if (session && session->leave) session->leave(c);
+}
+
 void conn_drop(struct conn *c)
 {
     if (c->state == CONN_DEAD) return;
     struct worker *w = c->worker;
-    if (c->state == CONN_OPEN) ws_session_on_lost(c);
+    ops_of(c)->on_drop(c);
     watch_out(c, false);
-    if (c->entry) atomic_store(&c->entry->wait.gone, true);
     conn_set_state(c, CONN_DEAD);
-    chat_session_leave(c);
-    api_drop(c);
+    conn_leave(c);
     timer_stop(&c->timer);
     loop_remove(&w->loop, c->slot);
     close(c->fd);
@@ -195,21 +198,10 @@ void conn_drop(struct conn *c)
     client_on_drop(c);
 }
 
-bool conn_reserve_past(struct conn *c, unsigned bits)
-{
-    uint32_t before = c->past.bits ? UINT32_C(1) << c->past.bits : 0;
-    uint32_t bytes = bits ? UINT32_C(1) << bits : 0;
-    if (before == 0 && bytes == 0) return true;
-    ws_past_fini(&c->past);
-    bool fits = client_keep_context(c, before, bytes);
-    c->past.bits = fits ? (uint8_t)bits : 0;
-    return fits;
-}
-
 void conn_free(struct conn *c)
 {
     CHECK(c->state == CONN_DEAD);
-    (void)conn_reserve_past(c, 0);
+    (void)client_keep_past(c, 0);
     if (c->upgraded) ws_reader_fini(&c->reader);
     buf_fini(&c->in);
     (void)count_in(c);
@@ -223,13 +215,6 @@ void conn_hold(struct conn *c)
 {
     c->held = true;
     watch(c);
-}
-
-size_t conn_discard(struct conn *c, uint8_t *data, size_t len)
-{
-    (void)c;
-    (void)data;
-    return len;
 }
 
 /* Everything is sent: our side is done, unless it awaits something. */
@@ -267,7 +252,7 @@ size_t conn_unsent(const struct conn *c)
     return unsent(c);
 }
 
-size_t conn_skim(struct conn *c, uint8_t *data, size_t len)
+static size_t skim(struct conn *c, uint8_t *data, size_t len)
 {
     struct ws_input in = {data, len};
     if (!c->awaits_close) return len;
@@ -348,14 +333,14 @@ void conn_finish(struct conn *c)
             return;
         }
     }
-    chat_session_leave(c);
+    conn_leave(c);
     conn_set_timeout(c, TIMEOUT_CLOSE);
     if (c->paused || c->held) {
         c->paused = false;
         c->held = false;
         watch(c);
     }
-    if (c->in.len) buf_drop(&c->in, conn_skim(c, c->in.data, c->in.len));
+    if (c->in.len) buf_drop(&c->in, skim(c, c->in.data, c->in.len));
     if (c->in.len == 0) buf_fini(&c->in);
     if (c->upgraded) ws_reader_forget(&c->reader);
     (void)count_in(c);
@@ -476,7 +461,7 @@ void conn_lags(struct conn *c, const struct room *room, uint64_t lag_bytes)
     if (may_lag(c, lag_bytes)) return;
     log_slow(c, room, lag_bytes);
     metrics_add(&c->worker->metrics, METRIC_LAG_CLOSES, 1);
-    ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
+    ops_of(c)->refuse(c, ERR_TOO_SLOW);
 }
 
 /* Keeps of `out` what is left of the frame that was begun, and no more memory than that. */
@@ -500,12 +485,12 @@ void conn_close_behind(struct conn *c)
     LOG(c->worker->server->options.log, LOG_WARN, "behind_close",
         "memory is short: closed a connection that does not read", LOG_STR("peer", peer),
         LOG_U64("unsent_bytes", unsent(c)), LOG_U64("behind_ms", c->worker->now_ms - c->behind_ms));
-    if (c->state != CONN_OPEN || c->echo || cut_out(c) != 0) {
+    if (c->state != CONN_OPEN || !c->session->on_lag || cut_out(c) != 0) {
         conn_drop(c);
         return;
     }
     metrics_add(&c->worker->metrics, METRIC_LAG_CLOSES, 1);
-    ws_session_close(c, err_info(ERR_TOO_SLOW)->close_code, err_info(ERR_TOO_SLOW)->text);
+    ops_of(c)->refuse(c, ERR_TOO_SLOW);
 }
 
 void conn_close_unfinished(struct conn *c)
@@ -515,33 +500,31 @@ void conn_close_unfinished(struct conn *c)
     LOG(c->worker->server->options.log, LOG_WARN, "unfinished_close",
         "closed a connection: its client has begun to send more than there is memory for",
         LOG_STR("peer", peer), LOG_U64("kept_bytes", c->kept));
-    if (c->state == CONN_HTTP)
-        http_refuse(c, ERR_MUCH_UNFINISHED);
-    else if (c->state == CONN_OPEN)
-        ws_session_close(c, err_info(ERR_MUCH_UNFINISHED)->close_code,
-                         err_info(ERR_MUCH_UNFINISHED)->text);
+    if ((c->state == CONN_HTTP && !c->proxy_due) || c->state == CONN_OPEN)
+        ops_of(c)->refuse(c, ERR_MUCH_UNFINISHED);
     else
         conn_drop(c);
 }
 
 void conn_work(struct conn *c, unsigned work, size_t bytes)
 {
-    struct worker *w = c->worker;
     size_t all = work + bytes / CONN_WORK_BYTES;
-    w->work_left = w->work_left > all ? w->work_left - (unsigned)all : 0;
-    if (bytes >= CONN_HEAVY_BYTES) worker_spend(w, conn_client(c), bytes);
+    struct turns *t = &c->worker->turns;
+    t->work_left = t->work_left > all ? t->work_left - (unsigned)all : 0;
+    if (bytes >= CONN_HEAVY_BYTES) turns_spend(t, client_id(c), bytes);
 }
 
 bool conn_may_work(const struct conn *c)
 {
-    return conn_reads(c) && c->worker->work_left > 0;
+    return conn_reads(c) && c->worker->turns.work_left > 0;
 }
 
 /* It has had its turn; who sent a lot at once must not keep the others waiting. */
 static void defer(struct conn *c)
 {
     c->deferred = true;
-    if (worker_defer(c->worker, c->slot) == 0)
+    uint64_t key = loop_key(&c->worker->loop, c->slot);
+    if (turns_defer(&c->worker->turns, key, client_id(c)) == 0)
         watch(c);
     else
         conn_drop(c);
@@ -549,19 +532,51 @@ static void defer(struct conn *c)
 
 uint64_t conn_behind_bytes(const struct conn *c)
 {
-    uint64_t bytes = c->out.cap;
-    if (c->rich) return bytes + rich_session_lag_bytes(c);
-    return c->member.reader ? bytes + reader_lag(&c->member) : bytes;
+    bool in_rooms = c->session && c->session->lag_bytes;
+    return c->out.cap + (in_rooms ? c->session->lag_bytes(c) : 0);
+}
+
+static size_t read_proxy_header(struct conn *c, const uint8_t *data, size_t len)
+{
+    struct proxy_source source;
+    size_t used = 0;
+    int err = proxy_parse(data, len, &source, &used);
+    if (err == ERR_AGAIN) return 0;
+    if (err) {
+        refuse_proxy(c, "it does not begin with a sound header");
+        return len;
+    }
+    c->proxy_due = false;
+    err = client_on_proxy(c, &source);
+    if (err) conn_set_over(c, err);
+    return used;
+}
+
+static size_t take_input(struct conn *c, uint8_t *data, size_t len)
+{
+    switch ((enum conn_state)c->state) {
+    case CONN_HTTP:
+        if (c->proxy_due) return read_proxy_header(c, data, len);
+        return ops_of(c)->on_input(c, data, len);
+    case CONN_OPEN:
+        return ops_of(c)->on_input(c, data, len);
+    case CONN_CLOSING:
+        return skim(c, data, len);
+    case CONN_LINGER:
+    case CONN_DEAD:
+        break;
+    }
+    return len;
 }
 
 /* Hands input to the state's handler until it wants no more, or has had its turn; keeps the rest.
  */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
-    c->worker->work_left = CONN_TURN_WORK;
+    c->worker->turns.work_left = CONN_TURN_WORK;
     while (len > 0 && c->state != CONN_DEAD && conn_may_work(c)) {
         uint8_t state = c->state;
-        size_t used = on_input[state](c, data, len);
+        size_t used = take_input(c, data, len);
         data += used;
         len -= used;
         if (used == 0 && c->state == state) break;
@@ -612,7 +627,8 @@ static void on_readable(struct conn *c)
     struct worker *w = c->worker;
     size_t rest = c->in.len;
     CHECK(rest <= WORKER_REST_BYTES);
-    if (worker_has_spent(w, c)) { /* its client has had its turn, on other connections */
+    if (turns_has_spent(&w->turns,
+                        client_id(c))) { /* its client has had its turn, on other connections */
         defer(c);
         return;
     }
@@ -654,21 +670,11 @@ static void on_writable(struct conn *c)
         shut(c);
         return;
     }
-    if (c->kept_alive) conn_set_timeout(c, TIMEOUT_KEEPALIVE); /* from the answer's last byte */
-    bool blocked = false;
-    if (c->api) {
-        api_on_writable(c);
-    } else if (c->replay) {
-        replay_go_on(c, c->replay);
-    } else if (c->rich) {
-        blocked = rich_session_on_writable(c);
-    } else if (c->member.reader) {
-        reader_resume(&c->member, &c->worker->delivery);
-        blocked = c->member.blocked;
-    }
+    bool blocked = ops_of(c)->on_writable(c);
     if (c->state == CONN_DEAD) return;
     watch_out(c, unsent(c) > 0 || blocked);
-    if (c->rich && unsent(c) == 0) rich_session_on_sent(c);
+    const struct session_ops *session = c->state == CONN_OPEN ? c->session : NULL;
+    if (session && session->on_sent && unsent(c) == 0) session->on_sent(c);
     if (c->state == CONN_DEAD) return;
     if (c->paused && unsent(c) == 0) {
         c->paused = false;
@@ -699,12 +705,17 @@ void conn_on_timeout(struct conn *c)
         conn_drop(c);
         return;
     }
+    if (c->deferred && c->state == CONN_HTTP) {
+        conn_set_timeout(c, TIMEOUT_HANDSHAKE); /* it is our turn, not the client's */
+        return;
+    }
     switch ((enum conn_state)c->state) {
     case CONN_HTTP:
-        http_on_timeout(c);
-        break;
     case CONN_OPEN:
-        ws_session_on_timeout(c);
+        if (c->proxy_due)
+            conn_drop(c);
+        else
+            ops_of(c)->on_timeout(c);
         break;
     case CONN_CLOSING:
     case CONN_LINGER:

@@ -25,26 +25,44 @@
 #include "proto/ws_reader.h"
 
 struct api_call;
+struct conn;
 struct entry;
 struct replay;
 struct rich;
 struct room;
+struct session_ops;
 struct worker;
 
-/* X(state, handler of input): one setter (conn_set_state) checks the edges. */
-#define CONN_STATES(X)                                                                             \
-    X(HTTP, http_on_input)       /* reading request heads, answering */                            \
-    X(OPEN, ws_session_on_input) /* a WebSocket */                                                 \
-    X(CLOSING, conn_skim)        /* our last bytes are on their way, or the peer's close frame is; \
-                                    input is ignored but for that */                               \
-    X(LINGER, conn_discard)      /* our side is shut; waiting for the peer's end, so that no reset \
-                                    overtakes our last bytes */                                    \
-    X(DEAD, conn_discard)        /* unlinked; freed at the end of the turn */
-
+/* One setter (conn_set_state) checks the edges. */
 enum conn_state {
-#define X(state, handler) CONN_##state,
-    CONN_STATES(X)
-#undef X
+    CONN_HTTP,    /* reading request heads, answering */
+    CONN_OPEN,    /* a WebSocket */
+    CONN_CLOSING, /* our last bytes are on their way, or the peer's close frame is; input is ignored
+                     but for that */
+    CONN_LINGER,  /* our side is shut; waiting for the peer's end, so that no reset overtakes our
+                     last bytes */
+    CONN_DEAD,    /* unlinked; freed at the end of the turn */
+};
+
+/* What is spoken on a connection: HTTP, and WebSocket from the upgrade on. Whatever is called may
+ * end the connection. */
+struct conn_ops {
+    /* Takes of its input; returns how much: 0 if what is there is not whole. May change data. */
+    size_t (*on_input)(struct conn *c, uint8_t *data, size_t len);
+
+    /* What it had to send has left. True: the socket takes less than there is besides. */
+    bool (*on_writable)(struct conn *c);
+
+    void (*on_timeout)(struct conn *c);
+
+    /* It goes, from whatever state. */
+    void (*on_drop)(struct conn *c);
+
+    /* Tells the peer why, and ends it. */
+    void (*refuse)(struct conn *c, int err);
+
+    /* Memory of what has come and is not whole, besides c->in. */
+    size_t (*input_bytes)(const struct conn *c);
 };
 
 enum {
@@ -84,12 +102,15 @@ struct conn {
     struct buf in;  /* received, not consumed */
     struct buf out; /* to send, not taken by the socket; the first out_sent bytes are sent */
     size_t out_sent;
-    struct entry *entry;   /* while it waits for its room, not owned; then input is held back */
-    struct replay *replay; /* while the member's past comes from the store; owned */
-    struct rich *rich;     /* of a rich client; owned */
-    struct api_call *api;  /* the API's request that is not answered yet, or NULL; owned */
-    char *username;        /* from the URL, or NULL; owned */
-    char *spoken;          /* the name last spoken under, if another, or NULL; owned */
+    const struct session_ops *session; /* what is said on it, from before its upgrade to its end */
+    struct entry *entry; /* while it waits for its room, not owned; then input is held back */
+    union {
+        struct api_call *api;  /* HTTP: the API's request that is not answered yet; owned */
+        struct replay *replay; /* while a bare member's past comes from the store; owned */
+    };
+    struct rich *rich; /* of a rich client; owned */
+    char *username;    /* from the URL, or NULL; owned */
+    char *spoken;      /* the name last spoken under, if another, or NULL; owned */
     union {
         int64_t since_ms;       /* when it entered its room, since 1970 */
         struct conn *next_reap; /* DEAD */
@@ -104,10 +125,10 @@ struct conn {
     int8_t over_limit;     /* 0, or the error it is turned away with */
     uint8_t state;         /* enum conn_state */
     uint8_t window_bits;   /* of our deflate; 0: not negotiated */
+    uint8_t replays;       /* pages of the past that are on their way for it */
     uint8_t username_len;
     uint8_t spoken_len;
-    bool upgraded : 1; /* reader is set, not peer */
-    bool echo : 1;
+    bool upgraded : 1;     /* reader is set, not peer */
     bool kept_alive : 1;   /* between two HTTP requests */
     bool paused : 1;       /* not reading: out is too long */
     bool held : 1;         /* not reading: the request before is not answered yet */
@@ -139,6 +160,9 @@ void conn_set_over(struct conn *c, int err);
 /* It may stay after all. */
 void conn_clear_over(struct conn *c);
 
+/* Ends its session: it is in no room any more. */
+void conn_leave(struct conn *c);
+
 /* The loop's and the timers' entry points. */
 void conn_on_events(struct conn *c, uint32_t events);
 void conn_on_timeout(struct conn *c);
@@ -160,9 +184,6 @@ void conn_finish(struct conn *c);
 
 /* Bytes of a page of history for this connection: so many, but little of what it may lag. */
 size_t conn_page_bytes(const struct conn *c, size_t most);
-
-/* Who it is to the store's queue: a number that nobody can choose, and never 0. */
-uint64_t conn_client(const struct conn *c);
 
 /* Memory is short and it has been behind for long: it has to go, and may come back. */
 void conn_close_behind(struct conn *c);
@@ -188,11 +209,6 @@ bool conn_may_work(const struct conn *c);
 /* A further turn for what the last one has left of its input. */
 void conn_go_on(struct conn *c);
 
-/* Takes memory for what a client keeps of its compression, 2^bits bytes, out of the server's
- * account for that, after giving back what it had; bits 0 takes none. False: there is not enough
- * left, or the client has its share. */
-bool conn_reserve_past(struct conn *c, unsigned bits);
-
 /* Bytes of our own that the socket has not taken yet. */
 size_t conn_unsent(const struct conn *c);
 
@@ -206,10 +222,6 @@ void conn_drop(struct conn *c);
 
 /* Second phase: frees. */
 void conn_free(struct conn *c);
-
-/* Input handlers of states that ignore it, the one but for a close frame that is awaited. */
-size_t conn_discard(struct conn *c, uint8_t *data, size_t len);
-size_t conn_skim(struct conn *c, uint8_t *data, size_t len);
 
 /* struct delivery's functions, for the member of a connection. */
 ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes);

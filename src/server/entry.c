@@ -31,7 +31,7 @@ int entry_start(struct entry *e, struct conn *c, struct slice room)
     e->wait.wake = wake;
     e->task.run = run;
     e->conn = conn_name(c);
-    e->wait.client = conn_client(c);
+    e->wait.client = client_id(c);
     struct hub *hub = c->worker->server->hub;
     /* A look into the store costs more than a room; who may make none does not get to ask. */
     bool may = hub_has(hub, room) || client_may(c, BUDGET_ROOMS);

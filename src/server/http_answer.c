@@ -134,7 +134,7 @@ static void end(struct conn *c, bool keep)
     if (keep) {
         c->kept_alive = true;
         client_on_answered(c);
-        (void)conn_reserve_past(c, 0); /* of a handshake that came to nothing */
+        (void)client_keep_past(c, 0); /* of a handshake that came to nothing */
         conn_set_timeout(c, TIMEOUT_KEEPALIVE);
     } else {
         conn_finish(c);

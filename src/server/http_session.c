@@ -16,23 +16,22 @@
 #include "ops/metrics.h"
 #include "proto/http.h"
 #include "proto/name.h"
-#include "proto/proxy.h"
 #include "proto/rich.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
 #include "proto/ws_handshake.h"
-#include "server/api.h"
-#include "server/api_route.h"
-#include "server/chat_session.h"
+#include "server/bare.h"
 #include "server/client.h"
 #include "server/conn.h"
+#include "server/echo.h"
 #include "server/entry.h"
 #include "server/http_answer.h"
 #include "server/origin_gate.h"
 #include "server/rich_session.h"
+#include "server/speaker.h"
 #include "server/web_assets.h"
+#include "server/websocket.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
 #define CHAT_PREFIX "/ws/chat/"
 #define ECHO_PATH "/ws/echo"
@@ -48,6 +47,11 @@ enum {
     READY_MAX_BYTES = 256,
     TROUBLE_SHOWN_MS = 60 * 1000, /* trouble that may have passed */
 };
+
+static const struct http_api *api_of(const struct conn *c)
+{
+    return c->worker->server->options.api;
+}
 
 static void answer_text(struct conn *c, const struct http_request *r, unsigned status,
                         const char *text)
@@ -104,7 +108,7 @@ static void route_readyz(struct conn *c, const struct http_request *r)
              : healthy ? "the database is full: messages are refused"
                        : "the store fails: messages are refused");
     if (ready) tell_trouble(c, text, sizeof text);
-    if (!ready && outage_look(s, &outage)) outage_text(&outage, text);
+    if (!ready && outage_look(&s->outage, worker_refused(s), &outage)) outage_text(&outage, text);
     if (!draining) store_problem(s->options.store, why);
     snprintf(line, sizeof line, "%s%s%s\n", draining ? "draining" : text,
              why[0] ? "\nreason: " : "", why);
@@ -141,7 +145,7 @@ static int render_metrics(struct worker *w)
         .store_full = store_full(s->options.store),
         .store_faults = store.faults,
         .workers = s->worker_count,
-        .open_fds = s->own_fds + server_connections(s),
+        .open_fds = s->own_fds + worker_connections(s),
         .max_fds = files.rlim_cur,
         .uptime_ms = w->now_ms - s->start_ms,
     };
@@ -199,14 +203,14 @@ static bool upgrade(struct conn *c, const struct http_request *r, const struct w
     struct buf *reply = &w->reply;
     reply->len = 0;
     if (ws_handshake_response(h, subprotocol, reply, UPGRADE_MAX_BYTES) != 0) {
-        chat_session_leave(c);
+        conn_leave(c);
         http_answer_error(c, r, ERR_NOMEM, NULL);
         return false;
     }
     metrics_http(&w->metrics, 101);
     conn_send(c, reply->data, reply->len);
     if (c->state != CONN_HTTP) return false;
-    ws_session_start(c);
+    websocket_start(c);
     return true;
 }
 
@@ -230,9 +234,9 @@ static void upgrade_and_refuse(struct conn *c, const struct http_request *r,
                        "\"error\":{\"code\":\"%s\"}}",
                        text, info->word);
     if (!upgrade(c, r, h, subprotocol)) return;
-    if (!c->echo) ws_session_send_text(c, (const uint8_t *)frame, (size_t)len);
+    if (!c->session->unlimited) websocket_send_text(c, (const uint8_t *)frame, (size_t)len);
     bool fits = strlen(text) <= WS_CONTROL_MAX - 2; /* half an option is worse than none */
-    ws_session_close(c, info->close_code, fits ? text : info->text);
+    websocket_close(c, info->close_code, fits ? text : info->text);
 }
 
 /* What the client would keep has to be kept here too, while there is memory for it. Else a browser
@@ -240,7 +244,7 @@ static void upgrade_and_refuse(struct conn *c, const struct http_request *r,
  */
 static void reserve_past(struct conn *c, const struct http_request *r, struct ws_handshake *h)
 {
-    if (!conn_reserve_past(c, ws_handshake_past_bits(h)))
+    if (!client_keep_past(c, ws_handshake_past_bits(h)))
         ws_handshake_keep_nothing(h, http_header_get(r, "Origin").ptr);
 }
 
@@ -260,11 +264,18 @@ static bool read_handshake(struct conn *c, const struct http_request *r, struct 
     return false;
 }
 
+/* An earlier request on this connection may have been refused after it had chosen one. */
+static void choose_session(struct conn *c, const struct session_ops *session)
+{
+    conn_leave(c);
+    c->session = session;
+}
+
 static void route_echo(struct conn *c, const struct http_request *r)
 {
     struct ws_handshake h;
     if (!read_handshake(c, r, &h)) return;
-    c->echo = true;
+    choose_session(c, &echo_session);
     c->window_bits = h.deflate ? h.server_window_bits : 0;
     const struct slice none = {NULL, 0};
     int err = origin_gate_page(c, r);
@@ -384,19 +395,18 @@ static int begin_chat(struct conn *c, const struct ws_handshake *h, struct slice
     if (!c->entry) c->guest = (uint32_t)s->guest_seed + atomic_fetch_add(&s->guests, 1) * 0x9e375U;
     c->window_bits = h->deflate ? h->server_window_bits : 0;
     c->since_ms = c->worker->wall_ms;
-    if (c->rich) rich_session_end(c);
     return rich ? rich_session_new(c, name) : 0;
 }
 
 static int join_chat(struct conn *c, const struct http_request *r, struct slice name,
                      struct join *j)
 {
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     int err = read_join(r, c->rich, c, j);
     if (err) return err;
     bool asks = !c->entry && (j->resume || j->history > 0); /* once for a request */
     if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
-    j->username = chat_name(c, guest);
+    j->username = speaker_name(c, guest);
     return enter(c, name, j); /* before the 101: who has seen it receives all that is said after */
 }
 
@@ -418,7 +428,7 @@ static void route_chat(struct conn *c, const struct http_request *r)
     bool rich = http_list_has_exactly(h.protocols, RICH_SUBPROTOCOL);
     struct slice subprotocol = {rich ? RICH_SUBPROTOCOL : NULL,
                                 rich ? sizeof RICH_SUBPROTOCOL - 1 : 0};
-    c->echo = false;
+    choose_session(c, &bare_session); /* also of a rich one that is refused */
     err = origin_gate_page(c, r);
     if (err) {
         upgrade_and_refuse(c, r, &h, subprotocol, err);
@@ -429,7 +439,7 @@ static void route_chat(struct conn *c, const struct http_request *r)
     if (!err) err = join_chat(c, r, name, &j);
     if (err == ERR_AGAIN) return;
     if (err) {
-        chat_session_leave(c);
+        conn_leave(c);
         http_answer_error(c, r, err, err == ERR_BAD_FIELD ? NULL : HTTP_RETRY_AFTER);
         return;
     }
@@ -437,7 +447,7 @@ static void route_chat(struct conn *c, const struct http_request *r)
     if (c->rich)
         rich_session_start(c, &j);
     else
-        chat_session_start(c, &j);
+        bare_start(c, &j);
 }
 
 static bool has_prefix(struct slice path, const char *prefix)
@@ -478,16 +488,15 @@ static route_fn find_route(const struct conn *c, struct slice path)
 static bool is_api(const struct conn *c, struct slice path)
 {
     bool on = c->worker->server->options.api_key;
-    return has_prefix(path, API_PREFIX) && !(on && slice_is(path, API_DOCUMENT));
+    return has_prefix(path, api_of(c)->prefix) && !(on && slice_is(path, api_of(c)->document));
 }
 
 /* Any path, so that a balancer finds the server alive (HAProxy's httpchk asks like this). No CORS.
  */
 static void answer_options(struct conn *c, const struct http_request *r)
 {
-    char allow[API_ALLOW_MAX];
-    char header[API_ALLOW_MAX + 16];
-    struct api_match match;
+    char allow[HTTP_ALLOW_MAX];
+    char header[HTTP_ALLOW_MAX + 16];
     struct http_answer a = {.status = 204, .headers = "Allow: OPTIONS\r\n"};
     route_fn route = find_route(c, r->path);
     if (route == route_chat || route == route_echo) {
@@ -495,7 +504,7 @@ static void answer_options(struct conn *c, const struct http_request *r)
     } else if (route || find_asset(r->path) || slice_is(r->path, "*")) {
         a.headers = ALLOW_GET_HEAD;
     } else if (is_api(c, r->path) && c->worker->server->options.api_key &&
-               api_route_find(r->method, r->path, &match, allow) == ERR_BAD_METHOD) {
+               api_of(c)->allow(r, allow)) {
         snprintf(header, sizeof header, "Allow: %s\r\n", allow);
         a.headers = header;
     }
@@ -568,7 +577,7 @@ static void on_request(struct conn *c, const struct http_request *r)
     route_fn route = find_route(c, r->path);
     int err = check_host(c, r, route);
     if (!err && is_api(c, r->path)) {
-        api_on_request(c, r);
+        api_of(c)->on_request(c, r);
         if (c->api) conn_clear_over(c); /* who has the key may take longer */
     } else if (!may_request(c, route)) {
         http_answer_error(c, r, ERR_MANY_REQUESTS, HTTP_RETRY_AFTER);
@@ -579,37 +588,9 @@ static void on_request(struct conn *c, const struct http_request *r)
     }
 }
 
-void http_on_bad_proxy(struct conn *c, const char *why)
+static size_t on_input(struct conn *c, uint8_t *data, size_t len)
 {
-    char peer[SOCKET_TEXT_MAX];
-    socket_ip_text(c->peer, peer);
-    LOG(c->worker->server->options.log, LOG_WARN, "proxy_refused",
-        "closed a connection to a listener for the PROXY protocol", LOG_STR("peer", peer),
-        LOG_STR("reason", why));
-    metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-    conn_drop(c);
-}
-
-static size_t read_proxy_header(struct conn *c, const uint8_t *data, size_t len)
-{
-    struct proxy_source source;
-    size_t used = 0;
-    int err = proxy_parse(data, len, &source, &used);
-    if (err == ERR_AGAIN) return 0;
-    if (err) {
-        http_on_bad_proxy(c, "it does not begin with a sound header");
-        return len;
-    }
-    c->proxy_due = false;
-    err = client_on_proxy(c, &source);
-    if (err) conn_set_over(c, err);
-    return used;
-}
-
-size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
-{
-    if (c->proxy_due) return read_proxy_header(c, data, len);
-    if (c->api) return api_on_body(c, data, len);
+    if (c->api) return api_of(c)->on_body(c, data, len);
     const char *text = (const char *)data;
     size_t scanned = c->head_scanned;
     size_t head = http_head_size(text, len, &scanned);
@@ -639,14 +620,10 @@ size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
     return c->held && !c->api ? 0 : head; /* a call of the API has taken what it needs of it */
 }
 
-void http_refuse(struct conn *c, int err)
+static void refuse(struct conn *c, int err)
 {
     if (c->api) {
-        api_refuse(c, err);
-        return;
-    }
-    if (c->proxy_due) {
-        conn_drop(c);
+        api_of(c)->refuse(c, err);
         return;
     }
     if (c->entry) atomic_store(&c->entry->wait.gone, true);
@@ -654,17 +631,14 @@ void http_refuse(struct conn *c, int err)
     http_answer_error(c, NULL, err, NULL);
 }
 
-void http_on_timeout(struct conn *c)
+/* The time for a request head, or between two, is over. */
+static void on_timeout(struct conn *c)
 {
     if (c->api) {
-        api_on_timeout(c);
+        api_of(c)->on_timeout(c);
         return;
     }
-    if (c->deferred) {
-        conn_set_timeout(c, TIMEOUT_HANDSHAKE); /* it is our turn, not the client's */
-        return;
-    }
-    if (c->in.len == 0 && !c->proxy_due) {
+    if (c->in.len == 0) {
         /* A request that came while we were busy, or this instant, is not cut off unread; it is
          * going to be read in this turn or the next. */
         if (!c->paused && socket_has_input(c->fd))
@@ -673,5 +647,32 @@ void http_on_timeout(struct conn *c)
             conn_drop(c);
         return;
     }
-    http_refuse(c, c->held ? ERR_STORE_READ : ERR_TIMEOUT); /* held: the store has not answered */
+    refuse(c, c->held ? ERR_STORE_READ : ERR_TIMEOUT); /* held: the store has not answered */
 }
+
+static bool on_writable(struct conn *c)
+{
+    if (c->kept_alive) conn_set_timeout(c, TIMEOUT_KEEPALIVE); /* from the answer's last byte */
+    if (c->api) api_of(c)->on_writable(c);
+    return false;
+}
+
+static void on_drop(struct conn *c)
+{
+    if (c->entry) atomic_store(&c->entry->wait.gone, true);
+    if (c->api) api_of(c)->drop(c);
+}
+
+static size_t input_bytes(const struct conn *c)
+{
+    return c->api ? api_of(c)->input_bytes(c) : 0;
+}
+
+const struct conn_ops http_session = {
+    .on_input = on_input,
+    .on_writable = on_writable,
+    .on_timeout = on_timeout,
+    .on_drop = on_drop,
+    .refuse = refuse,
+    .input_bytes = input_bytes,
+};

@@ -3,21 +3,37 @@
 #ifndef SERVER_HTTP_SESSION_H
 #define SERVER_HTTP_SESSION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct conn;
+#include "server/conn.h"
 
-/* Consumes at most one request head, or bytes of one body, see conn.h. */
-size_t http_on_input(struct conn *c, uint8_t *data, size_t len);
+struct http_request;
 
-/* The connection is dropped: its header of the PROXY protocol is none, or not to be believed. */
-void http_on_bad_proxy(struct conn *c, const char *why);
+enum { HTTP_ALLOW_MAX = 64 }; /* bytes of a list of methods, its end included */
 
-/* Answers what has come of a request with this error, as its last. */
-void http_refuse(struct conn *c, int err);
+/* What answers requests below the API's prefix. While c->api is set, the request that began it is
+ * not answered yet, and what comes on the connection is its body. */
+struct http_api {
+    const char *prefix;   /* of its paths */
+    const char *document; /* the one among them that is an asset where there is a key */
 
-/* The time for a request head, or between two, is over. */
-void http_on_timeout(struct conn *c);
+    /* A head: answers it, or sets c->api. */
+    void (*on_request)(struct conn *c, const struct http_request *r);
+
+    /* The methods of the request's path. False: there is no such path. */
+    bool (*allow)(const struct http_request *r, char allow[static HTTP_ALLOW_MAX]);
+
+    /* Of c->api, as struct conn_ops has them; drop frees it. */
+    size_t (*on_body)(struct conn *c, const uint8_t *data, size_t len);
+    void (*on_writable)(struct conn *c);
+    void (*on_timeout)(struct conn *c);
+    void (*refuse)(struct conn *c, int err);
+    void (*drop)(struct conn *c);
+    size_t (*input_bytes)(const struct conn *c);
+};
+
+extern const struct conn_ops http_session;
 
 #endif

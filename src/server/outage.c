@@ -6,20 +6,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/err.h"
 #include "base/hash.h"
 #include "ops/log.h"
-#include "ops/metrics.h"
-#include "server/worker.h"
-
-static uint64_t count_refused(const struct server *s)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < s->worker_count; i++)
-        sum +=
-            atomic_load_explicit(&s->workers[i].metrics.refusals[-ERR_STORE], memory_order_relaxed);
-    return sum;
-}
 
 static void clear(struct outage_set *set)
 {
@@ -38,55 +26,55 @@ static bool add(struct outage_set *set, const void *key, size_t len)
     return true;
 }
 
-void outage_note_message(struct server *s, struct slice room)
+void outage_note_message(struct outage *o, struct log *log, struct slice room)
 {
-    if (!atomic_load(&s->outage.since_ms)) return;
-    atomic_fetch_add(&s->outage.messages, 1);
-    if (!add(&s->outage.rooms, room.ptr, room.len)) return;
-    LOG(s->options.log, LOG_DEBUG, "store_refused_room", "the first refused message of a room",
+    if (!atomic_load(&o->since_ms)) return;
+    atomic_fetch_add(&o->messages, 1);
+    if (!add(&o->rooms, room.ptr, room.len)) return;
+    LOG(log, LOG_DEBUG, "store_refused_room", "the first refused message of a room",
         LOG_SLICE("room", room));
 }
 
-void outage_note_client(struct server *s, const uint8_t ip[static SOCKET_IP_BYTES])
+void outage_note_client(struct outage *o, struct log *log, const uint8_t ip[static SOCKET_IP_BYTES])
 {
     uint8_t client[SOCKET_IP_BYTES];
     char peer[SOCKET_TEXT_MAX];
-    if (!atomic_load(&s->outage.since_ms)) return;
+    if (!atomic_load(&o->since_ms)) return;
     memcpy(client, ip, sizeof client);
     socket_ip_client(client);
-    if (!add(&s->outage.clients, client, sizeof client)) return;
+    if (!add(&o->clients, client, sizeof client)) return;
     socket_ip_text(ip, peer);
-    LOG(s->options.log, LOG_DEBUG, "store_refused_client", "the first refused message of a client",
+    LOG(log, LOG_DEBUG, "store_refused_client", "the first refused message of a client",
         LOG_STR("peer", peer));
 }
 
-bool outage_begin(struct server *s)
+bool outage_begin(struct outage *o, uint64_t refused)
 {
-    if (atomic_load(&s->outage.since_ms)) return false;
-    atomic_store(&s->outage.messages, 0);
-    clear(&s->outage.rooms);
-    clear(&s->outage.clients);
-    atomic_store(&s->outage.refused_before, count_refused(s));
-    atomic_store(&s->outage.since_ms, clock_ms(CLOCK_REALTIME)); /* of any thread, not of a turn */
+    if (atomic_load(&o->since_ms)) return false;
+    atomic_store(&o->messages, 0);
+    clear(&o->rooms);
+    clear(&o->clients);
+    atomic_store(&o->refused_before, refused);
+    atomic_store(&o->since_ms, clock_ms(CLOCK_REALTIME)); /* of any thread, not of a turn */
     return true;
 }
 
-bool outage_look(struct server *s, struct outage_sum *sum)
+bool outage_look(const struct outage *o, uint64_t refused, struct outage_sum *sum)
 {
-    sum->since_ms = atomic_load(&s->outage.since_ms);
+    sum->since_ms = atomic_load(&o->since_ms);
     if (sum->since_ms == 0) return false;
     int64_t lasted_ms = clock_ms(CLOCK_REALTIME) - sum->since_ms;
     sum->lasted_ms = lasted_ms > 0 ? (uint64_t)lasted_ms : 0; /* the clock may have been set */
-    sum->refused = count_refused(s) - atomic_load(&s->outage.refused_before);
-    sum->messages = atomic_load(&s->outage.messages);
-    sum->rooms = atomic_load(&s->outage.rooms.count);
-    sum->clients = atomic_load(&s->outage.clients.count);
+    sum->refused = refused - atomic_load(&o->refused_before);
+    sum->messages = atomic_load(&o->messages);
+    sum->rooms = atomic_load(&o->rooms.count);
+    sum->clients = atomic_load(&o->clients.count);
     return true;
 }
 
-void outage_end(struct server *s)
+void outage_end(struct outage *o)
 {
-    atomic_store(&s->outage.since_ms, 0);
+    atomic_store(&o->since_ms, 0);
 }
 
 void outage_since(const struct outage_sum *sum, char out[static OUTAGE_SINCE_MAX])

@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "net/socket.h"
 
-struct server;
+struct log;
 
 enum { OUTAGE_SINCE_MAX = 32, OUTAGE_TEXT_MAX = 192, OUTAGE_CELLS = 1 << 16 };
 
@@ -40,17 +40,19 @@ struct outage_sum {
     uint64_t clients;  /* that were told of one, or of a read marker */
 };
 
-/* False, and nothing changes, if it has begun already. */
-bool outage_begin(struct server *s);
+/* Begins; refused: what was refused for the store's sake so far. False, and nothing changes, if it
+ * has begun already. */
+bool outage_begin(struct outage *o, uint64_t refused);
 
-/* False if there is none; else *sum is what it comes to. */
-bool outage_look(struct server *s, struct outage_sum *sum);
-void outage_end(struct server *s);
+/* False if there is none; else *sum is what it comes to, with what was refused by now. */
+bool outage_look(const struct outage *o, uint64_t refused, struct outage_sum *sum);
+void outage_end(struct outage *o);
 
 /* An event for this room was refused; this client is told of one. Nothing without an outage. Any
  * thread. */
-void outage_note_message(struct server *s, struct slice room);
-void outage_note_client(struct server *s, const uint8_t ip[static SOCKET_IP_BYTES]);
+void outage_note_message(struct outage *o, struct log *log, struct slice room);
+void outage_note_client(struct outage *o, struct log *log,
+                        const uint8_t ip[static SOCKET_IP_BYTES]);
 
 /* For people: "2026-11-23T10:00:00Z". */
 void outage_since(const struct outage_sum *sum, char out[static OUTAGE_SINCE_MAX]);

@@ -46,7 +46,7 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p);
  */
 int receipt_read(struct receipt *r, struct room *room, struct reading *reading);
 
-/* The store's callbacks into this server. */
-void receipt_set_callbacks(struct server *s, struct store_options *o);
+/* Fills in on_done and ctx: what is decided in the store is told from here. */
+void receipt_store_options(struct server *s, struct store_options *o);
 
 #endif

@@ -10,9 +10,9 @@
 #include "base/err.h"
 #include "chat/event_json.h"
 #include "proto/ws_frame.h"
+#include "server/client.h"
 #include "server/conn.h"
-#include "server/rich_seat.h"
-#include "server/rich_session.h"
+#include "server/session.h"
 #include "server/task.h"
 #include "server/worker.h"
 
@@ -207,11 +207,11 @@ static void run(struct worker *w, struct task *t)
     struct answer *a = container_of(t, struct answer, task);
     struct conn *c = conn_find(&a->conn);
     struct replay *r = a->replay;
-    bool others = c && c->rich && c->rich->replays-- == RICH_PAGES_MAX;
+    bool others = c && c->replays-- == REPLAY_PAGES_MAX;
     if (r) r->asked = NULL;
     if (c && r) take_page(c, r, a);
     others = others && c->state == CONN_OPEN && conn_unsent(c) == 0;
-    if (others) (void)rich_session_on_writable(c); /* one of its rooms may ask now */
+    if (others) (void)c->session->on_writable(c); /* one of its rooms may ask now */
     answer_free(a);
 }
 
@@ -233,7 +233,7 @@ static struct store_query query_of(const struct conn *c, const struct replay *r,
         .messages_only = r->messages, /* n messages, not n events */
         .reactions = rich && r->messages,
         .count_max = r->begun || r->newest ? 0 : REPLAY_MAX,
-        .asker = {conn_client(c), ANSWER_BYTES, a->account, is_wanted},
+        .asker = {client_id(c), ANSWER_BYTES, a->account, is_wanted},
     };
 }
 
@@ -259,14 +259,14 @@ static int ask(struct conn *c, struct replay *r)
         return err;
     }
     r->asked = a;
-    if (c->rich) c->rich->replays++;
+    c->replays++;
     return 0;
 }
 
 /* The rooms of a rich client share its socket: all of their pages at once would be too much. */
 static bool has_to_wait(const struct conn *c)
 {
-    return c->rich && (c->rich->replays >= RICH_PAGES_MAX || conn_unsent(c) > 0);
+    return c->replays >= REPLAY_PAGES_MAX || conn_unsent(c) > 0;
 }
 
 void replay_go_on(struct conn *c, struct replay *r)

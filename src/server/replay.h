@@ -15,7 +15,10 @@
 struct conn;
 struct replay;
 
-enum { REPLAY_MAX = 1000 }; /* protocol.md section 6 */
+enum {
+    REPLAY_MAX = 1000,    /* protocol.md section 6 */
+    REPLAY_PAGES_MAX = 3, /* on their way to one connection; the others of its rooms wait */
+};
 
 /* How it went; the owner's part. Worker's thread. */
 struct replay_owner {

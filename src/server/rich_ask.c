@@ -1,5 +1,7 @@
 /* Frames of a rich client that ask the store or the other workers, and are answered later. What is
  * asked carries the name of the connection and the ref, so an answer finds its client or nobody. */
+#include "server/rich_ask.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,14 +9,15 @@
 #include "base/account.h"
 #include "base/err.h"
 #include "chat/event_json.h"
-#include "server/chat_session.h"
+#include "server/client.h"
 #include "server/conn.h"
 #include "server/receipt.h"
+#include "server/rich_answer.h"
 #include "server/rich_seat.h"
-#include "server/rich_session.h"
 #include "server/roster.h"
+#include "server/speaker.h"
+#include "server/websocket.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
 enum {
     PAGE_BYTES = 256 * 1024, /* at most of texts in the store, and of a frame with them */
@@ -39,7 +42,7 @@ static void question_init(struct question *q, struct conn *c, struct seat *s, st
     c->rich->questions++;
     list_push(&c->rich->asked, &q->link);
     q->conn = conn_name(c);
-    q->room = s->member.reader->room;
+    q->room = s->as.member.reader->room;
     q->ref_len = (uint8_t)ref.len;
     if (ref.len) memcpy(q->ref, ref.ptr, ref.len);
     room_ref(q->room);
@@ -125,7 +128,7 @@ static void answer_history(struct conn *c, const struct history *h)
     if (h->q.err)
         rich_refuse(c, question_ref(&h->q), h->q.err);
     else
-        ws_session_send_text(c, h->json.data, h->json.len);
+        websocket_send_text(c, h->json.data, h->json.len);
     if (held && c->state == CONN_OPEN) rich_release(c);
 }
 
@@ -143,7 +146,7 @@ static void run_history(struct worker *w, struct task *t)
 
 int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in)
 {
-    const struct room *room = s->member.reader->room;
+    const struct room *room = s->as.member.reader->room;
     static const enum store_direction directions[] = {
         [RICH_NEWEST] = STORE_BEFORE,
         [RICH_BEFORE] = STORE_BEFORE,
@@ -168,7 +171,7 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
         .max_bytes = h->max_bytes,
         .messages_only = true,
         .reactions = true,
-        .asker = {conn_client(c), ANSWER_BYTES, h->account, is_wanted},
+        .asker = {client_id(c), ANSWER_BYTES, h->account, is_wanted},
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_history_page, h);
     if (err) {
@@ -202,7 +205,7 @@ static void answer_who(struct conn *c, const struct who *who, int err,
     if (err)
         rich_refuse(c, ref, err);
     else
-        ws_session_send_text(c, text->data, text->len);
+        websocket_send_text(c, text->data, text->len);
     if (c->state == CONN_OPEN) rich_release(c);
 }
 
@@ -264,10 +267,10 @@ static void on_target(void *ctx, int err, const struct store_page *page)
 /* Everybody may react; edit or delete what somebody said may that one alone. */
 static bool may_change(const struct conn *c, const struct change *ch)
 {
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     struct slice user;
     if (ch->kind == STORE_REACT || ch->kind == STORE_UNREACT) return true;
-    (void)chat_user(c, guest, &user); /* a guest may change what it has said, too */
+    (void)speaker_user(c, guest, &user); /* a guest may change what it has said, too */
     return user.len == ch->author_len && memcmp(user.ptr, ch->author, user.len) == 0;
 }
 
@@ -278,11 +281,11 @@ static int publish_change(struct conn *c, struct change *ch)
     if (!may_change(c, ch)) return ERR_FORBIDDEN;
     struct seat *s = seat_find_joined(c->rich, room_name(ch->q.room));
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     struct publish p = {.event = {
                             .kind = ch->kind,
                             .target = ch->target,
-                            .username = chat_name(c, guest),
+                            .username = speaker_name(c, guest),
                             .ts_ms = c->worker->wall_ms,
                         }};
     if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};
@@ -327,7 +330,7 @@ int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in)
         .direction = STORE_AFTER,
         .position = in->id.seq - 1,
         .limit = 1,
-        .asker = {.client = conn_client(c), .wanted = is_wanted},
+        .asker = {.client = client_id(c), .wanted = is_wanted},
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_target, ch);
     if (!err) return 0;

@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "server/chat_session.h"
 #include "server/conn.h"
 #include "server/entry.h"
 #include "server/replay.h"
-#include "server/rich_session.h"
+#include "server/rich_answer.h"
+#include "server/speaker.h"
+#include "server/websocket.h"
 #include "server/whisper.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
 int seat_new(struct conn *c, struct slice room, struct slice ref, struct seat **out)
 {
@@ -20,7 +20,7 @@ int seat_new(struct conn *c, struct slice room, struct slice ref, struct seat **
     if (rich->seat_count >= RICH_ROOMS_MAX) return ERR_TOO_MANY_ROOMS;
     struct seat *s = calloc(1, sizeof *s + room.len + ref.len);
     if (!s) return ERR_NOMEM;
-    s->conn = c;
+    s->as.conn = c;
     s->room_len = (uint8_t)room.len;
     s->ref_len = (uint8_t)ref.len;
     memcpy(s->text, room.ptr, room.len);
@@ -41,10 +41,10 @@ struct slice seat_ref(const struct seat *s)
     return (struct slice){s->text + s->room_len, s->ref_len};
 }
 
-struct slice seat_name(const struct seat *s, char guest[static CHAT_GUEST_LEN])
+struct slice seat_name(const struct seat *s, char guest[static SESSION_GUEST_LEN])
 {
     if (s->name) return (struct slice){s->name, s->name_len};
-    return chat_choose_name(s->conn, (struct slice){NULL, 0}, guest);
+    return speaker_choose_name(s->as.conn, (struct slice){NULL, 0}, guest);
 }
 
 int seat_set_name(struct seat *s, struct slice name)
@@ -71,19 +71,19 @@ struct seat *seat_find(const struct rich *rich, struct slice room)
 struct seat *seat_find_joined(const struct rich *rich, struct slice room)
 {
     struct seat *s = seat_find(rich, room);
-    return s && s->member.reader ? s : NULL;
+    return s && s->as.member.reader ? s : NULL;
 }
 
 void seat_free(struct seat *s)
 {
-    struct conn *c = s->conn;
+    struct conn *c = s->as.conn;
     replay_free(s->replay);
     if (s->entry) atomic_store(&s->entry->wait.gone, true);
-    if (s->member.reader) {
-        char guest[CHAT_GUEST_LEN];
-        struct room *room = s->member.reader->room;
+    if (s->as.member.reader) {
+        char guest[SESSION_GUEST_LEN];
+        struct room *room = s->as.member.reader->room;
         room_ref(room);
-        enum presence_due due = room_leave(&s->member, seat_name(s, guest), c->worker->now_ms);
+        enum presence_due due = room_leave(&s->as.member, seat_name(s, guest), c->worker->now_ms);
         whisper_presence(c->worker, room, due);
         room_unref(room);
     }
@@ -96,10 +96,10 @@ void seat_free(struct seat *s)
 
 static void send_joined(struct seat *s, const struct join *j, bool recovered, uint64_t replayed)
 {
-    struct conn *c = s->conn;
-    char guest[CHAT_GUEST_LEN];
+    struct conn *c = s->as.conn;
+    char guest[SESSION_GUEST_LEN];
     struct slice user;
-    bool known = chat_user(c, guest, &user);
+    bool known = speaker_user(c, guest, &user);
     const struct rich_joined joined = {
         .ref = seat_ref(s),
         .room = seat_room(s),
@@ -107,7 +107,7 @@ static void send_joined(struct seat *s, const struct join *j, bool recovered, ui
         .recovered = recovered,
         .replayed = replayed,
         .members = j->members,
-        .read_seq = known ? room_read_seq(s->member.reader->room, user) : 0,
+        .read_seq = known ? room_read_seq(s->as.member.reader->room, user) : 0,
     };
     s->answered = true;
     c->worker->text.len = 0;
@@ -116,7 +116,7 @@ static void send_joined(struct seat *s, const struct join *j, bool recovered, ui
 
 static struct seat *seat_of(const struct replay *r)
 {
-    return container_of(replay_member(r), struct seat, member);
+    return container_of(replay_member(r), struct seat, as.member);
 }
 
 static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t replayed)
@@ -127,7 +127,8 @@ static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t 
 
 static void resume(struct seat *s)
 {
-    if (conn_unsent(s->conn) == 0) reader_resume(&s->member, &s->conn->worker->rich_delivery);
+    if (conn_unsent(s->as.conn) == 0)
+        reader_resume(&s->as.member, &s->as.conn->worker->rich_delivery);
 }
 
 static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
@@ -152,7 +153,7 @@ static void on_error(struct conn *c, struct replay *r, int err)
     struct seat *s = r ? seat_of(r) : NULL;
     if (!s) return;
     if (s->answered) { /* with what did not come: so that it knows, it has to come back for it */
-        ws_session_close(c, err_info(err)->close_code, err_info(err)->text);
+        websocket_close(c, err_info(err)->close_code, err_info(err)->text);
         return;
     }
     char ref[RICH_REF_MAX];
@@ -166,14 +167,14 @@ static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
 
 void seat_start(struct seat *s, const struct join *j)
 {
-    struct conn *c = s->conn;
+    struct conn *c = s->as.conn;
     s->since_ms = c->worker->wall_ms;
     if (!j->from_store) {
         send_joined(s, j, j->recovered, j->replayed);
         if (c->state == CONN_OPEN) resume(s);
         return;
     }
-    s->replay = replay_new(&s->member, j, &replay_owner);
+    s->replay = replay_new(&s->as.member, j, &replay_owner);
     if (!s->replay) {
         rich_refuse(c, seat_ref(s), ERR_NOMEM);
         if (c->state == CONN_OPEN) seat_free(s);

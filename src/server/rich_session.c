@@ -10,56 +10,27 @@
 #include "base/err.h"
 #include "ops/version.h"
 #include "proto/rich.h"
-#include "server/chat_session.h"
 #include "server/client.h"
 #include "server/conn.h"
 #include "server/entry.h"
 #include "server/receipt.h"
 #include "server/replay.h"
+#include "server/rich_answer.h"
+#include "server/rich_ask.h"
 #include "server/rich_seat.h"
+#include "server/speaker.h"
+#include "server/websocket.h"
 #include "server/whisper.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
 static_assert(RICH_ROOMS_MAX <= UINT8_MAX && RICH_QUESTIONS_MAX <= UINT8_MAX,
               "as struct rich has it");
-
-/* ---- answers ---- */
-
-void rich_send(struct conn *c, int err)
-{
-    const struct buf *text = &c->worker->text;
-    if (err)
-        conn_drop(c); /* out of memory: rather no connection than one with a hole in it */
-    else
-        ws_session_send_text(c, text->data, text->len);
-}
-
-void rich_refuse(struct conn *c, struct slice ref, int err)
-{
-    struct buf *text = &c->worker->text;
-    if (!chat_note_refusal(c, err)) return;
-    text->len = 0;
-    uint32_t wait_ms = client_wait_ms(c, err);
-    rich_send(c, rich_encode_error(ref, err, wait_ms, text, RICH_FRAME_MAX_BYTES));
-}
-
-void rich_tell_ack(struct conn *c, const struct receipt *r)
-{
-    if (c->state != CONN_OPEN || !c->rich) return;
-    if (r->err) {
-        rich_refuse(c, receipt_ref(r), r->err);
-        return;
-    }
-    const struct rich_ack ack = {receipt_ref(r), receipt_room(r), r->id, r->ts_ms, r->dup};
-    c->worker->text.len = 0;
-    rich_send(c, rich_encode_ack(&ack, &c->worker->text, RICH_FRAME_MAX_BYTES));
-}
 
 /* ---- beginning and end ---- */
 
 int rich_session_new(struct conn *c, struct slice home)
 {
+    c->session = &rich_session;
     c->rich = calloc(1, offsetof(struct rich, home_name) + home.len);
     if (!c->rich) return ERR_NOMEM;
     list_init(&c->rich->seats);
@@ -71,16 +42,16 @@ int rich_session_new(struct conn *c, struct slice home)
 
 int rich_session_join_home(struct conn *c, struct entry *e, struct join *j)
 {
-    return entry_join(e, j, &c->rich->home->member);
+    return entry_join(e, j, &c->rich->home->as.member);
 }
 
 void rich_session_start(struct conn *c, const struct join *j)
 {
     const struct server_options *o = &c->worker->server->options;
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     const struct rich_welcome welcome = {
         .server = SLICE_LIT(PARLOR_VERSION),
-        .username = chat_name(c, guest),
+        .username = speaker_name(c, guest),
         .room = {c->rich->home_name, c->rich->home_len},
         .limits = {o->max_frame_bytes, o->max_message_bytes, o->rate, RICH_ROOMS_MAX},
         .ping_ms = o->ping_interval_ms,
@@ -90,14 +61,15 @@ void rich_session_start(struct conn *c, const struct join *j)
     if (c->state == CONN_OPEN) seat_start(c->rich->home, j);
 }
 
-void rich_session_bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
+static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
 {
     c->worker->text.len = 0;
     rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
-void rich_session_end(struct conn *c)
+static void leave(struct conn *c)
 {
+    if (!c->rich) return;
     while (!list_empty(&c->rich->seats))
         seat_free(container_of(c->rich->seats.next, struct seat, link));
     rich_ask_drop(c->rich);
@@ -110,26 +82,28 @@ void rich_session_end(struct conn *c)
 
 static struct seat *seat_of(struct member *m)
 {
-    return container_of(m, struct seat, member);
+    return container_of(m, struct seat, as.member);
 }
 
-struct slice rich_session_name(struct member *m, char guest[static CHAT_GUEST_LEN])
+static void describe(struct member *m, struct session_member *out)
 {
-    return seat_name(seat_of(m), guest);
+    const struct seat *s = seat_of(m);
+    out->name = seat_name(s, out->guest);
+    out->since_ms = s->since_ms;
 }
 
-ssize_t rich_session_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
+static ssize_t deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
 {
-    return conn_deliver_frames(seat_of(m)->conn, iov, n, bytes);
+    return conn_deliver_frames(seat_of(m)->as.conn, iov, n, bytes);
 }
 
-void rich_session_on_lag(struct member *m, uint64_t lag_bytes)
+static void on_lag(struct member *m, uint64_t lag_bytes)
 {
-    conn_lags(seat_of(m)->conn, m->reader->room, lag_bytes);
+    conn_lags(seat_of(m)->as.conn, m->reader->room, lag_bytes);
 }
 
 /* In turn: who was served goes to the end, so that one busy room does not starve the others. */
-bool rich_session_on_writable(struct conn *c)
+static bool on_writable(struct conn *c)
 {
     for (unsigned i = c->rich->seat_count; i > 0 && !list_empty(&c->rich->seats); i--) {
         struct seat *s = container_of(c->rich->seats.next, struct seat, link);
@@ -138,26 +112,26 @@ bool rich_session_on_writable(struct conn *c)
         bool replay = s->replay;
         if (replay)
             replay_go_on(c, s->replay); /* the seat may be gone after it */
-        else if (s->member.reader)
-            reader_resume(&s->member, &c->worker->rich_delivery);
+        else if (s->as.member.reader)
+            reader_resume(&s->as.member, &c->worker->rich_delivery);
         if (c->state != CONN_OPEN) return false;
-        if (!replay && s->member.blocked) return true;
+        if (!replay && s->as.member.blocked) return true;
     }
     return false;
 }
 
-size_t rich_session_waiting_bytes(const struct conn *c)
+static size_t input_bytes(const struct conn *c)
 {
     const struct rich_waiting *waiting = c->rich->waiting;
     return waiting ? sizeof *waiting + waiting->len : 0;
 }
 
-uint64_t rich_session_lag_bytes(const struct conn *c)
+static uint64_t lag_bytes(const struct conn *c)
 {
     uint64_t bytes = 0;
     for (struct list *l = c->rich->seats.next; l != &c->rich->seats; l = l->next) {
         const struct seat *s = container_of(l, struct seat, link);
-        if (s->member.reader) bytes += reader_lag(&s->member);
+        if (s->as.member.reader) bytes += reader_lag(&s->as.member);
     }
     return bytes;
 }
@@ -169,29 +143,29 @@ static int publish(struct conn *c, struct seat *s, const struct rich_input *in, 
     struct receipt *r = receipt_new(c, seat_room(s), in->ref);
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
-    return receipt_publish(r, s->member.reader->room, p);
+    return receipt_publish(r, s->as.member.reader->room, p);
 }
 
 /* Not in rooms where it would be noise. */
 static void tell_typing(struct seat *s, struct slice name, bool on)
 {
     s->typing = on;
-    if (room_member_count(s->member.reader->room) > TYPING_MEMBERS_MAX) return;
-    whisper_typing(s->conn->worker, &s->member, name, on);
+    if (room_member_count(s->as.member.reader->room) > TYPING_MEMBERS_MAX) return;
+    whisper_typing(s->as.conn->worker, &s->as.member, name, on);
 }
 
 /* It has spoken in a room; if memory is short, the room knows it by its old name for longer. */
 static void note_name(struct seat *s, struct slice name)
 {
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     char before[NAME_USER_MAX];
     struct slice had = seat_name(s, guest);
-    chat_note_name(s->conn, name);
+    speaker_note_name(s->as.conn, name);
     if (had.len == name.len && memcmp(had.ptr, name.ptr, had.len) == 0) return;
     memcpy(before, had.ptr, had.len);
     if (seat_set_name(s, name) != 0) return;
     if (s->typing) tell_typing(s, (struct slice){before, had.len}, false);
-    chat_rename_in(s->conn, s->member.reader->room, (struct slice){before, had.len}, name);
+    speaker_rename_in(s->as.conn, s->as.member.reader->room, (struct slice){before, had.len}, name);
 }
 
 static int on_message(struct conn *c, const struct rich_input *in)
@@ -199,14 +173,14 @@ static int on_message(struct conn *c, const struct rich_input *in)
     struct worker *w = c->worker;
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    struct room *room = s->member.reader->room;
+    struct room *room = s->as.member.reader->room;
     if (in->reply_to.seq && memcmp(in->reply_to.epoch, room->epoch, ID_EPOCH_LEN) != 0)
         return ERR_NO_MESSAGE;
-    if (!chat_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
-    char guest[CHAT_GUEST_LEN];
+    if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
+    char guest[SESSION_GUEST_LEN];
     struct publish p = {.event = {
                             .kind = STORE_MESSAGE,
-                            .username = chat_choose_name(c, in->username, guest),
+                            .username = speaker_choose_name(c, in->username, guest),
                             .message = in->message,
                             .data = in->data,
                             .nonce = in->nonce,
@@ -232,15 +206,15 @@ struct join_request {
 
 static void enter(struct conn *c, struct join_request *q, struct seat *s)
 {
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     struct join *j = &q->join;
-    j->username = chat_name(c, guest);
+    j->username = speaker_name(c, guest);
     j->now_ms = c->worker->now_ms;
     j->wall_ms = c->worker->wall_ms;
     j->behind = c->watch_out;
     int err = q->entry.wait.err;
     if (!err && c->spoken) err = seat_set_name(s, j->username);
-    if (!err) err = entry_join(&q->entry, j, &s->member);
+    if (!err) err = entry_join(&q->entry, j, &s->as.member);
     if (err == ERR_AGAIN) return;
     const struct join got = *j;
     s->entry = NULL;
@@ -253,19 +227,17 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     if (c->state == CONN_OPEN) seat_free(s);
 }
 
-void rich_release(struct conn *c)
-{
-    const struct rich *rich = c->rich;
-    if (!rich->waiting && !rich->asks_members && rich->pages < RICH_PAGES_MAX) conn_release(c);
-}
-
 /* The frame that waits is looked at again, and may have to wait once more. */
 static void go_on(struct conn *c)
 {
     struct rich_waiting *waiting = c->state == CONN_OPEN && c->rich ? c->rich->waiting : NULL;
     if (!waiting) return;
     c->rich->waiting = NULL;
-    ws_session_on_text(c, (struct slice){waiting->json, waiting->len});
+    const struct ws_event message = {.type = WS_EVENT_MESSAGE,
+                                     .opcode = WS_TEXT,
+                                     .data = (uint8_t *)waiting->json,
+                                     .len = waiting->len};
+    websocket_on_message(c, &message);
     free(waiting);
     if (c->state == CONN_OPEN) rich_release(c);
 }
@@ -357,7 +329,7 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
     if (!in->on && !s->typing) return 0;
     if (in->on) c->rich->typing_next_ms = w->now_ms + TYPING_INTERVAL_MS;
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     tell_typing(s, seat_name(s, guest), in->on);
     return 0;
 }
@@ -366,21 +338,21 @@ static int on_change(struct conn *c, const struct rich_input *in)
 {
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    if (memcmp(in->id.epoch, s->member.reader->room->epoch, ID_EPOCH_LEN) != 0)
+    if (memcmp(in->id.epoch, s->as.member.reader->room->epoch, ID_EPOCH_LEN) != 0)
         return ERR_NO_MESSAGE;
-    if (!chat_may_speak(c, in->message, (struct slice){NULL, 0})) return ERR_RATE_LIMITED;
+    if (!speaker_may_speak(c, in->message, (struct slice){NULL, 0})) return ERR_RATE_LIMITED;
     return rich_ask_change(c, s, in);
 }
 
 /* A guest has no marker: nobody would ever come back for it. */
 static int on_read(struct conn *c, const struct rich_input *in)
 {
-    char guest[CHAT_GUEST_LEN];
+    char guest[SESSION_GUEST_LEN];
     struct reading reading = {.mark.seq = in->id.seq};
-    if (!chat_user(c, guest, &reading.mark.user)) return ERR_UNAUTHORIZED;
+    if (!speaker_user(c, guest, &reading.mark.user)) return ERR_UNAUTHORIZED;
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    struct room *room = s->member.reader->room;
+    struct room *room = s->as.member.reader->room;
     if (memcmp(in->id.epoch, room->epoch, ID_EPOCH_LEN) != 0) return ERR_NO_MESSAGE;
     struct receipt *r = receipt_new(c, seat_room(s), in->ref);
     if (!r) return ERR_NOMEM;
@@ -408,18 +380,13 @@ static const struct {
     [RICH_READ] = {on_read, true, true},        [RICH_AUTH] = {on_auth, true, false},
 };
 
-void rich_session_on_sent(struct conn *c)
-{
-    go_on(c);
-}
-
 /* Whether the frame is for a room that the store was asked for, and has not said; or its answer
  * would lie here beside others that the client does not take. */
 static bool has_to_wait(const struct conn *c, const struct rich_input *in)
 {
     if (in->type == RICH_WHO && conn_unsent(c) > 0) return true;
     const struct seat *s = frames[in->type].in_room ? seat_find(c->rich, in->room) : NULL;
-    return s && !s->member.reader;
+    return s && !s->as.member.reader;
 }
 
 /* Nothing behind it is read until its time has come, which keeps the order and needs no queue. */
@@ -435,16 +402,17 @@ static int wait_with(struct conn *c, struct slice json)
     return 0;
 }
 
-/* All frames but messages and their changes, which chat_may_speak is asked for. */
+/* All frames but messages and their changes, which speaker_may_speak is asked for. */
 static int may_request(struct conn *c)
 {
     uint32_t rate = c->worker->server->options.rate ? RICH_REQUESTS : 0;
-    if (!chat_within_rate(c, rate, &c->rich->requests_next_us)) return ERR_RATE_LIMITED;
+    if (!speaker_within_rate(c, rate, &c->rich->requests_next_us)) return ERR_RATE_LIMITED;
     return client_take(c, BUDGET_REQUESTS) ? 0 : ERR_MANY_REQUESTS;
 }
 
-int rich_session_on_message(struct conn *c, struct slice json)
+static int on_frame(struct conn *c, const struct ws_event *message)
 {
+    const struct slice json = {(const char *)message->data, message->len};
     struct worker *w = c->worker;
     struct rich_input in;
     int err = rich_parse(json, w->server->options.max_message_bytes, &w->text, &in);
@@ -459,3 +427,16 @@ int rich_session_on_message(struct conn *c, struct slice json)
     if (err) rich_refuse(c, in.ref, err);
     return err;
 }
+
+const struct session_ops rich_session = {
+    .on_message = on_frame,
+    .on_writable = on_writable,
+    .on_sent = go_on,
+    .leave = leave,
+    .bye = bye,
+    .input_bytes = input_bytes,
+    .lag_bytes = lag_bytes,
+    .deliver = deliver,
+    .on_lag = on_lag,
+    .describe = describe,
+};

@@ -11,10 +11,7 @@
 #include "base/err.h"
 #include "base/table.h"
 #include "chat/hub.h"
-#include "server/chat_session.h"
-#include "server/conn.h"
-#include "server/rich_seat.h"
-#include "server/rich_session.h"
+#include "server/session.h"
 #include "server/task.h"
 #include "server/worker.h"
 
@@ -45,18 +42,16 @@ struct roster {
 
 /* ---- on all workers ---- */
 
-static void note(struct roster *r, struct member *m, unsigned encoding)
+static void note(struct roster *r, struct member *m, const struct session_ops *session)
 {
-    char guest[CHAT_GUEST_LEN];
-    bool rich = encoding_is_rich(encoding);
-    const struct conn *c = rich ? NULL : container_of(m, struct conn, member);
-    struct slice name = rich ? rich_session_name(m, guest) : chat_name(c, guest);
+    struct session_member member;
+    session->describe(m, &member);
     pthread_mutex_lock(&r->lock);
     if (r->count < r->cap) {
         struct name *to = &r->names[r->count++];
-        to->since_ms = rich ? container_of(m, struct seat, member)->since_ms : c->since_ms;
-        to->len = (uint8_t)name.len;
-        memcpy(to->text, name.ptr, name.len);
+        to->since_ms = member.since_ms;
+        to->len = (uint8_t)member.name.len;
+        memcpy(to->text, member.name.ptr, member.name.len);
     }
     pthread_mutex_unlock(&r->lock);
 }
@@ -64,10 +59,11 @@ static void note(struct roster *r, struct member *m, unsigned encoding)
 static void run_part(struct worker *w, struct task *t)
 {
     struct roster *r = container_of(t, struct part, task)->roster;
+    const struct server_options *o = &w->server->options;
     for (unsigned e = 0; e < ENCODING_COUNT; e++) {
         const struct reader *reader = room_reader(r->room, e, w->index);
         for (uint32_t i = 0; reader && i < reader->member_count && i < ROSTER_MAX; i++)
-            note(r, reader->members[i], e);
+            note(r, reader->members[i], encoding_is_rich(e) ? o->rich : o->bare);
     }
     if (atomic_fetch_sub(&r->left, 1) == 1) worker_post(r->worker, &r->task);
 }
@@ -96,7 +92,7 @@ static void answer(struct roster *r)
         .member_count = r->count,
     };
     struct buf json = {0};
-    int err = rich_end_members(&members, &json, RICH_FRAME_MAX_BYTES);
+    int err = rich_end_members(&members, &json, ROSTER_MAX_BYTES);
     const struct roster_answer a = {&members, {(const char *)json.data, json.len}};
     tell_all(r, err, &a);
     buf_fini(&json);

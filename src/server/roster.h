@@ -14,7 +14,7 @@
 struct room;
 struct worker;
 
-enum { ROSTER_MAX = 200 }; /* protocol.md section 5 */
+enum { ROSTER_MAX = 200 /* protocol.md section 5 */, ROSTER_MAX_BYTES = 64 * 1024 };
 
 /* Borrowed. */
 struct roster_answer {

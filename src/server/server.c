@@ -22,9 +22,10 @@
 #include "proto/ws_handshake.h"
 #include "server/budget.h"
 #include "server/peer_counts.h"
-#include "server/receipt.h"
+#include "server/store_log.h"
+#include "server/turn.h"
+#include "server/websocket.h"
 #include "server/worker.h"
-#include "server/ws_session.h"
 
 static void log_memory(const struct server_options *o)
 {
@@ -70,7 +71,7 @@ static int listen_on(struct server *s, const struct server_address *a)
             log_listen_failed(&s->options, a);
             return ERR_IO;
         }
-        if (worker_listen(&s->workers[i], fd, a->proxied) != 0) {
+        if (turn_listen(&s->workers[i], fd, a->proxied) != 0) {
             close(fd);
             log_memory(&s->options);
             return ERR_IO;
@@ -108,7 +109,7 @@ static bool make_parts(struct server *s)
     const struct hub_options hub = {
         .seed = random_bits(),
         .memory_budget_bytes = o->memory_budget_bytes,
-        .message_max_bytes = ws_session_message_limit(o, o->echo),
+        .message_max_bytes = websocket_message_limit(o, o->echo),
         .recent = {.max_events =
                        o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
                    .max_bytes = lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half
@@ -174,10 +175,10 @@ struct server *server_new(const struct server_options *options)
     s->options = *options;
     s->start_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
     struct slice key = {options->api_key, options->api_key ? strlen(options->api_key) : 0};
-    bool whole = make_parts(s) && (!key.ptr || api_digest_key(key, s->api_key) == 0);
+    bool whole = make_parts(s) && (!key.ptr || api_key_digest(key, s->api_key) == 0);
     while (whole && s->worker_count < options->workers) {
         unsigned i = s->worker_count++;
-        whole = worker_init(&s->workers[i], s, i) == 0;
+        whole = turn_init(&s->workers[i], s, i) == 0;
     }
     if (whole) return s;
     log_memory(options);
@@ -187,14 +188,14 @@ struct server *server_new(const struct server_options *options)
 
 void server_store_options(struct server *server, struct store_options *out)
 {
-    receipt_set_callbacks(server, out);
+    store_log_options(server, out);
 }
 
 static bool start_workers(struct server *s)
 {
     for (unsigned i = 0; i < s->worker_count; i++) {
         struct worker *w = &s->workers[i];
-        int rc = pthread_create(&w->thread, NULL, worker_run, w);
+        int rc = pthread_create(&w->thread, NULL, turn_run, w);
         if (rc != 0) {
             errno = rc;
             return false;
@@ -230,15 +231,6 @@ void server_drain(struct server *s, bool now)
         mailbox_wake(&s->workers[i].mailbox);
 }
 
-uint64_t server_connections(const struct server *s)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < s->worker_count; i++)
-        sum += atomic_load_explicit(&s->workers[i].metrics.value[METRIC_CONNECTIONS],
-                                    memory_order_relaxed);
-    return sum;
-}
-
 bool server_ended(const struct server *s)
 {
     return atomic_load(&s->ended) == s->started;
@@ -252,7 +244,7 @@ static void empty_workers(struct server *s)
     while (any) {
         any = false;
         for (unsigned i = 0; i < s->worker_count; i++)
-            any = worker_empty(&s->workers[i]) || any;
+            any = turn_empty(&s->workers[i]) || any;
     }
 }
 
@@ -277,7 +269,7 @@ void server_free(struct server *s)
     store_close(s->options.store); /* its last answers come now */
     empty_workers(s);
     for (unsigned i = 0; i < s->worker_count; i++)
-        worker_fini(&s->workers[i]);
+        turn_fini(&s->workers[i]);
     check_memory(s);
     hub_free(s->hub);
     scribe_fini(&s->scribe);

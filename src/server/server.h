@@ -10,8 +10,11 @@
 #include "proto/forwarded.h"
 #include "server/budget.h"
 
+struct conn_ops;
+struct http_api;
 struct log;
 struct server;
+struct session_ops;
 struct store;
 struct store_options;
 
@@ -32,6 +35,11 @@ struct server_address {
 /* Borrowed until server_free. Limits: 0 means none. */
 struct server_options {
     struct log *log;
+    const struct conn_ops *http; /* spoken on a new connection */
+    const struct conn_ops *websocket;
+    const struct session_ops *bare; /* of members whose encoding is not rich */
+    const struct session_ops *rich;
+    const struct http_api *api;
     const struct server_address *addresses;
     size_t address_count;
     unsigned workers; /* 1..SERVER_WORKERS_MAX */
@@ -64,7 +72,7 @@ struct server_options {
 /* What is there before the store is opened. NULL after having logged why not. */
 struct server *server_new(const struct server_options *options);
 
-/* The store's callbacks into the server; fills in on_done, on_health and ctx. */
+/* Fills in the store's callbacks that tell how it is. */
 void server_store_options(struct server *server, struct store_options *out);
 
 /* Takes the store, binds every address and starts the worker threads, which inherit the caller's

@@ -12,7 +12,7 @@ struct tally {
     unsigned count;
     uint64_t most; /* of any client, or of one connection of those not in it */
     struct {
-        uint64_t client; /* conn_client; 0: free */
+        uint64_t client; /* client_id; 0: free */
         uint64_t bytes;
     } slots[TALLY_SLOTS];
 };

@@ -3,9 +3,11 @@
 #ifndef SERVER_TASK_H
 #define SERVER_TASK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
+#include "net/timer.h"
 
 struct conn;
 struct worker;
@@ -18,6 +20,18 @@ struct task {
 /* Any thread. The worker runs what is posted also after its loop has ended, with no connection
  * left, so that what the task owns is given back. */
 void worker_post(struct worker *w, struct task *t);
+
+enum { TASK_LATER_MS = 1000 };
+
+/* A task with a time. */
+struct later {
+    struct task task;
+    struct timer timer; /* timer_init */
+};
+
+/* It is run in TASK_LATER_MS, or when the worker's loop ends. False: that has ended; nothing is
+ * taken. Worker's own thread. */
+bool worker_post_later(struct worker *w, struct later *l);
 
 /* A connection as another thread may remember it: it may be gone when the answer comes. */
 struct conn_name {

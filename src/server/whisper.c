@@ -7,16 +7,15 @@
 
 #include "base/err.h"
 #include "chat/hub.h"
-#include "net/timer.h"
 #include "proto/rich.h"
 #include "proto/ws_frame.h"
 #include "server/conn.h"
-#include "server/rich_seat.h"
-#include "server/rich_session.h"
 #include "server/task.h"
 #include "server/worker.h"
 
-static_assert((int)TYPING_INTERVAL_MS == PRESENCE_INTERVAL_MS, "they share a queue of timers");
+static_assert((int)TYPING_INTERVAL_MS == PRESENCE_INTERVAL_MS &&
+                  (int)PRESENCE_INTERVAL_MS == TASK_LATER_MS,
+              "they are told later");
 
 /* Frames, one behind the other, and for each who does not get it. */
 struct saying {
@@ -42,8 +41,7 @@ struct whisper {
 
 /* Something that is due in a room: after the sockets of this turn, or in a second. */
 struct due {
-    struct task task;
-    struct timer timer;
+    struct later later;
     struct room *room; /* a reference */
     void (*tell)(struct worker *w, struct room *room);
 };
@@ -66,7 +64,7 @@ static void give(struct conn *c, const struct member *m, const struct whisper *w
     if (begin > from) conn_send(c, whisper->frames + from, begin - from);
 }
 
-static void offer(struct worker *w, struct whisper *whisper, struct seat *s)
+static void offer(struct worker *w, struct whisper *whisper, struct whisper_member *s)
 {
     if (s->whisper == whisper->number) return;
     s->whisper = whisper->number;
@@ -85,7 +83,8 @@ static bool go_on(struct worker *w, struct whisper *whisper, unsigned *offers)
         if (whisper->left == 0) break;
         if (*offers == 0) return false;
         --*offers;
-        struct seat *s = container_of(r->members[--whisper->left], struct seat, member);
+        struct whisper_member *s =
+            container_of(r->members[--whisper->left], struct whisper_member, member);
         const struct conn *c = s->conn;
         offer(w, whisper, s);
         /* Sending may end some, and the last member of a reader takes it along. */
@@ -110,16 +109,6 @@ static void whisper_free(struct whisper *whisper)
     free(whisper);
 }
 
-/* Behind the others, so that a room's come in the order in which they were told. */
-static void run(struct worker *w, struct task *t)
-{
-    struct whisper *whisper = container_of(t, struct whisper, task);
-    whisper->number = ++w->whisper_number;
-    t->link.next = NULL;
-    *w->whispers_end = &t->link;
-    w->whispers_end = &t->link.next;
-}
-
 static struct whisper *oldest(struct worker *w)
 {
     return container_of(container_of(w->whispers, struct task, link), struct whisper, task);
@@ -129,22 +118,39 @@ static void end_first(struct worker *w)
 {
     struct whisper *whisper = oldest(w);
     w->whispers = whisper->task.link.next;
-    if (!w->whispers) w->whispers_end = &w->whispers;
     whisper_free(whisper);
 }
 
-void whisper_run(struct worker *w)
+/* A few in a turn; what is left goes on in the next. */
+static void run_whispering(struct worker *w, struct task *t)
 {
     unsigned offers = WHISPER_OFFERS_MAX;
     while (w->whispers && go_on_all(w, oldest(w), &offers))
         end_first(w);
+    if (w->whispers) worker_post(w, t);
+}
+
+/* Behind the others, so that a room's come in the order in which they were told. */
+static void run_whisper(struct worker *w, struct task *t)
+{
+    struct whisper *whisper = container_of(t, struct whisper, task);
+    whisper->number = ++w->whisper_number;
+    t->link.next = NULL;
+    if (w->whispers) {
+        *w->whispers_end = &t->link;
+    } else {
+        w->whispers = &t->link;
+        w->whispering.run = run_whispering;
+        worker_post(w, &w->whispering);
+    }
+    w->whispers_end = &t->link.next;
 }
 
 static void send_to(struct worker *to, struct room *room, const struct saying *said)
 {
     struct whisper *whisper = malloc(sizeof *whisper + said->frames.len);
     if (!whisper) return;
-    *whisper = (struct whisper){.task.run = run,
+    *whisper = (struct whisper){.task.run = run_whisper,
                                 .room = room,
                                 .left = UINT32_MAX,
                                 .encoding = ENCODING_RICH,
@@ -167,23 +173,12 @@ static void send_all(struct worker *w, struct room *room, struct saying *said)
 static void add(struct saying *said, const struct buf *json, const struct member *except)
 {
     const struct slice text = {(const char *)json->data, json->len};
-    if (ws_frame_append(&said->frames, WS_TEXT, false, text, RICH_FRAME_MAX_BYTES) != 0) return;
+    if (ws_frame_append(&said->frames, WS_TEXT, false, text, WHISPER_MAX_BYTES) != 0) return;
     said->parts[said->count].except = except;
     said->parts[said->count++].end = said->frames.len;
 }
 
 /* ---- what is due ---- */
-
-static struct due *due_new(struct room *room, void (*tell)(struct worker *w, struct room *room))
-{
-    struct due *d = malloc(sizeof *d);
-    if (!d) return NULL;
-    timer_init(&d->timer);
-    d->room = room;
-    d->tell = tell;
-    room_ref(room);
-    return d;
-}
 
 static void due_free(struct due *d)
 {
@@ -193,9 +188,21 @@ static void due_free(struct due *d)
 
 static void run_due(struct worker *w, struct task *t)
 {
-    struct due *d = container_of(t, struct due, task);
+    struct due *d = container_of(t, struct due, later.task);
     d->tell(w, d->room);
     due_free(d);
+}
+
+static struct due *due_new(struct room *room, void (*tell)(struct worker *w, struct room *room))
+{
+    struct due *d = malloc(sizeof *d);
+    if (!d) return NULL;
+    timer_init(&d->later.timer);
+    d->later.task.run = run_due;
+    d->room = room;
+    d->tell = tell;
+    room_ref(room);
+    return d;
 }
 
 /* Not at once but after the sockets of this turn, so that many who come together are told of in one
@@ -208,36 +215,17 @@ static void tell_soon(struct worker *w, struct room *room,
         tell(w, room);
         return;
     }
-    d->task.run = run_due;
-    worker_post(w, &d->task);
+    worker_post(w, &d->later.task);
 }
 
-/* False: memory is short. */
+/* False: memory is short, or the worker at its end. */
 static bool tell_later(struct worker *w, struct room *room,
                        void (*tell)(struct worker *w, struct room *room))
 {
     struct due *d = due_new(room, tell);
-    if (d) timer_start(&w->whisper_timers, &d->timer, w->now_ms);
-    return d;
-}
-
-void whisper_run_timers(struct worker *w)
-{
-    struct timer *expired;
-    while ((expired = timer_queue_expired(&w->whisper_timers, w->now_ms))) {
-        struct due *d = container_of(expired, struct due, timer);
-        d->tell(w, d->room);
-        due_free(d);
-    }
-}
-
-void whisper_drop(struct worker *w)
-{
-    while (w->whispers)
-        end_first(w);
-    struct timer *t;
-    while ((t = timer_queue_expired(&w->whisper_timers, UINT64_MAX - 1)))
-        due_free(container_of(t, struct due, timer));
+    if (!d || worker_post_later(w, &d->later)) return d;
+    due_free(d);
+    return false;
 }
 
 /* Workers do not come round to it: one frame that tells more costs them less than two. */
@@ -269,8 +257,7 @@ static void tell_presence(struct worker *w, struct room *room)
     struct buf json = {0};
     struct saying said = {0};
     news.frame.room = (struct slice){room->name, room->name_len};
-    if (rich_encode_presence(&news.frame, &json, RICH_FRAME_MAX_BYTES) == 0)
-        add(&said, &json, NULL);
+    if (rich_encode_presence(&news.frame, &json, WHISPER_MAX_BYTES) == 0) add(&said, &json, NULL);
     send_all(w, room, &said);
     buf_fini(&json);
 }
@@ -315,7 +302,7 @@ static void tell_typing(struct worker *w, struct room *room)
         const struct typist *t = &news.typists[i];
         const struct slice who = {t->name, t->len};
         json.len = 0;
-        if (rich_encode_typing(name, who, t->on, &json, RICH_FRAME_MAX_BYTES) == 0)
+        if (rich_encode_typing(name, who, t->on, &json, WHISPER_MAX_BYTES) == 0)
             add(&said, &json, t->member);
     }
     send_all(w, room, &said);

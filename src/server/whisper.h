@@ -9,15 +9,24 @@
 
 #include "base/buf.h"
 #include "chat/presence.h"
+#include "chat/reader.h"
 
 enum {
     WHISPER_OFFERS_MAX = 1024, /* members that a worker looks at in a turn */
-    WHISPERS_OF_ROOM_MAX = 4,  /* on their way, for each worker; what else is due waits a second */
+    WHISPER_MAX_BYTES = 64 * 1024,
+    WHISPERS_OF_ROOM_MAX = 4, /* on their way, for each worker; what else is due waits a second */
 };
 
-struct member;
+struct conn;
 struct room;
 struct worker;
+
+/* A rich member, as whispers find it. */
+struct whisper_member {
+    struct member member;
+    struct conn *conn;
+    uint32_t whisper; /* number of the last that it was offered */
+};
 
 /* A member types, or stopped: tells the other rich members, at once or with those who do within a
  * second of the last that was told. */
@@ -25,14 +34,5 @@ void whisper_typing(struct worker *w, const struct member *m, struct slice name,
 
 /* Does what a join or leave says is due. */
 void whisper_presence(struct worker *w, struct room *room, enum presence_due due);
-
-/* Phase: tells what was due a second ago. */
-void whisper_run_timers(struct worker *w);
-
-/* Phase: goes on with what the members have yet to be told. */
-void whisper_run(struct worker *w);
-
-/* Gives up what is still due or on its way, at the end. */
-void whisper_drop(struct worker *w);
 
 #endif

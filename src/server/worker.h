@@ -1,9 +1,5 @@
 /* A worker: one thread, one loop, its own listeners, its own connections. Everything here belongs
- * to that thread, except what is marked shared.
- *
- * A turn: timers, deferred input, socket events, tasks, whispers, post, mailbox, room flush, sweep,
- * reap. Time is read once a turn.
- */
+ * to that thread, except what is marked shared. What it does in a turn is in turn.h. */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
@@ -12,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auth/api_key.h"
 #include "chat/reader.h"
 #include "chat/room.h"
 #include "net/loop.h"
@@ -19,10 +16,11 @@
 #include "net/timer.h"
 #include "ops/metrics.h"
 #include "proto/forwarded.h"
-#include "server/api.h"
 #include "server/outage.h"
 #include "server/overflow.h"
 #include "server/server.h"
+#include "server/task.h"
+#include "server/turns.h"
 
 struct budgets;
 struct conn;
@@ -32,14 +30,11 @@ struct roster;
 struct ws_inflater;
 
 enum {
-    WORKER_EVENTS_MAX = 512,           /* socket events handled in a turn */
-    WORKER_ACCEPTS_MAX = 64,           /* connections accepted per listener and turn */
-    WORKER_READ_BYTES = 64 * 1024,     /* read from one connection in a turn */
-    WORKER_REST_BYTES = 128 * 1024,    /* of a connection's unconsumed input before them */
-    WORKER_CLIENT_BYTES = 1024 * 1024, /* of a client's messages handled in a turn, inflated */
-    WORKER_SPENDINGS = 64,             /* clients of a turn that are told apart */
-    WORKER_DEFERRED_MAX = 16,          /* connections whose rest of input is handled in a turn */
-    WORKER_ACCEPT_PAUSE_MS = 100,      /* when descriptors or memory for sockets ran out */
+    WORKER_EVENTS_MAX = 512,        /* socket events handled in a turn */
+    WORKER_ACCEPTS_MAX = 64,        /* connections accepted per listener and turn */
+    WORKER_READ_BYTES = 64 * 1024,  /* read from one connection in a turn */
+    WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
+    WORKER_ACCEPT_PAUSE_MS = 100,   /* when descriptors or memory for sockets ran out */
     WORKER_DRAIN_TICK_MS = 10,
     WORKER_SWEEP_MS = 1000,      /* between two looks for what time takes away */
     WORKER_PRESSURE_MS = 100,    /* between two looks whether memory is short */
@@ -60,19 +55,6 @@ enum timeout {
     TIMEOUT_CLOSE,
     TIMEOUT_OVER,
     TIMEOUT_COUNT
-};
-
-/* A connection whose rest of input waits for another turn. */
-struct deferred {
-    uint64_t key;    /* of the loop */
-    uint64_t client; /* whose it is, see conn_client() */
-};
-
-/* What was handled of a client's input in a turn. */
-struct spending {
-    uint64_t client;
-    uint64_t turn;
-    size_t bytes;
 };
 
 struct worker {
@@ -106,13 +88,7 @@ struct worker {
     uint64_t pressed_ms;       /* since when it has found memory short, or 0 */
     _Atomic uint64_t heaviest; /* shared: most bytes that closing one client's gives back, then */
     uint64_t sweep_at_ms;      /* of the first worker: when hub_sweep is due */
-    uint64_t turn;             /* counts them */
-    uint64_t spent_turn;       /* the last one in which a client had all it may */
-    struct spending spendings[WORKER_SPENDINGS]; /* by client; who comes last has the place */
-    unsigned work_left;        /* in this turn, for the connection whose input is handled */
-    struct deferred *deferred; /* whose turn comes next, in order; each connection once at most */
-    size_t deferred_count;
-    size_t deferred_cap;
+    struct turns turns;
     struct overflow overflow;
     uint64_t over_budget_ms; /* not before is a refusal logged again */
 
@@ -125,14 +101,16 @@ struct worker {
     struct scribe scribe;
     struct delivery delivery;
     struct delivery rich_delivery;
-    struct timer_queue whisper_timers;
-    struct slink *whispers; /* that members have yet to be given, oldest first */
+    struct timer_queue later; /* tasks that have a time */
+    struct slink *whispers;   /* that members have yet to be given, oldest first */
     struct slink **whispers_end;
+    struct task whispering;  /* goes on with them in the next turn, if there are any */
     uint32_t whisper_number; /* of the newest */
     struct roster *rosters;  /* asked for in this turn, by room */
     uint64_t delivery_sends;
     uint64_t delivery_bytes;
 
+    bool over; /* the loop has ended */
     bool draining;
     uint64_t drain_deadline_ms;
     uint64_t drain_tick_ms;
@@ -172,32 +150,14 @@ struct server {
     _Atomic int64_t trouble_told_ms; /* when the log was last told of trouble of the store */
 };
 
-/* Connections open now, of all workers together. Any thread. */
-uint64_t server_connections(const struct server *s);
+/* A sum over all workers: of a metric; of the connections open now; of what was refused because the
+ * store fails. Any thread. */
+uint64_t worker_sum(const struct server *s, enum metric which);
+uint64_t worker_connections(const struct server *s);
+uint64_t worker_refused(const struct server *s);
 
-/* Allocates what the worker owns. ERR_NOMEM or ERR_IO; worker_fini cleans up in any case. */
-int worker_init(struct worker *w, struct server *server, unsigned index);
-void worker_fini(struct worker *w);
-
-/* Gives back what arrived after the thread had ended. True: there were tasks, which may have posted
- * others to any worker. */
-bool worker_empty(struct worker *w);
-
-/* Adds a listening socket, whose peers begin with a header of the PROXY protocol or not; owns fd on
- * success. */
-int worker_listen(struct worker *w, int fd, bool proxied);
-
-/* The connection in this slot gets conn_go_on in a later turn, unless it is gone by then.
- * ERR_NOMEM. */
-int worker_defer(struct worker *w, uint32_t slot);
-
-/* Bytes of the client's messages were handled in this turn; whether they are more than
- * WORKER_CLIENT_BYTES by now, of the client of c: then the rest waits for its turn. */
-void worker_spend(struct worker *w, uint64_t client, size_t bytes);
-bool worker_has_spent(const struct worker *w, const struct conn *c);
-
-/* The thread's main function; arg is the worker. */
-void *worker_run(void *arg);
+/* A reader is to be flushed in this turn. Worker's own thread. */
+void worker_add_dirty(struct worker *w, struct slink *link);
 
 /* Hands readers that turned dirty to their workers. Worker's own thread. */
 void worker_post_dirty(struct worker *w, struct slink *woken);

@@ -1,14 +1,13 @@
-/* See ws_session.h. */
-#include "server/ws_session.h"
+/* See websocket.h. */
+#include "server/websocket.h"
 
 #include "base/err.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
-#include "server/chat_session.h"
 #include "server/conn.h"
-#include "server/rich_session.h"
+#include "server/session.h"
 #include "server/worker.h"
 
 enum {
@@ -16,7 +15,7 @@ enum {
     SCRATCH_KEEP_BYTES = 1024 * 1024,     /* a worker's scratch above this is given back */
 };
 
-void ws_session_start(struct conn *c)
+void websocket_start(struct conn *c)
 {
     conn_set_state(c, CONN_OPEN);
     c->upgraded = true;
@@ -37,12 +36,13 @@ static void count_end(struct conn *c, unsigned code)
         LOG_U64("code", code));
 }
 
-void ws_session_on_lost(struct conn *c)
+/* It broke without a close frame. */
+static void on_drop(struct conn *c)
 {
-    count_end(c, 1006);
+    if (c->state == CONN_OPEN) count_end(c, 1006);
 }
 
-static void send_frame(struct conn *c, enum ws_opcode op, bool rsv1, struct slice payload)
+void websocket_send(struct conn *c, enum ws_opcode op, bool rsv1, struct slice payload)
 {
     struct buf *reply = &c->worker->reply;
     reply->len = 0;
@@ -54,9 +54,9 @@ static void send_frame(struct conn *c, enum ws_opcode op, bool rsv1, struct slic
     if (reply->cap > SCRATCH_KEEP_BYTES) buf_fini(reply);
 }
 
-void ws_session_send_text(struct conn *c, const uint8_t *text, size_t len)
+void websocket_send_text(struct conn *c, const uint8_t *text, size_t len)
 {
-    send_frame(c, WS_TEXT, false, (struct slice){(const char *)text, len});
+    websocket_send(c, WS_TEXT, false, (struct slice){(const char *)text, len});
 }
 
 /* Sends the close frame and ends the session; code 0 sends an empty one. `answer`: the peer has
@@ -73,67 +73,45 @@ static void finish(struct conn *c, unsigned code, const char *reason, bool answe
     conn_finish(c);
 }
 
-void ws_session_close(struct conn *c, unsigned code, const char *reason)
+void websocket_close(struct conn *c, unsigned code, const char *reason)
 {
     if (c->state == CONN_OPEN) finish(c, code, reason, false);
 }
 
-/* permessage-deflate where it was negotiated and saves bytes. */
-static void echo(struct conn *c, const struct ws_event *ev)
+size_t websocket_message_limit(const struct server_options *o, bool unlimited)
 {
-    struct worker *w = c->worker;
-    struct slice payload = {(const char *)ev->data, ev->len};
-    struct buf *deflated = &w->scribe.deflated[0];
-    bool rsv1 = false;
-    if (c->window_bits) {
-        deflated->len = 0;
-        if (ws_deflater_run(w->scribe.deflater, c->window_bits, ev->data, ev->len, deflated,
-                            CONN_OUT_MAX_BYTES) != 0) {
-            conn_drop(c);
-            return;
-        }
-        if (deflated->len < ev->len) {
-            payload = (struct slice){(const char *)deflated->data, deflated->len};
-            rsv1 = true;
-        }
-    }
-    send_frame(c, ev->opcode, rsv1, payload);
+    return unlimited || o->max_frame_bytes == 0 ? MESSAGE_MAX_BYTES : o->max_frame_bytes;
 }
 
-size_t ws_session_message_limit(const struct server_options *o, bool echo)
+void websocket_refuse(struct conn *c, int err)
 {
-    return echo || o->max_frame_bytes == 0 ? MESSAGE_MAX_BYTES : o->max_frame_bytes;
+    websocket_close(c, err_info(err)->close_code, err_info(err)->text);
 }
 
-static void close_with(struct conn *c, int err)
-{
-    ws_session_close(c, err_info(err)->close_code, err_info(err)->text);
-}
-
-/* A leaky bucket as one number, as chat_within_rate. */
-bool ws_session_waste(struct conn *c, unsigned points)
+/* A leaky bucket as one number, as speaker_within_rate. */
+bool websocket_waste(struct conn *c, unsigned points)
 {
     const uint64_t most_ms = (uint64_t)CONN_WASTE_MAX * CONN_WASTE_FORGIVEN_MS;
     uint64_t now_ms = c->worker->now_ms;
     uint64_t from = c->waste_ms > now_ms ? c->waste_ms : now_ms;
     c->waste_ms = from + (uint64_t)points * CONN_WASTE_FORGIVEN_MS;
     if (c->waste_ms <= now_ms + most_ms) return true;
-    close_with(c, ERR_ABUSE);
+    websocket_refuse(c, ERR_ABUSE);
     return false;
 }
 
 /* Every ping costs a send; a member that asks for more of them than anybody needs is cut. */
 static void on_ping(struct conn *c, struct slice payload)
 {
-    if (c->echo || ws_session_waste(c, 1)) send_frame(c, WS_PONG, false, payload);
+    if (c->session->unlimited || websocket_waste(c, 1)) websocket_send(c, WS_PONG, false, payload);
 }
 
 /* What was refused had to be read, inflated and parsed first: one refusal is not like another. */
-void ws_session_on_text(struct conn *c, struct slice json)
+void websocket_on_message(struct conn *c, const struct ws_event *message)
 {
-    int err = c->rich ? rich_session_on_message(c, json) : chat_session_on_message(c, json);
-    if (err && !chat_is_our_fault(err) && c->state == CONN_OPEN)
-        (void)ws_session_waste(c, (unsigned)(json.len / CONN_WASTE_BYTES));
+    int err = c->session->on_message(c, message);
+    if (err && !err_is_ours(err) && c->state == CONN_OPEN)
+        (void)websocket_waste(c, (unsigned)(message->len / CONN_WASTE_BYTES));
 }
 
 /* Scratch keeps its size from message to message, but not that of a rare huge one. */
@@ -148,13 +126,10 @@ static void trim_scratch(struct worker *w)
 
 static void on_event(struct conn *c, const struct ws_event *ev)
 {
-    struct slice payload = {(const char *)ev->data, ev->len};
+    const struct slice payload = {(const char *)ev->data, ev->len};
     switch (ev->type) {
     case WS_EVENT_MESSAGE:
-        if (c->echo)
-            echo(c, ev);
-        else
-            ws_session_on_text(c, payload);
+        websocket_on_message(c, ev);
         break;
     case WS_EVENT_PING:
         on_ping(c, payload);
@@ -182,7 +157,7 @@ static void fail(struct conn *c, int err, const struct ws_event *ev)
  * before has ended. */
 static void watch_unfinished(struct conn *c, size_t rest, bool begun_anew)
 {
-    if (c->state != CONN_OPEN || c->echo) return;
+    if (c->state != CONN_OPEN || c->session->unlimited) return;
     bool in_turn = conn_may_work(c); /* else the rest may be whole messages */
     bool unfinished = ws_reader_in_message(&c->reader) || (in_turn && rest > 0);
     if (unfinished && (begun_anew || !c->unfinished))
@@ -192,13 +167,13 @@ static void watch_unfinished(struct conn *c, size_t rest, bool begun_anew)
     c->unfinished = unfinished;
 }
 
-size_t ws_session_on_input(struct conn *c, uint8_t *data, size_t len)
+static size_t on_input(struct conn *c, uint8_t *data, size_t len)
 {
     struct worker *w = c->worker;
     const struct ws_reader_options options = {
-        .max_message_bytes = ws_session_message_limit(&w->server->options, c->echo),
+        .max_message_bytes = websocket_message_limit(&w->server->options, c->session->unlimited),
         .deflate = c->window_bits != 0,
-        .text_only = !c->echo,
+        .text_only = !c->session->unlimited,
         .inflater = w->inflater,
         .inflated = &w->inflated,
         .past = &c->past,
@@ -245,7 +220,7 @@ static void on_unfinished(struct conn *c)
     if (!conn_reads(c) || socket_has_input(c->fd))
         conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     else
-        close_with(c, ERR_WS_UNFINISHED);
+        websocket_refuse(c, ERR_WS_UNFINISHED);
 }
 
 /* True if the peer has taken some of what lies here for it. */
@@ -259,7 +234,7 @@ static bool takes(struct conn *c)
     return true;
 }
 
-void ws_session_on_timeout(struct conn *c)
+static void on_timeout(struct conn *c)
 {
     if (c->unfinished && !c->paused) {
         on_unfinished(c);
@@ -267,13 +242,34 @@ void ws_session_on_timeout(struct conn *c)
     }
     if (takes(c) || c->state != CONN_OPEN) return;
     if ((c->paused || (c->held && conn_unsent(c) > 0)) && is_overdue(c)) {
-        close_with(c, ERR_TOO_SLOW); /* it is not read because it does not read */
+        websocket_refuse(c, ERR_TOO_SLOW); /* it is not read because it does not read */
         return;
     }
     if (is_silent(c)) {
-        close_with(c, ERR_NO_PONG);
+        websocket_refuse(c, ERR_NO_PONG);
         return;
     }
     conn_set_timeout(c, c->unfinished ? TIMEOUT_HANDSHAKE : TIMEOUT_PING);
-    if (!c->unfinished) send_frame(c, WS_PING, false, (struct slice){"", 0});
+    if (!c->unfinished) websocket_send(c, WS_PING, false, (struct slice){"", 0});
 }
+
+static bool on_writable(struct conn *c)
+{
+    return c->session->on_writable && c->session->on_writable(c);
+}
+
+static size_t input_bytes(const struct conn *c)
+{
+    size_t bytes = ws_reader_bytes(&c->reader);
+    bool keeps = c->session && c->session->input_bytes;
+    return keeps ? bytes + c->session->input_bytes(c) : bytes;
+}
+
+const struct conn_ops websocket_ops = {
+    .on_input = on_input,
+    .on_writable = on_writable,
+    .on_timeout = on_timeout,
+    .on_drop = on_drop,
+    .refuse = websocket_refuse,
+    .input_bytes = input_bytes,
+};

@@ -1,0 +1,63 @@
+/* What is said on a WebSocket: by a bare client, a rich one, or to the echo route. Frames are
+ * websocket.c's; what is in them is a session's, of which connections, workers and frames know this
+ * struct only. A function is NULL where there is nothing to do. Worker's thread. */
+#ifndef SERVER_SESSION_H
+#define SERVER_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+
+struct conn;
+struct member;
+struct ws_event;
+
+enum { SESSION_GUEST_LEN = 10 }; /* "guest-" and four characters */
+
+/* A member of a room, as others are told of it. */
+struct session_member {
+    struct slice name; /* as long as the member is there and goes by it, or in guest */
+    int64_t since_ms;  /* 1970 */
+    char guest[SESSION_GUEST_LEN];
+};
+
+struct session_ops {
+    /* A message that is whole; borrowed for the call. 0, or why it was refused, which the peer was
+     * told. */
+    int (*on_message)(struct conn *c, const struct ws_event *message);
+
+    /* What the connection had to send for itself has left: its rooms go on. True: the socket takes
+     * less than they have. */
+    bool (*on_writable)(struct conn *c);
+
+    /* After on_writable, if there is still nothing of its own to be sent. */
+    void (*on_sent)(struct conn *c);
+
+    /* It goes by another name from now on: its rooms are told. */
+    void (*rename)(struct conn *c, struct slice from, struct slice to);
+
+    /* Leaves every room, and frees what it has of its own. */
+    void (*leave)(struct conn *c);
+
+    /* The server is going, and says when to come back, before it closes the WebSocket. */
+    void (*bye)(struct conn *c, unsigned code, uint32_t retry_after_ms);
+
+    /* Memory of what the peer has sent and that waits. */
+    size_t (*input_bytes)(const struct conn *c);
+
+    /* What its rooms keep for it, see reader_lag. */
+    uint64_t (*lag_bytes)(const struct conn *c);
+
+    /* Of a member of a room; the first two are struct delivery's. */
+    ssize_t (*deliver)(struct member *m, const struct iovec *iov, int n, size_t bytes);
+    void (*on_lag)(struct member *m, uint64_t lag_bytes);
+    void (*describe)(struct member *m, struct session_member *out);
+
+    bool unlimited; /* frames of any kind and size, and as many as the peer likes */
+};
+
+#endif
