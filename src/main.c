@@ -9,17 +9,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "api/api.h"
+#include "api/api_import.h"
+#include "http/http_session.h"
 #include "ops/config.h"
 #include "ops/log.h"
 #include "ops/version.h"
-#include "server/api.h"
-#include "server/api_import.h"
-#include "server/bare.h"
-#include "server/http_session.h"
-#include "server/receipt.h"
-#include "server/rich_session.h"
 #include "server/server.h"
 #include "server/websocket.h"
+#include "session/bare.h"
+#include "session/receipt.h"
+#include "session/rich_session.h"
 #include "store/store_memory.h"
 #include "store/store_sqlite.h"
 

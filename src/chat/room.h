@@ -89,7 +89,8 @@ struct room {
     size_t marks_bytes; /* as they are counted */
     struct presence presence;
     struct typing *typing; /* NULL: nobody types */
-    atomic_uint whispers; /* of both, that workers have yet to give to members (server/whisper.h) */
+    atomic_uint
+        whispers; /* of both, that workers have yet to give to members (session/whisper.h) */
     struct room_log logs[ENCODING_COUNT];
 
     /* Under the hub's lock. */

@@ -7,67 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/forwarded.h"
-#include "server/budget.h"
+#include "server/options.h"
 
-struct conn_ops;
-struct http_api;
-struct log;
 struct server;
-struct session_ops;
 struct store;
 struct store_options;
-
-enum {
-    SERVER_ADDRESSES_MAX = 16,
-    SERVER_WORKERS_MAX = 256,
-    SERVER_DEFLATE_LEVEL = 6,
-    SERVER_RESERVED_FDS = 32, /* never a connection's: files of the store, a socket just accepted */
-};
-
-struct server_address {
-    const char *host; /* numeric */
-    uint16_t port;
-    bool optional; /* may be missing where the machine lacks the address family */
-    bool proxied;  /* every connection begins with a header of the PROXY protocol */
-};
-
-/* Borrowed until server_free. Limits: 0 means none. */
-struct server_options {
-    struct log *log;
-    const struct conn_ops *http; /* spoken on a new connection */
-    const struct conn_ops *websocket;
-    const struct session_ops *bare; /* of members whose encoding is not rich */
-    const struct session_ops *rich;
-    const struct http_api *api;
-    const struct server_address *addresses;
-    size_t address_count;
-    unsigned workers; /* 1..SERVER_WORKERS_MAX */
-    uint32_t max_connections;
-    uint32_t max_connections_per_ip;
-    struct budget_options budgets;
-    struct forwarded_rules forwarded; /* whom to believe about addresses; borrowed */
-    bool loopback_exempt;             /* see client.h */
-    uint32_t max_frame_bytes;
-    uint32_t max_message_bytes;
-    uint32_t rate; /* messages per 10 s and connection */
-    uint64_t lag_max_bytes;
-    uint32_t handshake_timeout_ms;
-    uint32_t keepalive_timeout_ms;
-    uint32_t ping_interval_ms;
-    uint32_t drain_timeout_ms;
-    const char *const *origins; /* that may connect besides a page of our own; lower case */
-    size_t origin_count; /* 0, without any_origin: any on loopback listeners, else only our own */
-    bool any_origin;
-    bool compression;
-    bool echo;
-    const char *api_key;          /* NULL: no API */
-    bool strict;                  /* deliver only what the store has committed */
-    uint64_t memory_budget_bytes; /* of what was said lately, kept for who comes back */
-    uint32_t keep_events;         /* as the store keeps, 0: no limit; memory keeps no more */
-    uint64_t keep_age_ms;
-    struct store *store; /* set by server_start */
-};
 
 /* What is there before the store is opened. NULL after having logged why not. */
 struct server *server_new(const struct server_options *options);

@@ -16,9 +16,9 @@
 #include "net/timer.h"
 #include "ops/metrics.h"
 #include "proto/forwarded.h"
+#include "server/options.h"
 #include "server/outage.h"
 #include "server/overflow.h"
-#include "server/server.h"
 #include "server/task.h"
 #include "server/turns.h"
 

@@ -3,9 +3,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "api/api_line.h"
 #include "base/check.h"
 #include "base/utf8.h"
-#include "server/api_line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

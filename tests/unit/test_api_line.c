@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api_line.h"
 #include "base/err.h"
 #include "fail_alloc.h"
-#include "server/api_line.h"
 
 static struct buf out;
 static struct buf scratch;

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/api_route.h"
 #include "base/err.h"
-#include "server/api_route.h"
 
 static int find(const char *method, const char *path, struct api_match *out, char *allow)
 {

@@ -1,0 +1,173 @@
+/* See bare.h. */
+#include "session/bare.h"
+
+#include "base/err.h"
+#include "proto/envelope.h"
+#include "proto/ws_reader.h"
+#include "server/conn.h"
+#include "server/websocket.h"
+#include "server/worker.h"
+#include "session/receipt.h"
+#include "session/replay.h"
+#include "session/speaker.h"
+#include "session/whisper.h"
+
+enum { REFUSAL_MAX_BYTES = 4096 };
+
+static void refuse(struct conn *c, int err)
+{
+    struct worker *w = c->worker;
+    if (!speaker_note_refusal(c, err)) return;
+    w->text.len = 0;
+    if (envelope_encode_refusal(err, &w->text, REFUSAL_MAX_BYTES) != 0) {
+        conn_drop(c);
+        return;
+    }
+    websocket_send_text(c, w->text.data, w->text.len);
+}
+
+static void tell_refused(struct conn *c, const struct receipt *r)
+{
+    if (c->state == CONN_OPEN) refuse(c, r->err);
+}
+
+static int publish(struct conn *c, const struct envelope_input *in)
+{
+    struct room *room = c->member.reader->room;
+    char guest[SESSION_GUEST_LEN];
+    struct publish p = {.event = {
+                            .kind = STORE_MESSAGE,
+                            .username = speaker_choose_name(c, in->username, guest),
+                            .message = in->message,
+                            .data = in->data,
+                            .ts_ms = c->worker->wall_ms,
+                        }};
+    const struct slice none = {"", 0};
+    struct receipt *r = receipt_new(c, none, none);
+    if (!r) return ERR_NOMEM;
+    r->errors_only = true;
+    r->tell = tell_refused;
+    int err = receipt_publish(r, room, &p);
+    if (!err) speaker_note_name(c, p.event.username);
+    return err;
+}
+
+static int on_message(struct conn *c, const struct ws_event *message)
+{
+    const struct slice json = {(const char *)message->data, message->len};
+    struct worker *w = c->worker;
+    const struct server_options *o = &w->server->options;
+    struct envelope_input in;
+    int err = envelope_parse(json, o->max_message_bytes, &w->text, &in);
+    if (!err && !speaker_may_speak(c, in.message, in.data)) err = ERR_RATE_LIMITED;
+    if (!err) err = publish(c, &in);
+    if (err)
+        refuse(c, err);
+    else
+        metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    return err;
+}
+
+/* ---- the past of a bare member ---- */
+
+static void give_up_replay(struct conn *c)
+{
+    replay_free(c->replay);
+    c->replay = NULL;
+}
+
+static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t replayed)
+{
+    (void)c;
+    (void)r;
+    (void)recovered;
+    (void)replayed;
+}
+
+/* More than it is given at once: it comes back for the rest with its newer id (section 6). */
+static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
+{
+    (void)r;
+    (void)last;
+    give_up_replay(c);
+    if (more) {
+        const struct err_info *info = err_info(ERR_MISSED_MORE);
+        websocket_close(c, info->close_code, info->text);
+    } else if (conn_unsent(c) == 0) {
+        reader_resume(&c->member, &c->worker->delivery);
+    }
+}
+
+static void on_error(struct conn *c, struct replay *r, int err)
+{
+    (void)r;
+    give_up_replay(c);
+    websocket_close(c, err_info(err)->close_code, err_info(err)->text);
+}
+
+static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
+
+void bare_start(struct conn *c, const struct join *j)
+{
+    if (!j->from_store) {
+        if (conn_unsent(c) == 0) reader_resume(&c->member, &c->worker->delivery);
+        return;
+    }
+    c->replay = replay_new(&c->member, j, &replay_owner);
+    if (c->replay)
+        replay_go_on(c, c->replay);
+    else
+        on_error(c, NULL, ERR_NOMEM);
+}
+
+/* ---- its session ---- */
+
+static bool on_writable(struct conn *c)
+{
+    if (c->replay) {
+        replay_go_on(c, c->replay);
+        return false; /* the member is blocked, but not by the socket */
+    }
+    if (c->member.reader) reader_resume(&c->member, &c->worker->delivery);
+    return c->member.blocked;
+}
+
+static void rename_in_room(struct conn *c, struct slice from, struct slice to)
+{
+    if (c->member.reader) speaker_rename_in(c, c->member.reader->room, from, to);
+}
+
+static void leave(struct conn *c)
+{
+    give_up_replay(c);
+    if (!c->member.reader) return;
+    char guest[SESSION_GUEST_LEN];
+    struct room *room = c->member.reader->room;
+    room_ref(room);
+    enum presence_due due = room_leave(&c->member, speaker_name(c, guest), c->worker->now_ms);
+    whisper_presence(c->worker, room, due);
+    room_unref(room);
+}
+
+static uint64_t lag_bytes(const struct conn *c)
+{
+    return c->member.reader ? reader_lag(&c->member) : 0;
+}
+
+static void describe(struct member *m, struct session_member *out)
+{
+    const struct conn *c = container_of(m, struct conn, member);
+    out->name = speaker_name(c, out->guest);
+    out->since_ms = c->since_ms;
+}
+
+const struct session_ops bare_session = {
+    .on_message = on_message,
+    .on_writable = on_writable,
+    .rename = rename_in_room,
+    .leave = leave,
+    .lag_bytes = lag_bytes,
+    .deliver = conn_deliver,
+    .on_lag = conn_on_lag,
+    .describe = describe,
+};

@@ -1,0 +1,32 @@
+/* The session of the echo route: gives back what it gets, for conformance suites. */
+#include "session/echo.h"
+
+#include "proto/ws_deflate.h"
+#include "server/conn.h"
+#include "server/websocket.h"
+#include "server/worker.h"
+
+/* permessage-deflate where it was negotiated and saves bytes. */
+static int on_message(struct conn *c, const struct ws_event *ev)
+{
+    struct worker *w = c->worker;
+    struct slice payload = {(const char *)ev->data, ev->len};
+    struct buf *deflated = &w->scribe.deflated[0];
+    bool rsv1 = false;
+    if (c->window_bits) {
+        deflated->len = 0;
+        if (ws_deflater_run(w->scribe.deflater, c->window_bits, ev->data, ev->len, deflated,
+                            CONN_OUT_MAX_BYTES) != 0) {
+            conn_drop(c);
+            return 0;
+        }
+        if (deflated->len < ev->len) {
+            payload = (struct slice){(const char *)deflated->data, deflated->len};
+            rsv1 = true;
+        }
+    }
+    websocket_send(c, ev->opcode, rsv1, payload);
+    return 0;
+}
+
+const struct session_ops echo_session = {.on_message = on_message, .unlimited = true};

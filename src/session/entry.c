@@ -1,0 +1,58 @@
+/* See entry.h. */
+#include "session/entry.h"
+
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "server/client.h"
+#include "server/conn.h"
+#include "server/worker.h"
+#include "session/whisper.h"
+
+static void run(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct entry *e = container_of(t, struct entry, task);
+    struct conn *c = conn_find(&e->conn);
+    if (c)
+        e->resume(c, e);
+    else
+        entry_free(e);
+}
+
+static void wake(struct room_wait *wait)
+{
+    struct entry *e = container_of(wait, struct entry, wait);
+    worker_post(e->conn.worker, &e->task);
+}
+
+int entry_start(struct entry *e, struct conn *c, struct slice room)
+{
+    e->wait.wake = wake;
+    e->task.run = run;
+    e->conn = conn_name(c);
+    e->wait.client = client_id(c);
+    struct hub *hub = c->worker->server->hub;
+    /* A look into the store costs more than a room; who may make none does not get to ask. */
+    bool may = hub_has(hub, room) || client_may(c, BUDGET_ROOMS);
+    int err = may ? hub_enter(hub, room, &e->wait) : ERR_MANY_ROOMS;
+    if (err && err != ERR_AGAIN) free(e);
+    return err;
+}
+
+int entry_join(struct entry *e, struct join *j, struct member *m)
+{
+    struct conn *c = conn_find(&e->conn);
+    if (c && room_is_new(e->wait.room) && !client_take(c, BUDGET_ROOMS)) return ERR_MANY_ROOMS;
+    int err = room_join(e->wait.room, j, m, &e->wait);
+    /* At once: the connection may be gone before it is told of its join, and a timer that the room
+     * believes to run would never be started. */
+    if (!err) whisper_presence(e->conn.worker, e->wait.room, j->presence);
+    return err;
+}
+
+void entry_free(struct entry *e)
+{
+    room_unref(e->wait.room);
+    free(e);
+}

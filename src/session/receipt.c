@@ -1,0 +1,168 @@
+/* See receipt.h. */
+#include "session/receipt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "chat/hub.h"
+#include "server/conn.h"
+#include "server/store_log.h"
+#include "server/worker.h"
+
+static void run(struct worker *w, struct task *t)
+{
+    struct receipt *r = container_of(t, struct receipt, task);
+    struct conn *c = conn_find(&r->conn);
+    if (c && r->err == ERR_STORE) store_log_refused(w->server, (struct slice){NULL, 0}, c->ip);
+    if (c) r->tell(c, r);
+    free(r);
+}
+
+struct receipt *receipt_new(struct conn *c, struct slice room, struct slice ref)
+{
+    struct receipt *r = malloc(sizeof *r + room.len + ref.len);
+    if (!r) return NULL;
+    *r = (struct receipt){.task.run = run,
+                          .conn = conn_name(c),
+                          .room_len = (uint8_t)room.len,
+                          .ref_len = (uint8_t)ref.len};
+    memcpy(r->text, room.ptr, room.len);
+    if (ref.len) memcpy(r->text + room.len, ref.ptr, ref.len);
+    return r;
+}
+
+struct slice receipt_room(const struct receipt *r)
+{
+    return (struct slice){r->text, r->room_len};
+}
+
+struct slice receipt_ref(const struct receipt *r)
+{
+    return (struct slice){r->text + r->room_len, r->ref_len};
+}
+
+static void set_id(struct receipt *r, const struct room *room, uint64_t seq, int64_t ts_ms)
+{
+    memcpy(r->id.epoch, room->epoch, ID_EPOCH_LEN);
+    r->id.seq = seq;
+    r->ts_ms = ts_ms;
+}
+
+int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
+{
+    struct worker *w = r->conn.worker;
+    struct slink *woken;
+    p->tag = r;
+    p->waiter = &r->task.link;
+    memcpy(r->id.epoch, room->epoch, ID_EPOCH_LEN); /* before another thread has it */
+    r->ts_ms = p->event.ts_ms;
+    int err = room_publish(room, &w->scribe, p, &woken);
+    if (err) {
+        const struct conn *c = err == ERR_STORE ? conn_find(&r->conn) : NULL;
+        const struct slice name = {room->name, room->name_len};
+        if (c) store_log_refused(w->server, name, c->ip);
+        free(r);
+        return err;
+    }
+    worker_post_dirty(w, woken);
+    w->published = true;
+    if (p->dup && !p->waiting) {
+        r->dup = true;
+        set_id(r, room, p->event.seq, p->event.ts_ms);
+        worker_post(w, &r->task);
+    }
+    return 0;
+}
+
+int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
+{
+    struct worker *w = r->conn.worker;
+    set_id(r, room, reading->mark.seq, w->wall_ms); /* before another thread has it */
+    reading->tag = r;
+    int err = room_read(room, reading);
+    if (err) {
+        free(r);
+        return err;
+    }
+    if (reading->old)
+        worker_post(w, &r->task);
+    else
+        w->published = true;
+    return 0;
+}
+
+/* ---- the store's thread ---- */
+
+static void tell(struct receipt *r, int err)
+{
+    r->err = err;
+    if (!err && r->errors_only)
+        free(r);
+    else
+        worker_post(r->conn.worker, &r->task);
+}
+
+static void post_dirty(struct server *s, struct slink *woken)
+{
+    while (woken) {
+        struct slink *next = woken->next;
+        const struct reader *r = container_of(woken, struct reader, dirty_link);
+        mailbox_post(&s->workers[r->worker].mailbox, woken);
+        woken = next;
+    }
+}
+
+/* Most events need the room no more: it has delivered them, and nobody waits for them there. */
+static void tell_room(struct server *s, const struct store_done *done)
+{
+    struct slink *woken;
+    struct slink *waiters;
+    struct room *room = hub_find(s->hub, done->room);
+    if (!room) return;
+    room_on_done(room, &s->scribe, done, &woken, &waiters);
+    post_dirty(s, woken);
+    while (waiters) {
+        struct receipt *r = container_of(waiters, struct receipt, task.link);
+        waiters = waiters->next;
+        r->dup = true;
+        set_id(r, room, done->event->seq, done->event->ts_ms);
+        tell(r, done->err);
+    }
+    room_unref(room);
+}
+
+/* A room whose messages the store never got has none that could be read. */
+static void tell_read(struct server *s, const struct store_done *done)
+{
+    const struct store_mark mark = {done->event->seq, done->event->username};
+    struct room *room = done->err ? NULL : hub_find(s->hub, done->room);
+    if (room) {
+        room_on_read(room, &mark);
+        room_unref(room);
+    }
+    tell(done->tag, done->err == ERR_STORE_ORDER ? ERR_NO_MESSAGE : done->err);
+}
+
+static void on_done(void *ctx, const struct store_done *done, size_t count)
+{
+    struct server *s = ctx;
+    for (size_t i = 0; i < count; i++) {
+        const struct store_done *d = &done[i];
+        struct receipt *r = d->tag;
+        if (d->mark) {
+            tell_read(s, d);
+            continue;
+        }
+        r->id.seq = d->event->seq;
+        if (d->err == ERR_STORE) store_log_refused(s, d->room, NULL);
+        if (d->err || s->options.strict || d->event->nonce.len) tell_room(s, d);
+        tell(r, d->err);
+    }
+}
+
+void receipt_store_options(struct server *s, struct store_options *o)
+{
+    o->on_done = on_done;
+    o->ctx = s;
+}

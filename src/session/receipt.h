@@ -1,0 +1,52 @@
+/* Receipts: who is to be told what became of an event that was given to the store.
+ *
+ * A receipt is made before publishing, travels through the store as the tag of the append, and
+ * comes back to the worker of its connection: for an ack, or to say that the event was refused. One
+ * that nobody waits for (a bare client's message that was stored) ends on the store's own thread.
+ */
+#ifndef SESSION_RECEIPT_H
+#define SESSION_RECEIPT_H
+
+#include <stdbool.h>
+
+#include "chat/room.h"
+#include "proto/id.h"
+#include "server/task.h"
+
+struct server;
+struct store_options;
+
+struct receipt {
+    struct task task;
+    struct conn_name conn;
+    /* What to do when err, id and ts_ms are known. Worker's thread. The receipt is freed after it.
+     */
+    void (*tell)(struct conn *c, const struct receipt *r);
+    bool errors_only;
+    bool dup; /* the id is that of an earlier event with the same nonce */
+    int err;
+    struct id id;
+    int64_t ts_ms;
+    uint8_t room_len;
+    uint8_t ref_len; /* at most RICH_REF_MAX */
+    char text[];     /* room, ref */
+};
+
+/* NULL if memory is short. */
+struct receipt *receipt_new(struct conn *c, struct slice room, struct slice ref);
+
+struct slice receipt_room(const struct receipt *r);
+struct slice receipt_ref(const struct receipt *r);
+
+/* Publishes p->event, whose tag and waiter become r, and wakes the readers. 0: r will be told, now
+ * or later. On error r is freed and nobody is told. Worker's thread. */
+int receipt_publish(struct receipt *r, struct room *room, struct publish *p);
+
+/* Moves the read marker, whose tag becomes r; as receipt_publish. The id told is the one asked for.
+ */
+int receipt_read(struct receipt *r, struct room *room, struct reading *reading);
+
+/* Fills in on_done and ctx: what is decided in the store is told from here. */
+void receipt_store_options(struct server *s, struct store_options *o);
+
+#endif

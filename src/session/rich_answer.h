@@ -1,0 +1,22 @@
+/* How a rich client is answered. Worker's thread. */
+#ifndef SESSION_RICH_ANSWER_H
+#define SESSION_RICH_ANSWER_H
+
+#include "base/buf.h"
+
+struct conn;
+struct receipt;
+
+/* Sends what is in the worker's `text` as one frame, unless err. */
+void rich_send(struct conn *c, int err);
+
+/* Counts and answers a refusal. */
+void rich_refuse(struct conn *c, struct slice ref, int err);
+
+/* Goes on reading, if there is no other reason not to. */
+void rich_release(struct conn *c);
+
+/* The receipt's function for everything that is acked. */
+void rich_tell_ack(struct conn *c, const struct receipt *r);
+
+#endif

@@ -1,0 +1,340 @@
+/* Frames of a rich client that ask the store or the other workers, and are answered later. What is
+ * asked carries the name of the connection and the ref, so an answer finds its client or nobody. */
+#include "session/rich_ask.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/account.h"
+#include "base/err.h"
+#include "chat/event_json.h"
+#include "server/client.h"
+#include "server/conn.h"
+#include "server/websocket.h"
+#include "server/worker.h"
+#include "session/receipt.h"
+#include "session/rich_answer.h"
+#include "session/rich_seat.h"
+#include "session/roster.h"
+#include "session/speaker.h"
+
+enum {
+    PAGE_BYTES = 256 * 1024, /* at most of texts in the store, and of a frame with them */
+    ANSWER_BYTES =
+        2 * PAGE_BYTES, /* of memory: the frame is made in one buffer, sent from another */
+};
+
+/* What every question has. */
+struct question {
+    struct task task;
+    struct conn_name conn;
+    struct list link;  /* in its session, as long as that exists */
+    atomic_bool gone;  /* it does not */
+    struct room *room; /* a reference */
+    int err;
+    uint8_t ref_len;
+    char ref[RICH_REF_MAX];
+};
+
+static void question_init(struct question *q, struct conn *c, struct seat *s, struct slice ref)
+{
+    c->rich->questions++;
+    list_push(&c->rich->asked, &q->link);
+    q->conn = conn_name(c);
+    q->room = s->as.member.reader->room;
+    q->ref_len = (uint8_t)ref.len;
+    if (ref.len) memcpy(q->ref, ref.ptr, ref.len);
+    room_ref(q->room);
+}
+
+static struct slice question_ref(const struct question *q)
+{
+    return (struct slice){q->ref, q->ref_len};
+}
+
+/* It was answered: the client, if it is still one. */
+static struct conn *question_client(struct question *q)
+{
+    list_remove(&q->link);
+    struct conn *c = conn_find(&q->conn);
+    if (!c || c->state != CONN_OPEN || !c->rich) return NULL;
+    c->rich->questions--;
+    return c;
+}
+
+void rich_ask_drop(struct rich *rich)
+{
+    while (!list_empty(&rich->asked)) {
+        struct question *q = container_of(rich->asked.next, struct question, link);
+        list_remove(&q->link);
+        atomic_store(&q->gone, true);
+    }
+}
+
+/* The store's thread. Every kind of question begins with the struct. */
+static bool is_wanted(void *ctx)
+{
+    const struct question *q = ctx;
+    return !atomic_load(&q->gone);
+}
+
+/* It could not be asked. */
+static void question_undo(struct question *q, struct conn *c)
+{
+    c->rich->questions--;
+    list_remove(&q->link);
+    room_unref(q->room);
+}
+
+static struct slice room_name(const struct room *room)
+{
+    return (struct slice){room->name, room->name_len};
+}
+
+/* ---- history ---- */
+
+struct history {
+    struct question q;
+    struct account *account;
+    enum store_direction direction;
+    uint64_t position;
+    size_t max_bytes;
+    struct buf json;
+};
+
+static int encode_page(struct history *h, const struct store_page *page)
+{
+    const struct event_room er = {room_name(h->q.room), h->q.room->epoch};
+    int err = rich_begin_history(question_ref(&h->q), er.name, &h->json, CONN_OUT_MAX_BYTES);
+    struct event_window window = {h->direction, h->position, h->max_bytes, false};
+    if (page && !err) err = event_encode_page(&er, page, &window, &h->json);
+    bool more = window.cut || (page && (page->more_before || page->more_after));
+    return err ? err : rich_end_history(more, &h->json, CONN_OUT_MAX_BYTES);
+}
+
+/* The store's thread. */
+static void on_history_page(void *ctx, int err, const struct store_page *page)
+{
+    struct history *h = ctx;
+    if (err == ERR_CLOSED) h->account = NULL; /* nothing was taken of it */
+    h->q.err = err && err != ERR_NOT_FOUND ? err : encode_page(h, page);
+    worker_post(h->q.conn.worker, &h->q.task);
+}
+
+static void answer_history(struct conn *c, const struct history *h)
+{
+    bool held = c->rich->pages-- == RICH_PAGES_MAX;
+    if (h->q.err)
+        rich_refuse(c, question_ref(&h->q), h->q.err);
+    else
+        websocket_send_text(c, h->json.data, h->json.len);
+    if (held && c->state == CONN_OPEN) rich_release(c);
+}
+
+static void run_history(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct history *h = container_of(t, struct history, q.task);
+    struct conn *c = question_client(&h->q);
+    if (c) answer_history(c, h);
+    if (h->account) account_sub(h->account, ANSWER_BYTES);
+    room_unref(h->q.room);
+    buf_fini(&h->json);
+    free(h);
+}
+
+int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in)
+{
+    const struct room *room = s->as.member.reader->room;
+    static const enum store_direction directions[] = {
+        [RICH_NEWEST] = STORE_BEFORE,
+        [RICH_BEFORE] = STORE_BEFORE,
+        [RICH_AFTER] = STORE_AFTER,
+        [RICH_AROUND] = STORE_AROUND,
+    };
+    bool newest = in->position == RICH_NEWEST;
+    if (!newest && memcmp(in->at.epoch, room->epoch, ID_EPOCH_LEN) != 0) return ERR_NO_MESSAGE;
+    struct history *h = calloc(1, sizeof *h);
+    if (!h) return ERR_NOMEM;
+    question_init(&h->q, c, s, in->ref);
+    h->q.task.run = run_history;
+    h->account = hub_answers(c->worker->server->hub);
+    h->direction = directions[in->position];
+    h->max_bytes = conn_page_bytes(c, PAGE_BYTES);
+    h->position = newest ? STORE_SEQ_MAX + 1 : in->at.seq;
+    const struct store_query query = {
+        .room = seat_room(s),
+        .direction = h->direction,
+        .position = h->position,
+        .limit = in->limit ? in->limit : RICH_PAGE_DEFAULT,
+        .max_bytes = h->max_bytes,
+        .messages_only = true,
+        .reactions = true,
+        .asker = {client_id(c), ANSWER_BYTES, h->account, is_wanted},
+    };
+    int err = store_read_page(c->worker->server->options.store, &query, on_history_page, h);
+    if (err) {
+        question_undo(&h->q, c);
+        free(h);
+        return err;
+    }
+    /* A page is a thousand times what asks for it: who does not take them does not get to ask. */
+    if (++c->rich->pages == RICH_PAGES_MAX) conn_hold(c);
+    return 0;
+}
+
+/* ---- who ---- */
+
+struct who {
+    struct question q;
+    struct roster_wait wait;
+};
+
+static void answer_who(struct conn *c, const struct who *who, int err,
+                       const struct roster_answer *answer)
+{
+    struct buf *text = &c->worker->text;
+    struct slice ref = question_ref(&who->q);
+    c->rich->asks_members = false;
+    if (!err && hub_is_pressed(c->worker->server->hub)) err = ERR_NOMEM;
+    text->len = 0;
+    if (!err) err = rich_begin_members(ref, text, RICH_FRAME_MAX_BYTES);
+    if (!err)
+        err = buf_append(text, answer->frame.ptr, answer->frame.len, 2 * RICH_FRAME_MAX_BYTES);
+    if (err)
+        rich_refuse(c, ref, err);
+    else
+        websocket_send_text(c, text->data, text->len);
+    if (c->state == CONN_OPEN) rich_release(c);
+}
+
+static void on_members(struct roster_wait *wait, int err, const struct roster_answer *answer)
+{
+    struct who *who = container_of(wait, struct who, wait);
+    struct conn *c = question_client(&who->q);
+    if (c) answer_who(c, who, err, answer);
+    room_unref(who->q.room);
+    free(who);
+}
+
+/* An answer is hundreds of times what asks for it: until it is there nothing more is read, and the
+ * next is not asked for before this one is taken (rich_session.c). */
+int rich_ask_members(struct conn *c, struct seat *s, const struct rich_input *in)
+{
+    struct who *who = calloc(1, sizeof *who);
+    if (!who) return ERR_NOMEM;
+    question_init(&who->q, c, s, in->ref);
+    who->wait.done = on_members;
+    int err = roster_ask(c->worker, who->q.room, &who->wait);
+    if (err) {
+        question_undo(&who->q, c);
+        free(who);
+        return err;
+    }
+    c->rich->asks_members = true;
+    conn_hold(c);
+    return 0;
+}
+
+/* ---- changes of a message ---- */
+
+struct change {
+    struct question q;
+    enum store_kind kind;
+    uint64_t target;
+    bool found;
+    uint8_t author_len;
+    char author[NAME_USER_MAX];
+    size_t text_len;
+    char text[];
+};
+
+/* The store's thread. */
+static void on_target(void *ctx, int err, const struct store_page *page)
+{
+    struct change *ch = ctx;
+    const struct store_event *e = page && page->count ? page->events[0] : NULL;
+    ch->q.err = err == ERR_NOT_FOUND ? ERR_NO_MESSAGE : err;
+    if (e && e->seq == ch->target && e->kind == STORE_MESSAGE && !e->deleted) {
+        ch->found = true;
+        ch->author_len = (uint8_t)(e->username.len <= NAME_USER_MAX ? e->username.len : 0);
+        memcpy(ch->author, e->username.ptr, ch->author_len);
+    }
+    worker_post(ch->q.conn.worker, &ch->q.task);
+}
+
+/* Everybody may react; edit or delete what somebody said may that one alone. */
+static bool may_change(const struct conn *c, const struct change *ch)
+{
+    char guest[SESSION_GUEST_LEN];
+    struct slice user;
+    if (ch->kind == STORE_REACT || ch->kind == STORE_UNREACT) return true;
+    (void)speaker_user(c, guest, &user); /* a guest may change what it has said, too */
+    return user.len == ch->author_len && memcmp(user.ptr, ch->author, user.len) == 0;
+}
+
+static int publish_change(struct conn *c, struct change *ch)
+{
+    if (ch->q.err) return ch->q.err;
+    if (!ch->found) return ERR_NO_MESSAGE;
+    if (!may_change(c, ch)) return ERR_FORBIDDEN;
+    struct seat *s = seat_find_joined(c->rich, room_name(ch->q.room));
+    if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
+    char guest[SESSION_GUEST_LEN];
+    struct publish p = {.event = {
+                            .kind = ch->kind,
+                            .target = ch->target,
+                            .username = speaker_name(c, guest),
+                            .ts_ms = c->worker->wall_ms,
+                        }};
+    if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};
+    struct receipt *r = receipt_new(c, seat_room(s), question_ref(&ch->q));
+    if (!r) return ERR_NOMEM;
+    r->tell = rich_tell_ack;
+    return receipt_publish(r, ch->q.room, &p);
+}
+
+static void run_change(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct change *ch = container_of(t, struct change, q.task);
+    struct conn *c = question_client(&ch->q);
+    int err = c ? publish_change(c, ch) : 0;
+    if (err) rich_refuse(c, question_ref(&ch->q), err);
+    room_unref(ch->q.room);
+    free(ch);
+}
+
+int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in)
+{
+    static const enum store_kind kinds[] = {
+        [RICH_EDIT] = STORE_EDIT,
+        [RICH_DELETE] = STORE_DELETE,
+        [RICH_REACT] = STORE_REACT,
+        [RICH_UNREACT] = STORE_UNREACT,
+    };
+    struct slice text = in->type == RICH_EDIT ? in->message : in->emoji;
+    if (in->type == RICH_DELETE) text.len = 0;
+    if (in->id.seq == 0) return ERR_NO_MESSAGE;
+    struct change *ch = calloc(1, sizeof *ch + text.len);
+    if (!ch) return ERR_NOMEM;
+    question_init(&ch->q, c, s, in->ref);
+    ch->q.task.run = run_change;
+    ch->kind = kinds[in->type];
+    ch->target = in->id.seq;
+    ch->text_len = text.len;
+    if (text.len) memcpy(ch->text, text.ptr, text.len);
+    const struct store_query query = {
+        .room = seat_room(s),
+        .direction = STORE_AFTER,
+        .position = in->id.seq - 1,
+        .limit = 1,
+        .asker = {.client = client_id(c), .wanted = is_wanted},
+    };
+    int err = store_read_page(c->worker->server->options.store, &query, on_target, ch);
+    if (!err) return 0;
+    question_undo(&ch->q, c);
+    free(ch);
+    return err;
+}

@@ -1,0 +1,184 @@
+/* See rich_seat.h. */
+#include "session/rich_seat.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "server/conn.h"
+#include "server/websocket.h"
+#include "server/worker.h"
+#include "session/entry.h"
+#include "session/replay.h"
+#include "session/rich_answer.h"
+#include "session/speaker.h"
+#include "session/whisper.h"
+
+int seat_new(struct conn *c, struct slice room, struct slice ref, struct seat **out)
+{
+    struct rich *rich = c->rich;
+    if (rich->seat_count >= RICH_ROOMS_MAX) return ERR_TOO_MANY_ROOMS;
+    struct seat *s = calloc(1, sizeof *s + room.len + ref.len);
+    if (!s) return ERR_NOMEM;
+    s->as.conn = c;
+    s->room_len = (uint8_t)room.len;
+    s->ref_len = (uint8_t)ref.len;
+    memcpy(s->text, room.ptr, room.len);
+    if (ref.len) memcpy(s->text + room.len, ref.ptr, ref.len);
+    list_push(&rich->seats, &s->link);
+    rich->seat_count++;
+    *out = s;
+    return 0;
+}
+
+struct slice seat_room(const struct seat *s)
+{
+    return (struct slice){s->text, s->room_len};
+}
+
+struct slice seat_ref(const struct seat *s)
+{
+    return (struct slice){s->text + s->room_len, s->ref_len};
+}
+
+struct slice seat_name(const struct seat *s, char guest[static SESSION_GUEST_LEN])
+{
+    if (s->name) return (struct slice){s->name, s->name_len};
+    return speaker_choose_name(s->as.conn, (struct slice){NULL, 0}, guest);
+}
+
+int seat_set_name(struct seat *s, struct slice name)
+{
+    char *copy = malloc(name.len);
+    if (!copy) return ERR_NOMEM;
+    memcpy(copy, name.ptr, name.len);
+    free(s->name);
+    s->name = copy;
+    s->name_len = (uint8_t)name.len;
+    return 0;
+}
+
+struct seat *seat_find(const struct rich *rich, struct slice room)
+{
+    if (room.len == 0) return rich->home;
+    for (struct list *l = rich->seats.next; l != &rich->seats; l = l->next) {
+        struct seat *s = container_of(l, struct seat, link);
+        if (s->room_len == room.len && memcmp(s->text, room.ptr, room.len) == 0) return s;
+    }
+    return NULL;
+}
+
+struct seat *seat_find_joined(const struct rich *rich, struct slice room)
+{
+    struct seat *s = seat_find(rich, room);
+    return s && s->as.member.reader ? s : NULL;
+}
+
+void seat_free(struct seat *s)
+{
+    struct conn *c = s->as.conn;
+    replay_free(s->replay);
+    if (s->entry) atomic_store(&s->entry->wait.gone, true);
+    if (s->as.member.reader) {
+        char guest[SESSION_GUEST_LEN];
+        struct room *room = s->as.member.reader->room;
+        room_ref(room);
+        enum presence_due due = room_leave(&s->as.member, seat_name(s, guest), c->worker->now_ms);
+        whisper_presence(c->worker, room, due);
+        room_unref(room);
+    }
+    list_remove(&s->link);
+    c->rich->seat_count--;
+    if (c->rich->home == s) c->rich->home = NULL;
+    free(s->name);
+    free(s);
+}
+
+static void send_joined(struct seat *s, const struct join *j, bool recovered, uint64_t replayed)
+{
+    struct conn *c = s->as.conn;
+    char guest[SESSION_GUEST_LEN];
+    struct slice user;
+    bool known = speaker_user(c, guest, &user);
+    const struct rich_joined joined = {
+        .ref = seat_ref(s),
+        .room = seat_room(s),
+        .head = j->head,
+        .recovered = recovered,
+        .replayed = replayed,
+        .members = j->members,
+        .read_seq = known ? room_read_seq(s->as.member.reader->room, user) : 0,
+    };
+    s->answered = true;
+    c->worker->text.len = 0;
+    rich_send(c, rich_encode_joined(&joined, &c->worker->text, RICH_FRAME_MAX_BYTES));
+}
+
+static struct seat *seat_of(const struct replay *r)
+{
+    return container_of(replay_member(r), struct seat, as.member);
+}
+
+static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t replayed)
+{
+    (void)c;
+    send_joined(seat_of(r), replay_join(r), recovered, replayed);
+}
+
+static void resume(struct seat *s)
+{
+    if (conn_unsent(s->as.conn) == 0)
+        reader_resume(&s->as.member, &s->as.conn->worker->rich_delivery);
+}
+
+static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
+{
+    struct seat *s = seat_of(r);
+    struct id next = replay_join(r)->head;
+    uint64_t head = next.seq;
+    next.seq = last;
+    replay_free(s->replay);
+    s->replay = NULL;
+    if (more) {
+        const struct rich_gap gap = {seat_room(s), last + 1, head, next};
+        c->worker->text.len = 0;
+        rich_send(c, rich_encode_gap(&gap, &c->worker->text, RICH_FRAME_MAX_BYTES));
+        if (c->state != CONN_OPEN) return;
+    }
+    resume(s);
+}
+
+static void on_error(struct conn *c, struct replay *r, int err)
+{
+    struct seat *s = r ? seat_of(r) : NULL;
+    if (!s) return;
+    if (s->answered) { /* with what did not come: so that it knows, it has to come back for it */
+        websocket_close(c, err_info(err)->close_code, err_info(err)->text);
+        return;
+    }
+    char ref[RICH_REF_MAX];
+    struct slice had = seat_ref(s);
+    memcpy(ref, had.ptr, had.len);
+    seat_free(s);
+    rich_refuse(c, (struct slice){ref, had.len}, err);
+}
+
+static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
+
+void seat_start(struct seat *s, const struct join *j)
+{
+    struct conn *c = s->as.conn;
+    s->since_ms = c->worker->wall_ms;
+    if (!j->from_store) {
+        send_joined(s, j, j->recovered, j->replayed);
+        if (c->state == CONN_OPEN) resume(s);
+        return;
+    }
+    s->replay = replay_new(&s->as.member, j, &replay_owner);
+    if (!s->replay) {
+        rich_refuse(c, seat_ref(s), ERR_NOMEM);
+        if (c->state == CONN_OPEN) seat_free(s);
+        return;
+    }
+    replay_go_on(c, s->replay);
+}

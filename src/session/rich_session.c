@@ -1,0 +1,442 @@
+/* See rich_session.h. One function per type of frame; their table is at the end. */
+#include "session/rich_session.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "ops/version.h"
+#include "proto/rich.h"
+#include "server/client.h"
+#include "server/conn.h"
+#include "server/websocket.h"
+#include "server/worker.h"
+#include "session/entry.h"
+#include "session/receipt.h"
+#include "session/replay.h"
+#include "session/rich_answer.h"
+#include "session/rich_ask.h"
+#include "session/rich_seat.h"
+#include "session/speaker.h"
+#include "session/whisper.h"
+
+static_assert(RICH_ROOMS_MAX <= UINT8_MAX && RICH_QUESTIONS_MAX <= UINT8_MAX,
+              "as struct rich has it");
+
+/* ---- beginning and end ---- */
+
+int rich_session_new(struct conn *c, struct slice home)
+{
+    c->session = &rich_session;
+    c->rich = calloc(1, offsetof(struct rich, home_name) + home.len);
+    if (!c->rich) return ERR_NOMEM;
+    list_init(&c->rich->seats);
+    list_init(&c->rich->asked);
+    c->rich->home_len = (uint8_t)home.len;
+    memcpy(c->rich->home_name, home.ptr, home.len);
+    return seat_new(c, home, (struct slice){NULL, 0}, &c->rich->home);
+}
+
+int rich_session_join_home(struct conn *c, struct entry *e, struct join *j)
+{
+    return entry_join(e, j, &c->rich->home->as.member);
+}
+
+void rich_session_start(struct conn *c, const struct join *j)
+{
+    const struct server_options *o = &c->worker->server->options;
+    char guest[SESSION_GUEST_LEN];
+    const struct rich_welcome welcome = {
+        .server = SLICE_LIT(PARLOR_VERSION),
+        .username = speaker_name(c, guest),
+        .room = {c->rich->home_name, c->rich->home_len},
+        .limits = {o->max_frame_bytes, o->max_message_bytes, o->rate, RICH_ROOMS_MAX},
+        .ping_ms = o->ping_interval_ms,
+    };
+    c->worker->text.len = 0;
+    rich_send(c, rich_encode_welcome(&welcome, &c->worker->text, RICH_FRAME_MAX_BYTES));
+    if (c->state == CONN_OPEN) seat_start(c->rich->home, j);
+}
+
+static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
+{
+    c->worker->text.len = 0;
+    rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, RICH_FRAME_MAX_BYTES));
+}
+
+static void leave(struct conn *c)
+{
+    if (!c->rich) return;
+    while (!list_empty(&c->rich->seats))
+        seat_free(container_of(c->rich->seats.next, struct seat, link));
+    rich_ask_drop(c->rich);
+    free(c->rich->waiting);
+    free(c->rich);
+    c->rich = NULL;
+}
+
+/* ---- deliveries ---- */
+
+static struct seat *seat_of(struct member *m)
+{
+    return container_of(m, struct seat, as.member);
+}
+
+static void describe(struct member *m, struct session_member *out)
+{
+    const struct seat *s = seat_of(m);
+    out->name = seat_name(s, out->guest);
+    out->since_ms = s->since_ms;
+}
+
+static ssize_t deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
+{
+    return conn_deliver_frames(seat_of(m)->as.conn, iov, n, bytes);
+}
+
+static void on_lag(struct member *m, uint64_t lag_bytes)
+{
+    conn_lags(seat_of(m)->as.conn, m->reader->room, lag_bytes);
+}
+
+/* In turn: who was served goes to the end, so that one busy room does not starve the others. */
+static bool on_writable(struct conn *c)
+{
+    for (unsigned i = c->rich->seat_count; i > 0 && !list_empty(&c->rich->seats); i--) {
+        struct seat *s = container_of(c->rich->seats.next, struct seat, link);
+        list_remove(&s->link);
+        list_push(&c->rich->seats, &s->link);
+        bool replay = s->replay;
+        if (replay)
+            replay_go_on(c, s->replay); /* the seat may be gone after it */
+        else if (s->as.member.reader)
+            reader_resume(&s->as.member, &c->worker->rich_delivery);
+        if (c->state != CONN_OPEN) return false;
+        if (!replay && s->as.member.blocked) return true;
+    }
+    return false;
+}
+
+static size_t input_bytes(const struct conn *c)
+{
+    const struct rich_waiting *waiting = c->rich->waiting;
+    return waiting ? sizeof *waiting + waiting->len : 0;
+}
+
+static uint64_t lag_bytes(const struct conn *c)
+{
+    uint64_t bytes = 0;
+    for (struct list *l = c->rich->seats.next; l != &c->rich->seats; l = l->next) {
+        const struct seat *s = container_of(l, struct seat, link);
+        if (s->as.member.reader) bytes += reader_lag(&s->as.member);
+    }
+    return bytes;
+}
+
+/* ---- frames ---- */
+
+static int publish(struct conn *c, struct seat *s, const struct rich_input *in, struct publish *p)
+{
+    struct receipt *r = receipt_new(c, seat_room(s), in->ref);
+    if (!r) return ERR_NOMEM;
+    r->tell = rich_tell_ack;
+    return receipt_publish(r, s->as.member.reader->room, p);
+}
+
+/* Not in rooms where it would be noise. */
+static void tell_typing(struct seat *s, struct slice name, bool on)
+{
+    s->typing = on;
+    if (room_member_count(s->as.member.reader->room) > TYPING_MEMBERS_MAX) return;
+    whisper_typing(s->as.conn->worker, &s->as.member, name, on);
+}
+
+/* It has spoken in a room; if memory is short, the room knows it by its old name for longer. */
+static void note_name(struct seat *s, struct slice name)
+{
+    char guest[SESSION_GUEST_LEN];
+    char before[NAME_USER_MAX];
+    struct slice had = seat_name(s, guest);
+    speaker_note_name(s->as.conn, name);
+    if (had.len == name.len && memcmp(had.ptr, name.ptr, had.len) == 0) return;
+    memcpy(before, had.ptr, had.len);
+    if (seat_set_name(s, name) != 0) return;
+    if (s->typing) tell_typing(s, (struct slice){before, had.len}, false);
+    speaker_rename_in(s->as.conn, s->as.member.reader->room, (struct slice){before, had.len}, name);
+}
+
+static int on_message(struct conn *c, const struct rich_input *in)
+{
+    struct worker *w = c->worker;
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    struct room *room = s->as.member.reader->room;
+    if (in->reply_to.seq && memcmp(in->reply_to.epoch, room->epoch, ID_EPOCH_LEN) != 0)
+        return ERR_NO_MESSAGE;
+    if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
+    char guest[SESSION_GUEST_LEN];
+    struct publish p = {.event = {
+                            .kind = STORE_MESSAGE,
+                            .username = speaker_choose_name(c, in->username, guest),
+                            .message = in->message,
+                            .data = in->data,
+                            .nonce = in->nonce,
+                            .reply_to = in->reply_to.seq,
+                            .ts_ms = w->wall_ms,
+                        }};
+    int err = publish(c, s, in, &p);
+    if (err) return err;
+    note_name(s, p.event.username);
+    if (!p.dup) metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    return 0;
+}
+
+/* The room is ready, or the store did not say; also the second time round, after a fill. */
+static void on_entered(struct conn *c, struct entry *e);
+
+struct join_request {
+    struct entry entry;
+    struct join join;
+    uint8_t room_len;
+    char room[NAME_ROOM_MAX];
+};
+
+static void enter(struct conn *c, struct join_request *q, struct seat *s)
+{
+    char guest[SESSION_GUEST_LEN];
+    struct join *j = &q->join;
+    j->username = speaker_name(c, guest);
+    j->now_ms = c->worker->now_ms;
+    j->wall_ms = c->worker->wall_ms;
+    j->behind = c->watch_out;
+    int err = q->entry.wait.err;
+    if (!err && c->spoken) err = seat_set_name(s, j->username);
+    if (!err) err = entry_join(&q->entry, j, &s->as.member);
+    if (err == ERR_AGAIN) return;
+    const struct join got = *j;
+    s->entry = NULL;
+    entry_free(&q->entry);
+    if (!err) {
+        seat_start(s, &got);
+        return;
+    }
+    rich_refuse(c, seat_ref(s), err);
+    if (c->state == CONN_OPEN) seat_free(s);
+}
+
+/* The frame that waits is looked at again, and may have to wait once more. */
+static void go_on(struct conn *c)
+{
+    struct rich_waiting *waiting = c->state == CONN_OPEN && c->rich ? c->rich->waiting : NULL;
+    if (!waiting) return;
+    c->rich->waiting = NULL;
+    const struct ws_event message = {.type = WS_EVENT_MESSAGE,
+                                     .opcode = WS_TEXT,
+                                     .data = (uint8_t *)waiting->json,
+                                     .len = waiting->len};
+    websocket_on_message(c, &message);
+    free(waiting);
+    if (c->state == CONN_OPEN) rich_release(c);
+}
+
+static void on_entered(struct conn *c, struct entry *e)
+{
+    struct join_request *q = container_of(e, struct join_request, entry);
+    const struct slice room = {q->room, q->room_len};
+    struct seat *s = c->state == CONN_OPEN && c->rich ? seat_find(c->rich, room) : NULL;
+    if (s && s->entry == e)
+        enter(c, q, s);
+    else
+        entry_free(e); /* it was left meanwhile, and perhaps asked for anew */
+    go_on(c);
+}
+
+static int on_join(struct conn *c, const struct rich_input *in)
+{
+    struct slice home = {c->rich->home_name, c->rich->home_len};
+    struct slice room = in->room.len ? in->room : home;
+    if (seat_find(c->rich, room)) return ERR_JOINED;
+    bool asks = in->since.len > 0 || in->limit > 0;
+    if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
+    struct join_request *q = calloc(1, sizeof *q);
+    if (!q) return ERR_NOMEM;
+    q->join.encoding = c->window_bits == WS_WINDOW_BITS_MAX ? ENCODING_RICH_DEFLATE : ENCODING_RICH;
+    q->join.worker = c->worker->index;
+    q->join.resume = in->since.len > 0;
+    if (q->join.resume)
+        (void)id_parse(in->since, &q->join.since); /* else it is none of this room */
+    q->join.history = in->limit;
+    q->room_len = (uint8_t)room.len;
+    memcpy(q->room, room.ptr, room.len);
+    q->entry.resume = on_entered;
+
+    struct seat *s;
+    int err = seat_new(c, room, in->ref, &s);
+    if (err) {
+        free(q);
+        return err;
+    }
+    if (room.len == home.len && memcmp(room.ptr, home.ptr, room.len) == 0) c->rich->home = s;
+    s->entry = &q->entry;
+    err = entry_start(&q->entry, c, room);
+    if (err == ERR_AGAIN) return 0;
+    if (err) {
+        s->entry = NULL; /* it is gone */
+        seat_free(s);
+    } else {
+        enter(c, q, s);
+    }
+    return err;
+}
+
+static int on_leave(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    struct buf *text = &c->worker->text;
+    if (!s->answered)
+        rich_refuse(c, seat_ref(s), ERR_NOT_JOINED); /* it was quicker than the store */
+    if (c->state != CONN_OPEN) return 0;
+    text->len = 0;
+    int err = rich_encode_left(in->ref, seat_room(s), text, RICH_FRAME_MAX_BYTES);
+    seat_free(s);
+    rich_send(c, err);
+    return 0;
+}
+
+static int on_history(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    return client_take(c, BUDGET_HISTORY) ? rich_ask_history(c, s, in) : ERR_MUCH_HISTORY;
+}
+
+static int on_who(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    return s ? rich_ask_members(c, s, in) : ERR_NOT_JOINED;
+}
+
+/* Told to the others at most once a second, and its end too if it is among the first. */
+static int on_typing(struct conn *c, const struct rich_input *in)
+{
+    struct worker *w = c->worker;
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
+    if (!in->on && !s->typing) return 0;
+    if (in->on) c->rich->typing_next_ms = w->now_ms + TYPING_INTERVAL_MS;
+    char guest[SESSION_GUEST_LEN];
+    tell_typing(s, seat_name(s, guest), in->on);
+    return 0;
+}
+
+static int on_change(struct conn *c, const struct rich_input *in)
+{
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    if (memcmp(in->id.epoch, s->as.member.reader->room->epoch, ID_EPOCH_LEN) != 0)
+        return ERR_NO_MESSAGE;
+    if (!speaker_may_speak(c, in->message, (struct slice){NULL, 0})) return ERR_RATE_LIMITED;
+    return rich_ask_change(c, s, in);
+}
+
+/* A guest has no marker: nobody would ever come back for it. */
+static int on_read(struct conn *c, const struct rich_input *in)
+{
+    char guest[SESSION_GUEST_LEN];
+    struct reading reading = {.mark.seq = in->id.seq};
+    if (!speaker_user(c, guest, &reading.mark.user)) return ERR_UNAUTHORIZED;
+    struct seat *s = seat_find_joined(c->rich, in->room);
+    if (!s) return ERR_NOT_JOINED;
+    struct room *room = s->as.member.reader->room;
+    if (memcmp(in->id.epoch, room->epoch, ID_EPOCH_LEN) != 0) return ERR_NO_MESSAGE;
+    struct receipt *r = receipt_new(c, seat_room(s), in->ref);
+    if (!r) return ERR_NOMEM;
+    r->tell = rich_tell_ack;
+    return receipt_read(r, room, &reading);
+}
+
+static int on_auth(struct conn *c, const struct rich_input *in)
+{
+    (void)c;
+    (void)in;
+    return ERR_AUTH_OFF;
+}
+
+static const struct {
+    int (*handle)(struct conn *c, const struct rich_input *in);
+    bool request; /* has the other bucket than messages */
+    bool in_room; /* is said in a room that was entered */
+} frames[] = {
+    [RICH_MESSAGE] = {on_message, false, true}, [RICH_JOIN] = {on_join, true, false},
+    [RICH_LEAVE] = {on_leave, true, false},     [RICH_HISTORY] = {on_history, true, true},
+    [RICH_WHO] = {on_who, true, true},          [RICH_TYPING] = {on_typing, true, true},
+    [RICH_EDIT] = {on_change, false, true},     [RICH_DELETE] = {on_change, false, true},
+    [RICH_REACT] = {on_change, false, true},    [RICH_UNREACT] = {on_change, false, true},
+    [RICH_READ] = {on_read, true, true},        [RICH_AUTH] = {on_auth, true, false},
+};
+
+/* Whether the frame is for a room that the store was asked for, and has not said; or its answer
+ * would lie here beside others that the client does not take. */
+static bool has_to_wait(const struct conn *c, const struct rich_input *in)
+{
+    if (in->type == RICH_WHO && conn_unsent(c) > 0) return true;
+    const struct seat *s = frames[in->type].in_room ? seat_find(c->rich, in->room) : NULL;
+    return s && !s->as.member.reader;
+}
+
+/* Nothing behind it is read until its time has come, which keeps the order and needs no queue. */
+static int wait_with(struct conn *c, struct slice json)
+{
+    struct rich_waiting *waiting = malloc(sizeof *waiting + json.len);
+    if (!waiting) return ERR_NOMEM;
+    waiting->len = json.len;
+    memcpy(waiting->json, json.ptr, json.len);
+    CHECK(!c->rich->waiting);
+    c->rich->waiting = waiting;
+    conn_hold(c);
+    return 0;
+}
+
+/* All frames but messages and their changes, which speaker_may_speak is asked for. */
+static int may_request(struct conn *c)
+{
+    uint32_t rate = c->worker->server->options.rate ? RICH_REQUESTS : 0;
+    if (!speaker_within_rate(c, rate, &c->rich->requests_next_us)) return ERR_RATE_LIMITED;
+    return client_take(c, BUDGET_REQUESTS) ? 0 : ERR_MANY_REQUESTS;
+}
+
+static int on_frame(struct conn *c, const struct ws_event *message)
+{
+    const struct slice json = {(const char *)message->data, message->len};
+    struct worker *w = c->worker;
+    struct rich_input in;
+    int err = rich_parse(json, w->server->options.max_message_bytes, &w->text, &in);
+    if (!err && has_to_wait(c, &in)) {
+        err = wait_with(c, json);
+        if (!err) return 0;
+    }
+    if (!err && frames[in.type].request) err = may_request(c);
+    bool asks = in.type != RICH_MESSAGE;
+    if (!err && asks && c->rich->questions >= RICH_QUESTIONS_MAX) err = ERR_RATE_LIMITED;
+    if (!err) err = frames[in.type].handle(c, &in);
+    if (err) rich_refuse(c, in.ref, err);
+    return err;
+}
+
+const struct session_ops rich_session = {
+    .on_message = on_frame,
+    .on_writable = on_writable,
+    .on_sent = go_on,
+    .leave = leave,
+    .bye = bye,
+    .input_bytes = input_bytes,
+    .lag_bytes = lag_bytes,
+    .deliver = deliver,
+    .on_lag = on_lag,
+    .describe = describe,
+};

@@ -1,0 +1,69 @@
+/* What the files of the rich session share: a client of the subprotocol parlor.v1 (protocol.md
+ * section 5) and its seats.
+ *
+ * Each room it is in is a seat: a member of its own, with a place of its own in that room's log.
+ * The seats share the socket, so deliveries end on frame boundaries (conn_deliver_frames), and
+ * while bytes wait in the connection's `out` no seat gets anything. */
+#ifndef SESSION_RICH_STATE_H
+#define SESSION_RICH_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "chat/reader.h"
+#include "session/whisper.h"
+
+struct conn;
+struct entry;
+struct replay;
+
+enum { RICH_FRAME_MAX_BYTES = 64 * 1024 }; /* of a frame that is no message and no page of them */
+
+/* Of one connection. */
+enum {
+    RICH_ROOMS_MAX = 100,     /* those it is about to enter included */
+    RICH_QUESTIONS_MAX = 128, /* answers on their way; more are refused */
+    RICH_PAGES_MAX = 3,       /* pages of history on their way; then it is not read from */
+    RICH_REQUESTS = 100,      /* in 10 s: all but messages and their changes, if there is a rate */
+};
+
+/* A room the connection is in, or about to be in (then it has no reader yet). */
+struct seat {
+    struct whisper_member as;
+    struct list link;      /* in its session */
+    struct entry *entry;   /* while it is about to enter; not owned */
+    struct replay *replay; /* while its past comes from the store; owned */
+    int64_t since_ms;      /* 1970 */
+    char *name;            /* it is known by in this room, if not by the connection's first */
+    bool answered;         /* the join was, with joined or an error */
+    bool typing;           /* as the others were told */
+    uint8_t name_len;
+    uint8_t room_len;
+    uint8_t ref_len; /* of the join, until it is answered */
+    char text[];     /* room, ref */
+};
+
+/* A frame for a room that is being entered, or whose answer is long while the client has yet to
+ * take what it was sent. One at most: what is behind it stays in the socket. */
+struct rich_waiting {
+    size_t len;
+    char json[];
+};
+
+struct rich {
+    struct list seats;
+    struct list asked;            /* questions that are not answered yet (rich_ask.c) */
+    struct rich_waiting *waiting; /* then nothing is read until its time has come; owned */
+    uint8_t seat_count;
+    uint8_t questions; /* asked of the store or the workers, not answered yet */
+    uint8_t pages;     /* those of them for a page of history */
+    bool asks_members; /* who is in a room; then nothing is read until that is answered */
+    uint8_t home_len;
+    uint64_t typing_next_ms;
+    uint64_t requests_next_us;
+    struct seat *home; /* NULL once it was left */
+    char home_name[];
+};
+
+#endif

@@ -1,0 +1,170 @@
+/* See roster.h. A roster is a task three times: on its worker at the end of the turn, as its parts
+ * on all workers at once, and on its worker again. */
+#include "session/roster.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/account.h"
+#include "base/err.h"
+#include "base/table.h"
+#include "chat/hub.h"
+#include "server/session.h"
+#include "server/task.h"
+#include "server/worker.h"
+
+struct part {
+    struct task task;
+    struct roster *roster;
+};
+
+struct name {
+    int64_t since_ms; /* 1970 */
+    uint8_t len;
+    char text[NAME_USER_MAX];
+};
+
+struct roster {
+    UT_hash_handle hh; /* in its worker's table, by room, until its turn is over */
+    struct room *room; /* a reference */
+    struct task task;
+    struct worker *worker;
+    struct list waits;
+    atomic_uint left; /* workers that have not answered */
+    pthread_mutex_t lock;
+    unsigned count;
+    unsigned cap;
+    struct name *names;
+    struct part parts[];
+};
+
+/* ---- on all workers ---- */
+
+static void note(struct roster *r, struct member *m, const struct session_ops *session)
+{
+    struct session_member member;
+    session->describe(m, &member);
+    pthread_mutex_lock(&r->lock);
+    if (r->count < r->cap) {
+        struct name *to = &r->names[r->count++];
+        to->since_ms = member.since_ms;
+        to->len = (uint8_t)member.name.len;
+        memcpy(to->text, member.name.ptr, member.name.len);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void run_part(struct worker *w, struct task *t)
+{
+    struct roster *r = container_of(t, struct part, task)->roster;
+    const struct server_options *o = &w->server->options;
+    for (unsigned e = 0; e < ENCODING_COUNT; e++) {
+        const struct reader *reader = room_reader(r->room, e, w->index);
+        for (uint32_t i = 0; reader && i < reader->member_count && i < ROSTER_MAX; i++)
+            note(r, reader->members[i], encoding_is_rich(e) ? o->rich : o->bare);
+    }
+    if (atomic_fetch_sub(&r->left, 1) == 1) worker_post(r->worker, &r->task);
+}
+
+/* ---- on the worker that asks ---- */
+
+static void tell_all(struct roster *r, int err, const struct roster_answer *answer)
+{
+    while (!list_empty(&r->waits)) {
+        struct roster_wait *wait = container_of(r->waits.next, struct roster_wait, link);
+        list_remove(&wait->link);
+        wait->done(wait, err, answer);
+    }
+}
+
+static void answer(struct roster *r)
+{
+    struct rich_member list[ROSTER_MAX];
+    for (unsigned i = 0; i < r->count; i++)
+        list[i] = (struct rich_member){.username = {r->names[i].text, r->names[i].len},
+                                       .since_ms = r->names[i].since_ms};
+    const struct rich_members members = {
+        .room = {r->room->name, r->room->name_len},
+        .count = room_member_count(r->room),
+        .members = list,
+        .member_count = r->count,
+    };
+    struct buf json = {0};
+    int err = rich_end_members(&members, &json, ROSTER_MAX_BYTES);
+    const struct roster_answer a = {&members, {(const char *)json.data, json.len}};
+    tell_all(r, err, &a);
+    buf_fini(&json);
+}
+
+static void free_roster(struct roster *r)
+{
+    account_sub(hub_answers(r->worker->server->hub), r->cap * sizeof *r->names);
+    free(r->names);
+    pthread_mutex_destroy(&r->lock);
+    room_unref(r->room);
+    free(r);
+}
+
+static void run_done(struct worker *w, struct task *t)
+{
+    (void)w;
+    struct roster *r = container_of(t, struct roster, task);
+    answer(r);
+    free_roster(r);
+}
+
+/* The turn is over: nobody joins those who ask any more. */
+static void run_ask(struct worker *w, struct task *t)
+{
+    struct roster *r = container_of(t, struct roster, task);
+    struct server *s = w->server;
+    HASH_DEL(w->rosters, r);
+    uint32_t members = room_member_count(r->room);
+    unsigned cap = members < ROSTER_MAX ? members : ROSTER_MAX;
+    r->names = calloc(cap ? cap : 1, sizeof *r->names);
+    if (!r->names) {
+        tell_all(r, ERR_NOMEM, NULL);
+        free_roster(r);
+        return;
+    }
+    r->cap = cap;
+    account_add(hub_answers(s->hub), cap * sizeof *r->names);
+    r->task.run = run_done;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post(&s->workers[i], &r->parts[i].task);
+}
+
+static struct roster *begin(struct worker *w, struct room *room)
+{
+    unsigned workers = w->server->worker_count;
+    struct roster *r = calloc(1, sizeof *r + workers * sizeof r->parts[0]);
+    if (!r) return NULL;
+    r->room = room;
+    HASH_ADD_PTR(w->rosters, room, r);
+    if (!r->hh.tbl) {
+        free(r);
+        return NULL;
+    }
+    room_ref(room);
+    r->worker = w;
+    list_init(&r->waits);
+    atomic_init(&r->left, workers);
+    pthread_mutex_init(&r->lock, NULL);
+    for (unsigned i = 0; i < workers; i++)
+        r->parts[i] = (struct part){.task.run = run_part, .roster = r};
+    r->task.run = run_ask;
+    worker_post(w, &r->task);
+    return r;
+}
+
+int roster_ask(struct worker *w, struct room *room, struct roster_wait *wait)
+{
+    struct roster *r;
+    HASH_FIND_PTR(w->rosters, &room, r);
+    if (!r) r = begin(w, room);
+    if (!r) return ERR_NOMEM;
+    list_push(&r->waits, &wait->link);
+    return 0;
+}

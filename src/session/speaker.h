@@ -1,0 +1,45 @@
+/* Who speaks on a WebSocket: the name it goes by, how much it may say, and what refusals cost it.
+ * What bare and rich clients share. Worker's thread. */
+#ifndef SESSION_SPEAKER_H
+#define SESSION_SPEAKER_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "chat/room.h"
+#include "server/session.h"
+
+struct conn;
+
+/* protocol.md section 3: the given name, the URL's, or a guest name, written to guest. */
+struct slice speaker_choose_name(const struct conn *c, struct slice given,
+                                 char guest[static SESSION_GUEST_LEN]);
+
+/* The name the connection is known by now: the one it last spoke under. */
+struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_LEN]);
+
+/* Who the connection is where something belongs to a person: who may change a message, and whose a
+ * read marker is. Until the server knows who people are, that is the name it goes by, as
+ * speaker_name. False: nobody that could come back, only the guest of this connection; *user is set
+ * even so. The one place where this is decided. */
+bool speaker_user(const struct conn *c, char guest[static SESSION_GUEST_LEN], struct slice *user);
+
+/* It speaks under this name now, which is how it is known from here on. */
+void speaker_note_name(struct conn *c, struct slice name);
+
+/* Tells the rich members of a room that this one goes by another name. */
+void speaker_rename_in(const struct conn *c, struct room *room, struct slice from, struct slice to);
+
+/* Takes a token off the bucket; false if there is none. */
+bool speaker_within_rate(const struct conn *c, uint32_t rate, uint64_t *next_us);
+
+/* Whether the connection's rate and the client's budget have room for a message, or a change of
+ * one, that says this to the room; takes it. Of a few KiB that are sent, compression and escapes
+ * can make the budget's worth of messages hundreds of times as many: so what counts is what the
+ * others have to read. */
+bool speaker_may_speak(struct conn *c, struct slice text, struct slice data);
+
+/* Counts a refusal; false: it was one too many, and the connection is closing. */
+bool speaker_note_refusal(struct conn *c, int err);
+
+#endif

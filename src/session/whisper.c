@@ -1,0 +1,322 @@
+/* See whisper.h. */
+#include "session/whisper.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "chat/hub.h"
+#include "proto/rich.h"
+#include "proto/ws_frame.h"
+#include "server/conn.h"
+#include "server/task.h"
+#include "server/worker.h"
+
+static_assert((int)TYPING_INTERVAL_MS == PRESENCE_INTERVAL_MS &&
+                  (int)PRESENCE_INTERVAL_MS == TASK_LATER_MS,
+              "they are told later");
+
+/* Frames, one behind the other, and for each who does not get it. */
+struct saying {
+    struct buf frames;
+    unsigned count;
+    struct {
+        const struct member *except;
+        size_t end;
+    } parts[TYPING_TOLD_MAX];
+};
+
+/* Members leave and change places while it waits for another turn. Going down from the end misses
+ * none but who is moved up because its socket is full, and `number` tells whom it has met. */
+struct whisper {
+    struct task task;   /* then in the worker's queue */
+    struct room *room;  /* a reference */
+    uint32_t number;    /* on this worker, of the seats that it was offered to */
+    uint32_t left;      /* members of the reader it is at that it has yet to look at */
+    uint8_t encoding;   /* of that reader */
+    struct saying said; /* its frames are those below */
+    uint8_t frames[];
+};
+
+/* Something that is due in a room: after the sockets of this turn, or in a second. */
+struct due {
+    struct later later;
+    struct room *room; /* a reference */
+    void (*tell)(struct worker *w, struct room *room);
+};
+
+/* ---- sending ---- */
+
+/* Part by part only for those who are in it themselves. */
+static void give(struct conn *c, const struct member *m, const struct whisper *whisper)
+{
+    const struct saying *said = &whisper->said;
+    size_t from = 0;
+    size_t begin = 0;
+    for (unsigned i = 0; i < said->count; i++) {
+        if (said->parts[i].except == m) {
+            if (begin > from) conn_send(c, whisper->frames + from, begin - from);
+            from = said->parts[i].end;
+        }
+        begin = said->parts[i].end;
+    }
+    if (begin > from) conn_send(c, whisper->frames + from, begin - from);
+}
+
+static void offer(struct worker *w, struct whisper *whisper, struct whisper_member *s)
+{
+    if (s->whisper == whisper->number) return;
+    s->whisper = whisper->number;
+    if (conn_unsent(s->conn) > 0)
+        metrics_add(&w->metrics, METRIC_WHISPERS_DROPPED, 1);
+    else
+        give(s->conn, &s->member, whisper);
+}
+
+/* Looks at no more than *offers members, and counts them down. False: there are more. */
+static bool go_on(struct worker *w, struct whisper *whisper, unsigned *offers)
+{
+    struct reader *r = room_reader(whisper->room, whisper->encoding, w->index);
+    while (r) {
+        if (whisper->left > r->member_count) whisper->left = r->member_count;
+        if (whisper->left == 0) break;
+        if (*offers == 0) return false;
+        --*offers;
+        struct whisper_member *s =
+            container_of(r->members[--whisper->left], struct whisper_member, member);
+        const struct conn *c = s->conn;
+        offer(w, whisper, s);
+        /* Sending may end some, and the last member of a reader takes it along. */
+        if (c->state != CONN_OPEN) r = room_reader(whisper->room, whisper->encoding, w->index);
+    }
+    return true;
+}
+
+static bool go_on_all(struct worker *w, struct whisper *whisper, unsigned *offers)
+{
+    while (go_on(w, whisper, offers)) {
+        if (++whisper->encoding == ENCODING_COUNT) return true;
+        whisper->left = UINT32_MAX;
+    }
+    return false;
+}
+
+static void whisper_free(struct whisper *whisper)
+{
+    atomic_fetch_sub(&whisper->room->whispers, 1);
+    room_unref(whisper->room);
+    free(whisper);
+}
+
+static struct whisper *oldest(struct worker *w)
+{
+    return container_of(container_of(w->whispers, struct task, link), struct whisper, task);
+}
+
+static void end_first(struct worker *w)
+{
+    struct whisper *whisper = oldest(w);
+    w->whispers = whisper->task.link.next;
+    whisper_free(whisper);
+}
+
+/* A few in a turn; what is left goes on in the next. */
+static void run_whispering(struct worker *w, struct task *t)
+{
+    unsigned offers = WHISPER_OFFERS_MAX;
+    while (w->whispers && go_on_all(w, oldest(w), &offers))
+        end_first(w);
+    if (w->whispers) worker_post(w, t);
+}
+
+/* Behind the others, so that a room's come in the order in which they were told. */
+static void run_whisper(struct worker *w, struct task *t)
+{
+    struct whisper *whisper = container_of(t, struct whisper, task);
+    whisper->number = ++w->whisper_number;
+    t->link.next = NULL;
+    if (w->whispers) {
+        *w->whispers_end = &t->link;
+    } else {
+        w->whispers = &t->link;
+        w->whispering.run = run_whispering;
+        worker_post(w, &w->whispering);
+    }
+    w->whispers_end = &t->link.next;
+}
+
+static void send_to(struct worker *to, struct room *room, const struct saying *said)
+{
+    struct whisper *whisper = malloc(sizeof *whisper + said->frames.len);
+    if (!whisper) return;
+    *whisper = (struct whisper){.task.run = run_whisper,
+                                .room = room,
+                                .left = UINT32_MAX,
+                                .encoding = ENCODING_RICH,
+                                .said = *said};
+    memcpy(whisper->frames, said->frames.data, said->frames.len);
+    room_ref(room);
+    atomic_fetch_add(&room->whispers, 1);
+    worker_post(to, &whisper->task);
+}
+
+/* To all rich members; short memory drops it. Takes what is said. */
+static void send_all(struct worker *w, struct room *room, struct saying *said)
+{
+    struct server *s = w->server;
+    for (unsigned i = 0; said->count > 0 && i < s->worker_count; i++)
+        if (room_has_rich(room, i)) send_to(&s->workers[i], room, said);
+    buf_fini(&said->frames);
+}
+
+static void add(struct saying *said, const struct buf *json, const struct member *except)
+{
+    const struct slice text = {(const char *)json->data, json->len};
+    if (ws_frame_append(&said->frames, WS_TEXT, false, text, WHISPER_MAX_BYTES) != 0) return;
+    said->parts[said->count].except = except;
+    said->parts[said->count++].end = said->frames.len;
+}
+
+/* ---- what is due ---- */
+
+static void due_free(struct due *d)
+{
+    room_unref(d->room);
+    free(d);
+}
+
+static void run_due(struct worker *w, struct task *t)
+{
+    struct due *d = container_of(t, struct due, later.task);
+    d->tell(w, d->room);
+    due_free(d);
+}
+
+static struct due *due_new(struct room *room, void (*tell)(struct worker *w, struct room *room))
+{
+    struct due *d = malloc(sizeof *d);
+    if (!d) return NULL;
+    timer_init(&d->later.timer);
+    d->later.task.run = run_due;
+    d->room = room;
+    d->tell = tell;
+    room_ref(room);
+    return d;
+}
+
+/* Not at once but after the sockets of this turn, so that many who come together are told of in one
+ * frame. The task of the second finds nothing left to tell. */
+static void tell_soon(struct worker *w, struct room *room,
+                      void (*tell)(struct worker *w, struct room *room))
+{
+    struct due *d = due_new(room, tell);
+    if (!d) {
+        tell(w, room);
+        return;
+    }
+    worker_post(w, &d->later.task);
+}
+
+/* False: memory is short, or the worker at its end. */
+static bool tell_later(struct worker *w, struct room *room,
+                       void (*tell)(struct worker *w, struct room *room))
+{
+    struct due *d = due_new(room, tell);
+    if (!d || worker_post_later(w, &d->later)) return d;
+    due_free(d);
+    return false;
+}
+
+/* Workers do not come round to it: one frame that tells more costs them less than two. */
+static bool is_crowded(const struct worker *w, struct room *room)
+{
+    return atomic_load(&room->whispers) >= WHISPERS_OF_ROOM_MAX * w->server->worker_count;
+}
+
+/* ---- presence ---- */
+
+static bool take_presence(struct worker *w, struct room *room, struct presence_news *news)
+{
+    bool any = false;
+    enum presence_due due = PRESENCE_NOTHING;
+    pthread_mutex_lock(&room->lock);
+    if (is_crowded(w, room))
+        due = presence_put_off(&room->presence, w->now_ms);
+    else
+        any = presence_take(&room->presence, w->now_ms, news);
+    pthread_mutex_unlock(&room->lock);
+    whisper_presence(w, room, due);
+    return any;
+}
+
+static void tell_presence(struct worker *w, struct room *room)
+{
+    struct presence_news news;
+    if (!take_presence(w, room, &news)) return;
+    struct buf json = {0};
+    struct saying said = {0};
+    news.frame.room = (struct slice){room->name, room->name_len};
+    if (rich_encode_presence(&news.frame, &json, WHISPER_MAX_BYTES) == 0) add(&said, &json, NULL);
+    send_all(w, room, &said);
+    buf_fini(&json);
+}
+
+static void on_presence_timer(struct worker *w, struct room *room)
+{
+    pthread_mutex_lock(&room->lock);
+    enum presence_due due = presence_on_timer(&room->presence, w->now_ms);
+    pthread_mutex_unlock(&room->lock);
+    whisper_presence(w, room, due);
+}
+
+void whisper_presence(struct worker *w, struct room *room, enum presence_due due)
+{
+    if (due == PRESENCE_NOW) tell_soon(w, room, tell_presence);
+    if (due != PRESENCE_LATER || tell_later(w, room, on_presence_timer)) return;
+    /* Nobody would ask for another timer: the next change is told at once instead. */
+    pthread_mutex_lock(&room->lock);
+    room->presence.timer = false;
+    pthread_mutex_unlock(&room->lock);
+}
+
+/* ---- typing ---- */
+
+static bool take_typing(struct room *room, struct typing *news)
+{
+    pthread_mutex_lock(&room->lock);
+    bool any = typing_take(&room->typing, news);
+    pthread_mutex_unlock(&room->lock);
+    return any;
+}
+
+static void tell_typing(struct worker *w, struct room *room)
+{
+    struct typing news;
+    if (is_crowded(w, room) && tell_later(w, room, tell_typing)) return;
+    if (!take_typing(room, &news)) return;
+    const struct slice name = {room->name, room->name_len};
+    struct buf json = {0};
+    struct saying said = {0};
+    for (unsigned i = 0; i < news.count; i++) {
+        const struct typist *t = &news.typists[i];
+        const struct slice who = {t->name, t->len};
+        json.len = 0;
+        if (rich_encode_typing(name, who, t->on, &json, WHISPER_MAX_BYTES) == 0)
+            add(&said, &json, t->member);
+    }
+    send_all(w, room, &said);
+    buf_fini(&json);
+    if (tell_later(w, room, tell_typing)) return;
+    while (take_typing(room, &news)) { /* without a timer the next is told at once */
+    }
+}
+
+void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on)
+{
+    struct room *room = m->reader->room;
+    pthread_mutex_lock(&room->lock);
+    bool first = typing_note(&room->typing, m, name, on);
+    pthread_mutex_unlock(&room->lock);
+    if (first) tell_soon(w, room, tell_typing);
+}
