@@ -1,5 +1,6 @@
 /* See hub.h. */
 #include "chat/hub.h"
+#include "chat/reader.h"
 
 #include <pthread.h>
 #include <stdlib.h>

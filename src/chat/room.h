@@ -27,17 +27,18 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/table.h"
+#include "chat/frame_log.h"
 #include "chat/marks.h"
 #include "chat/nonces.h"
 #include "chat/presence.h"
-#include "chat/reader.h"
 #include "chat/recent.h"
 #include "chat/typing.h"
 #include "proto/id.h"
 #include "store/store.h"
 
 struct hub;
-struct ws_deflater;
+struct reader;
+struct scribe;
 
 /* What a member receives, protocol.md section 2, each plain or with permessage-deflate. */
 enum encoding {
@@ -102,15 +103,6 @@ struct room {
     struct hub *hub;
     char name[]; /* not terminated */
 };
-
-/* A publishing thread's tools: used by that thread only. */
-struct scribe {
-    struct ws_deflater *deflater; /* NULL: deflated logs get plain frames */
-    struct buf json[2];           /* bare; full or rich */
-    struct buf deflated[2];
-};
-
-void scribe_fini(struct scribe *s);
 
 /* An event to be published, and what became of it. */
 struct publish {

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "chat/event_json.h"
 #include "chat/hub.h"
+#include "chat/reader.h"
 #include "proto/ws_frame.h"
 
 enum { FILL_TRIES_MAX = 8 }; /* then a member reads from the store for itself */

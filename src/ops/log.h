@@ -17,7 +17,7 @@
 #ifndef OPS_LOG_H
 #define OPS_LOG_H
 
-#include "base/buf.h"
+#include "ops/log_line.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,27 +25,9 @@
 #include <string.h>
 
 enum {
-    LOG_LINE_MAX = 4096,  /* bytes of a line with its newline; longer ones are cut, marked "..." */
-    LOG_FIELDS_MAX = 16,  /* fields of an event; a programming error above that (CHECK) */
     LOG_BURST = 10,       /* lines per event name and window */
     LOG_WINDOW_MS = 1000, /* the window of the line above */
     LOG_EVENTS_MAX = 64,  /* event names counted at once; one that finds no slot is not limited */
-};
-
-enum log_format { LOG_TEXT, LOG_JSON };
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
-
-enum log_field_type { LOG_FIELD_BYTES, LOG_FIELD_U64, LOG_FIELD_I64, LOG_FIELD_BOOL };
-
-struct log_field {
-    const char *key; /* [a-z0-9_]+, not time, level, event or text; unique in its event */
-    enum log_field_type type;
-    union {
-        struct slice bytes;
-        uint64_t u64;
-        int64_t i64;
-        bool boolean;
-    } value;
 };
 
 struct log;
@@ -64,16 +46,6 @@ void log_free(struct log *log);
 /* True iff a line of this level would be written. Any thread. */
 bool log_enabled(const struct log *log, enum log_level level);
 
-/* event and text are NUL-terminated. event is a constant of the program, [a-z0-9_]+, and kept by
- * reference to count repeats; the rest is borrowed for the call. */
-struct log_event {
-    enum log_level level;
-    const char *event;
-    const char *text;
-    const struct log_field *fields;
-    size_t n; /* fields, at most LOG_FIELDS_MAX */
-};
-
 /* Writes one event, see the promises above; mostly called through LOG. Text and field values may
  * hold any bytes. Never fails visibly, never blocks on the reader of the log. Any thread. */
 void log_event(struct log *log, const struct log_event *e);
@@ -88,13 +60,6 @@ uint64_t log_lost(const struct log *log);
 
 /* Replaces the system's clocks (tests, simulations). Before the first event. */
 void log_set_clock(struct log *log, log_clock_fn fn, void *arg);
-
-/* A view of a C string; NULL reads as "(none)". */
-static inline struct slice log_slice(const char *text)
-{
-    if (!text) text = "(none)";
-    return (struct slice){text, strlen(text)};
-}
 
 #define LOG_SLICE(k, v)                                                                            \
     {                                                                                              \

@@ -1,5 +1,7 @@
 /* See store_log.h. */
 #include "server/store_log.h"
+#include "chat/room.h"
+#include "store/store.h"
 
 #include "ops/log.h"
 #include "server/worker.h"

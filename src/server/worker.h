@@ -10,7 +10,7 @@
 
 #include "auth/api_key.h"
 #include "chat/reader.h"
-#include "chat/room.h"
+#include "chat/scribe.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/timer.h"

@@ -1,5 +1,5 @@
-/* What the files of the store's moving part share: its state. store.c has the callers and the life,
- * store_writer.c and store_reader.c the threads.
+/* What the files of the store's moving part share: its state. store_front.c has the callers and the
+ * life, store_writer.c and store_reader.c the threads.
  *
  * Invariants (under lock)
  *  1. in_flight counts the records queued or in the batch being committed, and never passes

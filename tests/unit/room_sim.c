@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "chat/reader.h"
+#include "chat/room.h"
+#include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "proto/ws_deflate.h"
 #include "room_sim_core.h"

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "chat/event_json.h"
+#include "chat/reader.h"
 #include "fail_alloc.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"

@@ -10,6 +10,9 @@
 
 #include "base/list.h"
 #include "chat/hub.h"
+#include "chat/reader.h"
+#include "chat/room.h"
+#include "chat/scribe.h"
 #include "gated_store.h"
 #include "room_model.h"
 #include "room_sim.h"

@@ -16,6 +16,8 @@
 
 #include "base/err.h"
 #include "chat/hub.h"
+#include "chat/reader.h"
+#include "chat/scribe.h"
 #include "store/store_memory.h"
 
 enum { WALL_MS = 1000000, MINUTES_5_MS = 5 * 60 * 1000, TEXT_MAX = 8000, RECENT_BYTES = 20000 };

@@ -25,6 +25,8 @@
 #include "base/err.h"
 #include "chat/event_json.h"
 #include "chat/hub.h"
+#include "chat/reader.h"
+#include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "net/mailbox.h"
 #include "proto/ws_frame.h"

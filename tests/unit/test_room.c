@@ -16,6 +16,8 @@
 
 #include "base/err.h"
 #include "chat/hub.h"
+#include "chat/reader.h"
+#include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "gated_store.h"
 #include "proto/ws_deflate.h"

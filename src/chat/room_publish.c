@@ -7,21 +7,13 @@
 #include "base/err.h"
 #include "chat/event_json.h"
 #include "chat/hub.h"
+#include "chat/reader.h"
+#include "chat/scribe.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
 
 enum { MESSAGE_WINDOW_BITS = 15 };
 enum { KIND_BARE, KIND_FULL, KIND_COUNT };
-
-void scribe_fini(struct scribe *s)
-{
-    ws_deflater_free(s->deflater);
-    for (int kind = 0; kind < KIND_COUNT; kind++) {
-        buf_fini(&s->json[kind]);
-        buf_fini(&s->deflated[kind]);
-    }
-    *s = (struct scribe){0};
-}
 
 /* Bytes of one frame, ready but for their place in the log. */
 struct payload {
