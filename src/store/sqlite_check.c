@@ -60,9 +60,9 @@ static const struct check checks[] = {
     {"numbers and kinds",
      "SELECT count(*) FROM events WHERE seq NOT BETWEEN 1 AND " SEQ_MAX
      " OR kind NOT BETWEEN 0 AND 4 OR deleted NOT IN (0, 1) OR typeof(ts_ms) <> 'integer'"
-     " OR typeof(edited_ms) <> 'integer' OR target NOT BETWEEN 0 AND seq - 1"
-     " OR reply_to NOT BETWEEN 0 AND " SEQ_MAX " OR (kind = 0) <> (target = 0)"},
-    {"texts", "SELECT count(*) FROM events WHERE username IS NULL OR NOT utf8(username)"
+     " OR typeof(edited_ms) <> 'integer' OR target NOT BETWEEN 0 AND " SEQ_MAX
+     " OR reply_to NOT BETWEEN 0 AND " SEQ_MAX},
+    {"texts", "SELECT count(*) FROM events WHERE NOT utf8(username)"
               " OR NOT utf8(user) OR NOT utf8(message) OR NOT utf8(data) OR NOT utf8(nonce)"},
     {"ids that were given twice",
      "SELECT count(*) FROM events m WHERE EXISTS(SELECT 1 FROM events WHERE room = m.room"
@@ -91,8 +91,10 @@ static const struct check checks[] = {
      "  AND (e.message IS NOT m.message OR m.edited_ms <> e.ts_ms)) + (SELECT count(*) FROM edits"
      "  WHERE NOT EXISTS(SELECT 1 FROM events m WHERE m.room = edits.room"
      "  AND m.seq = edits.target AND m.kind = 0 " SEEK_M "))"
-     " + (SELECT count(*) FROM events e WHERE kind = 1 AND message IS NOT NULL AND NOT EXISTS("
-     "  SELECT 1 FROM edits WHERE room = e.room AND target = e.target AND seq = e.seq))"},
+     " + (SELECT count(*) FROM events e CROSS JOIN events m ON m.room = e.room"
+     "  AND m.seq = e.target " SEEK_M " WHERE e.kind = 1 AND e.message IS NOT NULL AND m.kind = 0"
+     "  AND NOT m.deleted AND m.seq < e.seq AND NOT EXISTS(SELECT 1 FROM edits"
+     "  WHERE room = e.room AND target = e.target AND seq = e.seq))"},
     {"reactions",
      "SELECT (SELECT count(*) FROM reaction_counts c WHERE count <> (SELECT count(*)"
      "  FROM reactions r WHERE r.room = c.room AND r.target = c.target AND r.emoji = c.emoji))"

@@ -368,7 +368,7 @@ const DAMAGE = {
   'the order of ids': 'UPDATE events SET seq = 5000 WHERE id = 3',
   'epochs': "UPDATE rooms SET epoch = 'k3f9-d2A'",
   'names and numbers of rooms': 'UPDATE rooms SET trimmed_seq = -9',
-  'texts': 'UPDATE events SET username = NULL, bytes = bytes - length(username) WHERE id = 3',
+  'texts': "UPDATE events SET message = CAST(x'ff00fe' AS TEXT), bytes = bytes - length(message) + 3 WHERE id = 3",
   'tables and indexes': 'CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM events WHERE id = new.id; END',
   'the weight of an event': "UPDATE events SET message = 'longer than before' WHERE id = 3",
   'numbers and kinds': 'UPDATE events SET kind = 7 WHERE id = 3',
