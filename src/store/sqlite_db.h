@@ -298,11 +298,9 @@ void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
 int sqlite_watch_look(struct store_backend *b);
 int sqlite_watch_recover(struct sqlite_store *s);
 
-/* Writes what is in a -wal without a name back, once there is nobody in the way. */
-void sqlite_watch_rescue(struct sqlite_store *s);
-
-/* True if the names of the files lead elsewhere now, so that SQLite must not remove them. */
-bool sqlite_watch_lost(const struct sqlite_store *s);
+/* At the end. True if the names of the files lead elsewhere now, so that SQLite must not remove
+ * them; what only a -wal without a name has is written back before. */
+bool sqlite_watch_lost(struct sqlite_store *s);
 
 /* The file of the database; see sqlite_file.c. Names its files: 0, or -1 with errno. */
 int sqlite_file_name(struct sqlite_files *f, const char *path);

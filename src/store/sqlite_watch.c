@@ -138,7 +138,7 @@ static void name_wal_again(const struct sqlite_store *s)
 
 /* What is only in a -wal without a name would be lost with this process. Who reads keeps a part of
  * it out of the database, so until all of it is there it is tried again. */
-void sqlite_watch_rescue(struct sqlite_store *s)
+static void rescue(struct sqlite_store *s)
 {
     int frames = 0;
     int done = 0;
@@ -158,7 +158,7 @@ static int look_by_name(struct sqlite_store *s, int count)
     if (why == touched_text)
         s->files.touched = true;
     else if (file == FILE_WAL || file == FILE_SHM)
-        sqlite_watch_rescue(s);
+        rescue(s);
     return fault(s, file, why);
 }
 
@@ -223,9 +223,13 @@ int sqlite_watch_recover(struct sqlite_store *s)
     return err;
 }
 
-bool sqlite_watch_lost(const struct sqlite_store *s)
+bool sqlite_watch_lost(struct sqlite_store *s)
 {
     int file = 0;
     const char *why = s->taken ? wrong(s, FILE_WITNESS, &file) : NULL;
-    return why && why != touched_text;
+    bool lost = why && why != touched_text;
+    /* No reader of ours is in the way any more. Not if the database is another server's now: the
+     * -shm may be, too. */
+    if (lost && (file == FILE_WAL || file == FILE_SHM)) rescue(s);
+    return lost;
 }

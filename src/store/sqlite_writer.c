@@ -421,7 +421,6 @@ void sqlite_writer_close(struct sqlite_store *s, bool clean)
         sqlite3_finalize(s->stmt[i]);
     /* The last to close writes the -wal back and removes it, by its name. */
     bool lost = sqlite_watch_lost(s);
-    if (lost) sqlite_watch_rescue(s); /* no reader of ours is in the way any more */
     if (lost) sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(s->db);
     if (!lost && !s->files.touched) sqlite_file_closed(s);
