@@ -156,8 +156,7 @@ static int go_on(struct conn *c, struct api_call *call)
 {
     const struct room *room = call->entered;
     if (call->event.kind != STORE_MESSAGE) return ask_target(c, call);
-    bool elsewhere =
-        call->reply_to.seq && memcmp(call->reply_to.epoch, room->epoch, ID_EPOCH_LEN) != 0;
+    bool elsewhere = call->reply_to.seq && !room_gave(room, &call->reply_to);
     return elsewhere ? ERR_NO_MESSAGE : publish(c, call);
 }
 

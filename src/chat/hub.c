@@ -1,6 +1,7 @@
 /* See hub.h. */
 #include "chat/hub.h"
 #include "chat/reader.h"
+#include "chat/room_state.h"
 
 #include <pthread.h>
 #include <stdlib.h>

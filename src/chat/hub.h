@@ -18,11 +18,13 @@
 #ifndef CHAT_HUB_H
 #define CHAT_HUB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/account.h"
 #include "base/buf.h"
+#include "chat/recent.h"
 #include "chat/room.h"
 
 struct hub;

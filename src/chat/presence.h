@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "chat/room.h"
 #include "proto/name.h"
 #include "proto/rich.h"
 
@@ -56,12 +57,6 @@ struct presence {
     uint8_t second_count;
     bool names_lost;
     bool timer; /* the caller's timer runs */
-};
-
-enum presence_due {
-    PRESENCE_NOTHING, /* nothing is new, or a timer runs that will tell it */
-    PRESENCE_NOW,     /* call presence_take */
-    PRESENCE_LATER,   /* start a timer for presence_deadline_ms, then call presence_on_timer */
 };
 
 /* What is to be told. frame points into the two arrays, so the struct must not be copied. */

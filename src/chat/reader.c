@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "chat/room.h"
+#include "chat/room_state.h"
 
 enum { MEMBERS_MIN = 2, PREFETCH_AHEAD = 4 };
 

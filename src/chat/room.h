@@ -4,41 +4,24 @@
  * own lock (a few microseconds; 150 where it deflates 16 KiB), and from then on only read. Members
  * join at the head of the log in one atomic step, so what has a larger seq arrives and nothing
  * arrives twice. What was said goes to the store in the same step, and what a member missed comes
- * from the recent past of the log or, before that, from the store.
- *
- * Invariants (under the lock)
- *  1. A bare log has chunks iff one of its readers is dirty or one of its members lags. The others
- *     keep their recent past too (recent.h).
- *  2. dirty_count of a log is the number of its readers, attached or detached, with dirty set.
- *  3. seq counts up by one per event and is the number of the newest that the store accepted; head
- *     is the newest that is in the logs. They differ only under `strict`, where an event enters the
- *     logs once it is committed.
- *  4. Nobody joins or publishes before the room is READY: only then its seq is known.
- *
- * Lock order: hub, room, store. None is held across a system call that waits. */
+ * from the recent past of the log or, before that, from the store. */
 #ifndef CHAT_ROOM_H
 #define CHAT_ROOM_H
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
 #include "base/list.h"
-#include "base/table.h"
-#include "chat/frame_log.h"
-#include "chat/marks.h"
-#include "chat/nonces.h"
-#include "chat/presence.h"
-#include "chat/recent.h"
-#include "chat/typing.h"
 #include "proto/id.h"
 #include "store/store.h"
 
-struct hub;
+struct member;
+struct presence_news;
 struct reader;
+struct room;
 struct scribe;
+struct typing;
 
 /* What a member receives, protocol.md section 2, each plain or with permessage-deflate. */
 enum encoding {
@@ -51,6 +34,12 @@ enum encoding {
     ENCODING_COUNT,
 };
 
+enum presence_due {
+    PRESENCE_NOTHING, /* nothing is new, or a timer runs that will tell it */
+    PRESENCE_NOW,     /* room_take_presence */
+    PRESENCE_LATER,   /* start a timer, then room_on_presence_timer */
+};
+
 enum {
     ROOM_EPOCH_LEN = STORE_EPOCH_LEN,
     ROOM_DEFLATE_MIN_BYTES = 200, /* below, deflate costs more than it saves */
@@ -58,51 +47,12 @@ enum {
     ROOM_HISTORY_DEFAULT = 50, /* messages given to who cannot be resumed */
 };
 
-enum room_state { ROOM_COLD, ROOM_LOADING, ROOM_READY };
+/* Its name and its epoch (ROOM_EPOCH_LEN bytes), as long as it exists. Any thread. */
+struct slice room_name(const struct room *room);
+const char *room_epoch(const struct room *room);
 
-struct room_log {
-    struct frame_log log;
-    struct recent recent; /* unused by the bare ones */
-    struct list readers;
-    unsigned dirty_count;
-};
-
-struct room {
-    pthread_mutex_t lock;
-    uint64_t seq;
-    uint64_t head;
-    uint64_t trimmed_seq; /* what retention may have taken, as far as is known */
-    char epoch[ROOM_EPOCH_LEN];
-    uint8_t state;     /* enum room_state */
-    uint8_t encodings; /* bit e: logs[e] has a reader; spares publishing a look at the others */
-    uint8_t filling;   /* bit e: the past of logs[e] is being read from the store */
-    uint8_t name_len;
-    uint64_t recent_bytes; /* of the logs, as counted in the hub's sum */
-    uint64_t own_bytes;    /* of all but the chunks, as counted in the hub's account */
-    struct slink *waits;   /* of struct room_wait: for the load, or for a log to be filled */
-    uint64_t load_client;  /* who asked last for the load */
-    uint64_t fill_client;  /* and for a log to be filled */
-    unsigned loads;        /* asked for and not answered yet */
-    unsigned fills[ENCODING_COUNT]; /* likewise; more than one if more than one client waits */
-    struct nonces nonces;
-    uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
-    struct marks marks;
-    size_t marks_bytes; /* as they are counted */
-    struct presence presence;
-    struct typing *typing; /* NULL: nobody types */
-    atomic_uint
-        whispers; /* of both, that workers have yet to give to members (session/whisper.h) */
-    struct room_log logs[ENCODING_COUNT];
-
-    /* Under the hub's lock. */
-    unsigned refs;         /* readers, waits, requests to the store, callers */
-    struct list warm_link; /* in the hub's list of rooms with a recent past */
-    UT_hash_handle hh;     /* in the hub's table, by name */
-
-    atomic_bool used; /* since the hub looked for something to forget */
-    struct hub *hub;
-    char name[]; /* not terminated */
-};
+/* Whether it is an id of this room. Any thread. */
+bool room_gave(const struct room *room, const struct id *id);
 
 /* An event to be published, and what became of it. */
 struct publish {
@@ -150,6 +100,25 @@ void room_relax(struct room *room, enum encoding encoding);
 /* After reader_flush: true if the reader has read everything (it is clean now), or is detached (it
  * is freed, together with the room if it was the last). False: it stays dirty, flush it again. */
 bool room_settle(struct reader *r);
+
+/* Frames for rich members that are no part of the log. Any thread.
+ *
+ * What has changed in who is here: taken to be told now, unless it is put off. *due says when there
+ * is more to do. False: *news is of no use. */
+bool room_take_presence(struct room *room, bool put_off, uint64_t now_ms,
+                        struct presence_news *news, enum presence_due *due);
+
+/* The timer fired that PRESENCE_LATER asked for; or could not be started, and so will not. */
+enum presence_due room_on_presence_timer(struct room *room, uint64_t now_ms);
+void room_no_presence_timer(struct room *room);
+
+/* A member types or stopped; what is to be told of that. As typing_note and typing_take. */
+bool room_note_typing(struct room *room, const struct member *m, struct slice name, bool on);
+bool room_take_typing(struct room *room, struct typing *news);
+
+/* How many such frames are on their way to members, on all workers together; one more or less. */
+unsigned room_whispers(const struct room *room);
+void room_count_whisper(struct room *room, int change);
 
 /* Whether members of this encoding can resume, and which events they see. */
 static inline bool encoding_keeps(unsigned e)

@@ -12,6 +12,7 @@
 #include "chat/event_json.h"
 #include "chat/hub.h"
 #include "chat/reader.h"
+#include "chat/room_state.h"
 #include "proto/ws_frame.h"
 
 enum { FILL_TRIES_MAX = 8 }; /* then a member reads from the store for itself */

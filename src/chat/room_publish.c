@@ -1,5 +1,6 @@
 /* See room.h. */
 #include "chat/room.h"
+#include "chat/room_state.h"
 
 #include <string.h>
 

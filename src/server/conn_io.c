@@ -436,14 +436,15 @@ static uint64_t tag_of(const void *data, size_t len)
 static void log_slow(const struct conn *c, const struct room *room, uint64_t lag_bytes)
 {
     struct log *log = c->worker->server->options.log;
-    uint64_t room_tag = tag_of(room->name, room->name_len);
+    struct slice name = room_name(room);
+    uint64_t room_tag = tag_of(name.ptr, name.len);
     char peer[SOCKET_TEXT_MAX];
     socket_ip_text(c->ip, peer);
     LOG(log, LOG_WARN, "lag_close", "closed a member that reads too slowly",
         LOG_U64("lag_bytes", lag_bytes), LOG_U64("room_tag", room_tag),
         LOG_U64("peer_tag", tag_of(c->ip, sizeof c->ip)));
     LOG(log, LOG_DEBUG, "lag_close_member", "who that was", LOG_U64("room_tag", room_tag),
-        LOG_STR("peer", peer), LOG_SLICE("room", ((struct slice){room->name, room->name_len})));
+        LOG_STR("peer", peer), LOG_SLICE("room", name));
 }
 
 /* A burst is no reason to put out who reads as fast as it can: that needs a moment for it. Of a

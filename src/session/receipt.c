@@ -44,7 +44,7 @@ struct slice receipt_ref(const struct receipt *r)
 
 static void set_id(struct receipt *r, const struct room *room, uint64_t seq, int64_t ts_ms)
 {
-    memcpy(r->id.epoch, room->epoch, ID_EPOCH_LEN);
+    memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN);
     r->id.seq = seq;
     r->ts_ms = ts_ms;
 }
@@ -55,13 +55,12 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
     struct slink *woken;
     p->tag = r;
     p->waiter = &r->task.link;
-    memcpy(r->id.epoch, room->epoch, ID_EPOCH_LEN); /* before another thread has it */
+    memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN); /* before another thread has it */
     r->ts_ms = p->event.ts_ms;
     int err = room_publish(room, &w->scribe, p, &woken);
     if (err) {
         const struct conn *c = err == ERR_STORE ? conn_find(&r->conn) : NULL;
-        const struct slice name = {room->name, room->name_len};
-        if (c) store_log_refused(w->server, name, c->ip);
+        if (c) store_log_refused(w->server, room_name(room), c->ip);
         free(r);
         return err;
     }

@@ -98,7 +98,7 @@ static bool is_wanted(void *ctx)
 
 static int add_frame(struct answer *a, const struct store_event *e, struct buf *json)
 {
-    const struct event_room er = {{a->room->name, a->room->name_len}, a->room->epoch};
+    const struct event_room er = {room_name(a->room), room_epoch(a->room)};
     json->len = 0;
     int err = event_encode(&er, e, a->form, json);
     if (err || json->len == 0) return err;
@@ -220,10 +220,9 @@ static struct store_query query_of(const struct conn *c, const struct replay *r,
                                    const struct answer *a)
 {
     const bool find = r->newest && !r->begun;
-    const struct room *room = a->room;
     const bool rich = encoding_is_rich(r->join.encoding);
     return (struct store_query){
-        .room = {room->name, room->name_len},
+        .room = room_name(a->room),
         .direction = find ? STORE_NEWEST : STORE_AFTER,
         .position = find ? a->until + 1 : r->next,
         .limit = find                    ? r->join.history

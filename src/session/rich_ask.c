@@ -87,11 +87,6 @@ static void question_undo(struct question *q, struct conn *c)
     room_unref(q->room);
 }
 
-static struct slice room_name(const struct room *room)
-{
-    return (struct slice){room->name, room->name_len};
-}
-
 /* ---- history ---- */
 
 struct history {
@@ -105,7 +100,7 @@ struct history {
 
 static int encode_page(struct history *h, const struct store_page *page)
 {
-    const struct event_room er = {room_name(h->q.room), h->q.room->epoch};
+    const struct event_room er = {room_name(h->q.room), room_epoch(h->q.room)};
     int err = rich_begin_history(question_ref(&h->q), er.name, &h->json, CONN_OUT_MAX_BYTES);
     struct event_window window = {h->direction, h->position, h->max_bytes, false};
     if (page && !err) err = event_encode_page(&er, page, &window, &h->json);
@@ -154,7 +149,7 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
         [RICH_AROUND] = STORE_AROUND,
     };
     bool newest = in->position == RICH_NEWEST;
-    if (!newest && memcmp(in->at.epoch, room->epoch, ID_EPOCH_LEN) != 0) return ERR_NO_MESSAGE;
+    if (!newest && !room_gave(room, &in->at)) return ERR_NO_MESSAGE;
     struct history *h = calloc(1, sizeof *h);
     if (!h) return ERR_NOMEM;
     question_init(&h->q, c, s, in->ref);

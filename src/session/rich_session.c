@@ -1,5 +1,7 @@
 /* See rich_session.h. One function per type of frame; their table is at the end. */
 #include "session/rich_session.h"
+#include "chat/presence.h"
+#include "chat/typing.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -174,8 +176,7 @@ static int on_message(struct conn *c, const struct rich_input *in)
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     struct room *room = s->as.member.reader->room;
-    if (in->reply_to.seq && memcmp(in->reply_to.epoch, room->epoch, ID_EPOCH_LEN) != 0)
-        return ERR_NO_MESSAGE;
+    if (in->reply_to.seq && !room_gave(room, &in->reply_to)) return ERR_NO_MESSAGE;
     if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
     char guest[SESSION_GUEST_LEN];
     struct publish p = {.event = {
@@ -338,8 +339,7 @@ static int on_change(struct conn *c, const struct rich_input *in)
 {
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    if (memcmp(in->id.epoch, s->as.member.reader->room->epoch, ID_EPOCH_LEN) != 0)
-        return ERR_NO_MESSAGE;
+    if (!room_gave(s->as.member.reader->room, &in->id)) return ERR_NO_MESSAGE;
     if (!speaker_may_speak(c, in->message, (struct slice){NULL, 0})) return ERR_RATE_LIMITED;
     return rich_ask_change(c, s, in);
 }
@@ -353,7 +353,7 @@ static int on_read(struct conn *c, const struct rich_input *in)
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     struct room *room = s->as.member.reader->room;
-    if (memcmp(in->id.epoch, room->epoch, ID_EPOCH_LEN) != 0) return ERR_NO_MESSAGE;
+    if (!room_gave(room, &in->id)) return ERR_NO_MESSAGE;
     struct receipt *r = receipt_new(c, seat_room(s), in->ref);
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;

@@ -86,7 +86,7 @@ static void answer(struct roster *r)
         list[i] = (struct rich_member){.username = {r->names[i].text, r->names[i].len},
                                        .since_ms = r->names[i].since_ms};
     const struct rich_members members = {
-        .room = {r->room->name, r->room->name_len},
+        .room = room_name(r->room),
         .count = room_member_count(r->room),
         .members = list,
         .member_count = r->count,

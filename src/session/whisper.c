@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "chat/hub.h"
+#include "chat/typing.h"
 #include "proto/rich.h"
 #include "proto/ws_frame.h"
 #include "server/conn.h"
@@ -104,7 +105,7 @@ static bool go_on_all(struct worker *w, struct whisper *whisper, unsigned *offer
 
 static void whisper_free(struct whisper *whisper)
 {
-    atomic_fetch_sub(&whisper->room->whispers, 1);
+    room_count_whisper(whisper->room, -1);
     room_unref(whisper->room);
     free(whisper);
 }
@@ -157,7 +158,7 @@ static void send_to(struct worker *to, struct room *room, const struct saying *s
                                 .said = *said};
     memcpy(whisper->frames, said->frames.data, said->frames.len);
     room_ref(room);
-    atomic_fetch_add(&room->whispers, 1);
+    room_count_whisper(room, 1);
     worker_post(to, &whisper->task);
 }
 
@@ -231,32 +232,21 @@ static bool tell_later(struct worker *w, struct room *room,
 /* Workers do not come round to it: one frame that tells more costs them less than two. */
 static bool is_crowded(const struct worker *w, struct room *room)
 {
-    return atomic_load(&room->whispers) >= WHISPERS_OF_ROOM_MAX * w->server->worker_count;
+    return room_whispers(room) >= WHISPERS_OF_ROOM_MAX * w->server->worker_count;
 }
 
 /* ---- presence ---- */
 
-static bool take_presence(struct worker *w, struct room *room, struct presence_news *news)
-{
-    bool any = false;
-    enum presence_due due = PRESENCE_NOTHING;
-    pthread_mutex_lock(&room->lock);
-    if (is_crowded(w, room))
-        due = presence_put_off(&room->presence, w->now_ms);
-    else
-        any = presence_take(&room->presence, w->now_ms, news);
-    pthread_mutex_unlock(&room->lock);
-    whisper_presence(w, room, due);
-    return any;
-}
-
 static void tell_presence(struct worker *w, struct room *room)
 {
     struct presence_news news;
-    if (!take_presence(w, room, &news)) return;
+    enum presence_due due;
+    bool any = room_take_presence(room, is_crowded(w, room), w->now_ms, &news, &due);
+    whisper_presence(w, room, due);
+    if (!any) return;
     struct buf json = {0};
     struct saying said = {0};
-    news.frame.room = (struct slice){room->name, room->name_len};
+    news.frame.room = room_name(room);
     if (rich_encode_presence(&news.frame, &json, WHISPER_MAX_BYTES) == 0) add(&said, &json, NULL);
     send_all(w, room, &said);
     buf_fini(&json);
@@ -264,10 +254,7 @@ static void tell_presence(struct worker *w, struct room *room)
 
 static void on_presence_timer(struct worker *w, struct room *room)
 {
-    pthread_mutex_lock(&room->lock);
-    enum presence_due due = presence_on_timer(&room->presence, w->now_ms);
-    pthread_mutex_unlock(&room->lock);
-    whisper_presence(w, room, due);
+    whisper_presence(w, room, room_on_presence_timer(room, w->now_ms));
 }
 
 void whisper_presence(struct worker *w, struct room *room, enum presence_due due)
@@ -275,27 +262,17 @@ void whisper_presence(struct worker *w, struct room *room, enum presence_due due
     if (due == PRESENCE_NOW) tell_soon(w, room, tell_presence);
     if (due != PRESENCE_LATER || tell_later(w, room, on_presence_timer)) return;
     /* Nobody would ask for another timer: the next change is told at once instead. */
-    pthread_mutex_lock(&room->lock);
-    room->presence.timer = false;
-    pthread_mutex_unlock(&room->lock);
+    room_no_presence_timer(room);
 }
 
 /* ---- typing ---- */
-
-static bool take_typing(struct room *room, struct typing *news)
-{
-    pthread_mutex_lock(&room->lock);
-    bool any = typing_take(&room->typing, news);
-    pthread_mutex_unlock(&room->lock);
-    return any;
-}
 
 static void tell_typing(struct worker *w, struct room *room)
 {
     struct typing news;
     if (is_crowded(w, room) && tell_later(w, room, tell_typing)) return;
-    if (!take_typing(room, &news)) return;
-    const struct slice name = {room->name, room->name_len};
+    if (!room_take_typing(room, &news)) return;
+    const struct slice name = room_name(room);
     struct buf json = {0};
     struct saying said = {0};
     for (unsigned i = 0; i < news.count; i++) {
@@ -308,15 +285,12 @@ static void tell_typing(struct worker *w, struct room *room)
     send_all(w, room, &said);
     buf_fini(&json);
     if (tell_later(w, room, tell_typing)) return;
-    while (take_typing(room, &news)) { /* without a timer the next is told at once */
+    while (room_take_typing(room, &news)) { /* without a timer the next is told at once */
     }
 }
 
 void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on)
 {
     struct room *room = m->reader->room;
-    pthread_mutex_lock(&room->lock);
-    bool first = typing_note(&room->typing, m, name, on);
-    pthread_mutex_unlock(&room->lock);
-    if (first) tell_soon(w, room, tell_typing);
+    if (room_note_typing(room, m, name, on)) tell_soon(w, room, tell_typing);
 }

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "chat/reader.h"
 #include "chat/room.h"
+#include "chat/room_state.h"
 #include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "proto/ws_deflate.h"

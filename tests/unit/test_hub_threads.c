@@ -26,6 +26,7 @@
 #include "chat/event_json.h"
 #include "chat/hub.h"
 #include "chat/reader.h"
+#include "chat/room_state.h"
 #include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "net/mailbox.h"
@@ -116,7 +117,7 @@ static atomic_uint published; /* threads that have said everything */
 static atomic_uint complete;  /* threads whose members have everything */
 static atomic_ullong said[THREADS][ROOMS];
 
-static struct slice room_name(unsigned room)
+static struct slice name_of_room(unsigned room)
 {
     static const char names[ROOMS][3] = {"r0", "r1", "r2"};
     return (struct slice){names[room], 2};
@@ -234,7 +235,7 @@ static void on_page(void *ctx, int err, const struct store_page *page)
 static void ask_page(struct work *w, struct page *p)
 {
     const struct store_query q = {
-        .room = room_name(p->sock->room),
+        .room = name_of_room(p->sock->room),
         .direction = STORE_AFTER,
         .position = p->after,
         .limit = PAGE,
@@ -316,7 +317,7 @@ static void enter(struct work *w, struct sock *s)
                             .resume = s->last.epoch[0], /* seq 0: nothing was said yet */
                             .since = s->last};
     s->state = SOCK_ENTERING;
-    int err = hub_enter(hub, room_name(s->room), &v->wait);
+    int err = hub_enter(hub, name_of_room(s->room), &v->wait);
     if (!err) try_join(w, &v->task);
     if (err && err != ERR_AGAIN) w->errors++;
 }

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "chat/hub.h"
 #include "chat/reader.h"
+#include "chat/room_state.h"
 #include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "gated_store.h"

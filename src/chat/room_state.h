@@ -1,0 +1,78 @@
+/* What a room is made of, for the files of this folder alone: to everybody else it is opaque.
+ *
+ * Invariants (under the lock)
+ *  1. A bare log has chunks iff one of its readers is dirty or one of its members lags. The others
+ *     keep their recent past too (recent.h).
+ *  2. dirty_count of a log is the number of its readers, attached or detached, with dirty set.
+ *  3. seq counts up by one per event and is the number of the newest that the store accepted; head
+ *     is the newest that is in the logs. They differ only under `strict`, where an event enters the
+ *     logs once it is committed.
+ *  4. Nobody joins or publishes before the room is READY: only then its seq is known.
+ *
+ * Lock order: hub, room, store. None is held across a system call that waits. */
+#ifndef CHAT_ROOM_STATE_H
+#define CHAT_ROOM_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/table.h"
+#include "chat/marks.h"
+#include "chat/nonces.h"
+#include "chat/presence.h"
+#include "chat/recent.h"
+#include "chat/room.h"
+#include "chat/typing.h"
+
+struct hub;
+
+enum room_state { ROOM_COLD, ROOM_LOADING, ROOM_READY };
+
+struct room_log {
+    struct frame_log log;
+    struct recent recent; /* unused by the bare ones */
+    struct list readers;
+    unsigned dirty_count;
+};
+
+struct room {
+    pthread_mutex_t lock;
+    uint64_t seq;
+    uint64_t head;
+    uint64_t trimmed_seq; /* what retention may have taken, as far as is known */
+    char epoch[ROOM_EPOCH_LEN];
+    uint8_t state;     /* enum room_state */
+    uint8_t encodings; /* bit e: logs[e] has a reader; spares publishing a look at the others */
+    uint8_t filling;   /* bit e: the past of logs[e] is being read from the store */
+    uint8_t name_len;
+    uint64_t recent_bytes; /* of the logs, as counted in the hub's sum */
+    uint64_t own_bytes;    /* of all but the chunks, as counted in the hub's account */
+    struct slink *waits;   /* of struct room_wait: for the load, or for a log to be filled */
+    uint64_t load_client;  /* who asked last for the load */
+    uint64_t fill_client;  /* and for a log to be filled */
+    unsigned loads;        /* asked for and not answered yet */
+    unsigned fills[ENCODING_COUNT]; /* likewise; more than one if more than one client waits */
+    struct nonces nonces;
+    uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
+    struct marks marks;
+    size_t marks_bytes; /* as they are counted */
+    struct presence presence;
+    struct typing *typing; /* NULL: nobody types */
+    atomic_uint
+        whispers; /* of both, that workers have yet to give to members (session/whisper.h) */
+    struct room_log logs[ENCODING_COUNT];
+
+    /* Under the hub's lock. */
+    unsigned refs;         /* readers, waits, requests to the store, callers */
+    struct list warm_link; /* in the hub's list of rooms with a recent past */
+    UT_hash_handle hh;     /* in the hub's table, by name */
+
+    atomic_bool used; /* since the hub looked for something to forget */
+    struct hub *hub;
+    char name[]; /* not terminated */
+};
+
+#endif
