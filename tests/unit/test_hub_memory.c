@@ -502,7 +502,7 @@ static void test_read_markers(void **state)
     enum { BUDGET = 8 << 20, ROOMS = 12, MARKS = 9000, SLACK = 64 << 10 };
     static struct guest guests[ROOMS];
     char user[64];
-    char name[8];
+    char name[16];
     (void)state;
     begin(BUDGET);
     for (int i = 0; i < ROOMS; i++) {
