@@ -15,6 +15,7 @@
 #include "ops/config.h"
 #include "ops/log.h"
 #include "ops/version.h"
+#include "proto/forwarded.h"
 #include "server/server.h"
 #include "server/websocket.h"
 #include "session/bare.h"
@@ -110,10 +111,14 @@ static enum forwarded_header client_header(enum config_header header)
     return header == CONFIG_X_REAL_IP ? FORWARDED_X_REAL_IP : FORWARDED_X_FORWARDED_FOR;
 }
 
-/* NULL after having logged why not. */
+/* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
 static struct server *start(const struct config *cf, struct log *log,
-                            struct server_address addresses[CONFIG_LISTEN_MAX])
+                            struct server_address addresses[CONFIG_LISTEN_MAX],
+                            struct forwarded_rules *rules)
 {
+    *rules = (struct forwarded_rules){.header = client_header(cf->client_address_header),
+                                      .trusted = cf->trusted_proxies,
+                                      .trusted_count = cf->trusted_proxy_count};
     for (size_t i = 0; i < cf->listen_count; i++)
         addresses[i] = (struct server_address){
             .host = cf->listen[i].host,
@@ -138,9 +143,7 @@ static struct server *start(const struct config *cf, struct log *log,
                      [BUDGET_ROOMS] = cf->rooms_per_ip,
                      [BUDGET_HISTORY] = cf->history_per_ip,
                      [BUDGET_REQUESTS] = cf->requests_per_ip}},
-        .forwarded = {.header = client_header(cf->client_address_header),
-                      .trusted = cf->trusted_proxies,
-                      .trusted_count = cf->trusted_proxy_count},
+        .forwarded = rules,
         .loopback_exempt = cf->trust_loopback,
         .max_frame_bytes = cf->max_frame_bytes,
         .max_message_bytes = cf->max_message_bytes,
@@ -223,7 +226,8 @@ static int serve(const struct config *cf)
     }
     raise_file_limit(log);
     struct server_address addresses[CONFIG_LISTEN_MAX];
-    struct server *server = start(cf, log, addresses);
+    struct forwarded_rules rules;
+    struct server *server = start(cf, log, addresses, &rules);
     if (server) run(server, log, &signals);
     log_free(log);
     return server ? EXIT_OK : EXIT_START_FAILED;

@@ -13,6 +13,7 @@
 #include "ops/metrics.h"
 #include "proto/http.h"
 #include "server/conn.h"
+#include "server/outage.h"
 #include "server/worker.h"
 
 enum {
@@ -76,7 +77,7 @@ void http_status_readyz(struct conn *c, const struct http_request *r)
              : healthy ? "the database is full: messages are refused"
                        : "the store fails: messages are refused");
     if (ready) tell_trouble(c, text, sizeof text);
-    if (!ready && outage_look(&s->outage, worker_refused(s), &outage)) outage_text(&outage, text);
+    if (!ready && outage_look(s->outage, worker_refused(s), &outage)) outage_text(&outage, text);
     if (!draining) store_problem(s->options.store, why);
     snprintf(line, sizeof line, "%s%s%s\n", draining ? "draining" : text,
              why[0] ? "\nreason: " : "", why);

@@ -1,5 +1,6 @@
 /* See client.h. */
 #include "server/client.h"
+#include "proto/proxy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "proto/forwarded.h"
 #include "proto/origin.h"
 #include "server/conn.h"
+#include "server/overflow.h"
 #include "server/peer_counts.h"
 #include "server/worker.h"
 
@@ -26,7 +28,7 @@ enum {
 
 static const struct forwarded_rules *rules_of(const struct server *s)
 {
-    return &s->forwarded;
+    return s->options.forwarded;
 }
 
 uint64_t client_id(const struct conn *c)
@@ -78,7 +80,7 @@ static bool count_connection(struct conn *c)
 
 static void set_ip(struct conn *c, const uint8_t ip[static IP_BYTES])
 {
-    struct overflow *o = &c->worker->overflow;
+    struct overflow *o = c->worker->overflow;
     if (c->over_limit) overflow_remove(o, c); /* it counts by address */
     (void)client_keep_input(c, 0);            /* likewise; with what it reads now, it counts anew */
     (void)client_keep_past(c, 0);

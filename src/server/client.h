@@ -13,11 +13,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/http.h"
-#include "proto/proxy.h"
 #include "server/budget.h"
 
 struct conn;
+struct http_request;
+struct proxy_source;
 
 /* The client as a number that nobody can choose, and never 0. */
 uint64_t client_id(const struct conn *c);

@@ -18,6 +18,7 @@
 #include "proto/proxy.h"
 #include "proto/ws_frame.h"
 #include "server/client.h"
+#include "server/overflow.h"
 #include "server/session.h"
 #include "server/task.h"
 #include "server/worker.h"
@@ -113,7 +114,7 @@ void conn_set_over(struct conn *c, int err)
     if (c->over_limit || c->state == CONN_DEAD) return;
     c->over_limit = (int8_t)err;
     metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-    struct conn *other = overflow_add(&c->worker->overflow, c, client_id(c));
+    struct conn *other = overflow_add(c->worker->overflow, c, client_id(c));
     if (other) conn_drop(other);
     conn_set_timeout(c, TIMEOUT_OVER);
 }
@@ -125,7 +126,7 @@ void conn_clear_over(struct conn *c)
 {
     if (!c->over_limit) return;
     c->over_limit = 0;
-    overflow_remove(&c->worker->overflow, c);
+    overflow_remove(c->worker->overflow, c);
     conn_set_timeout(c, TIMEOUT_HANDSHAKE);
 }
 
@@ -194,7 +195,7 @@ void conn_drop(struct conn *c)
     w->reap = c;
     w->conn_count--;
     metrics_sub(&w->metrics, METRIC_CONNECTIONS, 1);
-    if (c->over_limit) overflow_remove(&w->overflow, c);
+    if (c->over_limit) overflow_remove(w->overflow, c);
     client_on_drop(c);
 }
 

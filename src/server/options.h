@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/forwarded.h"
 #include "server/budget.h"
 
 struct conn_ops;
+struct forwarded_rules;
 struct http_api;
 struct log;
 struct session_ops;
@@ -43,8 +43,8 @@ struct server_options {
     uint32_t max_connections;
     uint32_t max_connections_per_ip;
     struct budget_options budgets;
-    struct forwarded_rules forwarded; /* whom to believe about addresses; borrowed */
-    bool loopback_exempt;             /* see client.h */
+    const struct forwarded_rules *forwarded; /* whom to believe about addresses */
+    bool loopback_exempt;                    /* see client.h */
     uint32_t max_frame_bytes;
     uint32_t max_message_bytes;
     uint32_t rate; /* messages per 10 s and connection */

@@ -10,17 +10,21 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "auth/api_key.h"
 #include "base/account.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "chat/hub.h"
+#include "chat/recent.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/look.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_handshake.h"
 #include "server/budget.h"
+#include "server/outage.h"
+#include "server/overflow.h"
 #include "server/peer_counts.h"
 #include "server/store_log.h"
 #include "server/turn.h"
@@ -106,24 +110,25 @@ static bool make_parts(struct server *s)
     s->guest_seed = random_bits();
     const struct server_options *o = &s->options;
     uint64_t lag_half = o->lag_max_bytes / 2; /* or a member that resumes would be cut for it */
+    const struct recent_limits recent = {
+        .max_events = o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
+        .max_bytes =
+            lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half : RECENT_MAX_BYTES,
+        .max_age_ms = o->keep_age_ms};
     const struct hub_options hub = {
         .seed = random_bits(),
         .memory_budget_bytes = o->memory_budget_bytes,
         .message_max_bytes = websocket_message_limit(o, o->echo),
-        .recent = {.max_events =
-                       o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
-                   .max_bytes = lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half
-                                                                        : RECENT_MAX_BYTES,
-                   .max_age_ms = o->keep_age_ms},
+        .recent = &recent,
         .strict = o->strict,
     };
+    s->outage = calloc(1, sizeof *s->outage);
     s->hub = hub_new(&hub);
     s->budgets = budget_new(&o->budgets);
-    s->forwarded = o->forwarded;
     atomic_init(&s->loopback_exempt, o->loopback_exempt);
     s->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
     s->workers = aligned_alloc(_Alignof(struct worker), bytes);
-    if (!s->hub || !s->workers || !s->scribe.deflater || !s->budgets) return false;
+    if (!s->outage || !s->hub || !s->workers || !s->scribe.deflater || !s->budgets) return false;
     memset(s->workers, 0, bytes);
     s->peers = peer_counts_new();
     return s->peers;
@@ -152,7 +157,7 @@ static void plan_descriptors(struct server *s, uint64_t limit)
     uint64_t most = beyond / s->worker_count;
     most = most < OVERFLOW_MIN ? OVERFLOW_MIN : most > OVERFLOW_MAX ? OVERFLOW_MAX : most;
     for (unsigned i = 0; i < s->worker_count; i++)
-        s->workers[i].overflow.most = (unsigned)most;
+        s->workers[i].overflow->most = (unsigned)most;
     uint64_t room = left > most * s->worker_count ? left - most * s->worker_count : 1;
     s->max_connections = (uint32_t)(wanted < room ? wanted : room);
     s->max_per_client = s->options.max_connections_per_ip ? s->options.max_connections_per_ip
@@ -161,6 +166,15 @@ static void plan_descriptors(struct server *s, uint64_t limit)
         LOG(s->options.log, LOG_WARN, "connections_capped",
             "the open-file limit allows fewer connections than max-connections",
             LOG_U64("connections", room), LOG_U64("open_files", limit));
+}
+
+/* False if memory is short. */
+static bool take_key(struct server *s)
+{
+    const char *key = s->options.api_key;
+    if (!key) return true;
+    s->api_key = malloc(API_KEY_DIGEST_BYTES);
+    return s->api_key && api_key_digest((struct slice){key, strlen(key)}, s->api_key) == 0;
 }
 
 struct server *server_new(const struct server_options *options)
@@ -174,8 +188,7 @@ struct server *server_new(const struct server_options *options)
     }
     s->options = *options;
     s->start_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
-    struct slice key = {options->api_key, options->api_key ? strlen(options->api_key) : 0};
-    bool whole = make_parts(s) && (!key.ptr || api_key_digest(key, s->api_key) == 0);
+    bool whole = make_parts(s) && take_key(s);
     while (whole && s->worker_count < options->workers) {
         unsigned i = s->worker_count++;
         whole = turn_init(&s->workers[i], s, i) == 0;
@@ -275,6 +288,8 @@ void server_free(struct server *s)
     scribe_fini(&s->scribe);
     peer_counts_free(s->peers);
     budget_free(s->budgets);
+    free(s->outage);
+    free(s->api_key);
     free(s->workers); /* NULL only if none was started */
     free(s);
 }

@@ -4,14 +4,15 @@
 #include "store/store.h"
 
 #include "ops/log.h"
+#include "server/outage.h"
 #include "server/worker.h"
 
 enum { TROUBLE_TELL_MS = 10 * 1000 };
 
 void store_log_refused(struct server *s, struct slice room, const uint8_t *ip)
 {
-    if (room.ptr) outage_note_message(&s->outage, s->options.log, room);
-    if (ip) outage_note_client(&s->outage, s->options.log, ip);
+    if (room.ptr) outage_note_message(s->outage, s->options.log, room);
+    if (ip) outage_note_client(s->outage, s->options.log, ip);
 }
 
 static void on_health(void *ctx, bool healthy, const char *text)
@@ -20,14 +21,14 @@ static void on_health(void *ctx, bool healthy, const char *text)
     if (healthy) {
         struct outage_sum sum = {0};
         char since[OUTAGE_SINCE_MAX];
-        outage_look(&s->outage, worker_refused(s), &sum);
-        outage_end(&s->outage);
+        outage_look(s->outage, worker_refused(s), &sum);
+        outage_end(s->outage);
         outage_since(&sum, since);
         LOG(s->options.log, LOG_INFO, "store_recovered", text, LOG_STR("since", since),
             LOG_U64("after_ms", sum.lasted_ms), LOG_U64("refused", sum.refused),
             LOG_U64("messages", sum.messages), LOG_U64("rooms", sum.rooms),
             LOG_U64("clients", sum.clients));
-    } else if (outage_begin(&s->outage, worker_refused(s))) {
+    } else if (outage_begin(s->outage, worker_refused(s))) {
         LOG(s->options.log, LOG_ERROR, "store_failed",
             "messages cannot be stored and are refused until it works again",
             LOG_STR("reason", text));

@@ -18,6 +18,7 @@
 #include "proto/ws_deflate.h"
 #include "server/client.h"
 #include "server/conn.h"
+#include "server/overflow.h"
 #include "server/session.h"
 #include "server/tally.h"
 #include "server/task.h"
@@ -27,6 +28,9 @@ static int make_tools(struct worker *w)
 {
     w->input = malloc(WORKER_REST_BYTES + WORKER_READ_BYTES);
     if (!w->input) return ERR_NOMEM;
+    w->overflow = calloc(1, sizeof *w->overflow);
+    if (!w->overflow) return ERR_NOMEM;
+    w->overflow->most = OVERFLOW_MAX;
     w->inflater = ws_inflater_new();
     w->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
     return w->inflater && w->scribe.deflater ? 0 : ERR_NOMEM;
@@ -56,7 +60,6 @@ int turn_init(struct worker *w, struct server *server, unsigned index)
     timer_queue_init(&w->timeouts[TIMEOUT_PING], o->ping_interval_ms);
     timer_queue_init(&w->timeouts[TIMEOUT_CLOSE], CONN_CLOSE_TIMEOUT_MS);
     timer_queue_init(&w->timeouts[TIMEOUT_OVER], CONN_OVER_TIMEOUT_MS);
-    w->overflow.most = OVERFLOW_MAX;
     w->spare_fd = open_spare();
 
     int err = make_tools(w);
@@ -521,6 +524,7 @@ void turn_fini(struct worker *w)
     buf_fini(&w->reply);
     buf_fini(&w->metrics_text);
     turns_fini(&w->turns);
+    free(w->overflow);
     free(w->input);
 }
 

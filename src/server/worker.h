@@ -8,23 +8,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/api_key.h"
 #include "chat/reader.h"
 #include "chat/scribe.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/timer.h"
 #include "ops/metrics.h"
-#include "proto/forwarded.h"
 #include "server/options.h"
-#include "server/outage.h"
-#include "server/overflow.h"
 #include "server/task.h"
 #include "server/turns.h"
 
 struct budgets;
 struct conn;
 struct hub;
+struct outage;
+struct overflow;
 struct peer_counts;
 struct roster;
 struct ws_inflater;
@@ -89,7 +87,7 @@ struct worker {
     _Atomic uint64_t heaviest; /* shared: most bytes that closing one client's gives back, then */
     uint64_t sweep_at_ms;      /* of the first worker: when hub_sweep is due */
     struct turns turns;
-    struct overflow overflow;
+    struct overflow *overflow;
     uint64_t over_budget_ms; /* not before is a refusal logged again */
 
     uint8_t *input; /* WORKER_REST_BYTES + WORKER_READ_BYTES */
@@ -134,7 +132,6 @@ struct server {
     uint32_t max_connections; /* in force: the option, or what descriptors allow */
     uint32_t max_per_client;  /* likewise, or half of them: nobody shuts out all others */
     struct budgets *budgets;
-    struct forwarded_rules forwarded;
     atomic_bool
         loopback_exempt; /* a program on this machine that forwards for nobody has no budget */
     _Atomic uint64_t not_heard_ms; /* not before is a proxy that is not trusted logged again */
@@ -142,11 +139,11 @@ struct server {
     atomic_uint ended;
     atomic_bool draining;
     atomic_bool stopping;
-    uint8_t api_key[API_KEY_DIGEST_BYTES];
+    uint8_t *api_key; /* its digest, see auth/api_key.h; NULL: no API */
     uint64_t guest_seed;
     atomic_uint guests;
     struct scribe scribe; /* the store's writer thread's */
-    struct outage outage;
+    struct outage *outage;
     _Atomic int64_t trouble_told_ms; /* when the log was last told of trouble of the store */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "proto/rich.h"
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"

@@ -1,6 +1,5 @@
 /* See rich_session.h. One function per type of frame; their table is at the end. */
 #include "session/rich_session.h"
-#include "chat/presence.h"
 #include "chat/typing.h"
 
 #include <assert.h>

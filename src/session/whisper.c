@@ -1,5 +1,6 @@
 /* See whisper.h. */
 #include "session/whisper.h"
+#include "chat/presence.h"
 
 #include <assert.h>
 #include <stdlib.h>

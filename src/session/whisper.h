@@ -8,8 +8,8 @@
 #define SESSION_WHISPER_H
 
 #include "base/buf.h"
-#include "chat/presence.h"
 #include "chat/reader.h"
+#include "chat/room.h"
 
 enum {
     WHISPER_OFFERS_MAX = 1024, /* members that a worker looks at in a turn */
