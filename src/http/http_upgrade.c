@@ -1,7 +1,6 @@
 /* See http_upgrade.h. */
 #include "http/http_upgrade.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,100 +8,23 @@
 #include "base/utf8.h"
 #include "chat/hub.h"
 #include "http/http_answer.h"
-#include "http/origin_gate.h"
-#include "ops/metrics.h"
+#include "http/http_handshake.h"
 #include "proto/http.h"
 #include "proto/name.h"
 #include "proto/rich.h"
 #include "proto/ws_deflate.h"
-#include "proto/ws_frame.h"
-#include "proto/ws_handshake.h"
 #include "server/client.h"
 #include "server/conn.h"
-#include "server/websocket.h"
 #include "server/worker.h"
 #include "session/bare.h"
 #include "session/echo.h"
 #include "session/entry.h"
+#include "session/rich_join.h"
 #include "session/rich_session.h"
-#include "session/speaker.h"
-
-#define UPGRADE_TO "Upgrade: websocket\r\nConnection: Upgrade\r\n" /* RFC 9110 section 7.8 */
 
 enum {
     URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
-    UPGRADE_MAX_BYTES = 1024,
-    REFUSAL_MAX_BYTES = ORIGIN_GATE_TEXT_MAX + 128,
 };
-
-/* Sends the 101 and turns the connection into a WebSocket. False: it did not come to that. */
-static bool upgrade(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
-                    struct slice subprotocol)
-{
-    struct worker *w = c->worker;
-    struct buf *reply = &w->reply;
-    reply->len = 0;
-    if (ws_handshake_response(h, subprotocol, reply, UPGRADE_MAX_BYTES) != 0) {
-        conn_leave(c);
-        http_answer_error(c, r, ERR_NOMEM, NULL);
-        return false;
-    }
-    metrics_http(&w->metrics, 101);
-    conn_send(c, reply->data, reply->len);
-    if (c->state != CONN_HTTP) return false;
-    websocket_start(c);
-    return true;
-}
-
-/* A refused page is told by a close code: a browser would hide the status of a refused handshake
- * from it. Before that in a frame of the kind it asked for, which it may show as it shows others.
- */
-static void upgrade_and_refuse(struct conn *c, const struct http_request *r,
-                               const struct ws_handshake *h, struct slice subprotocol, int err)
-{
-    const struct err_info *info = err_info(err);
-    char text[ORIGIN_GATE_TEXT_MAX];
-    char frame[REFUSAL_MAX_BYTES];
-    origin_gate_refuse(c, r, err, text);
-    int len =
-        subprotocol.len
-            ? snprintf(frame, sizeof frame,
-                       "{\"type\":\"error\",\"code\":\"%s\",\"detail\":\"%s\",\"temporary\":false}",
-                       info->word, text)
-            : snprintf(frame, sizeof frame,
-                       "{\"message\":\"Not connected: %s\",\"username\":\"system\","
-                       "\"error\":{\"code\":\"%s\"}}",
-                       text, info->word);
-    if (!upgrade(c, r, h, subprotocol)) return;
-    if (!c->session->unlimited) websocket_send_text(c, (const uint8_t *)frame, (size_t)len);
-    bool fits = strlen(text) <= WS_CONTROL_MAX - 2; /* half an option is worse than none */
-    websocket_close(c, info->close_code, fits ? text : info->text);
-}
-
-/* What the client would keep has to be kept here too, while there is memory for it. Else a browser
- * is told to keep nothing; whoever is none, and so may not do as it is told, gets no compression.
- */
-static void reserve_past(struct conn *c, const struct http_request *r, struct ws_handshake *h)
-{
-    if (!client_keep_past(c, ws_handshake_past_bits(h)))
-        ws_handshake_keep_nothing(h, http_header_get(r, "Origin").ptr);
-}
-
-static bool read_handshake(struct conn *c, const struct http_request *r, struct ws_handshake *h)
-{
-    int err = ws_handshake_parse(r, c->worker->server->options.compression, h);
-    if (!err && atomic_load(&c->worker->server->draining)) err = ERR_DRAINING;
-    if (!err) {
-        reserve_past(c, r, h);
-        return true;
-    }
-    const char *headers = NULL;
-    if (err == ERR_UPGRADE_REQUIRED) headers = UPGRADE_TO;
-    if (err == ERR_BAD_VERSION) headers = UPGRADE_TO "Sec-WebSocket-Version: 13\r\n";
-    if (err == ERR_DRAINING) headers = HTTP_RETRY_AFTER;
-    http_answer_error(c, r, err, headers);
-    return false;
-}
 
 /* An earlier request on this connection may have been refused after it had chosen one. */
 static void choose_session(struct conn *c, const struct session_ops *session)
@@ -114,15 +36,11 @@ static void choose_session(struct conn *c, const struct session_ops *session)
 void http_upgrade_echo(struct conn *c, const struct http_request *r)
 {
     struct ws_handshake h;
-    if (!read_handshake(c, r, &h)) return;
+    if (!http_handshake_read(c, r, &h)) return;
     choose_session(c, &echo_session);
     c->window_bits = h.deflate ? h.server_window_bits : 0;
     const struct slice none = {NULL, 0};
-    int err = origin_gate_page(c, r);
-    if (err)
-        upgrade_and_refuse(c, r, &h, none, err);
-    else
-        (void)upgrade(c, r, &h, none);
+    if (http_handshake_may(c, r, &h, none)) (void)http_handshake_finish(c, r, &h, none);
 }
 
 /* ?username=: kept if it is a name, refused if it cannot be one. */
@@ -217,7 +135,7 @@ static int enter(struct conn *c, struct slice name, struct join *j)
         if (err && err != ERR_AGAIN) return err;
         c->entry = e;
     }
-    if (!err) err = c->rich ? rich_session_join_home(c, e, j) : entry_join(e, j, &c->member);
+    if (!err) err = c->rich ? rich_join_home(c, e, j) : entry_join(e, j, &c->member);
     if (err == ERR_AGAIN) {
         conn_hold(c);
         return err;
@@ -240,12 +158,10 @@ static int begin_chat(struct conn *c, const struct ws_handshake *h, struct slice
 static int join_chat(struct conn *c, const struct http_request *r, struct slice name,
                      struct join *j)
 {
-    char guest[SESSION_GUEST_LEN];
     int err = read_join(r, c->rich, c, j);
     if (err) return err;
     bool asks = !c->entry && (j->resume || j->history > 0); /* once for a request */
     if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
-    j->username = speaker_name(c, guest);
     return enter(c, name, j); /* before the 101: who has seen it receives all that is said after */
 }
 
@@ -269,16 +185,12 @@ void http_upgrade_chat(struct conn *c, const struct http_request *r)
         return;
     }
     struct ws_handshake h;
-    if (!read_handshake(c, r, &h)) return;
+    if (!http_handshake_read(c, r, &h)) return;
     bool rich = http_list_has_exactly(h.protocols, RICH_SUBPROTOCOL);
     struct slice subprotocol = {rich ? RICH_SUBPROTOCOL : NULL,
                                 rich ? sizeof RICH_SUBPROTOCOL - 1 : 0};
     choose_session(c, &bare_session); /* also of a rich one that is refused */
-    err = origin_gate_page(c, r);
-    if (err) {
-        upgrade_and_refuse(c, r, &h, subprotocol, err);
-        return;
-    }
+    if (!http_handshake_may(c, r, &h, subprotocol)) return;
     struct join j;
     err = begin_chat(c, &h, name, rich);
     if (!err) err = join_chat(c, r, name, &j);
@@ -288,7 +200,7 @@ void http_upgrade_chat(struct conn *c, const struct http_request *r)
         http_answer_error(c, r, err, err == ERR_BAD_FIELD ? NULL : HTTP_RETRY_AFTER);
         return;
     }
-    if (!upgrade(c, r, &h, subprotocol)) return;
+    if (!http_handshake_finish(c, r, &h, subprotocol)) return;
     if (c->rich)
         rich_session_start(c, &j);
     else

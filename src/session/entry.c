@@ -7,6 +7,7 @@
 #include "server/client.h"
 #include "server/conn.h"
 #include "server/worker.h"
+#include "session/speaker.h"
 #include "session/whisper.h"
 
 static void run(struct worker *w, struct task *t)
@@ -42,12 +43,16 @@ int entry_start(struct entry *e, struct conn *c, struct slice room)
 
 int entry_join(struct entry *e, struct join *j, struct member *m)
 {
+    char guest[SESSION_GUEST_LEN];
     struct conn *c = conn_find(&e->conn);
-    if (c && room_is_new(e->wait.room) && !client_take(c, BUDGET_ROOMS)) return ERR_MANY_ROOMS;
+    if (!c) return ERR_CLOSED;
+    if (room_is_new(e->wait.room) && !client_take(c, BUDGET_ROOMS)) return ERR_MANY_ROOMS;
+    j->username = speaker_name(c, guest);
     int err = room_join(e->wait.room, j, m, &e->wait);
     /* At once: the connection may be gone before it is told of its join, and a timer that the room
      * believes to run would never be started. */
     if (!err) whisper_presence(e->conn.worker, e->wait.room, j->presence);
+    j->username = (struct slice){NULL, 0};
     return err;
 }
 

@@ -23,8 +23,8 @@ struct entry {
  * ready at once; ERR_AGAIN: resume will be called; else an error, and e is freed. */
 int entry_start(struct entry *e, struct conn *c, struct slice room);
 
-/* As room_join, and the others will be told of it; on ERR_AGAIN resume will be called again. Other
- * errors leave e to the caller. */
+/* As room_join, under the name that the connection has by now, and the others will be told of it;
+ * on ERR_AGAIN resume will be called again. Other errors leave e to the caller. */
 int entry_join(struct entry *e, struct join *j, struct member *m);
 
 /* Gives the reference on the room back. */

@@ -1,6 +1,7 @@
 /* See rich_answer.h. */
 #include "session/rich_answer.h"
 
+#include "ops/version.h"
 #include "proto/rich.h"
 #include "server/client.h"
 #include "server/conn.h"
@@ -26,6 +27,21 @@ void rich_refuse(struct conn *c, struct slice ref, int err)
     text->len = 0;
     uint32_t wait_ms = client_wait_ms(c, err);
     rich_send(c, rich_encode_error(ref, err, wait_ms, text, RICH_FRAME_MAX_BYTES));
+}
+
+void rich_tell_welcome(struct conn *c)
+{
+    const struct server_options *o = &c->worker->server->options;
+    char guest[SESSION_GUEST_LEN];
+    const struct rich_welcome welcome = {
+        .server = SLICE_LIT(PARLOR_VERSION),
+        .username = speaker_name(c, guest),
+        .room = {c->rich->home_name, c->rich->home_len},
+        .limits = {o->max_frame_bytes, o->max_message_bytes, o->rate, RICH_ROOMS_MAX},
+        .ping_ms = o->ping_interval_ms,
+    };
+    c->worker->text.len = 0;
+    rich_send(c, rich_encode_welcome(&welcome, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
 void rich_tell_ack(struct conn *c, const struct receipt *r)

@@ -16,6 +16,9 @@ void rich_refuse(struct conn *c, struct slice ref, int err);
 /* Goes on reading, if there is no other reason not to. */
 void rich_release(struct conn *c);
 
+/* The first frame: who it is, and what holds here. */
+void rich_tell_welcome(struct conn *c);
+
 /* The receipt's function for everything that is acked. */
 void rich_tell_ack(struct conn *c, const struct receipt *r);
 

@@ -166,6 +166,17 @@ static void on_error(struct conn *c, struct replay *r, int err)
 
 static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
 
+bool seat_go_on(struct seat *s)
+{
+    struct conn *c = s->as.conn;
+    if (s->replay) {
+        replay_go_on(c, s->replay);
+        return false;
+    }
+    if (s->as.member.reader) reader_resume(&s->as.member, &c->worker->rich_delivery);
+    return c->state == CONN_OPEN && s->as.member.blocked;
+}
+
 void seat_start(struct seat *s, const struct join *j)
 {
     struct conn *c = s->as.conn;

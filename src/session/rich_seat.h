@@ -28,6 +28,10 @@ int seat_set_name(struct seat *s, struct slice name);
 /* After room_join: tells the client, and brings what it missed. */
 void seat_start(struct seat *s, const struct join *j);
 
+/* The socket takes bytes: sends what it missed. True: it takes less than there is. The seat may be
+ * gone. */
+bool seat_go_on(struct seat *s);
+
 /* Leaves the room if it is in it, and frees it. */
 void seat_free(struct seat *s);
 

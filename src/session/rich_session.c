@@ -1,25 +1,21 @@
 /* See rich_session.h. One function per type of frame; their table is at the end. */
 #include "session/rich_session.h"
-#include "chat/typing.h"
 
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "base/err.h"
-#include "ops/version.h"
 #include "proto/rich.h"
 #include "server/client.h"
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
-#include "session/entry.h"
 #include "session/receipt.h"
-#include "session/replay.h"
 #include "session/rich_answer.h"
 #include "session/rich_ask.h"
+#include "session/rich_join.h"
 #include "session/rich_seat.h"
 #include "session/speaker.h"
 #include "session/whisper.h"
@@ -41,24 +37,9 @@ int rich_session_new(struct conn *c, struct slice home)
     return seat_new(c, home, (struct slice){NULL, 0}, &c->rich->home);
 }
 
-int rich_session_join_home(struct conn *c, struct entry *e, struct join *j)
-{
-    return entry_join(e, j, &c->rich->home->as.member);
-}
-
 void rich_session_start(struct conn *c, const struct join *j)
 {
-    const struct server_options *o = &c->worker->server->options;
-    char guest[SESSION_GUEST_LEN];
-    const struct rich_welcome welcome = {
-        .server = SLICE_LIT(PARLOR_VERSION),
-        .username = speaker_name(c, guest),
-        .room = {c->rich->home_name, c->rich->home_len},
-        .limits = {o->max_frame_bytes, o->max_message_bytes, o->rate, RICH_ROOMS_MAX},
-        .ping_ms = o->ping_interval_ms,
-    };
-    c->worker->text.len = 0;
-    rich_send(c, rich_encode_welcome(&welcome, &c->worker->text, RICH_FRAME_MAX_BYTES));
+    rich_tell_welcome(c);
     if (c->state == CONN_OPEN) seat_start(c->rich->home, j);
 }
 
@@ -110,13 +91,9 @@ static bool on_writable(struct conn *c)
         struct seat *s = container_of(c->rich->seats.next, struct seat, link);
         list_remove(&s->link);
         list_push(&c->rich->seats, &s->link);
-        bool replay = s->replay;
-        if (replay)
-            replay_go_on(c, s->replay); /* the seat may be gone after it */
-        else if (s->as.member.reader)
-            reader_resume(&s->as.member, &c->worker->rich_delivery);
+        bool blocked = seat_go_on(s); /* it may be gone after it */
         if (c->state != CONN_OPEN) return false;
-        if (!replay && s->as.member.blocked) return true;
+        if (blocked) return true;
     }
     return false;
 }
@@ -147,11 +124,9 @@ static int publish(struct conn *c, struct seat *s, const struct rich_input *in, 
     return receipt_publish(r, s->as.member.reader->room, p);
 }
 
-/* Not in rooms where it would be noise. */
 static void tell_typing(struct seat *s, struct slice name, bool on)
 {
     s->typing = on;
-    if (room_member_count(s->as.member.reader->room) > TYPING_MEMBERS_MAX) return;
     whisper_typing(s->as.conn->worker, &s->as.member, name, on);
 }
 
@@ -194,39 +169,6 @@ static int on_message(struct conn *c, const struct rich_input *in)
     return 0;
 }
 
-/* The room is ready, or the store did not say; also the second time round, after a fill. */
-static void on_entered(struct conn *c, struct entry *e);
-
-struct join_request {
-    struct entry entry;
-    struct join join;
-    uint8_t room_len;
-    char room[NAME_ROOM_MAX];
-};
-
-static void enter(struct conn *c, struct join_request *q, struct seat *s)
-{
-    char guest[SESSION_GUEST_LEN];
-    struct join *j = &q->join;
-    j->username = speaker_name(c, guest);
-    j->now_ms = c->worker->now_ms;
-    j->wall_ms = c->worker->wall_ms;
-    j->behind = c->watch_out;
-    int err = q->entry.wait.err;
-    if (!err && c->spoken) err = seat_set_name(s, j->username);
-    if (!err) err = entry_join(&q->entry, j, &s->as.member);
-    if (err == ERR_AGAIN) return;
-    const struct join got = *j;
-    s->entry = NULL;
-    entry_free(&q->entry);
-    if (!err) {
-        seat_start(s, &got);
-        return;
-    }
-    rich_refuse(c, seat_ref(s), err);
-    if (c->state == CONN_OPEN) seat_free(s);
-}
-
 /* The frame that waits is looked at again, and may have to wait once more. */
 static void go_on(struct conn *c)
 {
@@ -240,56 +182,6 @@ static void go_on(struct conn *c)
     websocket_on_message(c, &message);
     free(waiting);
     if (c->state == CONN_OPEN) rich_release(c);
-}
-
-static void on_entered(struct conn *c, struct entry *e)
-{
-    struct join_request *q = container_of(e, struct join_request, entry);
-    const struct slice room = {q->room, q->room_len};
-    struct seat *s = c->state == CONN_OPEN && c->rich ? seat_find(c->rich, room) : NULL;
-    if (s && s->entry == e)
-        enter(c, q, s);
-    else
-        entry_free(e); /* it was left meanwhile, and perhaps asked for anew */
-    go_on(c);
-}
-
-static int on_join(struct conn *c, const struct rich_input *in)
-{
-    struct slice home = {c->rich->home_name, c->rich->home_len};
-    struct slice room = in->room.len ? in->room : home;
-    if (seat_find(c->rich, room)) return ERR_JOINED;
-    bool asks = in->since.len > 0 || in->limit > 0;
-    if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
-    struct join_request *q = calloc(1, sizeof *q);
-    if (!q) return ERR_NOMEM;
-    q->join.encoding = c->window_bits == WS_WINDOW_BITS_MAX ? ENCODING_RICH_DEFLATE : ENCODING_RICH;
-    q->join.worker = c->worker->index;
-    q->join.resume = in->since.len > 0;
-    if (q->join.resume)
-        (void)id_parse(in->since, &q->join.since); /* else it is none of this room */
-    q->join.history = in->limit;
-    q->room_len = (uint8_t)room.len;
-    memcpy(q->room, room.ptr, room.len);
-    q->entry.resume = on_entered;
-
-    struct seat *s;
-    int err = seat_new(c, room, in->ref, &s);
-    if (err) {
-        free(q);
-        return err;
-    }
-    if (room.len == home.len && memcmp(room.ptr, home.ptr, room.len) == 0) c->rich->home = s;
-    s->entry = &q->entry;
-    err = entry_start(&q->entry, c, room);
-    if (err == ERR_AGAIN) return 0;
-    if (err) {
-        s->entry = NULL; /* it is gone */
-        seat_free(s);
-    } else {
-        enter(c, q, s);
-    }
-    return err;
 }
 
 static int on_leave(struct conn *c, const struct rich_input *in)
@@ -328,7 +220,7 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     if (!s) return ERR_NOT_JOINED;
     if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
     if (!in->on && !s->typing) return 0;
-    if (in->on) c->rich->typing_next_ms = w->now_ms + TYPING_INTERVAL_MS;
+    if (in->on) c->rich->typing_next_ms = w->now_ms + WHISPER_TYPING_MS;
     char guest[SESSION_GUEST_LEN];
     tell_typing(s, seat_name(s, guest), in->on);
     return 0;
@@ -371,7 +263,7 @@ static const struct {
     bool request; /* has the other bucket than messages */
     bool in_room; /* is said in a room that was entered */
 } frames[] = {
-    [RICH_MESSAGE] = {on_message, false, true}, [RICH_JOIN] = {on_join, true, false},
+    [RICH_MESSAGE] = {on_message, false, true}, [RICH_JOIN] = {rich_join, true, false},
     [RICH_LEAVE] = {on_leave, true, false},     [RICH_HISTORY] = {on_history, true, true},
     [RICH_WHO] = {on_who, true, true},          [RICH_TYPING] = {on_typing, true, true},
     [RICH_EDIT] = {on_change, false, true},     [RICH_DELETE] = {on_change, false, true},
@@ -395,7 +287,6 @@ static int wait_with(struct conn *c, struct slice json)
     if (!waiting) return ERR_NOMEM;
     waiting->len = json.len;
     memcpy(waiting->json, json.ptr, json.len);
-    CHECK(!c->rich->waiting);
     c->rich->waiting = waiting;
     conn_hold(c);
     return 0;

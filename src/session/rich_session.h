@@ -8,15 +8,11 @@
 #include "server/session.h"
 
 struct conn;
-struct entry;
 
 extern const struct session_ops rich_session;
 
 /* Makes it the session of a connection whose home is this room, with the first seat. ERR_NOMEM. */
 int rich_session_new(struct conn *c, struct slice home);
-
-/* Joins the home; as entry_join. */
-int rich_session_join_home(struct conn *c, struct entry *e, struct join *j);
 
 /* The 101 is sent: welcome, joined, and what was missed. */
 void rich_session_start(struct conn *c, const struct join *j);

@@ -15,7 +15,8 @@
 #include "server/task.h"
 #include "server/worker.h"
 
-static_assert((int)TYPING_INTERVAL_MS == PRESENCE_INTERVAL_MS &&
+static_assert((int)TYPING_INTERVAL_MS == WHISPER_TYPING_MS &&
+                  (int)TYPING_INTERVAL_MS == TASK_LATER_MS &&
                   (int)PRESENCE_INTERVAL_MS == TASK_LATER_MS,
               "they are told later");
 
@@ -293,5 +294,6 @@ static void tell_typing(struct worker *w, struct room *room)
 void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on)
 {
     struct room *room = m->reader->room;
+    if (room_member_count(room) > TYPING_MEMBERS_MAX) return; /* it would be noise */
     if (room_note_typing(room, m, name, on)) tell_soon(w, room, tell_typing);
 }

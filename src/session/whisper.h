@@ -14,6 +14,7 @@
 enum {
     WHISPER_OFFERS_MAX = 1024, /* members that a worker looks at in a turn */
     WHISPER_MAX_BYTES = 64 * 1024,
+    WHISPER_TYPING_MS = 1000, /* a client that types all the time is told of so often */
     WHISPERS_OF_ROOM_MAX = 4, /* on their way, for each worker; what else is due waits a second */
 };
 

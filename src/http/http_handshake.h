@@ -1,0 +1,27 @@
+/* The WebSocket handshake as HTTP has it (RFC 6455 section 4.2): reading it, and its two ends.
+ * Worker's thread. */
+#ifndef HTTP_HTTP_HANDSHAKE_H
+#define HTTP_HTTP_HANDSHAKE_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "proto/ws_handshake.h"
+
+struct conn;
+struct http_request;
+
+/* Reads it, and takes memory for what the client keeps of its compression. False: it is none that
+ * can be taken, and was answered. */
+bool http_handshake_read(struct conn *c, const struct http_request *r, struct ws_handshake *h);
+
+/* Sends the 101 and turns the connection into a WebSocket. False: it did not come to that. */
+bool http_handshake_finish(struct conn *c, const struct http_request *r,
+                           const struct ws_handshake *h, struct slice subprotocol);
+
+/* Whether the page that asks may (origin_gate.h), in the session that c has already. False: it was
+ * told why not. */
+bool http_handshake_may(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
+                        struct slice subprotocol);
+
+#endif

@@ -1,0 +1,21 @@
+/* How a rich client enters rooms: its home before the upgrade, others when it asks. Worker's
+ * thread.
+ */
+#ifndef SESSION_RICH_JOIN_H
+#define SESSION_RICH_JOIN_H
+
+#include "chat/hub.h"
+
+struct conn;
+struct entry;
+struct rich_input;
+
+/* Joins the home; as entry_join. */
+int rich_join_home(struct conn *c, struct entry *e, struct join *j);
+
+/* A join frame: makes the seat, and enters the room, or waits for it. 0, or an error to be
+ * answered.
+ */
+int rich_join(struct conn *c, const struct rich_input *in);
+
+#endif
