@@ -240,7 +240,7 @@ static void on_timeout(struct conn *c)
     if (c->in.len == 0) {
         /* A request that came while we were busy, or this instant, is not cut off unread; it is
          * going to be read in this turn or the next. */
-        if (!c->paused && socket_has_input(c->fd))
+        if (!c->paused && stream_has_input(&c->stream))
             conn_set_timeout(c, TIMEOUT_HANDSHAKE);
         else
             conn_drop(c);

@@ -108,12 +108,6 @@ bool socket_outward_address(const char *host, char out[static SOCKET_TEXT_MAX])
     return found;
 }
 
-bool socket_has_input(int fd)
-{
-    char byte;
-    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES])
 {
     memset(ip, 0, SOCKET_IP_BYTES);

@@ -26,9 +26,6 @@ bool socket_is_loopback(int fd);
  * is not touched, if host is another address or no route leads out. */
 bool socket_outward_address(const char *host, char out[static SOCKET_TEXT_MAX]);
 
-/* True if bytes from the peer wait to be read. */
-bool socket_has_input(int fd);
-
 /* The address as 16 bytes, IPv4 mapped into IPv6. */
 void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_BYTES]);
 

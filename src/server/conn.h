@@ -21,12 +21,14 @@
 #include "base/buf.h"
 #include "chat/reader.h"
 #include "net/socket.h"
+#include "net/stream.h"
 #include "net/timer.h"
 #include "proto/ws_reader.h"
 
 struct api_call;
 struct conn;
 struct entry;
+struct listener;
 struct replay;
 struct rich;
 struct room;
@@ -88,7 +90,7 @@ enum {
 
 struct conn {
     struct worker *worker;
-    int fd;
+    struct stream stream;
     uint32_t slot;
     struct member member; /* beside fd: a delivery touches these and nothing else. Unused by rich
                              clients, which may be in many rooms */
@@ -149,10 +151,10 @@ struct conn {
                       and requests, and what cannot be looked at yet. Set by client_keep_input */
 };
 
-/* Takes over fd, accepted by this one of the worker's listeners. It may be gone at once, as one
+/* Takes over fd, which this listener of the worker has accepted. It may be gone at once, as one
  * beyond a limit. */
 void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_BYTES],
-                 size_t listener);
+                 const struct listener *l);
 
 /* Turns the connection away with this error: it has CONN_OVER_TIMEOUT_MS left, or less. */
 void conn_set_over(struct conn *c, int err);

@@ -2,11 +2,9 @@
 #include "server/conn.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/account.h"
@@ -56,7 +54,7 @@ bool conn_reads(const struct conn *c)
 static void watch(struct conn *c)
 {
     bool reading = conn_reads(c) && !c->peer_ended;
-    loop_set(&c->worker->loop, c->slot, c->fd,
+    loop_set(&c->worker->loop, c->slot, c->stream.fd,
              (reading ? EPOLLIN : 0U) | (c->watch_out ? EPOLLOUT : 0U));
 }
 
@@ -143,7 +141,7 @@ static void refuse_proxy(struct conn *c, const char *why)
 }
 
 void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_BYTES],
-                 size_t listener)
+                 const struct listener *l)
 {
     struct conn *c = calloc(1, sizeof *c);
     if (!c || loop_add(&w->loop, fd, EPOLLIN, c, &c->slot) != 0) {
@@ -152,10 +150,10 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
         return;
     }
     c->worker = w;
-    c->fd = fd;
+    c->stream.fd = fd;
     c->last_seen_ms = w->now_ms;
-    c->on_loopback = w->listener_on_loopback[listener];
-    c->proxied = w->listener_proxied[listener];
+    c->on_loopback = l->on_loopback;
+    c->proxied = l->proxied;
     c->proxy_due = c->proxied;
     memcpy(c->peer, peer, SOCKET_IP_BYTES);
     timer_init(&c->timer);
@@ -190,7 +188,7 @@ void conn_drop(struct conn *c)
     conn_leave(c);
     timer_stop(&c->timer);
     loop_remove(&w->loop, c->slot);
-    close(c->fd);
+    stream_close(&c->stream);
     c->next_reap = w->reap;
     w->reap = c;
     w->conn_count--;
@@ -226,19 +224,18 @@ static void shut(struct conn *c)
         return;
     }
     if (c->awaits_close) return;
-    shutdown(c->fd, SHUT_WR);
+    stream_shut(&c->stream);
     conn_set_state(c, CONN_LINGER);
 }
 
 /* Returns how many bytes the socket took, or -1 after dropping a broken connection. */
 static ssize_t try_send(struct conn *c, const void *data, size_t len)
 {
-    ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = stream_send(&c->stream, data, len);
     if (n >= 0) {
         metrics_add(&c->worker->metrics, METRIC_SENT_BYTES, (uint64_t)n);
         return n;
     }
-    if (errno == EAGAIN || errno == EINTR) return 0;
     conn_drop(c);
     return -1;
 }
@@ -352,19 +349,10 @@ void conn_finish(struct conn *c)
 ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
 {
     struct conn *c = container_of(m, struct conn, member);
-    ssize_t sent;
-    if (n == 1) {
-        sent = send(c->fd, iov->iov_base, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } else {
-        struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
-        sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-    }
+    ssize_t sent = stream_sendv(&c->stream, iov, n);
     if (sent < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-            conn_drop(c);
-            return -1;
-        }
-        sent = 0;
+        conn_drop(c);
+        return -1;
     }
     c->worker->delivery_sends++;
     c->worker->delivery_bytes += (uint64_t)sent;
@@ -397,13 +385,11 @@ static size_t whole_frames(const struct iovec *iov, int n, size_t sent, struct s
 ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size_t bytes)
 {
     if (unsent(c) > 0) return 0;
-    struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
-    ssize_t sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+    ssize_t sent = stream_sendv(&c->stream, iov, n);
+    if (sent < 0) {
         conn_drop(c);
         return -1;
     }
-    if (sent < 0) sent = 0;
     c->worker->delivery_sends++;
     c->worker->delivery_bytes += (uint64_t)sent;
     if ((size_t)sent == bytes) return sent;
@@ -634,8 +620,8 @@ static void on_readable(struct conn *c)
         defer(c);
         return;
     }
-    ssize_t n = recv(c->fd, w->input + rest, WORKER_READ_BYTES, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    ssize_t n = stream_recv(&c->stream, w->input + rest, WORKER_READ_BYTES);
+    if (n == ERR_AGAIN) return;
     if (n > 0) {
         c->last_seen_ms = w->now_ms;
         metrics_add(&w->metrics, METRIC_RECEIVED_BYTES, (uint64_t)n);

@@ -74,21 +74,19 @@ int turn_init(struct worker *w, struct server *server, unsigned index)
 
 int turn_listen(struct worker *w, int fd, bool proxied)
 {
-    size_t i = w->listener_count;
-    CHECK(i < SERVER_ADDRESSES_MAX);
-    w->listeners[i] = fd;
-    w->listener_proxied[i] = proxied;
-    int err = loop_add(&w->loop, fd, EPOLLIN, &w->listeners[i], &w->listener_slots[i]);
+    CHECK(w->listener_count < SERVER_ADDRESSES_MAX);
+    struct listener *l = &w->listeners[w->listener_count];
+    *l = (struct listener){.fd = fd, .proxied = proxied, .on_loopback = socket_is_loopback(fd)};
+    int err = loop_add(&w->loop, fd, EPOLLIN, l, &l->slot);
     if (!err) w->listener_count++;
-    w->listener_on_loopback[i] = socket_is_loopback(fd);
     return err;
 }
 
 static void stop_listening(struct worker *w)
 {
     for (size_t i = 0; i < w->listener_count; i++) {
-        loop_remove(&w->loop, w->listener_slots[i]);
-        close(w->listeners[i]);
+        loop_remove(&w->loop, w->listeners[i].slot);
+        close(w->listeners[i].fd);
     }
     w->listener_count = 0;
     w->accept_again_ms = 0;
@@ -98,7 +96,7 @@ static void stop_listening(struct worker *w)
 static void watch_listeners(struct worker *w, bool on)
 {
     for (size_t i = 0; i < w->listener_count; i++)
-        loop_set(&w->loop, w->listener_slots[i], w->listeners[i], on ? EPOLLIN : 0U);
+        loop_set(&w->loop, w->listeners[i].slot, w->listeners[i].fd, on ? EPOLLIN : 0U);
     w->accept_again_ms = on ? 0 : w->now_ms + WORKER_ACCEPT_PAUSE_MS;
 }
 
@@ -117,22 +115,20 @@ static void turn_away(struct worker *w, int listener)
     if (w->spare_fd < 0) watch_listeners(w, false); /* another thread was faster */
 }
 
-static void accept_some(struct worker *w, size_t i)
+static void accept_some(struct worker *w, const struct listener *l)
 {
-    int listener = w->listeners[i];
     for (int n = 0; n < WORKER_ACCEPTS_MAX; n++) {
         struct sockaddr_storage from;
         socklen_t from_len = sizeof from;
-        int fd =
-            accept4(listener, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(l->fd, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) turn_away(w, listener);
+            if (errno == EMFILE || errno == ENFILE) turn_away(w, l->fd);
             if (errno == ENOBUFS || errno == ENOMEM) watch_listeners(w, false);
             return;
         }
         uint8_t ip[SOCKET_IP_BYTES];
         socket_ip(&from, ip);
-        conn_accept(w, fd, ip, i);
+        conn_accept(w, fd, ip, l);
     }
 }
 
@@ -178,8 +174,8 @@ static void run_deferred(struct worker *w)
 
 static bool is_listener(const struct worker *w, const void *owner)
 {
-    return (const int *)owner >= w->listeners &&
-           (const int *)owner < w->listeners + SERVER_ADDRESSES_MAX;
+    const struct listener *l = owner;
+    return l >= w->listeners && l < w->listeners + SERVER_ADDRESSES_MAX;
 }
 
 /* Phase: socket events. An event whose owner was dropped in this turn finds none. */
@@ -192,7 +188,7 @@ static void run_events(struct worker *w, const struct epoll_event *events, int n
             mailbox_on_event(owner);
             metrics_add(&w->metrics, METRIC_WAKEUPS, 1);
         } else if (is_listener(w, owner)) {
-            accept_some(w, (size_t)((int *)owner - w->listeners));
+            accept_some(w, owner);
         } else {
             conn_on_events(owner, events[i].events);
         }
@@ -512,7 +508,7 @@ void turn_fini(struct worker *w)
 {
     CHECK(w->conn_count == 0);
     for (size_t i = 0; i < w->listener_count; i++)
-        close(w->listeners[i]);
+        close(w->listeners[i].fd);
     if (w->spare_fd >= 0) close(w->spare_fd);
     mailbox_fini(&w->mailbox);
     mailbox_fini(&w->tasks);

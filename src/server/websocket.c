@@ -211,13 +211,13 @@ static bool is_overdue(const struct conn *c)
 /* Of a peer that is not read nothing can be heard. */
 static bool is_silent(const struct conn *c)
 {
-    return conn_reads(c) && is_overdue(c) && !socket_has_input(c->fd);
+    return conn_reads(c) && is_overdue(c) && !stream_has_input(&c->stream);
 }
 
 /* The rest of a message did not come in time. Unless it is we who do not read, or have not yet. */
 static void on_unfinished(struct conn *c)
 {
-    if (!conn_reads(c) || socket_has_input(c->fd))
+    if (!conn_reads(c) || stream_has_input(&c->stream))
         conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     else
         websocket_refuse(c, ERR_WS_UNFINISHED);

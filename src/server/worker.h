@@ -55,6 +55,13 @@ enum timeout {
     TIMEOUT_COUNT
 };
 
+struct listener {
+    int fd;
+    uint32_t slot;    /* of the loop */
+    bool proxied;     /* its connections begin with a header of the PROXY protocol */
+    bool on_loopback; /* its address is one */
+};
+
 struct worker {
     struct server *server;
     unsigned index;
@@ -62,10 +69,7 @@ struct worker {
     struct loop loop;
     struct mailbox mailbox; /* shared: readers that turned dirty */
     struct mailbox tasks;   /* shared: answers of other threads */
-    int listeners[SERVER_ADDRESSES_MAX];
-    bool listener_proxied[SERVER_ADDRESSES_MAX];
-    uint32_t listener_slots[SERVER_ADDRESSES_MAX];
-    bool listener_on_loopback[SERVER_ADDRESSES_MAX];
+    struct listener listeners[SERVER_ADDRESSES_MAX];
     size_t listener_count;
     int spare_fd; /* given up for a moment to turn connections away when descriptors run out */
     uint64_t accept_again_ms; /* 0, or when the paused listeners are watched again */

@@ -1,0 +1,32 @@
+/* The bytes of a connection, in and out, as its protocol has them: what lies between it and the
+ * socket. Nothing between them here yet. Nobody else calls recv, send or shutdown on it. Never
+ * blocks; its worker's thread. */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct stream {
+    int fd; /* for the loop to watch; owned */
+};
+
+/* Bytes read into data; 0: the peer has ended its side. ERR_AGAIN: there is nothing yet; ERR_IO: it
+ * is broken. */
+ssize_t stream_recv(struct stream *s, void *data, size_t len);
+
+/* How many bytes it took, 0 if none fits now; ERR_IO: it is broken. */
+ssize_t stream_send(struct stream *s, const void *data, size_t len);
+ssize_t stream_sendv(struct stream *s, const struct iovec *iov, int n);
+
+/* Our side is done: the peer will read the end behind what was sent. */
+void stream_shut(struct stream *s);
+
+void stream_close(struct stream *s);
+
+/* True if bytes from the peer wait to be read. */
+bool stream_has_input(const struct stream *s);
+
+#endif
