@@ -27,6 +27,13 @@
 
 #include "base/buf.h"
 
+/* What of a log may be held once it is sent, see recent.h. */
+struct recent_limits {
+    uint32_t max_events; /* at most RECENT_MAX; 0: nothing is kept, and no frame ever noted */
+    uint32_t max_bytes;
+    uint64_t max_age_ms; /* 0: any */
+};
+
 struct account;
 struct chunk;
 

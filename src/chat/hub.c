@@ -29,7 +29,6 @@ enum {
 
 struct hub {
     struct hub_options options;
-    struct recent_limits recent;
     struct store *store;
     atomic_uint_fast64_t recent_bytes;
     struct account held;
@@ -58,8 +57,7 @@ struct hub *hub_new(const struct hub_options *options)
     pthread_mutex_init(&hub->lock, NULL);
     list_init(&hub->warm);
     hub->options = *options;
-    hub->recent = *options->recent;
-    if (options->memory_budget_bytes == 0) hub->recent.max_events = 0;
+    if (options->memory_budget_bytes == 0) hub->options.recent.max_events = 0;
     hub->answers.max = larger(options->memory_budget_bytes / 2, ANSWERS_MIN_BYTES);
     hub->input.max = larger(larger(options->memory_budget_bytes / INPUT_SHARE, INPUT_MIN_BYTES),
                             options->message_max_bytes * INPUT_MESSAGES);
@@ -86,7 +84,7 @@ bool hub_is_strict(const struct hub *hub)
 
 const struct recent_limits *hub_recent_limits(const struct hub *hub)
 {
-    return &hub->recent;
+    return &hub->options.recent;
 }
 
 /* Letters and digits that are not mistaken for each other. An odd step walks through all values
@@ -129,7 +127,7 @@ static struct room *room_new(struct hub *hub, struct slice name)
     list_init(&room->warm_link);
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         list_init(&room->logs[i].readers);
-        frame_log_init(&room->logs[i].log, encoding_keeps(i) && hub->recent.max_events);
+        frame_log_init(&room->logs[i].log, encoding_keeps(i) && hub->options.recent.max_events);
         room->logs[i].log.account = &hub->held;
     }
     room->own_bytes = own_bytes(room);

@@ -24,17 +24,17 @@
 
 #include "base/account.h"
 #include "base/buf.h"
+#include "chat/frame_log.h"
 #include "chat/room.h"
 
 struct hub;
-struct recent_limits;
 
 struct hub_options {
     uint64_t seed; /* random bits: make new epochs differ from those of any other process */
-    uint64_t memory_budget_bytes;       /* of all that is counted; 0: no recent past is kept */
-    uint64_t message_max_bytes;         /* as a client sends it: there is memory for some of them */
-    const struct recent_limits *recent; /* of one log; borrowed for the call */
-    bool strict;                        /* deliver only what is committed */
+    uint64_t memory_budget_bytes; /* of all that is counted; 0: no recent past is kept */
+    uint64_t message_max_bytes;   /* as a client sends it: there is memory for some of them */
+    struct recent_limits recent;  /* of one log */
+    bool strict;                  /* deliver only what is committed */
 };
 
 /* NULL if memory is short. */

@@ -40,13 +40,6 @@ struct recent {
     uint64_t from_seq;
 };
 
-/* What of it may be held. */
-struct recent_limits {
-    uint32_t max_events; /* at most RECENT_MAX; 0: nothing is kept, and no frame ever noted */
-    uint32_t max_bytes;
-    uint64_t max_age_ms; /* 0: any */
-};
-
 /* Room for one more entry. ERR_NOMEM. */
 int recent_reserve(struct recent *r);
 

@@ -110,16 +110,15 @@ static bool make_parts(struct server *s)
     s->guest_seed = random_bits();
     const struct server_options *o = &s->options;
     uint64_t lag_half = o->lag_max_bytes / 2; /* or a member that resumes would be cut for it */
-    const struct recent_limits recent = {
-        .max_events = o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
-        .max_bytes =
-            lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half : RECENT_MAX_BYTES,
-        .max_age_ms = o->keep_age_ms};
     const struct hub_options hub = {
         .seed = random_bits(),
         .memory_budget_bytes = o->memory_budget_bytes,
         .message_max_bytes = websocket_message_limit(o, o->echo),
-        .recent = &recent,
+        .recent = {.max_events =
+                       o->keep_events && o->keep_events < RECENT_MAX ? o->keep_events : RECENT_MAX,
+                   .max_bytes = lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half
+                                                                        : RECENT_MAX_BYTES,
+                   .max_age_ms = o->keep_age_ms},
         .strict = o->strict,
     };
     s->outage = calloc(1, sizeof *s->outage);

@@ -391,8 +391,7 @@ static void choose_options(const struct sim_options *o, struct store_options *st
     sim->options = (struct hub_options){
         .seed = o->seed,
         .memory_budget_bytes = budgets[sim_rnd(4)],
-        .recent =
-            &(const struct recent_limits){events[sim_rnd(6)], bytes[sim_rnd(4)], age ? 2000 : 0},
+        .recent = {events[sim_rnd(6)], bytes[sim_rnd(4)], age ? 2000 : 0},
         .strict = sim_rnd(3) == 0,
     };
     *store = (struct store_options){.now_ms = sim_read_wall};

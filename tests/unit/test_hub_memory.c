@@ -88,7 +88,7 @@ static void begin(uint64_t budget)
     const struct hub_options options = {
         .seed = 7,
         .memory_budget_bytes = budget,
-        .recent = &(const struct recent_limits){RECENT_MAX, RECENT_BYTES, 0},
+        .recent = {RECENT_MAX, RECENT_BYTES, 0},
     };
     const struct store_options o = {.on_done = on_done, .now_ms = wall, .readers = 1};
     said = done = 0;

@@ -557,8 +557,7 @@ static void run_threads(uint64_t budget)
     uint64_t from_store = 0;
     const struct hub_options options = {.seed = 5,
                                         .memory_budget_bytes = budget,
-                                        .recent =
-                                            &(const struct recent_limits){300, RECENT_MAX_BYTES, 0},
+                                        .recent = {300, RECENT_MAX_BYTES, 0},
                                         .strict = strict};
     atomic_store(&published, 0);
     atomic_store(&complete, 0);

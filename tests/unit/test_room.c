@@ -55,7 +55,7 @@ static struct stage *stage; /* the callbacks have no argument for it */
 static const struct hub_options plenty = {
     .seed = 7,
     .memory_budget_bytes = 1 << 30,
-    .recent = &(const struct recent_limits){RECENT_MAX, RECENT_MAX_BYTES, 0},
+    .recent = {RECENT_MAX, RECENT_MAX_BYTES, 0},
 };
 
 static ssize_t on_send(struct member *m, const struct iovec *iov, int n, size_t bytes)
@@ -612,8 +612,7 @@ static void test_fill_stays_within_limits(void **state)
     (void)state;
     char text[16];
     struct hub_options options = plenty;
-    const struct recent_limits few = {10, RECENT_MAX_BYTES, 0};
-    options.recent = &few;
+    options.recent.max_events = 10;
     begin(&options, NULL);
     struct guest *a = join_live(0, lobby, ENCODING_FULL);
     for (int i = 1; i <= 20; i++) {
