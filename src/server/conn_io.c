@@ -1,4 +1,5 @@
-/* See conn.h. */
+/* The life of a connection and its bytes, see conn.h: that header is below client.c too, which this
+ * file asks, and so has no file of its own name. */
 #include "server/conn.h"
 
 #include <assert.h>
@@ -345,10 +346,10 @@ void conn_finish(struct conn *c)
     if (c->state == CONN_CLOSING && unsent(c) == 0) shut(c);
 }
 
-/* Offers bytes of the room to the socket. */
-ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
+/* Offers bytes of a room to the socket. Returns how many it took, or -1 after dropping a broken
+ * connection. */
+static ssize_t offer_room(struct conn *c, const struct iovec *iov, int n)
 {
-    struct conn *c = container_of(m, struct conn, member);
     ssize_t sent = stream_sendv(&c->stream, iov, n);
     if (sent < 0) {
         conn_drop(c);
@@ -356,7 +357,14 @@ ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t by
     }
     c->worker->delivery_sends++;
     c->worker->delivery_bytes += (uint64_t)sent;
-    if ((size_t)sent < bytes) watch_out(c, true);
+    return sent;
+}
+
+ssize_t conn_deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
+{
+    struct conn *c = container_of(m, struct conn, member);
+    ssize_t sent = offer_room(c, iov, n);
+    if (sent >= 0 && (size_t)sent < bytes) watch_out(c, true);
     return sent;
 }
 
@@ -385,14 +393,8 @@ static size_t whole_frames(const struct iovec *iov, int n, size_t sent, struct s
 ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size_t bytes)
 {
     if (unsent(c) > 0) return 0;
-    ssize_t sent = stream_sendv(&c->stream, iov, n);
-    if (sent < 0) {
-        conn_drop(c);
-        return -1;
-    }
-    c->worker->delivery_sends++;
-    c->worker->delivery_bytes += (uint64_t)sent;
-    if ((size_t)sent == bytes) return sent;
+    ssize_t sent = offer_room(c, iov, n);
+    if (sent < 0 || (size_t)sent == bytes) return sent;
     struct slice rest;
     size_t whole = whole_frames(iov, n, (size_t)sent, &rest);
     size_t before = c->out.cap;
