@@ -1,4 +1,5 @@
-/* See room.h. */
+/* Events on their way into a room, and back from the store. See room.h, which has the interface of
+ * a room alone; what one is made of is in room_state.h. */
 #include "chat/room.h"
 #include "chat/room_state.h"
 

@@ -1,4 +1,4 @@
-/* See config.h.
+/* Reading the options, see config.h.
  *
  * One pass over the command line finds what decides how the rest is read (--help, --config); then
  * the sources are applied from the weakest to the strongest, each value through the one parser of

@@ -499,14 +499,14 @@ void conn_close_unfinished(struct conn *c)
 void conn_work(struct conn *c, unsigned work, size_t bytes)
 {
     size_t all = work + bytes / CONN_WORK_BYTES;
-    struct turns *t = &c->worker->turns;
+    struct fair_queue *t = &c->worker->fair;
     t->work_left = t->work_left > all ? t->work_left - (unsigned)all : 0;
-    if (bytes >= CONN_HEAVY_BYTES) turns_spend(t, client_id(c), bytes);
+    if (bytes >= CONN_HEAVY_BYTES) fair_queue_spend(t, client_id(c), bytes);
 }
 
 bool conn_may_work(const struct conn *c)
 {
-    return conn_reads(c) && c->worker->turns.work_left > 0;
+    return conn_reads(c) && c->worker->fair.work_left > 0;
 }
 
 /* It has had its turn; who sent a lot at once must not keep the others waiting. */
@@ -514,7 +514,7 @@ static void defer(struct conn *c)
 {
     c->deferred = true;
     uint64_t key = loop_key(&c->worker->loop, c->slot);
-    if (turns_defer(&c->worker->turns, key, client_id(c)) == 0)
+    if (fair_queue_defer(&c->worker->fair, key, client_id(c)) == 0)
         watch(c);
     else
         conn_drop(c);
@@ -563,7 +563,7 @@ static size_t take_input(struct conn *c, uint8_t *data, size_t len)
  */
 static void process(struct conn *c, uint8_t *data, size_t len)
 {
-    c->worker->turns.work_left = CONN_TURN_WORK;
+    c->worker->fair.work_left = CONN_TURN_WORK;
     while (len > 0 && c->state != CONN_DEAD && conn_may_work(c)) {
         uint8_t state = c->state;
         size_t used = take_input(c, data, len);
@@ -617,8 +617,8 @@ static void on_readable(struct conn *c)
     struct worker *w = c->worker;
     size_t rest = c->in.len;
     CHECK(rest <= WORKER_REST_BYTES);
-    if (turns_has_spent(&w->turns,
-                        client_id(c))) { /* its client has had its turn, on other connections */
+    if (fair_queue_has_spent(
+            &w->fair, client_id(c))) { /* its client has had its turn, on other connections */
         defer(c);
         return;
     }

@@ -164,8 +164,8 @@ static void run_accept_again(struct worker *w)
  * behind it. */
 static void run_deferred(struct worker *w)
 {
-    struct turns_deferred turn[TURNS_DEFERRED_MAX];
-    size_t n = turns_take(&w->turns, turn);
+    struct fair_queue_deferred turn[FAIR_QUEUE_DEFERRED_MAX];
+    size_t n = fair_queue_take(&w->fair, turn);
     for (size_t i = 0; i < n; i++) {
         struct conn *c = loop_find(&w->loop, turn[i].key);
         if (c) conn_go_on(c);
@@ -442,7 +442,7 @@ static void run_drain(struct worker *w)
 
 static int wait_ms(const struct worker *w)
 {
-    if (w->dirty_first || w->turns.deferred_count) return 0;
+    if (w->dirty_first || w->fair.deferred_count) return 0;
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < TIMEOUT_COUNT; i++) {
         uint64_t deadline = timer_queue_deadline(&w->timeouts[i]);
@@ -464,7 +464,7 @@ static int wait_ms(const struct worker *w)
 static void turn(struct worker *w)
 {
     struct epoll_event events[WORKER_EVENTS_MAX];
-    w->turns.turn++;
+    w->fair.turn++;
     bool idle = mailbox_sleep(&w->mailbox);
     idle = mailbox_sleep(&w->tasks) && idle;
     int timeout_ms = idle ? wait_ms(w) : 0;
@@ -519,7 +519,7 @@ void turn_fini(struct worker *w)
     buf_fini(&w->text);
     buf_fini(&w->reply);
     buf_fini(&w->metrics_text);
-    turns_fini(&w->turns);
+    fair_queue_fini(&w->fair);
     free(w->overflow);
     free(w->input);
 }

@@ -14,9 +14,9 @@
 #include "net/mailbox.h"
 #include "net/timer.h"
 #include "ops/metrics.h"
+#include "server/fair_queue.h"
 #include "server/options.h"
 #include "server/task.h"
-#include "server/turns.h"
 
 struct budgets;
 struct conn;
@@ -90,7 +90,7 @@ struct worker {
     uint64_t pressed_ms;       /* since when it has found memory short, or 0 */
     _Atomic uint64_t heaviest; /* shared: most bytes that closing one client's gives back, then */
     uint64_t sweep_at_ms;      /* of the first worker: when hub_sweep is due */
-    struct turns turns;
+    struct fair_queue fair;
     struct overflow *overflow;
     uint64_t over_budget_ms; /* not before is a refusal logged again */
 
