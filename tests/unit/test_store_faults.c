@@ -31,6 +31,9 @@ struct disk_file {
     bool wal;
 };
 
+/* The next reader is to be held where its transaction begins, or where it reads in it; or is. */
+enum held { HELD_NOT, HELD_AT_BEGIN, HELD_BEFORE, HELD_AT_READ, HELD_WITHIN };
+
 static atomic_bool fail_sync;
 static atomic_bool fail_read;
 static atomic_llong bad_sector = -1; /* where the database cannot be read; below 0: nowhere */
@@ -38,7 +41,7 @@ static atomic_uint wal_syncs;
 static atomic_uint write_locks; /* transactions that write, in WAL mode */
 static _Atomic pthread_t writer_thread;
 static atomic_int lock_after = -1; /* so many more, then another program has the lock; -1: none */
-static atomic_int reader_held;     /* 1: the next that begins to read is held, 2: it is */
+static atomic_int reader_held;     /* enum held */
 static atomic_uint temporaries;    /* files that have no name, which cannot be opened */
 
 static struct disk_file *disk_of(sqlite3_file *f)
@@ -56,8 +59,17 @@ static int disk_close(sqlite3_file *f)
     return real_of(f)->pMethods->xClose(real_of(f));
 }
 
+static void hold_reader(int where)
+{
+    if (pthread_equal(pthread_self(), atomic_load(&writer_thread))) return;
+    if (!atomic_compare_exchange_strong(&reader_held, &where, where + 1)) return;
+    while (atomic_load(&reader_held) == where + 1)
+        world_nap();
+}
+
 static int disk_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
+    hold_reader(HELD_AT_READ);
     bool bad = !disk_of(f)->wal && at == atomic_load(&bad_sector);
     if (bad || atomic_load(&fail_read)) return SQLITE_IOERR_READ;
     return real_of(f)->pMethods->xRead(real_of(f), to, n, at);
@@ -130,14 +142,9 @@ static int disk_shm_lock(sqlite3_file *f, int at, int n, int flags)
         atomic_fetch_add(&write_locks, 1);
         atomic_store(&writer_thread, pthread_self());
     }
-    int rc = real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
-    int next = 1;
-    bool reads = at >= SHM_READ_LOCKS && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_SHARED);
-    bool reader = reads && !pthread_equal(pthread_self(), atomic_load(&writer_thread));
-    if (!rc && reader && atomic_compare_exchange_strong(&reader_held, &next, 2))
-        while (atomic_load(&reader_held) == 2)
-            world_nap();
-    return rc;
+    bool begins = at >= SHM_READ_LOCKS && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_SHARED);
+    if (begins) hold_reader(HELD_AT_BEGIN);
+    return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
 }
 
 static void disk_shm_barrier(sqlite3_file *f)
@@ -582,12 +589,30 @@ static int64_t indexed(const struct world *w)
     return id;
 }
 
-/* A search that reads the index as it was while it was made anew has not found all, though it is
- * whole again when the search ends. */
-static void test_search_while_mended(void **state)
+/* Somebody finds the index damaged, and it is emptied; not filled, until lock_after is -1. */
+static void empty_index(struct world *w, const struct store_search *q)
 {
-    struct world *w = *state;
     struct answer a;
+    atomic_store(&lock_after, 0);
+    assert_int_equal(world_search(w, q, &a), ERR_STORE_READ);
+    while (indexed(w) != 0) { /* retention may take what is meant to empty it */
+        int none = 0;
+        atomic_compare_exchange_strong(&lock_after, &none, 1);
+        world_nap();
+    }
+    assert_int_equal(atomic_load(&lock_after), 0);
+}
+
+static void await_held(int where)
+{
+    while (atomic_load(&reader_held) != where)
+        world_nap();
+}
+
+/* A search that reads the index as it was while it was made anew has not found all, though it is
+ * whole again when the search ends, and, if `early`, was when it came. */
+static void search_while_mended(struct world *w, bool early)
+{
     struct answer before;
     struct store_search q = {SLICE_LIT("r"), SLICE_LIT("hi"), STORE_SEQ_MAX + 1, 10};
     store_close(w->store);
@@ -595,23 +620,30 @@ static void test_search_while_mended(void **state)
     world_fill(w, "r", 1, 400);
     world_expect_found(w, "r", "nothing", "");
     world_sql(w->path, "DELETE FROM search_data WHERE id > 10");
-    atomic_store(&lock_after, 0);
-    assert_int_equal(world_search(w, &q, &a), ERR_STORE_READ);
-    while (indexed(w) != 0) { /* retention may take what is meant to empty the index */
-        int none = 0;
-        atomic_compare_exchange_strong(&lock_after, &none, 1);
-        world_nap();
-    }
-    assert_int_equal(atomic_load(&lock_after), 0); /* so it is not filled either */
-    atomic_store(&reader_held, 1);
+    if (!early) empty_index(w, &q);
+    atomic_store(&reader_held, early ? HELD_AT_BEGIN : HELD_AT_READ);
     answer_init(&before);
     assert_int_equal(store_search(w->store, NULL, &q, answer_on_page, &before), 0);
-    while (atomic_load(&reader_held) != 2)
-        world_nap();
+    if (early) {
+        await_held(HELD_BEFORE);
+        empty_index(w, &q);
+        atomic_store(&reader_held, HELD_AT_READ);
+    }
+    await_held(HELD_WITHIN);
     atomic_store(&lock_after, -1);
     world_expect_found(w, "r", "hi", "400 399 398 397 396 395 394 393 392 391 <");
-    atomic_store(&reader_held, 0);
+    atomic_store(&reader_held, HELD_NOT);
     assert_int_equal(answer_wait(&before), ERR_STORE_READ);
+}
+
+static void test_search_while_mended(void **state)
+{
+    search_while_mended(*state, false);
+}
+
+static void test_search_before_mended(void **state)
+{
+    search_while_mended(*state, true);
 }
 
 /* Nothing that is done needs a temporary file, which may not be possible: not a delete that changes
@@ -846,6 +878,7 @@ int main(void)
         TEST(test_retention_goes_on),
         TEST(test_mended_then_locked),
         TEST(test_search_while_mended),
+        TEST(test_search_before_mended),
         TEST(test_damaged_rows),
         TEST(test_reads_fail),
         TEST(test_syncs),
