@@ -189,7 +189,8 @@ struct store_done {
 /* Once per batch, in the order of the appends. done is borrowed for the call. Writer thread. */
 typedef void store_done_fn(void *ctx, const struct store_done *done, size_t count);
 
-/* Health has changed; text says why, for the log. Writer thread. */
+/* Health is about to be lost: nothing was refused for it yet; or is there again. text says why, for
+ * the log. Writer thread, or the opener's. */
 typedef void store_health_fn(void *ctx, bool healthy, const char *text);
 
 /* Something could not be read, or not be written while the rest could. */

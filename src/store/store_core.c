@@ -8,11 +8,13 @@
 void store_set_health(struct store *s, bool healthy)
 {
     const char *text = healthy ? "messages are stored again" : s->backend->ops->reason(s->backend);
+    bool tell = s->options.on_health && atomic_load(&s->healthy) != healthy;
+    if (tell && !healthy) s->options.on_health(s->options.ctx, false, text);
     pthread_mutex_lock(&s->lock);
-    bool changed = atomic_exchange(&s->healthy, healthy) != healthy;
+    atomic_store(&s->healthy, healthy);
     snprintf(s->problem, sizeof s->problem, "%s", healthy ? "" : text);
     pthread_mutex_unlock(&s->lock);
-    if (changed && s->options.on_health) s->options.on_health(s->options.ctx, healthy, text);
+    if (tell && healthy) s->options.on_health(s->options.ctx, true, text);
 }
 
 void store_note_trouble(struct store *s, struct store_trouble *t, bool read)

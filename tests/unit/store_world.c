@@ -44,9 +44,9 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
 static void on_health(void *ctx, bool healthy, const char *text)
 {
     struct seen *seen = ctx;
-    (void)healthy;
     pthread_mutex_lock(&seen->lock);
     if (*text) seen->turns++;
+    if (!healthy && seen->watched) seen->told_first = store_healthy(seen->watched);
     pthread_mutex_unlock(&seen->lock);
 }
 

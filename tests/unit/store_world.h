@@ -42,7 +42,9 @@ struct seen {
     size_t count;
     size_t failed;
     size_t calls;
-    size_t turns; /* of health */
+    size_t turns;                /* of health */
+    const struct store *watched; /* or NULL: told_first is whether it was healthy when it failed */
+    bool told_first;
     size_t troubles;
     int trouble_code; /* of the last one */
     size_t upgrades;  /* of the file */

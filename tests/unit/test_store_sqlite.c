@@ -494,10 +494,12 @@ static void test_locked(void **state)
     reopen(w);
     world_fill(w, "r", 1, 3);
     world_expect_found(w, "r", "nothing", ""); /* indexed: nothing else is left to fail */
+    w->seen.watched = w->store;
     locker_lock(&locker);
     assert_int_equal(world_add(w, "r", 4, SLICE_LIT("m")), 0);
     world_wait_done(&w->seen, 4);
     assert_int_equal(w->seen.done[3].err, ERR_STORE);
+    assert_true(w->seen.told_first); /* whoever counts what is refused had begun */
     assert_false(store_healthy(w->store));
     assert_int_equal(world_add(w, "r", 5, SLICE_LIT("m")), ERR_STORE);
     locker_end(&locker);
