@@ -113,8 +113,8 @@ int api_get_stats(struct conn *c, struct api_call *call)
 {
     struct worker *w = c->worker;
     const struct server *s = w->server;
+    w->text.len = 0;
     struct json_out o = json_out_begin(&w->text, CONN_OUT_MAX_BYTES);
-    w->text.len = o.start = 0;
     json_out_text(&o, SLICE_LIT("{\"version\":"), SLICE_LIT(PARLOR_VERSION));
     json_out_uint(&o, SLICE_LIT(",\"uptime_ms\":"), w->now_ms - s->start_ms);
     json_out_uint(&o, SLICE_LIT(",\"workers\":"), s->worker_count);

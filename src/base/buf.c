@@ -24,17 +24,18 @@ void buf_fini(struct buf *b)
 int buf_reserve(struct buf *b, size_t more, size_t max_bytes)
 {
     DCHECK(b->len <= b->cap);
+    if (max_bytes > UINT32_MAX) max_bytes = UINT32_MAX;
     if (b->len > max_bytes || more > max_bytes - b->len) return ERR_TOO_LONG;
     size_t need = b->len + more;
     if (need <= b->cap) return 0;
 
-    size_t cap = b->cap < BUF_MIN_CAP / 2 ? BUF_MIN_CAP : b->cap * 2;
+    size_t cap = b->cap < BUF_MIN_CAP / 2 ? BUF_MIN_CAP : (size_t)b->cap * 2;
     if (cap > max_bytes) cap = max_bytes;
     if (cap < need) cap = need;
     uint8_t *data = realloc(b->data, cap);
     if (!data) return ERR_NOMEM;
     b->data = data;
-    b->cap = cap;
+    b->cap = (uint32_t)cap;
     return 0;
 }
 
@@ -43,13 +44,13 @@ int buf_append(struct buf *b, const void *data, size_t len, size_t max_bytes)
     int err = buf_reserve(b, len, max_bytes);
     if (err) return err;
     if (len) memcpy(b->data + b->len, data, len);
-    b->len += len;
+    buf_commit(b, len);
     return 0;
 }
 
 void buf_drop(struct buf *b, size_t n)
 {
     DCHECK(n <= b->len);
-    b->len -= n;
+    buf_truncate(b, b->len - n);
     if (b->len) memmove(b->data, b->data + n, b->len);
 }

@@ -19,8 +19,8 @@ int slice_is(struct slice a, const char *b);
 
 struct buf {
     uint8_t *data;
-    size_t len;
-    size_t cap;
+    uint32_t len; /* below 4 GiB, and small: a connection has three of these */
+    uint32_t cap;
 };
 
 /* Frees the bytes and leaves an empty buffer. */
@@ -28,11 +28,23 @@ void buf_fini(struct buf *b);
 
 /* Makes room for `more` bytes behind len, so that data[len..len+more) may be written. Capacity at
  * least doubles. ERR_NOMEM (buffer unchanged) if memory is short; ERR_TOO_LONG if len + more would
- * pass max_bytes. */
+ * pass max_bytes, or what len can be. */
 int buf_reserve(struct buf *b, size_t more, size_t max_bytes);
+
+/* n of the bytes that buf_reserve made room for were written. */
+static inline void buf_commit(struct buf *b, size_t n)
+{
+    b->len += (uint32_t)n;
+}
 
 /* buf_reserve, then copies. data may be NULL iff len is 0. Errors as buf_reserve. */
 int buf_append(struct buf *b, const void *data, size_t len, size_t max_bytes);
+
+/* Drops all bytes but the first len, of which there are at least so many. */
+static inline void buf_truncate(struct buf *b, size_t len)
+{
+    b->len = (uint32_t)len;
+}
 
 /* Drops the first n bytes (n <= len), moving the rest to the front. */
 void buf_drop(struct buf *b, size_t n);

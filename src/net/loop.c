@@ -11,7 +11,7 @@ enum { SLOTS_MIN = 64 };
 static const uint32_t NO_SLOT = UINT32_MAX;
 
 struct loop_slot {
-    void *owner; /* NULL: free */
+    struct io *owner; /* NULL: free */
     uint32_t generation;
     uint32_t next_free;
 };
@@ -49,43 +49,48 @@ static int slot_take(struct loop *loop, uint32_t *slot)
     return 0;
 }
 
-uint64_t loop_key(const struct loop *loop, uint32_t slot)
+static uint64_t key_of(const struct loop *loop, uint32_t slot)
 {
     return (uint64_t)loop->slots[slot].generation << 32 | slot;
 }
 
-static struct epoll_event event_for(const struct loop *loop, uint32_t slot, uint32_t events)
+uint64_t loop_key(const struct loop *loop, const struct io *io)
 {
-    return (struct epoll_event){.events = events, .data.u64 = loop_key(loop, slot)};
+    return key_of(loop, io->slot);
 }
 
-int loop_add(struct loop *loop, int fd, uint32_t events, void *owner, uint32_t *slot)
+static struct epoll_event event_for(const struct loop *loop, uint32_t slot, uint32_t events)
 {
-    CHECK(owner);
-    int err = slot_take(loop, slot);
+    return (struct epoll_event){.events = events, .data.u64 = key_of(loop, slot)};
+}
+
+int loop_add(struct loop *loop, int fd, uint32_t events, struct io *io)
+{
+    CHECK(io->on_events);
+    int err = slot_take(loop, &io->slot);
     if (err) return err;
-    loop->slots[*slot].owner = owner;
-    struct epoll_event ev = event_for(loop, *slot, events);
+    loop->slots[io->slot].owner = io;
+    struct epoll_event ev = event_for(loop, io->slot, events);
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0) return 0;
-    loop_remove(loop, *slot);
+    loop_remove(loop, io);
     return ERR_IO;
 }
 
-void loop_set(struct loop *loop, uint32_t slot, int fd, uint32_t events)
+void loop_set(struct loop *loop, const struct io *io, int fd, uint32_t events)
 {
-    struct epoll_event ev = event_for(loop, slot, events);
+    struct epoll_event ev = event_for(loop, io->slot, events);
     int rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
     CHECK(rc == 0);
 }
 
-void loop_remove(struct loop *loop, uint32_t slot)
+void loop_remove(struct loop *loop, const struct io *io)
 {
-    struct loop_slot *s = &loop->slots[slot];
-    CHECK(s->owner);
+    struct loop_slot *s = &loop->slots[io->slot];
+    CHECK(s->owner == io);
     s->owner = NULL;
     s->generation++;
     s->next_free = loop->free_slot;
-    loop->free_slot = slot;
+    loop->free_slot = io->slot;
 }
 
 int loop_wait(struct loop *loop, int timeout_ms, struct epoll_event *events, int max)
@@ -94,18 +99,18 @@ int loop_wait(struct loop *loop, int timeout_ms, struct epoll_event *events, int
     return n < 0 ? 0 : n;
 }
 
-void *loop_find(const struct loop *loop, uint64_t key)
+struct io *loop_find(const struct loop *loop, uint64_t key)
 {
     const struct loop_slot *s = &loop->slots[(uint32_t)key];
     return s->generation == (uint32_t)(key >> 32) ? s->owner : NULL;
 }
 
-void *loop_owner(const struct loop *loop, const struct epoll_event *event)
+struct io *loop_owner(const struct loop *loop, const struct epoll_event *event)
 {
     return loop_find(loop, event->data.u64);
 }
 
-void *loop_owner_at(const struct loop *loop, uint32_t slot)
+struct io *loop_at(const struct loop *loop, uint32_t slot)
 {
     return loop->slots[slot].owner;
 }

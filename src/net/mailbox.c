@@ -7,10 +7,22 @@
 
 #include "base/err.h"
 
+static void on_events(struct io *io, uint32_t events)
+{
+    struct mailbox *mb = container_of(io, struct mailbox, io);
+    uint64_t count;
+    (void)events;
+    ssize_t n = read(mb->event_fd, &count, sizeof count);
+    (void)n;
+    mb->wakeups++;
+}
+
 int mailbox_init(struct mailbox *mb)
 {
     atomic_init(&mb->head, NULL);
     atomic_init(&mb->asleep, false);
+    mb->io.on_events = on_events;
+    mb->wakeups = 0;
     mb->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return mb->event_fd < 0 ? ERR_IO : 0;
 }
@@ -63,11 +75,4 @@ bool mailbox_sleep(struct mailbox *mb)
 void mailbox_awake(struct mailbox *mb)
 {
     atomic_store(&mb->asleep, false);
-}
-
-void mailbox_on_event(struct mailbox *mb)
-{
-    uint64_t count;
-    ssize_t n = read(mb->event_fd, &count, sizeof count);
-    (void)n;
 }

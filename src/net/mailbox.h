@@ -13,11 +13,14 @@
 #include <stdbool.h>
 
 #include "base/list.h"
+#include "net/loop.h"
 
 struct mailbox {
     _Atomic(struct slink *) head;
     atomic_bool asleep;
-    int event_fd; /* readable when woken; the owner adds it to its loop */
+    int event_fd;     /* readable when woken; the owner adds it, with io, to its loop */
+    struct io io;     /* owner's */
+    uint64_t wakeups; /* owner's: times it was woken */
 };
 
 /* ERR_IO with errno if there is no eventfd. */
@@ -38,8 +41,5 @@ bool mailbox_sleep(struct mailbox *mb);
 
 /* After waiting. Owner. */
 void mailbox_awake(struct mailbox *mb);
-
-/* The loop reports event_fd readable. Owner. */
-void mailbox_on_event(struct mailbox *mb);
 
 #endif

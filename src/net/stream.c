@@ -2,6 +2,7 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,6 +43,12 @@ void stream_close(struct stream *s)
 {
     close(s->fd);
     s->fd = -1;
+}
+
+uint32_t stream_wants(const struct stream *s, bool to_read, bool to_write)
+{
+    (void)s;
+    return (to_read ? EPOLLIN : 0U) | (to_write ? EPOLLOUT : 0U);
 }
 
 bool stream_has_input(const struct stream *s)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -25,6 +26,9 @@ ssize_t stream_sendv(struct stream *s, const struct iovec *iov, int n);
 void stream_shut(struct stream *s);
 
 void stream_close(struct stream *s);
+
+/* The EPOLL* events to watch fd for, so that one can go on to read, or to write. */
+uint32_t stream_wants(const struct stream *s, bool to_read, bool to_write);
 
 /* True if bytes from the peer wait to be read. */
 bool stream_has_input(const struct stream *s);

@@ -227,7 +227,7 @@ int metrics_render(struct buf *out, const struct metrics *const *workers, size_t
     render_refusals(&r);
     render_turn(&r);
     render_gauges(&r, g);
-    if (r.err) out->len = before;
+    if (r.err) buf_truncate(out, before);
     return r.err;
 }
 

@@ -227,7 +227,7 @@ int json_scan_string(struct json *j, struct buf *scratch, struct slice *out)
         more = take_run(j, &run);
         if (more < 0) return more;
     }
-    scratch->len = (size_t)(at - scratch->data);
+    buf_truncate(scratch, (size_t)(at - scratch->data));
     *out = (struct slice){(const char *)scratch->data + start, scratch->len - start};
     return 0;
 }
@@ -490,6 +490,6 @@ int json_append_string(struct buf *out, struct slice text, size_t max_bytes)
         run = plain_run(text.ptr + i, text.len - i);
     }
     *at++ = '"';
-    out->len = (size_t)(at - out->data);
+    buf_truncate(out, (size_t)(at - out->data));
     return 0;
 }

@@ -26,7 +26,7 @@ static inline struct json_out json_out_begin(struct buf *buf, size_t max_bytes)
 /* 0, or the first failure, an error of buf_reserve; buf is then as it was before. */
 static inline int json_out_end(struct json_out *o)
 {
-    if (o->err) o->buf->len = o->start;
+    if (o->err) buf_truncate(o->buf, o->start);
     return o->err;
 }
 

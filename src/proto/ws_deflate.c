@@ -150,7 +150,7 @@ int ws_deflater_run(struct ws_deflater *d, unsigned window_bits, const uint8_t *
     size_t limit = max_bytes > SIZE_MAX - extra ? SIZE_MAX : max_bytes + extra;
     int err = deflate_all(z, in, len, out, limit);
     if (err) {
-        out->len = start;
+        buf_truncate(out, start);
         return err;
     }
     CHECK(out->len - start > TAIL_BYTES);
@@ -261,7 +261,7 @@ static int inflate_message(struct ws_inflater *i, struct slice in, struct buf *o
         err = inflate_part(i, tail, TAIL_BYTES, out, max_bytes);
         if (!err && (i->fresh || !at_block_end(&i->stream))) err = ERR_WS_DATA;
     }
-    if (err) out->len = start;
+    if (err) buf_truncate(out, start);
     return err;
 }
 

@@ -74,7 +74,7 @@ int ws_frame_append(struct buf *out, enum ws_opcode op, bool rsv1, struct slice 
     if (err) return err;
     memcpy(out->data + out->len, head, head_bytes);
     if (payload.len) memcpy(out->data + out->len + head_bytes, payload.ptr, payload.len);
-    out->len += head_bytes + payload.len;
+    buf_commit(out, head_bytes + payload.len);
     return 0;
 }
 

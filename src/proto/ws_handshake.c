@@ -377,6 +377,6 @@ int ws_handshake_response(const struct ws_handshake *h, struct slice protocol, s
 {
     size_t start = out->len;
     int err = append_response(h, protocol, out, max_bytes);
-    if (err) out->len = start;
+    if (err) buf_truncate(out, start);
     return err;
 }

@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "chat/reader.h"
+#include "net/loop.h"
 #include "net/socket.h"
 #include "net/stream.h"
 #include "net/timer.h"
@@ -90,8 +91,8 @@ enum {
 
 struct conn {
     struct worker *worker;
+    struct io io;
     struct stream stream;
-    uint32_t slot;
     struct member member; /* beside fd: a delivery touches these and nothing else. Unused by rich
                              clients, which may be in many rooms */
     struct timer timer;
@@ -165,8 +166,10 @@ void conn_clear_over(struct conn *c);
 /* Ends its session: it is in no room any more. */
 void conn_leave(struct conn *c);
 
-/* The loop's and the timers' entry points. */
-void conn_on_events(struct conn *c, uint32_t events);
+/* The connection that io is part of; NULL if io is of something else, or NULL. */
+struct conn *conn_of(struct io *io);
+
+/* The timers' entry point. */
 void conn_on_timeout(struct conn *c);
 
 /* The checked setter. */

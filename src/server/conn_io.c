@@ -22,6 +22,13 @@
 #include "server/task.h"
 #include "server/worker.h"
 
+static void on_events(struct io *io, uint32_t events);
+
+struct conn *conn_of(struct io *io)
+{
+    return io && io->on_events == on_events ? container_of(io, struct conn, io) : NULL;
+}
+
 static const struct conn_ops *ops_of(const struct conn *c)
 {
     const struct server_options *o = &c->worker->server->options;
@@ -55,18 +62,18 @@ bool conn_reads(const struct conn *c)
 static void watch(struct conn *c)
 {
     bool reading = conn_reads(c) && !c->peer_ended;
-    loop_set(&c->worker->loop, c->slot, c->stream.fd,
-             (reading ? EPOLLIN : 0U) | (c->watch_out ? EPOLLOUT : 0U));
+    loop_set(&c->worker->loop, &c->io, c->stream.fd,
+             stream_wants(&c->stream, reading, c->watch_out));
 }
 
 struct conn_name conn_name(const struct conn *c)
 {
-    return (struct conn_name){c->worker, loop_key(&c->worker->loop, c->slot)};
+    return (struct conn_name){c->worker, loop_key(&c->worker->loop, &c->io)};
 }
 
 struct conn *conn_find(const struct conn_name *name)
 {
-    return loop_find(&name->worker->loop, name->key);
+    return conn_of(loop_find(&name->worker->loop, name->key));
 }
 
 size_t conn_page_bytes(const struct conn *c, size_t most)
@@ -145,7 +152,8 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
                  const struct listener *l)
 {
     struct conn *c = calloc(1, sizeof *c);
-    if (!c || loop_add(&w->loop, fd, EPOLLIN, c, &c->slot) != 0) {
+    if (c) c->io.on_events = on_events;
+    if (!c || loop_add(&w->loop, fd, EPOLLIN, &c->io) != 0) {
         free(c);
         close(fd);
         return;
@@ -154,7 +162,7 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
     c->stream.fd = fd;
     c->last_seen_ms = w->now_ms;
     c->on_loopback = l->on_loopback;
-    c->proxied = l->proxied;
+    c->proxied = l->address->proxied;
     c->proxy_due = c->proxied;
     memcpy(c->peer, peer, SOCKET_IP_BYTES);
     timer_init(&c->timer);
@@ -168,7 +176,7 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
         refuse_proxy(c, "the peer is not one of trusted-proxies");
     } else if (err) {
         conn_set_over(c, err);
-        conn_on_events(c, EPOLLIN); /* what it asks for is here, more often than not */
+        on_events(&c->io, EPOLLIN); /* what it asks for is here, more often than not */
     }
 }
 
@@ -188,7 +196,7 @@ void conn_drop(struct conn *c)
     conn_set_state(c, CONN_DEAD);
     conn_leave(c);
     timer_stop(&c->timer);
-    loop_remove(&w->loop, c->slot);
+    loop_remove(&w->loop, &c->io);
     stream_close(&c->stream);
     c->next_reap = w->reap;
     w->reap = c;
@@ -513,7 +521,7 @@ bool conn_may_work(const struct conn *c)
 static void defer(struct conn *c)
 {
     c->deferred = true;
-    uint64_t key = loop_key(&c->worker->loop, c->slot);
+    uint64_t key = loop_key(&c->worker->loop, &c->io);
     if (fair_queue_defer(&c->worker->fair, key, client_id(c)) == 0)
         watch(c);
     else
@@ -678,8 +686,9 @@ void conn_offer(struct conn *c)
     on_writable(c);
 }
 
-void conn_on_events(struct conn *c, uint32_t events)
+static void on_events(struct io *io, uint32_t events)
 {
+    struct conn *c = container_of(io, struct conn, io);
     if (events & EPOLLOUT) on_writable(c);
     if (c->state == CONN_DEAD || c->deferred) return; /* its end comes behind what is left */
     if (events & EPOLLIN && conn_reads(c) && !c->peer_ended) {

@@ -75,7 +75,7 @@ static int listen_on(struct server *s, const struct server_address *a)
             log_listen_failed(&s->options, a);
             return ERR_IO;
         }
-        if (turn_listen(&s->workers[i], fd, a->proxied) != 0) {
+        if (turn_listen(&s->workers[i], fd, a) != 0) {
             close(fd);
             log_memory(&s->options);
             return ERR_IO;

@@ -66,26 +66,15 @@ int turn_init(struct worker *w, struct server *server, unsigned index)
     if (!err) err = loop_init(&w->loop);
     if (!err) err = mailbox_init(&w->mailbox);
     if (!err) err = mailbox_init(&w->tasks);
-    uint32_t slot;
-    if (!err) err = loop_add(&w->loop, w->mailbox.event_fd, EPOLLIN, &w->mailbox, &slot);
-    if (!err) err = loop_add(&w->loop, w->tasks.event_fd, EPOLLIN, &w->tasks, &slot);
-    return err;
-}
-
-int turn_listen(struct worker *w, int fd, bool proxied)
-{
-    CHECK(w->listener_count < SERVER_ADDRESSES_MAX);
-    struct listener *l = &w->listeners[w->listener_count];
-    *l = (struct listener){.fd = fd, .proxied = proxied, .on_loopback = socket_is_loopback(fd)};
-    int err = loop_add(&w->loop, fd, EPOLLIN, l, &l->slot);
-    if (!err) w->listener_count++;
+    if (!err) err = loop_add(&w->loop, w->mailbox.event_fd, EPOLLIN, &w->mailbox.io);
+    if (!err) err = loop_add(&w->loop, w->tasks.event_fd, EPOLLIN, &w->tasks.io);
     return err;
 }
 
 static void stop_listening(struct worker *w)
 {
     for (size_t i = 0; i < w->listener_count; i++) {
-        loop_remove(&w->loop, w->listeners[i].slot);
+        loop_remove(&w->loop, &w->listeners[i].io);
         close(w->listeners[i].fd);
     }
     w->listener_count = 0;
@@ -96,7 +85,7 @@ static void stop_listening(struct worker *w)
 static void watch_listeners(struct worker *w, bool on)
 {
     for (size_t i = 0; i < w->listener_count; i++)
-        loop_set(&w->loop, w->listeners[i].slot, w->listeners[i].fd, on ? EPOLLIN : 0U);
+        loop_set(&w->loop, &w->listeners[i].io, w->listeners[i].fd, on ? EPOLLIN : 0U);
     w->accept_again_ms = on ? 0 : w->now_ms + WORKER_ACCEPT_PAUSE_MS;
 }
 
@@ -115,8 +104,11 @@ static void turn_away(struct worker *w, int listener)
     if (w->spare_fd < 0) watch_listeners(w, false); /* another thread was faster */
 }
 
-static void accept_some(struct worker *w, const struct listener *l)
+static void accept_some(struct io *io, uint32_t events)
 {
+    const struct listener *l = container_of(io, struct listener, io);
+    struct worker *w = l->worker;
+    (void)events;
     for (int n = 0; n < WORKER_ACCEPTS_MAX; n++) {
         struct sockaddr_storage from;
         socklen_t from_len = sizeof from;
@@ -130,6 +122,20 @@ static void accept_some(struct worker *w, const struct listener *l)
         socket_ip(&from, ip);
         conn_accept(w, fd, ip, l);
     }
+}
+
+int turn_listen(struct worker *w, int fd, const struct server_address *address)
+{
+    CHECK(w->listener_count < SERVER_ADDRESSES_MAX);
+    struct listener *l = &w->listeners[w->listener_count];
+    *l = (struct listener){.io.on_events = accept_some,
+                           .worker = w,
+                           .address = address,
+                           .fd = fd,
+                           .on_loopback = socket_is_loopback(fd)};
+    int err = loop_add(&w->loop, fd, EPOLLIN, &l->io);
+    if (!err) w->listener_count++;
+    return err;
 }
 
 /* Phase: timers. */
@@ -167,31 +173,17 @@ static void run_deferred(struct worker *w)
     struct fair_queue_deferred turn[FAIR_QUEUE_DEFERRED_MAX];
     size_t n = fair_queue_take(&w->fair, turn);
     for (size_t i = 0; i < n; i++) {
-        struct conn *c = loop_find(&w->loop, turn[i].key);
+        struct conn *c = conn_of(loop_find(&w->loop, turn[i].key));
         if (c) conn_go_on(c);
     }
-}
-
-static bool is_listener(const struct worker *w, const void *owner)
-{
-    const struct listener *l = owner;
-    return l >= w->listeners && l < w->listeners + SERVER_ADDRESSES_MAX;
 }
 
 /* Phase: socket events. An event whose owner was dropped in this turn finds none. */
 static void run_events(struct worker *w, const struct epoll_event *events, int n)
 {
     for (int i = 0; i < n; i++) {
-        void *owner = loop_owner(&w->loop, &events[i]);
-        if (!owner) continue;
-        if (owner == &w->mailbox || owner == &w->tasks) {
-            mailbox_on_event(owner);
-            metrics_add(&w->metrics, METRIC_WAKEUPS, 1);
-        } else if (is_listener(w, owner)) {
-            accept_some(w, owner);
-        } else {
-            conn_on_events(owner, events[i].events);
-        }
+        struct io *io = loop_owner(&w->loop, &events[i]);
+        if (io) io->on_events(io, events[i].events);
     }
 }
 
@@ -254,8 +246,12 @@ static void run_flush(struct worker *w)
 }
 
 /* Deliveries are counted here once a turn: a counter of metrics costs more than they can spare. */
-static void count_deliveries(struct worker *w)
+static void count_turn(struct worker *w)
 {
+    if (w->mailbox.wakeups + w->tasks.wakeups > 0)
+        metrics_add(&w->metrics, METRIC_WAKEUPS, w->mailbox.wakeups + w->tasks.wakeups);
+    w->mailbox.wakeups = 0;
+    w->tasks.wakeups = 0;
     if (w->delivery_sends == 0) return;
     metrics_add(&w->metrics, METRIC_DELIVERIES, w->delivery.frames + w->rich_delivery.frames);
     metrics_add(&w->metrics, METRIC_SENDS, w->delivery_sends);
@@ -268,9 +264,7 @@ static void count_deliveries(struct worker *w)
 
 static struct conn *conn_at(struct worker *w, uint32_t slot)
 {
-    void *owner = loop_owner_at(&w->loop, slot);
-    bool other = owner == &w->mailbox || owner == &w->tasks || is_listener(w, owner);
-    return other ? NULL : owner;
+    return conn_of(loop_at(&w->loop, slot));
 }
 
 /* Whoever holds memory because its socket does not take what it has to be sent. */
@@ -488,7 +482,7 @@ static void turn(struct worker *w)
     run_sweep(w);
     if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);
     run_reap(w);
-    count_deliveries(w);
+    count_turn(w);
     metrics_turn(&w->metrics, (uint64_t)clock_ns(CLOCK_MONOTONIC) - start_ns);
 }
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 struct server;
+struct server_address;
 struct worker;
 
 /* Allocates what the worker owns. ERR_NOMEM or ERR_IO; turn_fini cleans up in any case. */
@@ -18,9 +19,8 @@ void turn_fini(struct worker *w);
  * others to any worker. */
 bool turn_empty(struct worker *w);
 
-/* Adds a listening socket, whose peers begin with a header of the PROXY protocol or not; owns fd on
- * success. */
-int turn_listen(struct worker *w, int fd, bool proxied);
+/* Adds the listening socket of one of the server's addresses; owns fd on success. */
+int turn_listen(struct worker *w, int fd, const struct server_address *address);
 
 /* The thread's main function; arg is the worker. */
 void *turn_run(void *arg);

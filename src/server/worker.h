@@ -56,10 +56,11 @@ enum timeout {
 };
 
 struct listener {
-    int fd;
-    uint32_t slot;    /* of the loop */
-    bool proxied;     /* its connections begin with a header of the PROXY protocol */
-    bool on_loopback; /* its address is one */
+    struct io io;
+    struct worker *worker;
+    const struct server_address *address; /* of the server's options */
+    int fd;                               /* owned */
+    bool on_loopback;                     /* the address is one */
 };
 
 struct worker {

@@ -398,8 +398,8 @@ static void wait_for_mail(struct work *w)
     struct pollfd p[] = {{.fd = w->mailbox.event_fd, .events = POLLIN},
                          {.fd = w->tasks.event_fd, .events = POLLIN}};
     if (idle && poll(p, 2, 10) > 0) {
-        if (p[0].revents) mailbox_on_event(&w->mailbox);
-        if (p[1].revents) mailbox_on_event(&w->tasks);
+        if (p[0].revents) w->mailbox.io.on_events(&w->mailbox.io, EPOLLIN);
+        if (p[1].revents) w->tasks.io.on_events(&w->tasks.io, EPOLLIN);
     }
     mailbox_awake(&w->mailbox);
     mailbox_awake(&w->tasks);

@@ -49,37 +49,41 @@ static void test_timers(void **state)
     assert_int_equal(timer_queue_deadline(&never), UINT64_MAX);
 }
 
+static void ignore(struct io *io, uint32_t events)
+{
+    (void)io;
+    (void)events;
+}
+
 static void test_stale_events(void **state)
 {
     (void)state;
     struct loop loop;
     int a[2];
     int b[2];
-    int owner_a = 0;
-    int owner_b = 0;
-    uint32_t slot_a;
-    uint32_t slot_b;
+    struct io io_a = {.on_events = ignore};
+    struct io io_b = {.on_events = ignore};
     struct epoll_event ev[4];
     assert_int_equal(loop_init(&loop), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
-    assert_int_equal(loop_add(&loop, a[0], EPOLLIN, &owner_a, &slot_a), 0);
+    assert_int_equal(loop_add(&loop, a[0], EPOLLIN, &io_a), 0);
     assert_int_equal(write(a[1], "x", 1), 1);
     assert_int_equal(loop_wait(&loop, 1000, ev, 4), 1);
-    assert_ptr_equal(loop_owner(&loop, &ev[0]), &owner_a);
+    assert_ptr_equal(loop_owner(&loop, &ev[0]), &io_a);
     /* The event is in hand when its owner goes and another one takes the slot. */
-    loop_remove(&loop, slot_a);
+    loop_remove(&loop, &io_a);
     close(a[0]);
     assert_null(loop_owner(&loop, &ev[0]));
-    assert_int_equal(loop_add(&loop, b[0], EPOLLIN, &owner_b, &slot_b), 0);
-    assert_int_equal(slot_b, slot_a);
+    assert_int_equal(loop_add(&loop, b[0], EPOLLIN, &io_b), 0);
+    assert_int_equal(io_b.slot, io_a.slot);
     assert_null(loop_owner(&loop, &ev[0]));
-    assert_ptr_equal(loop_owner_at(&loop, slot_b), &owner_b);
-    loop_set(&loop, slot_b, b[0], EPOLLOUT);
+    assert_ptr_equal(loop_at(&loop, io_b.slot), &io_b);
+    loop_set(&loop, &io_b, b[0], EPOLLOUT);
     assert_int_equal(loop_wait(&loop, 1000, ev, 4), 1);
-    assert_ptr_equal(loop_owner(&loop, &ev[0]), &owner_b);
-    loop_remove(&loop, slot_b);
-    assert_int_equal(loop_add(&loop, -1, EPOLLIN, &owner_b, &slot_b), ERR_IO);
+    assert_ptr_equal(loop_owner(&loop, &ev[0]), &io_b);
+    loop_remove(&loop, &io_b);
+    assert_int_equal(loop_add(&loop, -1, EPOLLIN, &io_b), ERR_IO);
     assert_int_equal(loop.slot_count, 1);
     close(a[1]);
     close(b[0]);
@@ -91,14 +95,14 @@ static void test_loop_out_of_memory(void **state)
 {
     (void)state;
     struct loop loop;
-    uint32_t slot;
+    struct io io = {.on_events = ignore};
     int p[2];
     assert_int_equal(loop_init(&loop), 0);
     assert_int_equal(pipe(p), 0);
     fail_alloc_after(0);
-    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &loop, &slot), ERR_NOMEM);
+    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &io), ERR_NOMEM);
     fail_alloc_off();
-    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &loop, &slot), 0);
+    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &io), 0);
     close(p[0]);
     close(p[1]);
     loop_fini(&loop);
@@ -140,7 +144,7 @@ static void test_mailbox(void **state)
         if (mailbox_sleep(&box)) {
             struct pollfd p = {.fd = box.event_fd, .events = POLLIN};
             assert_int_equal(poll(&p, 1, 20000), 1);
-            mailbox_on_event(&box);
+            box.io.on_events(&box.io, EPOLLIN);
         }
         mailbox_awake(&box);
         for (struct slink *l = mailbox_take(&box); l; taken++) {

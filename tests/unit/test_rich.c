@@ -120,7 +120,7 @@ static int encode_members(const struct texts *t, const struct rich_members *m, s
     size_t before = out->len;
     int err = rich_begin_members(t->ref, out, max_bytes);
     if (!err) err = rich_end_members(m, out, max_bytes);
-    if (err) out->len = before;
+    if (err) buf_truncate(out, before);
     return err;
 }
 
