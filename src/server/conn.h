@@ -4,7 +4,7 @@
  * WebSocket owns this struct and nothing else: input is read into the worker's buffer, output goes
  * straight to the socket, and only what is incomplete or refused by the socket is kept.
  *
- * Output order: `out` holds bytes of the connection's own (HTTP responses, pongs, refusals, close
+ * Output order: `out` has bytes of the connection's own (HTTP responses, pongs, refusals, close
  * frames) that the socket did not take. While it is not empty the member is blocked, and what
  * enters it begins on a frame boundary (reader_take_frame_rest), so a frame of the room and one of
  * our own never mix.
@@ -99,12 +99,15 @@ struct conn {
     union {
         uint8_t peer[SOCKET_IP_BYTES]; /* before the upgrade: who holds the other end, or speaks
                                           through a proxy of bytes, see client.h */
-        struct ws_reader reader;       /* from then on */
+        struct {                       /* from then on */
+            struct ws_reader *reader;  /* of a message that has begun, or NULL; owned, but for the
+                                          worker's, which it is while input is looked at */
+            uint64_t rate_next_us;     /* when the rate's bucket is full again */
+        };
     };
     struct ws_past past;
-    struct buf in;  /* received, not consumed */
-    struct buf out; /* to send, not taken by the socket; the first out_sent bytes are sent */
-    size_t out_sent;
+    struct buf in;                     /* received, not consumed */
+    struct unsent *out;                /* to send, not taken by the socket; or NULL; owned */
     const struct session_ops *session; /* what is said on it, from before its upgrade to its end */
     struct entry *entry; /* while it waits for its room, not owned; then input is held back */
     union {
@@ -119,19 +122,17 @@ struct conn {
         struct conn *next_reap; /* DEAD */
     };
     uint64_t last_seen_ms; /* when it last sent something, or took some of `out` */
-    uint64_t rate_next_us; /* when the rate's bucket is full again */
     uint64_t behind_ms;    /* since when its socket takes less than it was offered, or 0 */
     uint64_t waste_ms;     /* when all that it wasted is forgiven */
     uint32_t guest;        /* number behind the guest name */
     uint32_t head_scanned; /* of `in`, while reading a request head */
-    uint32_t out_head;     /* of `out`: its first bytes, up to where a frame begins */
     int8_t over_limit;     /* 0, or the error it is turned away with */
     uint8_t state;         /* enum conn_state */
     uint8_t window_bits;   /* of our deflate; 0: not negotiated */
     uint8_t replays;       /* pages of the past that are on their way for it */
     uint8_t username_len;
     uint8_t spoken_len;
-    bool upgraded : 1;     /* reader is set, not peer */
+    bool upgraded : 1;     /* peer is gone */
     bool kept_alive : 1;   /* between two HTTP requests */
     bool paused : 1;       /* not reading: out is too long */
     bool held : 1;         /* not reading: the request before is not answered yet */
@@ -203,6 +204,12 @@ uint64_t conn_behind_bytes(const struct conn *c);
 /* Stops and goes on reading; what was not consumed is presented again. */
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);
+
+/* What reads its frames, while its input is looked at: the worker's, unless a message has begun.
+ * conn_park_reader follows, which keeps what has begun; if there is no memory for that, the
+ * connection is dropped. */
+struct ws_reader *conn_take_reader(struct conn *c);
+void conn_park_reader(struct conn *c);
 
 /* Whether input is taken: nothing has to be waited for before. */
 bool conn_reads(const struct conn *c);

@@ -22,6 +22,13 @@
 #include "server/task.h"
 #include "server/worker.h"
 
+/* What is to be sent and was not taken by the socket. */
+struct unsent {
+    struct buf bytes;
+    uint32_t sent; /* of them, from the front */
+    uint32_t head; /* the first bytes, up to where a frame begins */
+};
+
 static void on_events(struct io *io, uint32_t events);
 
 struct conn *conn_of(struct io *io)
@@ -82,11 +89,16 @@ size_t conn_page_bytes(const struct conn *c, size_t most)
     return part && part < most ? (size_t)part : most;
 }
 
+static size_t out_cap(const struct conn *c)
+{
+    return c->out ? c->out->bytes.cap : 0;
+}
+
 /* What is kept for a peer that does not take it, or that has to wait, is counted. `before` is the
  * cap of the buffer before it was changed. */
 static void count_out(const struct conn *c, size_t before)
 {
-    account_change(hub_answers(c->worker->server->hub), before, c->out.cap);
+    account_change(hub_answers(c->worker->server->hub), before, out_cap(c));
 }
 
 /* The same for input, whatever buffer it is in; once for all that was read. False: it is too much.
@@ -100,9 +112,11 @@ static bool count_in(struct conn *c)
 
 static void free_out(struct conn *c)
 {
-    size_t before = c->out.cap;
-    buf_fini(&c->out);
-    c->out_sent = 0;
+    if (!c->out) return;
+    size_t before = out_cap(c);
+    buf_fini(&c->out->bytes);
+    free(c->out);
+    c->out = NULL;
     count_out(c, before);
 }
 
@@ -125,7 +139,7 @@ void conn_set_over(struct conn *c, int err)
     conn_set_timeout(c, TIMEOUT_OVER);
 }
 
-static_assert(sizeof(struct conn) <= 320, "every connection has one");
+static_assert(sizeof(struct conn) <= 264, "every connection has one");
 static_assert(ERR_COUNT <= 128, "over_limit");
 
 void conn_clear_over(struct conn *c)
@@ -210,7 +224,11 @@ void conn_free(struct conn *c)
 {
     CHECK(c->state == CONN_DEAD);
     (void)client_keep_past(c, 0);
-    if (c->upgraded) ws_reader_fini(&c->reader);
+    if (c->upgraded && c->reader) {
+        ws_reader_fini(c->reader);
+        free(c->reader);
+        c->reader = NULL;
+    }
     buf_fini(&c->in);
     (void)count_in(c);
     free_out(c);
@@ -251,7 +269,7 @@ static ssize_t try_send(struct conn *c, const void *data, size_t len)
 
 static size_t unsent(const struct conn *c)
 {
-    return c->out.len - c->out_sent;
+    return c->out ? c->out->bytes.len - c->out->sent : 0;
 }
 
 size_t conn_unsent(const struct conn *c)
@@ -259,11 +277,39 @@ size_t conn_unsent(const struct conn *c)
     return unsent(c);
 }
 
+struct ws_reader *conn_take_reader(struct conn *c)
+{
+    struct worker *w = c->worker;
+    if (!c->reader) {
+        w->reader = (struct ws_reader){.left = 0};
+        c->reader = &w->reader;
+    }
+    return c->reader;
+}
+
+void conn_park_reader(struct conn *c)
+{
+    struct worker *w = c->worker;
+    struct ws_reader *r = c->reader;
+    bool keep = c->state != CONN_DEAD && (ws_reader_in_message(r) || ws_reader_in_frame(r));
+    if (keep && r != &w->reader) return;
+    c->reader = keep ? malloc(sizeof *r) : NULL;
+    if (c->reader) {
+        *c->reader = *r;
+        return;
+    }
+    ws_reader_fini(r);
+    if (r != &w->reader) free(r);
+    if (keep) conn_drop(c);
+}
+
 static size_t skim(struct conn *c, uint8_t *data, size_t len)
 {
     struct ws_input in = {data, len};
     if (!c->awaits_close) return len;
-    if (!ws_reader_skim(&c->reader, &in)) return len - in.len;
+    bool ended = ws_reader_skim(conn_take_reader(c), &in);
+    conn_park_reader(c);
+    if (!ended || c->state == CONN_DEAD) return len - in.len;
     c->awaits_close = false;
     if (unsent(c) == 0) shut(c);
     return len;
@@ -277,33 +323,58 @@ static size_t next_frame(const uint8_t *data, size_t at, size_t from, size_t len
     return at < len ? at : len;
 }
 
-static size_t out_boundary(const struct conn *c)
+static size_t out_boundary(const struct unsent *u)
 {
-    return next_frame(c->out.data, c->out_head, c->out_sent, c->out.len);
+    return next_frame(u->bytes.data, u->head, u->sent, u->bytes.len);
+}
+
+static void drop_sent(struct unsent *u, bool frames)
+{
+    if (u->sent <= u->bytes.len / 2) return;
+    if (frames) u->head = (uint32_t)(out_boundary(u) - u->sent);
+    buf_drop(&u->bytes, u->sent);
+    u->sent = 0;
+}
+
+/* The rest of a frame of its room that a member has begun to take comes first. */
+static int take_frame_rest(struct conn *c)
+{
+    struct unsent *u = c->out;
+    bool first = u->bytes.len == 0;
+    int err = reader_take_frame_rest(&c->member, &u->bytes, CONN_OUT_MAX_BYTES);
+    if (first && u->bytes.len) u->head = u->bytes.len;
+    return err;
+}
+
+static struct unsent *get_out(struct conn *c)
+{
+    if (!c->out) c->out = calloc(1, sizeof *c->out);
+    return c->out;
+}
+
+static int add_unsent(struct conn *c, const uint8_t *data, size_t sent, size_t len)
+{
+    bool frames = c->state == CONN_OPEN;
+    struct unsent *u = get_out(c);
+    if (!u) return ERR_NOMEM;
+    size_t before = u->bytes.cap;
+    int err = 0;
+    if (frames && unsent(c) == 0) u->head = (uint32_t)(next_frame(data, 0, sent, len) - sent);
+    drop_sent(u, frames);
+    if (c->member.reader) {
+        reader_block(&c->member);
+        err = take_frame_rest(c);
+    }
+    if (!err) err = buf_append(&u->bytes, data + sent, len - sent, CONN_OUT_MAX_BYTES);
+    if (!frames) u->head = u->bytes.len;
+    count_out(c, before);
+    return err;
 }
 
 /* Keeps what the socket did not take of data, of which it took `sent`. */
 static void keep(struct conn *c, const uint8_t *data, size_t sent, size_t len)
 {
-    bool frames = c->state == CONN_OPEN;
-    if (frames && unsent(c) == 0) c->out_head = (uint32_t)(next_frame(data, 0, sent, len) - sent);
-    int err = 0;
-    size_t before = c->out.cap;
-    if (c->out_sent > c->out.len / 2) {
-        if (frames) c->out_head = (uint32_t)(out_boundary(c) - c->out_sent);
-        buf_drop(&c->out, c->out_sent);
-        c->out_sent = 0;
-    }
-    if (c->member.reader) {
-        reader_block(&c->member);
-        size_t had = c->out.len;
-        err = reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES);
-        if (had == 0 && c->out.len) c->out_head = (uint32_t)c->out.len;
-    }
-    if (!err) err = buf_append(&c->out, data + sent, len - sent, CONN_OUT_MAX_BYTES);
-    if (!frames) c->out_head = (uint32_t)c->out.len;
-    count_out(c, before);
-    if (err) {
+    if (add_unsent(c, data, sent, len) != 0) {
         conn_drop(c);
         return;
     }
@@ -330,15 +401,16 @@ void conn_finish(struct conn *c)
 {
     if (c->state == CONN_DEAD) return;
     conn_set_state(c, CONN_CLOSING); /* first: what fails below must not end a session again */
+    /* What the room still has for this member is not for it any more, but for a frame begun. */
     if (c->member.reader) {
-        /* What the room still has for this member is not for it any more, but for a frame begun. */
-        size_t before = c->out.cap;
-        int err = reader_take_frame_rest(&c->member, &c->out, CONN_OUT_MAX_BYTES);
+        size_t before = out_cap(c);
+        int err = get_out(c) ? take_frame_rest(c) : ERR_NOMEM;
         count_out(c, before);
         if (err) {
             conn_drop(c);
             return;
         }
+        if (unsent(c) == 0) free_out(c);
     }
     conn_leave(c);
     conn_set_timeout(c, TIMEOUT_CLOSE);
@@ -349,7 +421,7 @@ void conn_finish(struct conn *c)
     }
     if (c->in.len) buf_drop(&c->in, skim(c, c->in.data, c->in.len));
     if (c->in.len == 0) buf_fini(&c->in);
-    if (c->upgraded) ws_reader_forget(&c->reader);
+    if (c->upgraded && c->reader) ws_reader_forget(c->reader);
     (void)count_in(c);
     if (c->state == CONN_CLOSING && unsent(c) == 0) shut(c);
 }
@@ -405,14 +477,15 @@ ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size
     if (sent < 0 || (size_t)sent == bytes) return sent;
     struct slice rest;
     size_t whole = whole_frames(iov, n, (size_t)sent, &rest);
-    size_t before = c->out.cap;
-    int err = buf_append(&c->out, rest.ptr, rest.len, CONN_OUT_MAX_BYTES);
-    c->out_head = (uint32_t)rest.len;
+    struct unsent *u = get_out(c);
+    size_t before = out_cap(c);
+    int err = u ? buf_append(&u->bytes, rest.ptr, rest.len, CONN_OUT_MAX_BYTES) : ERR_NOMEM;
     count_out(c, before);
     if (err) {
         conn_drop(c);
         return -1;
     }
+    u->head = (uint32_t)rest.len;
     watch_out(c, true);
     return (ssize_t)whole;
 }
@@ -465,14 +538,16 @@ void conn_lags(struct conn *c, const struct room *room, uint64_t lag_bytes)
 /* Keeps of `out` what is left of the frame that was begun, and no more memory than that. */
 static int cut_out(struct conn *c)
 {
+    struct unsent *u = c->out;
+    if (!u) return 0;
+    size_t before = u->bytes.cap;
     struct buf rest = {0};
-    size_t at = out_boundary(c);
-    int err = buf_append(&rest, c->out.data + c->out_sent, at - c->out_sent, CONN_OUT_MAX_BYTES);
+    size_t len = out_boundary(u) - u->sent;
+    int err = buf_append(&rest, u->bytes.data + u->sent, len, CONN_OUT_MAX_BYTES);
     if (err) return err;
-    free_out(c);
-    c->out = rest;
-    c->out_head = (uint32_t)rest.len;
-    count_out(c, 0);
+    buf_fini(&u->bytes);
+    *u = (struct unsent){.bytes = rest, .head = rest.len};
+    count_out(c, before);
     return 0;
 }
 
@@ -531,7 +606,7 @@ static void defer(struct conn *c)
 uint64_t conn_behind_bytes(const struct conn *c)
 {
     bool in_rooms = c->session && c->session->lag_bytes;
-    return c->out.cap + (in_rooms ? c->session->lag_bytes(c) : 0);
+    return out_cap(c) + (in_rooms ? c->session->lag_bytes(c) : 0);
 }
 
 static size_t read_proxy_header(struct conn *c, const uint8_t *data, size_t len)
@@ -656,9 +731,9 @@ static void on_readable(struct conn *c)
 static void on_writable(struct conn *c)
 {
     if (unsent(c) > 0) {
-        ssize_t n = try_send(c, c->out.data + c->out_sent, unsent(c));
+        ssize_t n = try_send(c, c->out->bytes.data + c->out->sent, unsent(c));
         if (n < 0) return;
-        c->out_sent += (size_t)n;
+        c->out->sent += (uint32_t)n;
         if (n > 0) c->last_seen_ms = c->worker->now_ms; /* also where it is not read */
         if (unsent(c) > 0) return;
         free_out(c);

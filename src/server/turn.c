@@ -417,7 +417,8 @@ static bool only_http_left(struct worker *w)
 {
     for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
         const struct conn *c = conn_at(w, slot);
-        if (c && (c->state != CONN_HTTP || c->out.len > 0 || c->held || c->deferred)) return false;
+        if (c && (c->state != CONN_HTTP || conn_unsent(c) > 0 || c->held || c->deferred))
+            return false;
     }
     return true;
 }

@@ -19,7 +19,8 @@ void websocket_start(struct conn *c)
 {
     conn_set_state(c, CONN_OPEN);
     c->upgraded = true;
-    c->reader = (struct ws_reader){.message = {NULL, 0, 0}};
+    c->reader = NULL;
+    c->rate_next_us = 0;
     conn_set_timeout(c, TIMEOUT_PING);
     metrics_add(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
 }
@@ -147,7 +148,7 @@ static void on_event(struct conn *c, const struct ws_event *ev)
  * comes is the rest of the frame. */
 static void fail(struct conn *c, int err, const struct ws_event *ev)
 {
-    bool broken_off = err == ERR_WS_UTF8 && ws_reader_in_frame(&c->reader);
+    bool broken_off = err == ERR_WS_UTF8 && ws_reader_in_frame(c->reader);
     bool answer = ev->type == WS_EVENT_CLOSE || broken_off;
     finish(c, err_info(err)->close_code, err_info(err)->text, answer);
 }
@@ -159,7 +160,7 @@ static void watch_unfinished(struct conn *c, size_t rest, bool begun_anew)
 {
     if (c->state != CONN_OPEN || c->session->unlimited) return;
     bool in_turn = conn_may_work(c); /* else the rest may be whole messages */
-    bool unfinished = ws_reader_in_message(&c->reader) || (in_turn && rest > 0);
+    bool unfinished = c->reader || (in_turn && rest > 0);
     if (unfinished && (begun_anew || !c->unfinished))
         conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     else if (!unfinished && c->unfinished)
@@ -179,19 +180,21 @@ static size_t on_input(struct conn *c, uint8_t *data, size_t len)
         .past = &c->past,
     };
     struct ws_input in = {data, len};
+    struct ws_reader *r = conn_take_reader(c);
     bool ended = false;
     while (c->state == CONN_OPEN && conn_may_work(c)) {
         struct ws_event ev;
-        int err = ws_reader_next(&c->reader, &options, &in, &ev);
+        int err = ws_reader_next(r, &options, &in, &ev);
         if (err) {
             fail(c, err, &ev);
             break;
         }
         if (ev.type == WS_EVENT_NONE) break;
         conn_work(c, CONN_FRAME_WORK, ev.len);
-        ended = ended || ev.type == WS_EVENT_MESSAGE || !ws_reader_in_message(&c->reader);
+        ended = ended || ev.type == WS_EVENT_MESSAGE || !ws_reader_in_message(r);
         on_event(c, &ev);
     }
+    conn_park_reader(c);
     trim_scratch(w);
     watch_unfinished(c, in.len, ended);
     return c->state == CONN_DEAD ? len : len - in.len;
@@ -260,7 +263,7 @@ static bool on_writable(struct conn *c)
 
 static size_t input_bytes(const struct conn *c)
 {
-    size_t bytes = ws_reader_bytes(&c->reader);
+    size_t bytes = c->reader ? ws_reader_bytes(c->reader) : 0;
     bool keeps = c->session && c->session->input_bytes;
     return keeps ? bytes + c->session->input_bytes(c) : bytes;
 }

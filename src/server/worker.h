@@ -14,6 +14,7 @@
 #include "net/mailbox.h"
 #include "net/timer.h"
 #include "ops/metrics.h"
+#include "proto/ws_reader.h"
 #include "server/fair_queue.h"
 #include "server/options.h"
 #include "server/task.h"
@@ -95,7 +96,8 @@ struct worker {
     struct overflow *overflow;
     uint64_t over_budget_ms; /* not before is a refusal logged again */
 
-    uint8_t *input; /* WORKER_REST_BYTES + WORKER_READ_BYTES */
+    uint8_t *input;          /* WORKER_REST_BYTES + WORKER_READ_BYTES */
+    struct ws_reader reader; /* see conn_take_reader */
     struct ws_inflater *inflater;
     struct buf inflated;
     struct buf text; /* scratch for decoded text */
