@@ -594,25 +594,25 @@ static void sweep_on(struct hub *hub, struct room *room)
 }
 
 /* Takes out at most SWEEP_STEP nonces; returns how many. */
-static size_t sweep_room(struct room *room, int64_t wall_ms)
+static size_t sweep_room(struct room *room, int64_t now_ms)
 {
     const struct recent_limits *limits = hub_recent_limits(room->hub);
     pthread_mutex_lock(&room->lock);
-    size_t n = nonces_expire(&room->nonces, wall_ms, SWEEP_STEP);
+    size_t n = nonces_expire(&room->nonces, now_ms, SWEEP_STEP);
     for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        (void)recent_expire(&room->logs[i].recent, &room->logs[i].log, wall_ms, limits);
+        (void)recent_expire(&room->logs[i].recent, &room->logs[i].log, now_ms, limits);
     hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     return n;
 }
 
-void hub_sweep(struct hub *hub, int64_t wall_ms)
+void hub_sweep(struct hub *hub, int64_t now_ms)
 {
     size_t nonces = 0;
     for (int i = 0; i < SWEEP_ROOMS_MAX && nonces < SWEEP_NONCES_MAX; i++) {
         struct room *room = sweep_at(hub, i == 0);
         if (!room) return;
-        size_t n = sweep_room(room, wall_ms);
+        size_t n = sweep_room(room, now_ms);
         nonces += n;
         if (n < SWEEP_STEP) sweep_on(hub, room);
         room_unref(room);

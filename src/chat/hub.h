@@ -149,8 +149,9 @@ bool hub_input_is_pressed(const struct hub *hub);
 void hub_relieve(struct hub *hub);
 
 /* Takes out some nonces that are old, and what is older than the limits' age from the recent past.
- * To be called once a second or so: it goes on where it was. Any thread, one at a time. */
-void hub_sweep(struct hub *hub, int64_t wall_ms);
+ * To be called once a second or so, with the time as in struct publish: it goes on where it was.
+ * Any thread, one at a time. */
+void hub_sweep(struct hub *hub, int64_t now_ms);
 
 /* Checks that what is counted is what is there (tests and debug builds): room by room what it says
  * of itself; the sums; and, of the chunks, that they are all counted. alone: no member is behind

@@ -59,7 +59,7 @@ struct nonce *nonces_add(struct nonces *n, const struct nonce_key *key, uint64_t
     DCHECK(!find(n, &bytes));
     struct nonce *entry = malloc(sizeof *entry + bytes.len);
     if (!entry) return NULL;
-    *entry = (struct nonce){.seq = seq, .ts_ms = ts_ms, .pending = true};
+    *entry = (struct nonce){.seq = seq, .ts_ms = ts_ms, .from_ms = now_ms, .pending = true};
     memcpy(entry->key, bytes.data, bytes.len);
     HASH_ADD_KEYPTR(hh, n->first, entry->key, bytes.len, entry);
     if (!entry->hh.tbl) {
@@ -99,7 +99,7 @@ void nonces_fini(struct nonces *n)
 
 bool nonce_is_old(const struct nonce *entry, int64_t now_ms)
 {
-    return !entry->pending && entry->ts_ms < now_ms - NONCE_KEEP_MS;
+    return !entry->pending && entry->from_ms < now_ms - NONCE_KEEP_MS;
 }
 
 size_t nonces_expire(struct nonces *n, int64_t now_ms, size_t max_steps)

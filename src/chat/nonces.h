@@ -10,10 +10,9 @@
  *  1. An entry is pending from nonces_add to nonces_settle, and does not expire in between. What
  *     was posted first is also committed first, so the pending ones are the newest; one that stays
  *     pending keeps those behind it from expiring, hence every one has to be settled or removed.
- *  2. Expiry compares the entry's own ts_ms with now_ms, both of the wall clock, oldest entry
- * first, and stops at one that stays. Where the clock was set back, what is behind stays longer
- * than it has to, never shorter; where it was set forward by more than it should, entries of before
- *     expire early by that much, as they would after a restart.
+ *  2. Expiry compares the time at which an entry was added with now_ms, oldest entry first, and
+ *     stops at one that stays. The caller's clock may go back, then what is behind stays longer
+ *     than it has to; it does not jump forward (store_clock.h), or entries would expire early.
  *  3. Only the caller puts something into waiters, and takes it out before the entry goes.
  *
  * Embedded in the room and called under its lock; entries are the room's. A zeroed struct is empty;
@@ -43,7 +42,8 @@ struct nonce_key {
 
 struct nonce {
     uint64_t seq;
-    int64_t ts_ms; /* since 1970 */
+    int64_t ts_ms;   /* of the message, since 1970 */
+    int64_t from_ms; /* when it was added */
     bool pending;
     struct slink *waiters; /* the caller's: retries that wait for the commit */
     UT_hash_handle hh;
@@ -63,7 +63,8 @@ void nonces_fini(struct nonces *n);
 struct nonce *nonces_find(const struct nonces *n, const struct nonce_key *key);
 
 /* Notes a nonce that nonces_find does not find: pending, without waiters. The texts are copied.
- * Takes expired entries out first, at most NONCES_ADD_EXPIRES. NULL, with nothing noted: memory is
+ * Takes expired entries out first, at most NONCES_ADD_EXPIRES. now_ms is its time, from which on it
+ * is kept. NULL, with nothing noted: memory is
  * short, NONCES_MAX is reached even so, or the texts are over NONCE_KEY_MAX. The entry stays where
  * it is until it is removed or, once settled, until the next nonces_add or nonces_expire. */
 struct nonce *nonces_add(struct nonces *n, const struct nonce_key *key, uint64_t seq, int64_t ts_ms,

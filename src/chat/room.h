@@ -57,6 +57,7 @@ bool room_gave(const struct room *room, const struct id *id);
 /* An event to be published, and what became of it. */
 struct publish {
     struct store_event event; /* borrowed; seq is set, and ts_ms if dup */
+    int64_t now_ms;           /* since 1970, by a clock that does not jump: for nonces */
     void *tag;                /* comes back in store_done, iff 0 is returned and !dup */
     struct slink *waiter;     /* the caller's, for a dup whose first is not committed yet */
     bool dup;     /* the nonce was seen: nothing was published, seq and ts_ms are of the first */

@@ -186,7 +186,7 @@ static bool is_dup_locked(struct room *room, struct publish *p)
     const struct nonce_key key = key_of(&p->event);
     struct nonce *first = nonces_find(&room->nonces, &key);
     if (!first) return false;
-    if (nonce_is_old(first, p->event.ts_ms)) { /* nothing has taken it out yet */
+    if (nonce_is_old(first, p->now_ms)) { /* nothing has taken it out yet */
         nonces_remove(&room->nonces, first);
         return false;
     }
@@ -210,7 +210,7 @@ static int store_locked(struct room *room, const struct publish *p)
     struct nonce *nonce = NULL;
     if (e->nonce.len) {
         const struct nonce_key key = key_of(e);
-        nonce = nonces_add(&room->nonces, &key, e->seq, e->ts_ms, e->ts_ms);
+        nonce = nonces_add(&room->nonces, &key, e->seq, e->ts_ms, p->now_ms);
         if (!nonce) return ERR_STORE;
     }
     int err = store_append(hub_store(room->hub), &a);

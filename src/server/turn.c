@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "chat/hub.h"
+#include "chat/nonces.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
@@ -355,7 +356,7 @@ static void run_sweep(struct worker *w)
     run_pressure(w);
     if (w->index != 0 || w->now_ms < w->sweep_at_ms) return;
     w->sweep_at_ms = w->now_ms + WORKER_SWEEP_MS;
-    hub_sweep(w->server->hub, w->wall_ms);
+    hub_sweep(w->server->hub, w->clock.believed_ms);
     store_tell_refused(w->server->options.store);
 }
 
@@ -469,6 +470,7 @@ static void turn(struct worker *w)
     uint64_t start_ns = (uint64_t)clock_ns(CLOCK_MONOTONIC);
     w->now_ms = start_ns / 1000000;
     w->wall_ms = clock_ms(CLOCK_REALTIME);
+    (void)store_clock_tick(&w->clock, w->wall_ms, (int64_t)w->now_ms, NONCE_KEEP_MS);
     w->metrics_text.len = 0;
 
     run_timeouts(w);
@@ -523,6 +525,7 @@ void *turn_run(void *arg)
 {
     struct worker *w = arg;
     w->now_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
+    store_clock_init(&w->clock, 0, clock_ms(CLOCK_REALTIME), (int64_t)w->now_ms);
     while (!w->draining || w->conn_count > 0 || w->dirty_first)
         turn(w);
     atomic_fetch_add(&w->server->ended, 1);

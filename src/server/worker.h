@@ -18,6 +18,7 @@
 #include "server/fair_queue.h"
 #include "server/options.h"
 #include "server/task.h"
+#include "store/store_clock.h"
 
 struct budgets;
 struct conn;
@@ -77,8 +78,9 @@ struct worker {
     uint64_t accept_again_ms; /* 0, or when the paused listeners are watched again */
 
     struct timer_queue timeouts[TIMEOUT_COUNT];
-    uint64_t now_ms; /* monotonic, of this turn */
-    int64_t wall_ms; /* since 1970, of this turn */
+    uint64_t now_ms;          /* monotonic, of this turn */
+    int64_t wall_ms;          /* since 1970, of this turn */
+    struct store_clock clock; /* what nonces grow old by, of this turn */
 
     struct slink *dirty_first; /* readers to flush in this turn */
     struct slink **dirty_end;

@@ -50,12 +50,23 @@ static int answer_page(struct store *s, unsigned reader, const struct read_reque
     return err;
 }
 
+/* Nonces from then on are told of. */
+static int64_t nonces_since_ms(struct store *s)
+{
+    const struct store_options *o = &s->options;
+    pthread_mutex_lock(&s->lock);
+    (void)store_clock_tick(&s->nonce_clock, o->now_ms(), o->elapsed_ms(), o->nonce_ms);
+    int64_t since_ms = s->nonce_clock.believed_ms - (int64_t)o->nonce_ms;
+    pthread_mutex_unlock(&s->lock);
+    return since_ms;
+}
+
 static int answer_room(struct store *s, unsigned reader, const struct read_request *r)
 {
     struct store_load load = {0};
     int err = ERR_STORE;
     if (atomic_load(&s->healthy)) {
-        int64_t since_ms = s->options.now_ms() - (int64_t)s->options.nonce_ms;
+        int64_t since_ms = nonces_since_ms(s);
         err = s->backend->ops->load(s->backend, reader, r->query.room, since_ms, &load);
     }
     note(s, reader, r, err);

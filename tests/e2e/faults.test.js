@@ -2,7 +2,7 @@
 // SQLite and zlib included), and the n-th use of a file, while something is asked of the real server.
 // The server may refuse; it may not end, hang, or lose what it has acknowledged.
 //
-// What fails, or is slow, is a library for LD_PRELOAD (tests/faults/faults.c). The short form takes a few n of each
+// What fails, is slow, or sets the clock, is a library for LD_PRELOAD (tests/faults/faults.c). The short form takes a few n of each
 // scenario; FAULTS_ALL=1 (make test-faults) takes every one.
 import assert from 'node:assert/strict';
 import { closeSync, copyFileSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
@@ -29,7 +29,7 @@ const LIBRARY = path.join(path.dirname(BIN), 'faults.so');
 class Faults {
   constructor(directory) {
     this.file = path.join(directory, 'faults');
-    writeFileSync(this.file, Buffer.alloc(48));
+    writeFileSync(this.file, Buffer.alloc(56));
     this.fd = openSync(this.file, 'r+');
     this.off();
   }
@@ -58,6 +58,11 @@ class Faults {
   /** From now on each read of a file takes so much longer. */
   slow(time) {
     this.#put(5, time * 1000);
+  }
+
+  /** From now on the wall clock is so many seconds ahead. */
+  ahead(seconds) {
+    this.#put(6, seconds);
   }
 
   /** what: 'allocs' or 'files'; from now on, n succeed before one fails, or all that follow. */
@@ -323,6 +328,26 @@ test('a handshake late on a kept connection has a handshake\'s time for its room
       kept.end();
     } finally {
       faults.off();
+      await server.stop();
+      faults.close();
+    }
+  }));
+
+test('a clock that is set forward makes nobody say something twice', { ...limit(60), skip: NO_PRELOAD }, () =>
+  withDirectory(async (directory) => {
+    const faults = new Faults(directory);
+    const server = await startServer(['--data', path.join(directory, 'test.db')], { env: faults.env });
+    try {
+      const ann = await Rich.join(server, 'lobby', { query: '?username=ann' });
+      const first = await ann.say('once', { nonce: 'n1' });
+      faults.ahead(400);
+      assert.equal((await ann.say('once', { nonce: 'n1' })).id, first.id);
+      assert.ok((await ann.say('later')).ts - first.ts >= 400000, 'and the clock was set');
+      await ann.leave(); // the room is loaded anew
+      const again = await Rich.join(server, 'lobby', { query: '?username=ann' });
+      assert.equal((await again.say('once', { nonce: 'n1' })).id, first.id);
+      await again.leave();
+    } finally {
       await server.stop();
       faults.close();
     }

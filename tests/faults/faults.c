@@ -1,6 +1,6 @@
 /* A library for LD_PRELOAD that lets the n-th allocation, or the n-th use of a file, of the whole
- * process fail: OpenSSL's, SQLite's and zlib's as well as our own; or lets all reading of files
- * take longer. For tests/e2e/faults.test.js, which drives the real server with it; never shipped.
+ * process fail: OpenSSL's, SQLite's and zlib's as well as our own; lets all reading of files take
+ * longer; or sets the clock. For tests/e2e/faults.test.js, which drives the real server with it; never shipped.
  *
  * FAULTS_FILE names a file that is mapped: the test writes to it what is to fail, and reads what
  * has. Only regular files count: a pipe or eventfd that fails is not a disk that does. */
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* In the order in which the test writes and reads it, 8 bytes each. */
@@ -24,6 +25,7 @@ struct control {
     _Atomic int64_t error;   /* errno of files */
     _Atomic int64_t hits;    /* failures so far */
     _Atomic int64_t slow_us; /* that each read of a file takes longer */
+    _Atomic int64_t ahead_s; /* of the wall clock */
 };
 
 static struct control *control;
@@ -129,6 +131,14 @@ FILE_CALL(int, ftruncate, file_fails, (int fd, off_t size), fd, size)
 FILE_CALL(int, ftruncate64, file_fails, (int fd, off64_t size), fd, size)
 FILE_CALL(int, fsync, file_fails, (int fd), fd)
 FILE_CALL(int, fdatasync, file_fails, (int fd), fd)
+
+int clock_gettime(clockid_t which, struct timespec *out)
+{
+    NEXT(clock_gettime);
+    int rc = next(which, out);
+    if (control && which == CLOCK_REALTIME) out->tv_sec += atomic_load(&control->ahead_s);
+    return rc;
+}
 
 #define OPEN_CALL(name)                                                                            \
     int name(const char *path, int flags, ...)                                                     \

@@ -59,6 +59,7 @@ static int publish(struct sock *s, struct publish *p, uint64_t label)
     for (int i = 0; i < ENCODING_COUNT; i++)
         ends[i] = room->logs[i].log.end;
     bool healthy = store_healthy(sim->gate.store);
+    p->now_ms = p->event.ts_ms;
     sim_maybe_fail(30);
     int err = room_publish(room, &sim->scribe, p, &woken);
     fail_alloc_off();

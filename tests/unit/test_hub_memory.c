@@ -152,7 +152,8 @@ static void leave(struct guest *g)
 
 static void say(const struct guest *g, struct slice text, const char *nonce)
 {
-    struct publish p = {.event = {.username = SLICE_LIT("ann"), .message = text, .ts_ms = WALL_MS}};
+    struct publish p = {.event = {.username = SLICE_LIT("ann"), .message = text, .ts_ms = WALL_MS},
+                        .now_ms = WALL_MS};
     struct slink *woken;
     if (nonce) p.event.nonce = (struct slice){nonce, strlen(nonce)};
     assert_int_equal(room_publish(g->wait.room, &scribe, &p, &woken), 0);

@@ -236,6 +236,7 @@ struct model_entry {
     uint8_t len;
     uint64_t seq;
     int64_t ts_ms;
+    int64_t from_ms;
     bool pending;
     struct nonce *entry;
 };
@@ -292,7 +293,7 @@ static size_t model_expire(struct world *w, size_t max_steps)
 {
     size_t steps = 0;
     while (steps < max_steps && w->count > 0 && !w->model[0].pending &&
-           w->now_ms - w->model[0].ts_ms > NONCE_KEEP_MS) {
+           w->now_ms - w->model[0].from_ms > NONCE_KEEP_MS) {
         model_remove(w, 0);
         steps++;
     }
@@ -318,6 +319,7 @@ static void try_to_post(struct world *w)
     bool short_memory = rnd(w, 30) == 0;
     e.seq = ++w->seq;
     e.ts_ms = w->now_ms - (int64_t)rnd(w, 50);
+    e.from_ms = w->now_ms;
     e.pending = true;
     if (short_memory) fail_alloc_after((long)rnd(w, 3));
     e.entry = nonces_add(&w->n, &k, e.seq, e.ts_ms, w->now_ms);

@@ -682,6 +682,7 @@ static void publish_nonce(struct guest *g, struct publish *p, int64_t now_ms)
                                     .message = SLICE_LIT("hi"),
                                     .nonce = SLICE_LIT("n"),
                                     .ts_ms = now_ms};
+    p->now_ms = now_ms;
     assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, p, &woken), 0);
     if (!p->dup) gate_appended(&stage->gate);
     push_woken(woken);
@@ -729,6 +730,29 @@ static void test_nonce_of_long_ago(void **state)
     assert_true(!p.dup && p.event.seq == 2);
     publish_nonce(g, &p, WALL_MS + NONCE_KEEP_MS + 2);
     assert_true(p.dup && p.event.seq == 2);
+    end();
+}
+
+/* What a message says of its time is nothing to its nonce: somebody may have set the clock. */
+static void test_nonce_and_the_wall_clock(void **state)
+{
+    (void)state;
+    begin(&plenty, NULL);
+    struct guest *g = join_live(0, lobby, ENCODING_BARE);
+    struct publish p = {.event = {.username = SLICE_LIT("guest"),
+                                  .message = SLICE_LIT("hi"),
+                                  .nonce = SLICE_LIT("n"),
+                                  .ts_ms = WALL_MS},
+                        .now_ms = WALL_MS};
+    struct slink *woken;
+    assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, &p, &woken), 0);
+    gate_appended(&stage->gate);
+    push_woken(woken);
+    settle_store();
+    p.event.ts_ms = WALL_MS + 2 * NONCE_KEEP_MS;
+    p.now_ms = WALL_MS + 1;
+    assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, &p, &woken), 0);
+    assert_true(p.dup && p.event.seq == 1 && p.event.ts_ms == WALL_MS);
     end();
 }
 
@@ -962,6 +986,7 @@ int main(void)
         cmocka_unit_test(test_fill_behind_retention),
         cmocka_unit_test(test_retry_outlives_members),
         cmocka_unit_test(test_nonce_of_long_ago),
+        cmocka_unit_test(test_nonce_and_the_wall_clock),
         cmocka_unit_test(test_decision_for_a_room_loaded_anew),
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_reads_in_flight),

@@ -272,6 +272,29 @@ static void test_clock_jumps(void **state)
     assert_true(wait_for(w, "r", 0));
 }
 
+/* Nor does a nonce grow old by it. */
+static void test_clock_jumps_over_nonces(void **state)
+{
+    enum { KEEP_MS = 300 * 1000 };
+    struct world *w = *state;
+    struct answer a;
+    struct store_options o = {
+        .now_ms = fake_wall_ms, .elapsed_ms = fake_elapsed_ms, .nonce_ms = KEEP_MS};
+    wall_ms = NOW_MS;
+    assert_non_null(world_open(w, o));
+    world_put(w, "r",
+              (struct store_event){.seq = 1, .ts_ms = NOW_MS - 1000, .nonce = SLICE_LIT("n")});
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_int_equal(a.count, 1);
+    wall_ms += 3600 * 1000;
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_int_equal(a.count, 1);
+    elapsed_ms += KEEP_MS; /* time that has really passed */
+    wall_ms += KEEP_MS;
+    assert_int_equal(world_load(w, "r", &a), 0);
+    assert_int_equal(a.count, 0);
+}
+
 /* The same for a file that is opened when the clock is wrong. */
 static void test_clock_jumped_before(void **state)
 {
@@ -395,10 +418,17 @@ static void test_many_reactions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EVERY(test_pace),           EVERY(test_pace_at_start),       EVERY(test_max_rooms),
-        EVERY(test_full_refuses),   EVERY(test_full_trims),          EVERY(test_full_of_rooms),
-        EVERY(test_clock_jumps),    EVERY(test_clock_jumped_before), EVERY(test_many_edits),
+        EVERY(test_pace),
+        EVERY(test_pace_at_start),
+        EVERY(test_max_rooms),
+        EVERY(test_full_refuses),
+        EVERY(test_full_trims),
+        EVERY(test_full_of_rooms),
+        EVERY(test_clock_jumps),
+        EVERY(test_clock_jumped_before),
+        EVERY(test_many_edits),
         EVERY(test_many_reactions),
+        EVERY(test_clock_jumps_over_nonces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
