@@ -104,8 +104,10 @@ const struct config_option config_options[] = {
     {"requests-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(requests_per_ip), 1, 1000000,
      "none", "N", "10000",
      "Requests of one client in 10 seconds: by HTTP, and frames that are no messages, as join, "
-     "who, typing and read; more are refused with rate_limited, by HTTP with 429. Health checks, "
-     "and calls of the API with its key, do not count."},
+     "who, typing and read; an answer to who counts once for each KiB begun. More are refused "
+     "with rate_limited, by HTTP with 429. Health checks, and calls of the API with its key, do "
+     "not "
+     "count."},
     {"trusted-proxies", CONFIG_KIND_NETS, CONFIG_GROUP_CLIENTS, FIELD(trusted_proxies), 0, 0, NULL,
      "LIST", "loopback",
      "Whom the server believes whose a connection is, separated by commas. loopback is 127.0.0.0/8 "

@@ -19,7 +19,6 @@
 #include "server/worker.h"
 
 enum {
-    TOKEN_BYTES = 1024,
     OVER_BUDGET_LOG_MS = 10000,       /* a worker tells of one refusal in this time */
     NOT_HEARD_LOG_MS = 10 * 60 * 1000 /* the server of one proxy that is not trusted */
 };
@@ -235,7 +234,7 @@ bool client_take(struct conn *c, enum budget_kind kind)
 
 bool client_take_bytes(struct conn *c, enum budget_kind kind, size_t bytes)
 {
-    return take(c, kind, bytes ? (unsigned)((bytes - 1) / TOKEN_BYTES + 1) : 1);
+    return take(c, kind, bytes ? (unsigned)((bytes - 1) / CLIENT_TOKEN_BYTES + 1) : 1);
 }
 
 bool client_may(struct conn *c, enum budget_kind kind)

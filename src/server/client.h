@@ -46,6 +46,7 @@ void client_on_drop(struct conn *c);
 bool client_take(struct conn *c, enum budget_kind kind);
 
 /* The same for what weighs so many bytes for others: one for each KiB begun, see budget_take. */
+enum { CLIENT_TOKEN_BYTES = 1024 };
 bool client_take_bytes(struct conn *c, enum budget_kind kind, size_t bytes);
 
 /* True if client_take would be; nothing is taken. */

@@ -59,5 +59,7 @@ void rich_tell_ack(struct conn *c, const struct receipt *r)
 void rich_release(struct conn *c)
 {
     const struct rich *rich = c->rich;
-    if (!rich->waiting && !rich->asks_members && rich->pages < RICH_PAGES_MAX) conn_release(c);
+    if (!rich->waiting && !rich->asks_members && rich->pages < RICH_PAGES_MAX &&
+        rich->questions < RICH_QUESTIONS_MAX)
+        conn_release(c);
 }

@@ -79,6 +79,19 @@ static bool is_wanted(void *ctx)
     return !atomic_load(&q->gone);
 }
 
+/* It was asked: who has many answers coming is not read from, and so asks nothing more. */
+static void question_asked(struct conn *c)
+{
+    const struct rich *rich = c->rich;
+    if (rich->questions == RICH_QUESTIONS_MAX || rich->pages == RICH_PAGES_MAX) conn_hold(c);
+}
+
+/* It was answered, and may ask more. */
+static void question_settled(struct conn *c)
+{
+    if (c->state == CONN_OPEN && c->held) rich_release(c);
+}
+
 /* It could not be asked. */
 static void question_undo(struct question *q, struct conn *c)
 {
@@ -119,12 +132,12 @@ static void on_history_page(void *ctx, int err, const struct store_page *page)
 
 static void answer_history(struct conn *c, const struct history *h)
 {
-    bool held = c->rich->pages-- == RICH_PAGES_MAX;
+    c->rich->pages--;
     if (h->q.err)
         rich_refuse(c, question_ref(&h->q), h->q.err);
     else
         websocket_send_text(c, h->json.data, h->json.len);
-    if (held && c->state == CONN_OPEN) rich_release(c);
+    question_settled(c);
 }
 
 static void run_history(struct worker *w, struct task *t)
@@ -174,8 +187,8 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
         free(h);
         return err;
     }
-    /* A page is a thousand times what asks for it: who does not take them does not get to ask. */
-    if (++c->rich->pages == RICH_PAGES_MAX) conn_hold(c);
+    c->rich->pages++; /* a thousand times what asks for it */
+    question_asked(c);
     return 0;
 }
 
@@ -201,7 +214,10 @@ static void answer_who(struct conn *c, const struct who *who, int err,
         rich_refuse(c, ref, err);
     else
         websocket_send_text(c, text->data, text->len);
-    if (c->state == CONN_OPEN) rich_release(c);
+    /* The first KiB was paid for when it was asked; the rest is for the next to wait for. */
+    if (!err && text->len > CLIENT_TOKEN_BYTES)
+        (void)client_take_bytes(c, BUDGET_REQUESTS, text->len - CLIENT_TOKEN_BYTES);
+    question_settled(c);
 }
 
 static void on_members(struct roster_wait *wait, int err, const struct roster_answer *answer)
@@ -297,6 +313,7 @@ static void run_change(struct worker *w, struct task *t)
     struct conn *c = question_client(&ch->q);
     int err = c ? publish_change(c, ch) : 0;
     if (err) rich_refuse(c, question_ref(&ch->q), err);
+    if (c) question_settled(c);
     room_unref(ch->q.room);
     free(ch);
 }
@@ -328,8 +345,11 @@ int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in)
         .asker = {.client = client_id(c), .wanted = is_wanted},
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_target, ch);
-    if (!err) return 0;
-    question_undo(&ch->q, c);
-    free(ch);
-    return err;
+    if (err) {
+        question_undo(&ch->q, c);
+        free(ch);
+        return err;
+    }
+    question_asked(c);
+    return 0;
 }

@@ -311,8 +311,6 @@ static int on_frame(struct conn *c, const struct ws_event *message)
         if (!err) return 0;
     }
     if (!err && frames[in.type].request) err = may_request(c);
-    bool asks = in.type != RICH_MESSAGE;
-    if (!err && asks && c->rich->questions >= RICH_QUESTIONS_MAX) err = ERR_RATE_LIMITED;
     if (!err) err = frames[in.type].handle(c, &in);
     if (err) rich_refuse(c, in.ref, err);
     return err;

@@ -23,8 +23,8 @@ enum { RICH_FRAME_MAX_BYTES = 64 * 1024 }; /* of a frame that is no message and 
 /* Of one connection. */
 enum {
     RICH_ROOMS_MAX = 100,     /* those it is about to enter included */
-    RICH_QUESTIONS_MAX = 128, /* answers on their way; more are refused */
-    RICH_PAGES_MAX = 3,       /* pages of history on their way; then it is not read from */
+    RICH_QUESTIONS_MAX = 128, /* answers on their way; then it is not read from */
+    RICH_PAGES_MAX = 3,       /* pages of history on their way; likewise */
     RICH_REQUESTS = 100,      /* in 10 s: all but messages and their changes, if there is a rate */
 };
 

@@ -233,6 +233,17 @@ for (const frame of [{ type: 'who' }, { type: 'typing' }, { type: 'read' }, { ty
       await Promise.all([one, other, stranger].map((member) => member.leave()));
     }));
 
+test('who asks who is there pays for the length of the answer', limit(20),
+  withServer([...NO_PROXIES, '--requests-per-ip', '100'], async (server) => {
+    const many = await Promise.all(Array.from({ length: 60 }, (_, i) =>
+      Rich.join(server, 'crowd', { query: `?username=${'n'.repeat(60)}${i}` })));
+    const one = await Rich.join(server, 'crowd', { localAddress: '127.0.0.5' });
+    let answers = 0;
+    while ((await one.ask({ type: 'who' })).type === 'members') answers++;
+    assert.ok(answers >= 10 && answers <= 30, `${answers} answers of some 6 KB each`);
+    await Promise.all([one, ...many].map((member) => member.leave()));
+  }));
+
 const KEY = 'a-key-of-20-letters!';
 const PLAIN = {
   page: ['GET', '/'],

@@ -6,6 +6,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { Member, Rich } from './lib/chat.js';
 import { NO_PROXIES } from './lib/clients.js';
+import { HttpConnection, request } from './lib/http.js';
 import { RICH, handshake, jsonText } from './lib/raw.js';
 import { NO_SLACK, startServer, withDirectory, withLives, withServer } from './lib/server.js';
 import { SANITIZED, count, limit, ms, pause, until, within } from './lib/wait.js';
@@ -259,4 +260,25 @@ test('who asks again before the answer is read gets all answers, and to what com
     for (const { members } of await answers) if (members) assert.equal(members.length, 200);
     for (const one of crowd) one.socket.terminate();
     await ann.leave();
+  }));
+
+test('who asks for page after page by HTTP and reads none has one answer lying in memory', limit(60),
+  withServer([...TWO, ...NO_PROXIES, '--requests-per-ip', 'none'], async (server) => {
+    const sockets = 40;
+    const size = (await request(server.port, 'GET', '/')).text.length;
+    const ask = Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1500)); // more than the kernel holds
+    const all = await Promise.all(Array.from({ length: sockets }, () => mute(server, ask, ATTACKER)));
+    let before = -1;
+    let held = 0;
+    await until(ms(30000), async () => { // until none gets more
+      await pause(300);
+      [before, held] = [held, await server.metric(/^parlor_memory_bytes$/)];
+      return held > 0 && held === before;
+    }, 'answers that lie there');
+    assert.ok(held / sockets < 2 * size + ask.length, `${held} bytes of ${sockets}, whose answers have ${size}`);
+    const fresh = await HttpConnection.open(server.port);
+    for (let i = 0; i < 20; i++) fresh.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    for (let i = 0; i < 20; i++) assert.equal((await fresh.answer(ms(20000))).status, 200, 'who reads gets them all');
+    fresh.end();
+    for (const socket of all) socket.destroy();
   }));

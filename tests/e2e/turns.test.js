@@ -194,3 +194,16 @@ test('who asks for /metrics, by GET or HEAD, in one turn is told the same', limi
   assert.notEqual((await connection.ask('GET', '/metrics')).text, answers[1].text, 'later it is what is then');
   connection.end();
 }));
+
+test('who asks for more at once than may be on its way is read later, and gets all of it', limit(30),
+  withServer([...ONE, '--rate', 'none', '--messages-per-ip', 'none'], async (server) => {
+    const ann = await Rich.join(server, 'lobby', { query: '?username=ann' });
+    const { id } = await ann.say('to react to');
+    ann.socket._socket.cork(); // one write, one read
+    const asked = Array.from({ length: 300 }, (_, i) => ann.ask({ type: i % 2 ? 'unreact' : 'react', id, emoji: '+' }));
+    const pages = Array.from({ length: 10 }, () => ann.get('history', { type: 'history', limit: 1 }));
+    ann.socket._socket.uncork();
+    assert.ok((await Promise.all(asked)).every((answer) => answer.type === 'ack'));
+    assert.ok((await Promise.all(pages)).every((page) => page.messages[0].id === id));
+    await ann.leave();
+  }));

@@ -1,6 +1,7 @@
 /* A library for LD_PRELOAD that lets the n-th allocation, or the n-th use of a file, of the whole
  * process fail: OpenSSL's, SQLite's and zlib's as well as our own; lets all reading of files take
- * longer; or sets the clock. For tests/e2e/faults.test.js, which drives the real server with it; never shipped.
+ * longer; or sets the clock. For tests/e2e/faults.test.js, which drives the real server with it;
+ * never shipped.
  *
  * FAULTS_FILE names a file that is mapped: the test writes to it what is to fail, and reads what
  * has. Only regular files count: a pipe or eventfd that fails is not a disk that does. */
