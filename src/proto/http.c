@@ -142,37 +142,6 @@ static bool split_request_line(const char *head, size_t len, struct http_request
            after[version_len + 1] == '\r';
 }
 
-/* RFC 9112 section 3.2: origin-form, absolute-form, and `*` for OPTIONS. */
-static bool split_target(struct http_request *r)
-{
-    struct slice t = r->target;
-    if (slice_is(r->method, "CONNECT")) return false;
-    if (memchr(t.ptr, '#', t.len) || memchr(t.ptr, '\t', t.len)) return false;
-    if (slice_is(t, "*")) {
-        r->path = t;
-        return slice_is(r->method, "OPTIONS");
-    }
-    if (t.ptr[0] != '/') {
-        const char *authority = memmem(t.ptr, t.len, "://", 3);
-        if (!authority) return false;
-        authority += 3;
-        t.len -= (size_t)(authority - t.ptr);
-        t.ptr = authority;
-        while (t.len > 0 && t.ptr[0] != '/' && t.ptr[0] != '?') {
-            t.ptr++;
-            t.len--;
-        }
-        if (t.ptr == authority) return false;
-    }
-    const char *mark = t.len ? memchr(t.ptr, '?', t.len) : NULL;
-    if (mark) {
-        r->query = (struct slice){mark + 1, t.len - (size_t)(mark - t.ptr) - 1};
-        t.len = (size_t)(mark - t.ptr);
-    }
-    r->path = t.len ? t : SLICE_LIT("/"); /* an absolute-form target may have no path */
-    return true;
-}
-
 /* RFC 9110 section 7.2: what can never be part of host and port. */
 static bool host_is_clean(struct slice host)
 {
@@ -183,18 +152,56 @@ static bool host_is_clean(struct slice host)
     return true;
 }
 
-/* RFC 9112 sections 3.2 (Host) and 6.1 (two framings of a body are an attack, and so is one that
- * HTTP/1.0 does not know). */
-static int check_headers(struct http_request *r)
+/* Takes scheme and authority off the front of an absolute-form target. RFC 9110 sections 4.2.1 and
+ * 4.2.4: its host is not empty, and there is no userinfo. */
+static bool take_authority(struct slice *target, struct slice *authority)
+{
+    const char *end = target->ptr + target->len;
+    const char *start = memmem(target->ptr, target->len, "://", 3);
+    if (!start) return false;
+    start += 3;
+    const char *at = start;
+    while (at < end && *at != '/' && *at != '?')
+        at++;
+    *target = (struct slice){at, (size_t)(end - at)};
+    *authority = (struct slice){start, (size_t)(at - start)};
+    return authority->len > 0 && start[0] != ':' && host_is_clean(*authority);
+}
+
+/* RFC 9112 section 3.2: origin-form, absolute-form, and `*` for OPTIONS. *authority is set for the
+ * second alone. */
+static bool split_target(struct http_request *r, struct slice *authority)
+{
+    struct slice t = r->target;
+    if (slice_is(r->method, "CONNECT")) return false;
+    if (memchr(t.ptr, '#', t.len) || memchr(t.ptr, '\t', t.len)) return false;
+    if (slice_is(t, "*")) {
+        r->path = t;
+        return slice_is(r->method, "OPTIONS");
+    }
+    if (t.ptr[0] != '/' && !take_authority(&t, authority)) return false;
+    const char *mark = t.len ? memchr(t.ptr, '?', t.len) : NULL;
+    if (mark) {
+        r->query = (struct slice){mark + 1, t.len - (size_t)(mark - t.ptr) - 1};
+        t.len = (size_t)(mark - t.ptr);
+    }
+    r->path = t.len ? t : SLICE_LIT("/"); /* an absolute-form target may have no path */
+    return true;
+}
+
+/* RFC 9112 sections 3.2 (Host; an authority in the target counts in its place) and 6.1 (two
+ * framings of a body are an attack, and so is one that HTTP/1.0 does not know). */
+static int check_headers(struct http_request *r, struct slice authority)
 {
     size_t hosts = 0;
     size_t codings = 0;
     bool length = false;
     for (size_t i = 0; i < r->header_count; i++) {
-        const struct http_header *h = &r->headers[i];
+        struct http_header *h = &r->headers[i];
         if (same_name(h->name, "host", 4)) {
             hosts++;
             if (!host_is_clean(h->value)) return ERR_BAD_REQUEST;
+            if (authority.len) h->value = authority;
         } else if (same_name(h->name, "content-length", 14)) {
             length = true;
         } else if (same_name(h->name, "transfer-encoding", 17)) {
@@ -206,7 +213,8 @@ static int check_headers(struct http_request *r)
     struct slice expect = http_header_get(r, "Expect");
     r->expects_continue = r->has_body && r->minor > 0 && http_list_has(expect, "100-continue");
     bool framed = !codings || (!length && r->minor > 0);
-    if (!framed || hosts > 1 || (hosts == 0 && r->minor > 0)) return ERR_BAD_REQUEST;
+    bool needs_host = r->minor > 0 || authority.len;
+    if (!framed || hosts > 1 || (hosts == 0 && needs_host)) return ERR_BAD_REQUEST;
     return codings && !(codings == 1 && r->chunked) ? ERR_BAD_CODING : 0;
 }
 
@@ -230,10 +238,12 @@ int http_request_parse(const char *head, size_t len, struct http_request *out)
     if (HTTP_PARSER_ERRNO(&parser) != HPE_OK || used != len || !reading.complete)
         return ERR_BAD_REQUEST;
 
-    if (!split_request_line(head, len, out) || !split_target(out)) return ERR_BAD_REQUEST;
+    struct slice authority = {0};
+    if (!split_request_line(head, len, out) || !split_target(out, &authority))
+        return ERR_BAD_REQUEST;
     out->is_get = slice_is(out->method, "GET");
     out->is_head = slice_is(out->method, "HEAD");
-    return check_headers(out);
+    return check_headers(out, authority);
 }
 
 struct slice http_header_get(const struct http_request *r, const char *name)

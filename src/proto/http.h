@@ -55,8 +55,9 @@ size_t http_head_size(const char *data, size_t len, size_t *scanned);
 /* Reads a whole head: len is what http_head_size returned. Slices in *out live as long as head.
  * ERR_BAD_REQUEST, ERR_HEAD_TOO_LARGE for more than HTTP_HEADERS_MAX headers, or
  * ERR_BAD_CODING for a Transfer-Encoding other than chunked alone; *out is then of no use. An
- * absolute-form target is accepted and its path extracted (RFC 9112 section 3.2.2). Bytes above
- * 0x7F are accepted in the target: people type room names into tools that send them raw. */
+ * absolute-form target is accepted and its path extracted; its host and port become the value of
+ * Host, which has to be there (RFC 9112 section 3.2.2). Bytes above 0x7F are accepted in the path
+ * and the query: people type room names into tools that send them raw. */
 int http_request_parse(const char *head, size_t len, struct http_request *out);
 
 /* Value of the first header of this name (ASCII case ignored); {NULL, 0} if there is none. */

@@ -54,9 +54,13 @@ int look_init(void)
 
 static bool is_invisible(UChar32 c)
 {
-    bool placeholder = c >= 0xFFF9 && c <= 0xFFFC; /* of annotations and objects; not ignorable */
-    bool notehead = c == 0x1D159;                  /* the one that is empty */
-    return placeholder || notehead || u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT);
+    if (u_charType(c) == U_FORMAT_CHAR) /* of these only signs of numbers are seen */
+        return !u_hasBinaryProperty(c, UCHAR_PREPENDED_CONCATENATION_MARK);
+    bool object = c == 0xFFFC;    /* stands for one that is not there; not ignorable */
+    bool filler = c == 0x16FE4;   /* of Khitan */
+    bool notehead = c == 0x1D159; /* the one that is empty */
+    return object || filler || notehead ||
+           u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT);
 }
 
 /* The character at a place, NONE at the end. Of what is no UTF-8 it makes something, but no step
@@ -248,8 +252,14 @@ static bool is_letter_or_digit(UChar32 c)
     return (U_GET_GC_MASK(c) & (U_GC_L_MASK | U_GC_N_MASK)) != 0;
 }
 
-/* Makes letters of symbols that are some, and leaves away what stands before the first and behind
- * the last letter or digit. Before anything else: what stands there may look like a letter. */
+static bool is_mark(UChar32 c)
+{
+    return (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0;
+}
+
+/* Makes letters of symbols that are some, and leaves away marks and what stands before the first
+ * and behind the last letter or digit. Before anything else: what stands there may look like a
+ * letter, and a mark with a width of its own like a colon. */
 static void unadorn(struct units *u)
 {
     int32_t kept = 0;
@@ -258,7 +268,7 @@ static void unadorn(struct units *u)
         int32_t at = i;
         UChar32 c = plain_letter(next_char(u, &i));
         bool counts = is_letter_or_digit(c);
-        if (!counts && kept == 0) continue;
+        if (is_mark(c) || (!counts && kept == 0)) continue;
         if (c <= 0xFFFF)
             u->text[kept++] = (UChar)c;
         else
@@ -274,9 +284,7 @@ static bool reads_system(const struct units *u)
     struct reading r = reading_start();
     for (int32_t i = 0; i < u->len && r.left;) {
         UChar32 c = next_char(u, &i);
-        int8_t type = u_charType(c);
-        bool mark = type == U_NON_SPACING_MARK || type == U_ENCLOSING_MARK;
-        if (!mark && !u_isUWhiteSpace(c)) read_letter(&r, plain_letter(c));
+        if (!is_mark(c) && !u_isUWhiteSpace(c)) read_letter(&r, plain_letter(c));
     }
     return reading_done(&r);
 }
@@ -339,8 +347,8 @@ bool look_is_marks(struct slice text)
     size_t size;
     for (size_t at = 0; at < text.len; at += size) {
         UChar32 c = char_at(text, at, &size);
-        bool mark = (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_CF_MASK)) != 0;
-        if (!mark && !u_isUWhiteSpace(c)) return false;
+        bool counts = !is_mark(c) && u_charType(c) != U_FORMAT_CHAR;
+        if (counts && !u_isUWhiteSpace(c)) return false;
     }
     return true;
 }

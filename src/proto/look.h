@@ -16,9 +16,9 @@
 int look_init(void);
 
 /* Copies text, which is valid UTF-8, without what is not seen: default-ignorable characters and
- * controls of direction, but not the joiners of scripts that are written with them (Indic scripts,
- * Persian) nor those that emoji are made of. Never longer than text. ERR_TOO_LONG: over max bytes.
- * Idempotent. */
+ * controls of direction and layout, but not the joiners of scripts that are written with them
+ * (Indic scripts, Persian) nor those that emoji are made of. Never longer than text. ERR_TOO_LONG:
+ * over max bytes. Idempotent. */
 int look_strip(struct slice text, char *out, size_t max, size_t *len);
 
 /* Whether people would read "system": whatever the script, the case, marks and spaces, and

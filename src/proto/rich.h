@@ -19,11 +19,10 @@
 #define RICH_SUBPROTOCOL "parlor.v1"
 
 enum {
-    RICH_REF_MAX = 64,     /* bytes of `ref` as it was sent, quotes included */
-    RICH_NONCE_MAX = 64,   /* bytes, decoded */
-    RICH_EMOJI_MAX = 32,   /* bytes, decoded: a reaction is one emoji or a short word */
-    RICH_TOKEN_MAX = 8192, /* bytes, decoded */
-    RICH_PAGE_MAX = 200,   /* messages in a page of history */
+    RICH_REF_MAX = 64,   /* bytes of `ref` as it was sent, quotes included */
+    RICH_NONCE_MAX = 64, /* bytes, decoded */
+    RICH_EMOJI_MAX = 32, /* bytes, decoded: a reaction is one emoji or a short word */
+    RICH_PAGE_MAX = 200, /* messages in a page of history */
     RICH_PAGE_DEFAULT = 50,
     RICH_JOIN_MAX = 1000, /* messages of `history` when a room is entered */
 };
@@ -57,7 +56,6 @@ struct rich_input {
     struct slice data;           /* MESSAGE; raw JSON */
     struct slice nonce;          /* MESSAGE */
     struct slice emoji;          /* REACT, UNREACT */
-    struct slice token;          /* AUTH */
     struct slice since;          /* JOIN; as given, which may be no id at all */
     struct id id;                /* EDIT, DELETE, REACT, UNREACT, READ */
     struct id reply_to;          /* MESSAGE; seq 0: absent */
@@ -76,9 +74,8 @@ struct rich_input {
  * Errors, in this order of precedence: ERR_BAD_JSON, ERR_BAD_REF (neither string nor number, or
  * over RICH_REF_MAX), ERR_UNKNOWN_TYPE (`type` is no string or not known), ERR_BAD_ROOM, ERR_BAD_ID
  * (of id, reply_to, before, after, around; or an id that has to be there is not), ERR_BAD_FIELD (a
- * field of another kind or size: since, history, limit, on, emoji, nonce, token; several
- * positions), then those of envelope_parse for message, username and data. ERR_NOMEM at any
- * time. */
+ * field of another kind or size: since, history, limit, on, emoji, nonce; several positions), then
+ * those of envelope_parse for message, username and data. ERR_NOMEM at any time. */
 int rich_parse(struct slice json, size_t max_message_bytes, struct buf *scratch,
                struct rich_input *out);
 

@@ -31,7 +31,6 @@ enum field {
     ON,
     ID,
     EMOJI,
-    TOKEN,
     FIELD_COUNT
 };
 
@@ -53,7 +52,6 @@ static const struct json_field fields[FIELD_COUNT] = {
     [ON] = {SLICE_LIT("on"), false},
     [ID] = {SLICE_LIT("id"), false},
     [EMOJI] = {SLICE_LIT("emoji"), false},
-    [TOKEN] = {SLICE_LIT("token"), false},
 };
 
 /* A frame as it was found: what the readers below judge. */
@@ -221,11 +219,6 @@ static int read_emoji(const struct found *f, struct rich_input *out)
     return name_is_word(out->emoji) ? 0 : ERR_BAD_FIELD;
 }
 
-static int read_token(const struct found *f, struct rich_input *out)
-{
-    return read_text(&f->values[TOKEN], RICH_TOKEN_MAX, &out->token);
-}
-
 typedef int read_fn(const struct found *f, struct rich_input *out);
 
 struct frame {
@@ -247,7 +240,7 @@ static const struct frame frames[] = {
     [RICH_REACT] = {"react", {read_room, read_id, read_emoji}},
     [RICH_UNREACT] = {"unreact", {read_room, read_id, read_emoji}},
     [RICH_READ] = {"read", {read_room, read_id}},
-    [RICH_AUTH] = {"auth", {read_token}},
+    [RICH_AUTH] = {"auth", {NULL}},
 };
 
 static int read_type(const struct found *f, struct rich_input *out)

@@ -110,6 +110,19 @@ test('unknown paths: 404 in JSON', limit(10), withServer(ONE, async (server) => 
   assert.ok(Number(head.headers['content-length']) > 0);
 }));
 
+test('absolute-form: the host in the target counts, not Host (RFC 9112 3.2.2)', limit(10),
+  withServer(ONE, async (server) => {
+    const ask = async (target, host) => {
+      const connection = await HttpConnection.open(server.port);
+      connection.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+      return connection.answer();
+    };
+    isError(await ask('http://evil.example/', 'localhost'), 421, 'bad_host');
+    assert.equal((await ask('http://localhost/healthz', 'evil.example')).status, 200);
+    isError(await ask('http://u@localhost/', 'localhost'), 400, 'bad_request');
+    isError(await ask('http://:80/', 'localhost'), 400, 'bad_request');
+  }));
+
 test('methods: 405 with Allow', limit(10), withServer(ONE, async (server) => {
   for (const path of ['/', '/healthz', '/readyz', '/metrics', '/ws/chat/lobby/']) {
     for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {

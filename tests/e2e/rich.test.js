@@ -147,7 +147,7 @@ test('every refusal has its code, goes to its sender alone, and changes nothing'
         { type: 'history', limit: 1.5 }, { type: 'history', before: id, after: id }, { type: 'typing', on: 'yes' },
         { type: 'join', room: 'b', history: 'all' }, { type: 'join', room: 'b', since: 5 }, { message: 'x', nonce: '' },
         { message: 'x', nonce: 5 }, { message: 'x', nonce: 'n'.repeat(65) }, { type: 'react', id },
-        { type: 'react', id, emoji: '' }, { type: 'react', id, emoji: 'e'.repeat(33) }, { type: 'auth' }],
+        { type: 'react', id, emoji: '' }, { type: 'react', id, emoji: 'e'.repeat(33) }],
       not_joined: [{ message: 'x', room: 'b' }, { type: 'leave', room: 'b' }, { type: 'who', room: 'b' },
         { type: 'history', room: 'b' }, { type: 'typing', room: 'b' }, { type: 'edit', room: 'b', id, message: 'x' },
         { type: 'delete', room: 'b', id }, { type: 'react', room: 'b', id, emoji: 'x' },
@@ -159,7 +159,7 @@ test('every refusal has its code, goes to its sender alone, and changes nothing'
         { type: 'history', before: foreign }, { type: 'history', after: foreign }, { type: 'history', around: foreign },
         { type: 'read', id: missing }, { type: 'read', id: foreign }, { type: 'read', id: `${id.split('-')[0]}-0` }],
       forbidden: [{ type: 'edit', id, message: 'x' }, { type: 'delete', id }],
-      auth_off: [{ type: 'auth', token: 'x' }],
+      auth_off: [{ type: 'auth' }, { type: 'auth', token: 'x' }, { type: 'auth', token: 5 }],
     };
     for (const [code, frames] of Object.entries(cases)) {
       for (const frame of frames) {

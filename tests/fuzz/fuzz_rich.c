@@ -97,13 +97,12 @@ static void keeps_limits(const struct rich_input *in)
     CHECK(in->room.len == 0 || name_room_check(in->room) == 0);
     CHECK(in->message.len <= MESSAGE_MAX && in->data.len <= ENVELOPE_DATA_MAX);
     CHECK(in->username.len <= NAME_USER_MAX && in->nonce.len <= RICH_NONCE_MAX);
-    CHECK(in->emoji.len <= RICH_EMOJI_MAX && in->token.len <= RICH_TOKEN_MAX);
+    CHECK(in->emoji.len <= RICH_EMOJI_MAX);
     CHECK(in->id.seq <= ID_SEQ_MAX && in->reply_to.seq <= ID_SEQ_MAX && in->at.seq <= ID_SEQ_MAX);
     CHECK(in->limit <= (in->type == RICH_JOIN ? RICH_JOIN_MAX : RICH_PAGE_MAX));
     CHECK((in->type == RICH_HISTORY) <= (in->limit > 0));
     CHECK((in->type == RICH_MESSAGE || in->type == RICH_EDIT) == (in->message.len > 0));
     CHECK((in->type == RICH_REACT || in->type == RICH_UNREACT) == (in->emoji.len > 0));
-    CHECK((in->type == RICH_AUTH) == (in->token.len > 0));
 }
 
 static void encodes(const struct rich_input *in)

@@ -96,6 +96,9 @@ static const struct target_case target_cases[] = {
     {"GET * HTTP/1.1", NULL, NULL},
     {"GET http:///x HTTP/1.1", NULL, NULL},
     {"GET http:// HTTP/1.1", NULL, NULL},
+    {"GET http://:80/x HTTP/1.1", NULL, NULL},
+    {"GET http://u@h/ HTTP/1.1", NULL, NULL},
+    {"GET http://u:p@h/ HTTP/1.1", NULL, NULL},
     {"GET http:/x HTTP/1.1", NULL, NULL},
     {"GET x HTTP/1.1", NULL, NULL},
     {"GET h:80 HTTP/1.1", NULL, NULL},
@@ -150,6 +153,34 @@ static void test_targets(void **state)
         same(r.path, c->path);
         same(r.query, c->query);
     }
+}
+
+/* The host that a target names counts, and Host does not (RFC 9112 section 3.2.2). */
+static void test_host_of_target(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        const char *host;
+    } table[] = {
+        {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "h"},
+        {"GET http://evil.example/ HTTP/1.1\r\nHost: h\r\n\r\n", "evil.example"},
+        {"GET http://a:8000?q HTTP/1.1\r\nA: b\r\nhost: h\r\n\r\n", "a:8000"},
+        {"GET ws://[::1]:1/x HTTP/1.1\r\nHost:\r\n\r\n", "[::1]:1"},
+        {"GET /x://y HTTP/1.1\r\nHost: h\r\n\r\n", "h"},
+        {"GET http://a HTTP/1.0\r\nHost: h\r\n\r\n", "a"},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        struct http_request r;
+        char *copy;
+        assert_int_equal(parse(table[i].head, strlen(table[i].head), &copy, &r), 0);
+        same(http_header_get(&r, "Host"), table[i].host);
+        free(copy);
+    }
+    expect("GET http://h/ HTTP/1.1\r\n\r\n", ERR_BAD_REQUEST);
+    expect("GET http://h/ HTTP/1.0\r\n\r\n", ERR_BAD_REQUEST);
+    expect("GET http://h/ HTTP/1.1\r\nHost: a/b\r\n\r\n", ERR_BAD_REQUEST);
+    expect("GET http://h/ HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", ERR_BAD_REQUEST);
 }
 
 struct head_case {
@@ -520,19 +551,13 @@ static void test_body_framing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simple_request),
-        cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_nul_anywhere),
-        cmocka_unit_test(test_header_flood),
-        cmocka_unit_test(test_truncations),
-        cmocka_unit_test(test_head_size),
-        cmocka_unit_test(test_head_size_is_linear),
-        cmocka_unit_test(test_looks_wrong),
-        cmocka_unit_test(test_list_has),
-        cmocka_unit_test(test_query),
-        cmocka_unit_test(test_percent_decode),
+        cmocka_unit_test(test_simple_request), cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_host_of_target), cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_flags),          cmocka_unit_test(test_nul_anywhere),
+        cmocka_unit_test(test_header_flood),   cmocka_unit_test(test_truncations),
+        cmocka_unit_test(test_head_size),      cmocka_unit_test(test_head_size_is_linear),
+        cmocka_unit_test(test_looks_wrong),    cmocka_unit_test(test_list_has),
+        cmocka_unit_test(test_query),          cmocka_unit_test(test_percent_decode),
         cmocka_unit_test(test_body_framing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unicode/uchar.h>
+#include <unicode/ustring.h>
 
 #include "base/err.h"
 #include "proto/look.h"
@@ -340,6 +342,7 @@ static const char *const everywhere[] = {
     "σύστημα",
     "系統",
     "システム",
+    "\u0600\u0661\u0662",
     "myst",
 };
 
@@ -369,7 +372,8 @@ static void test_user_nobody_sees(void **state)
         {"\u0645\u200c", "\u0645"},     {"\u200c\u0645", "\u0645"}, {"❤\ufe0f\ufe0f", "❤\ufe0f"},
         {"👩\u200d\u200d💻", "👩\u200d💻"}, {"👩\u200d", "👩"},           {"क्\u200d\u200d", "क्\u200d"},
         {"\u017f\u034f", "\u017f"},     {"Анна\u200b", "Анна"},     {"a\u180eb", "ab"},
-        {"葛\U000e0100", "葛"},
+        {"葛\U000e0100", "葛"},         {"ann\U00013430", "ann"},   {"ann\U0001343f", "ann"},
+        {"an\U00016fe4n", "ann"},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
         user_is((struct slice){table[i].in, strlen(table[i].in)},
@@ -391,6 +395,24 @@ static void test_user_nobody_sees(void **state)
             SLICE_LIT("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
     strcat(text, "a");
     user_refused((struct slice){text, strlen(text)});
+}
+
+/* No mark makes another name of it, nor does what formats text and is not seen. */
+static void system_marked_is_refused(void)
+{
+    for (UChar32 c = 0x80; c <= UCHAR_MAX_VALUE; c++) {
+        if ((U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_CF_MASK)) == 0) continue;
+        if (u_hasBinaryProperty(c, UCHAR_PREPENDED_CONCATENATION_MARK)) continue;
+        UErrorCode err = U_ZERO_ERROR;
+        UChar wide[16];
+        char text[16];
+        int32_t len;
+        const UChar32 name[] = {'s', 'y', 's', c, 't', 'e', 'm'};
+        u_strFromUTF32(wide, 16, &len, name, 7, &err);
+        u_strToUTF8(text, sizeof(text), &len, wide, len, &err);
+        assert_true(U_SUCCESS(err));
+        user_refused((struct slice){text, (size_t)len});
+    }
 }
 
 static void test_user_system(void **state)
@@ -420,6 +442,7 @@ static void test_user_system(void **state)
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         user_refused((struct slice){names[i], strlen(names[i])});
+    system_marked_is_refused();
 }
 
 /* They are marks of something; alone they are drawn onto what stands before the name. */
