@@ -12,7 +12,7 @@
  *     pending keeps those behind it from expiring, hence every one has to be settled or removed.
  *  2. Expiry compares the time at which an entry was added with now_ms, oldest entry first, and
  *     stops at one that stays. The caller's clock may go back, then what is behind stays longer
- *     than it has to; it does not jump forward (store_clock.h), or entries would expire early.
+ *     than it has to; it does not jump forward (guarded_clock.h), or entries would expire early.
  *  3. Only the caller puts something into waiters, and takes it out before the entry goes.
  *
  * Embedded in the room and called under its lock; entries are the room's. A zeroed struct is empty;

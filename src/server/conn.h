@@ -24,7 +24,7 @@
 #include "net/socket.h"
 #include "net/stream.h"
 #include "net/timer.h"
-#include "proto/ws_reader.h"
+#include "proto/ws_deflate.h"
 
 struct api_call;
 struct conn;
@@ -34,7 +34,9 @@ struct replay;
 struct rich;
 struct room;
 struct session_ops;
+struct unsent;
 struct worker;
+struct ws_reader;
 
 /* One setter (conn_set_state) checks the edges. */
 enum conn_state {

@@ -16,6 +16,7 @@
 #include "ops/log.h"
 #include "proto/proxy.h"
 #include "proto/ws_frame.h"
+#include "proto/ws_reader.h"
 #include "server/client.h"
 #include "server/overflow.h"
 #include "server/session.h"
@@ -281,8 +282,8 @@ struct ws_reader *conn_take_reader(struct conn *c)
 {
     struct worker *w = c->worker;
     if (!c->reader) {
-        w->reader = (struct ws_reader){.left = 0};
-        c->reader = &w->reader;
+        *w->reader = (struct ws_reader){.left = 0};
+        c->reader = w->reader;
     }
     return c->reader;
 }
@@ -292,14 +293,14 @@ void conn_park_reader(struct conn *c)
     struct worker *w = c->worker;
     struct ws_reader *r = c->reader;
     bool keep = c->state != CONN_DEAD && (ws_reader_in_message(r) || ws_reader_in_frame(r));
-    if (keep && r != &w->reader) return;
+    if (keep && r != w->reader) return;
     c->reader = keep ? malloc(sizeof *r) : NULL;
     if (c->reader) {
         *c->reader = *r;
         return;
     }
     ws_reader_fini(r);
-    if (r != &w->reader) free(r);
+    if (r != w->reader) free(r);
     if (keep) conn_drop(c);
 }
 

@@ -12,11 +12,13 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/guarded_clock.h"
 #include "chat/hub.h"
 #include "chat/nonces.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
+#include "proto/ws_reader.h"
 #include "server/client.h"
 #include "server/conn.h"
 #include "server/overflow.h"
@@ -32,6 +34,9 @@ static int make_tools(struct worker *w)
     w->overflow = calloc(1, sizeof *w->overflow);
     if (!w->overflow) return ERR_NOMEM;
     w->overflow->most = OVERFLOW_MAX;
+    w->reader = calloc(1, sizeof *w->reader);
+    w->clock = calloc(1, sizeof *w->clock);
+    if (!w->reader || !w->clock) return ERR_NOMEM;
     w->inflater = ws_inflater_new();
     w->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
     return w->inflater && w->scribe.deflater ? 0 : ERR_NOMEM;
@@ -356,7 +361,7 @@ static void run_sweep(struct worker *w)
     run_pressure(w);
     if (w->index != 0 || w->now_ms < w->sweep_at_ms) return;
     w->sweep_at_ms = w->now_ms + WORKER_SWEEP_MS;
-    hub_sweep(w->server->hub, w->clock.believed_ms);
+    hub_sweep(w->server->hub, w->believed_ms);
     store_tell_refused(w->server->options.store);
 }
 
@@ -470,7 +475,8 @@ static void turn(struct worker *w)
     uint64_t start_ns = (uint64_t)clock_ns(CLOCK_MONOTONIC);
     w->now_ms = start_ns / 1000000;
     w->wall_ms = clock_ms(CLOCK_REALTIME);
-    (void)store_clock_tick(&w->clock, w->wall_ms, (int64_t)w->now_ms, NONCE_KEEP_MS);
+    (void)guarded_clock_tick(w->clock, w->wall_ms, (int64_t)w->now_ms, NONCE_KEEP_MS);
+    w->believed_ms = w->clock->believed_ms;
     w->metrics_text.len = 0;
 
     run_timeouts(w);
@@ -518,6 +524,8 @@ void turn_fini(struct worker *w)
     buf_fini(&w->metrics_text);
     fair_queue_fini(&w->fair);
     free(w->overflow);
+    free(w->clock);
+    free(w->reader);
     free(w->input);
 }
 
@@ -525,7 +533,7 @@ void *turn_run(void *arg)
 {
     struct worker *w = arg;
     w->now_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
-    store_clock_init(&w->clock, 0, clock_ms(CLOCK_REALTIME), (int64_t)w->now_ms);
+    guarded_clock_init(w->clock, 0, clock_ms(CLOCK_REALTIME), (int64_t)w->now_ms);
     while (!w->draining || w->conn_count > 0 || w->dirty_first)
         turn(w);
     atomic_fetch_add(&w->server->ended, 1);

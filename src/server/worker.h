@@ -14,20 +14,20 @@
 #include "net/mailbox.h"
 #include "net/timer.h"
 #include "ops/metrics.h"
-#include "proto/ws_reader.h"
 #include "server/fair_queue.h"
 #include "server/options.h"
 #include "server/task.h"
-#include "store/store_clock.h"
 
 struct budgets;
 struct conn;
+struct guarded_clock;
 struct hub;
 struct outage;
 struct overflow;
 struct peer_counts;
 struct roster;
 struct ws_inflater;
+struct ws_reader;
 
 enum {
     WORKER_EVENTS_MAX = 512,        /* socket events handled in a turn */
@@ -78,9 +78,10 @@ struct worker {
     uint64_t accept_again_ms; /* 0, or when the paused listeners are watched again */
 
     struct timer_queue timeouts[TIMEOUT_COUNT];
-    uint64_t now_ms;          /* monotonic, of this turn */
-    int64_t wall_ms;          /* since 1970, of this turn */
-    struct store_clock clock; /* what nonces grow old by, of this turn */
+    uint64_t now_ms;             /* monotonic, of this turn */
+    int64_t wall_ms;             /* since 1970, of this turn */
+    int64_t believed_ms;         /* the same, by a clock that does not jump */
+    struct guarded_clock *clock; /* which is this one */
 
     struct slink *dirty_first; /* readers to flush in this turn */
     struct slink **dirty_end;
@@ -98,8 +99,8 @@ struct worker {
     struct overflow *overflow;
     uint64_t over_budget_ms; /* not before is a refusal logged again */
 
-    uint8_t *input;          /* WORKER_REST_BYTES + WORKER_READ_BYTES */
-    struct ws_reader reader; /* see conn_take_reader */
+    uint8_t *input;           /* WORKER_REST_BYTES + WORKER_READ_BYTES */
+    struct ws_reader *reader; /* see conn_take_reader */
     struct ws_inflater *inflater;
     struct buf inflated;
     struct buf text; /* scratch for decoded text */

@@ -53,7 +53,7 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
 {
     struct worker *w = r->conn.worker;
     struct slink *woken;
-    p->now_ms = w->clock.believed_ms;
+    p->now_ms = w->believed_ms;
     p->tag = r;
     p->waiter = &r->task.link;
     memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN); /* before another thread has it */

@@ -124,7 +124,7 @@ struct store_room {
  * unless it is too old. A room whose last event goes is gone with its read markers: whoever still
  * has it in memory may go on with its epoch, everybody else gets ERR_NOT_FOUND and makes a new one.
  *
- * Age is measured by a clock that is doubted when it jumps forward, see store_clock.h. */
+ * Age is measured by a clock that is doubted when it jumps forward, see guarded_clock.h. */
 struct store_keep {
     uint64_t max_age_ms;
     uint64_t max_events;

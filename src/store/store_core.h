@@ -21,10 +21,10 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "base/guarded_clock.h"
 #include "base/list.h"
 #include "store/store.h"
 #include "store/store_backend.h"
-#include "store/store_clock.h"
 #include "store/store_queue.h"
 
 struct reader_thread {
@@ -66,16 +66,16 @@ struct store {
     unsigned index_wait_ms; /* ...this, of indexing alone, */
     int64_t index_at_us;    /* which is not tried again before */
     int64_t trim_at_us;
-    bool trim_failed;         /* and is not tried again before that */
-    uint64_t trim_turns;      /* steps of retention before the next batch: it has to keep pace */
-    struct store_clock clock; /* what retention by age goes by */
-    struct store_clock nonce_clock; /* what nonces grow old by; under lock */
-    bool was_full;                  /* as it was said */
-    bool unindexed;                 /* there may be something to index */
-    bool index_turn;                /* a batch has had its turn since the last step of indexing */
-    int64_t index_pause_us;         /* no step before it, once everything was indexed */
-    int64_t index_cpu_us;           /* of its thread's time: a busy one does no step before it */
-    int64_t batch_at_us;            /* end of the last batch */
+    bool trim_failed;           /* and is not tried again before that */
+    uint64_t trim_turns;        /* steps of retention before the next batch: it has to keep pace */
+    struct guarded_clock clock; /* what retention by age goes by */
+    struct guarded_clock nonce_clock; /* what nonces grow old by; under lock */
+    bool was_full;                    /* as it was said */
+    bool unindexed;                   /* there may be something to index */
+    bool index_turn;                  /* a batch has had its turn since the last step of indexing */
+    int64_t index_pause_us;           /* no step before it, once everything was indexed */
+    int64_t index_cpu_us;             /* of its thread's time: a busy one does no step before it */
+    int64_t batch_at_us;              /* end of the last batch */
     pthread_t writer;
     struct reader_thread readers[STORE_READERS_MAX];
     unsigned reader_count;

@@ -345,8 +345,8 @@ struct store *store_start(struct store_backend *b, const struct store_options *o
     b->keep = options->keep;
     b->limits = options->limits;
     s->trim_turns = 1; /* to see what is there */
-    store_clock_init(&s->clock, b->newest_ms, s->options.now_ms(), s->options.elapsed_ms());
-    store_clock_init(&s->nonce_clock, 0, s->options.now_ms(), s->options.elapsed_ms());
+    guarded_clock_init(&s->clock, b->newest_ms, s->options.now_ms(), s->options.elapsed_ms());
+    guarded_clock_init(&s->nonce_clock, 0, s->options.now_ms(), s->options.elapsed_ms());
     init_sync(s);
     if (b->failing) store_set_health(s, false);
     bool writer = pthread_create(&s->writer, NULL, store_writer_main, s) == 0;

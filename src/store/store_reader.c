@@ -55,7 +55,7 @@ static int64_t nonces_since_ms(struct store *s)
 {
     const struct store_options *o = &s->options;
     pthread_mutex_lock(&s->lock);
-    (void)store_clock_tick(&s->nonce_clock, o->now_ms(), o->elapsed_ms(), o->nonce_ms);
+    (void)guarded_clock_tick(&s->nonce_clock, o->now_ms(), o->elapsed_ms(), o->nonce_ms);
     int64_t since_ms = s->nonce_clock.believed_ms - (int64_t)o->nonce_ms;
     pthread_mutex_unlock(&s->lock);
     return since_ms;

@@ -261,15 +261,15 @@ static void do_batch(struct store *s)
 /* The time that retention by age goes by. */
 static int64_t believed_ms(struct store *s)
 {
-    static const enum store_notice notices[] = {[STORE_CLOCK_AHEAD] = STORE_CLOCK_JUMPED,
-                                                [STORE_CLOCK_BEHIND] = STORE_CLOCK_BACK,
-                                                [STORE_CLOCK_SETTLED] = STORE_CLOCK_BELIEVED};
+    static const enum store_notice notices[] = {[GUARDED_CLOCK_AHEAD] = STORE_CLOCK_JUMPED,
+                                                [GUARDED_CLOCK_BEHIND] = STORE_CLOCK_BACK,
+                                                [GUARDED_CLOCK_SETTLED] = STORE_CLOCK_BELIEVED};
     const struct store_options *o = &s->options;
-    struct store_clock *clock = &s->clock;
+    struct guarded_clock *clock = &s->clock;
     if (!o->keep.max_age_ms) return 0;
-    enum store_clock_news news =
-        store_clock_tick(clock, o->now_ms(), o->elapsed_ms(), o->keep.max_age_ms);
-    if (news != STORE_CLOCK_STEADY) store_tell(s, notices[news], clock->news_ms / 1000);
+    enum guarded_clock_news news =
+        guarded_clock_tick(clock, o->now_ms(), o->elapsed_ms(), o->keep.max_age_ms);
+    if (news != GUARDED_CLOCK_STEADY) store_tell(s, notices[news], clock->news_ms / 1000);
     return clock->believed_ms;
 }
 

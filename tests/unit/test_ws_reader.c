@@ -398,7 +398,7 @@ static void test_vectors_byte_by_byte(void **state)
         assert_log(&p, v->want, strlen(v->want));
         /* the error came with the byte that shows it, not before, not later */
         if (p.err && fed != wire.len - (size_t)v->error_byte)
-            fail_msg("vector %u: error at byte %zu of %zu", i, fed, wire.len);
+            fail_msg("vector %zu: error at byte %zu of %u", i, fed, wire.len);
         peer_fini(&p);
         buf_fini(&wire);
     }
