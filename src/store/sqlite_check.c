@@ -20,6 +20,7 @@ struct check {
 #define LENGTH(column) "coalesce(length(CAST(" column " AS BLOB)), 0)"
 #define TAIL_MAX "64"
 #define SEQ_MAX "9007199254740991" /* STORE_SEQ_MAX */
+#define OUTAGES_MAX "4294967295"   /* see sqlite_db_sane_outages */
 
 /* For the events m and e that are looked up by their seq: see EITHER. */
 #define SEEK_M "AND (m.kind = 0 AND m.deleted = 0) IN (0, 1)"
@@ -44,8 +45,9 @@ static const struct check checks[] = {
                            " OR trimmed_seq NOT BETWEEN 0 AND " SEQ_MAX
                            " OR count NOT BETWEEN 0 AND " SEQ_MAX
                            " OR bytes NOT BETWEEN 0 AND " SEQ_MAX},
-    {"outages", "SELECT count(*) FROM rooms, meta WHERE rooms.outages > meta.outages"
-                " OR rooms.outages < -" SEQ_MAX " OR meta.outages NOT BETWEEN 0 AND " SEQ_MAX},
+    {"outages", "SELECT (SELECT count(*) FROM meta WHERE outages NOT BETWEEN 0 AND " OUTAGES_MAX ")"
+                " + (SELECT count(*) FROM rooms, meta WHERE meta.outages - rooms.outages"
+                "  NOT BETWEEN 0 AND " OUTAGES_MAX ")"},
     {"epochs", "SELECT count(*) FROM rooms WHERE length(epoch) <> 8 OR epoch GLOB '*[^0-9a-z]*'"},
     {"the time of a room's oldest event",
      "SELECT count(*) FROM rooms WHERE oldest_ms IS NOT (SELECT ts_ms FROM events"

@@ -248,6 +248,13 @@ static inline bool sqlite_db_sane(int64_t number)
     return number >= 0 && number <= (int64_t)STORE_SEQ_MAX;
 }
 
+/* Likewise outages: each may have lost STORE_IN_FLIGHT_MAX events, and so many stay far below
+ * STORE_SEQ_MAX. More would leave a room no seq to go on with. */
+static inline bool sqlite_db_sane_outages(int64_t number)
+{
+    return number >= 0 && number <= UINT32_MAX;
+}
+
 /* Keeps the reason of a failure for the log, and returns the code of enum err for it, which is also
  * to be had alone: ERR_STORE_DAMAGED if it may be one place of the file only (a broken constraint
  * is damage: no statement of ours breaks one). */

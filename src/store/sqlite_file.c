@@ -322,15 +322,15 @@ static int begin_life(struct sqlite_store *s, uint64_t life, bool renew)
     int rc = sqlite_db_sync(s, true);
     if (!rc) rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     snprintf(sql, sizeof sql,
-             "UPDATE meta SET outages = outages + 1 - clean, clean = 0, life = %lld,"
+             "UPDATE meta SET outages = outages + (clean <> 1), clean = 0, life = %lld,"
              " checkpoints = %lld, seal = %lld",
              (long long)life, (long long)checkpoints,
              (long long)sqlite_file_seal(life, checkpoints, false));
     if (!rc) rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
     if (!rc && renew) rc = sqlite_file_renew(s->db);
-    if (!rc) rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     if (!rc) rc = sqlite_db_ask(s->db, "SELECT outages FROM meta", &s->outages);
-    return rc || sqlite_db_sane(s->outages) ? rc : SQLITE_CORRUPT;
+    if (!rc && !sqlite_db_sane_outages(s->outages)) rc = SQLITE_CORRUPT;
+    return rc ? rc : sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
 }
 
 int sqlite_file_write_back(struct sqlite_store *s, bool *whole)
@@ -442,6 +442,7 @@ int sqlite_file_take(struct sqlite_store *s)
     int64_t lost = 0;
     if (witness_make(w, s->files.path[FILE_WITNESS]) != 0) return SQLITE_CANTOPEN;
     int rc = sqlite_db_ask(s->db, "SELECT checkpoints FROM meta", &s->checkpoints);
+    if (!rc && !sqlite_db_sane(s->checkpoints)) rc = SQLITE_CORRUPT;
     if (!rc) rc = read_mark(s);
     if (!rc && !s->stamped) rc = judge_late(s);
     if (rc) return rc;

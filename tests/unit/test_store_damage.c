@@ -165,6 +165,32 @@ static void test_whole_store(void **state)
     assert_int_equal(world_count(&w->seen, &w->seen.turns), 1);
 }
 
+/* So many outages that no room has a seq left: as the one above. */
+static void test_outages(void **state)
+{
+    struct world *w = talk(state);
+    struct answer a;
+    struct store_stats stats;
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    store_close(w->store);
+    w->store = NULL;
+    w->sound = false;
+    assert_int_equal(store_sqlite_check(w->path, out), 0);
+    world_sql(w->path, "UPDATE meta SET outages = 9007199254740990");
+    assert_int_equal(store_sqlite_check(w->path, out), ERR_STORE);
+    fclose(out);
+    reopen(w, (struct store_options){0});
+    assert_int_equal(world_page(w, "a", STORE_AFTER, 0, 10, &a), ERR_STORE_READ);
+    for (int i = 0; i < 20; i++) {
+        assert_false(store_healthy(w->store));
+        world_nap();
+    }
+    store_stats(w->store, &stats);
+    assert_true(stats.damaged);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 1);
+}
+
 /* The row of one room, which falls due in a batch of others. */
 static void test_row(void **state)
 {
@@ -379,9 +405,10 @@ static void test_every_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_event_alone),    TEST(test_whole_store), TEST(test_row),
-        TEST(test_known_at_start), TEST(test_read),        TEST(test_trim),
-        TEST(test_search_lacks),   TEST(test_index_lost),  TEST(test_every_page),
+        TEST(test_event_alone), TEST(test_whole_store),    TEST(test_outages),
+        TEST(test_row),         TEST(test_known_at_start), TEST(test_read),
+        TEST(test_trim),        TEST(test_search_lacks),   TEST(test_index_lost),
+        TEST(test_every_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
