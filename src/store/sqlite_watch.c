@@ -2,7 +2,9 @@
  * replaced), and whether anybody else has written to them; SQLite itself would go on in a file that
  * nobody will ever find again. The writer looks before each batch, and every second. Asking for all
  * four files by name costs a fifth of what storing a lone message does; when that was done a moment
- * ago they are asked for by descriptor, which tells all but that one was given another name.
+ * ago they are asked for by descriptor, which tells all but that one was given another name. A link
+ * in the place of a file is another file, wherever it leads: the next start would look for the -wal
+ * and the witness beside what it leads to.
  *
  * After what the writer has written it notes the files' times and sizes; so a change that is not
  * noted is another program's. That may be harmless, so the database is checked then; but what was
@@ -57,7 +59,7 @@ void sqlite_watch_begin(struct sqlite_store *s)
 {
     struct stat st;
     for (unsigned i = 0; i < FILE_COUNT; i++) {
-        if (stat(s->files.path[i], &st) == 0) s->files.state[i] = state_of(&st);
+        if (lstat(s->files.path[i], &st) == 0) s->files.state[i] = state_of(&st);
         hold(&s->files, i);
     }
 }
@@ -65,7 +67,7 @@ void sqlite_watch_begin(struct sqlite_store *s)
 /* Of the file itself, whatever its name; or, if it is not held, of what has its name. */
 static bool stat_held(const struct sqlite_files *f, unsigned file, struct stat *st)
 {
-    int rc = f->held[file] >= 0 ? fstat(f->held[file], st) : stat(f->path[file], st);
+    int rc = f->held[file] >= 0 ? fstat(f->held[file], st) : lstat(f->path[file], st);
     return rc == 0 && same_file(&f->state[file], st);
 }
 
@@ -96,7 +98,7 @@ static const char *wrong(const struct sqlite_store *s, int count, int *file)
     struct stat st[FILE_COUNT];
     for (int i = 0; i < count; i++) {
         *file = i;
-        if (stat(s->files.path[i], &st[i]) != 0)
+        if (lstat(s->files.path[i], &st[i]) != 0)
             return errno == ENOENT || errno == ENOTDIR ? "is gone" : strerror(errno);
         if (!same_file(&s->files.state[i], &st[i])) return "was replaced by another file";
     }
@@ -124,7 +126,7 @@ static void name_wal_again(const struct sqlite_store *s)
     struct stat st;
     char held[64];
     const char *path = s->files.path[FILE_WAL];
-    if (stat(s->files.path[FILE_MAIN], &st) != 0 || !same_file(&s->files.state[FILE_MAIN], &st))
+    if (lstat(s->files.path[FILE_MAIN], &st) != 0 || !same_file(&s->files.state[FILE_MAIN], &st))
         return;
     snprintf(held, sizeof held, "/proc/self/fd/%d", s->files.held[FILE_WAL]);
     int from = open(held, O_RDONLY | O_CLOEXEC);
@@ -192,10 +194,10 @@ static void mend_witness(struct sqlite_store *s)
     struct stat st;
     const char *path = s->files.path[FILE_WITNESS];
     const struct file_state *f = &s->files.state[FILE_WITNESS];
-    if (stat(path, &st) == 0 && same_file(f, &st) && !touched(f, &st)) return;
+    if (lstat(path, &st) == 0 && same_file(f, &st) && !touched(f, &st)) return;
     witness_close(&s->witness);
     if (witness_make(&s->witness, path) != 0 || witness_write(&s->witness, true) != 0) return;
-    if (stat(path, &st) == 0) s->files.state[FILE_WITNESS] = state_of(&st);
+    if (lstat(path, &st) == 0) s->files.state[FILE_WITNESS] = state_of(&st);
     hold(&s->files, FILE_WITNESS);
 }
 

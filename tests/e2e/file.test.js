@@ -74,6 +74,14 @@ const WRONGS = {
     renameSync(`${file}.copy`, file);
   },
   'the database renamed': (file) => renameSync(file, `${file}.old`),
+  'the database renamed, with a link in its place': (file) => {
+    renameSync(file, `${file}.old`);
+    symlinkSync(path.basename(`${file}.old`), file);
+  },
+  'the -witness renamed, with a link in its place': (file) => {
+    renameSync(`${file}-witness`, `${file}.old`);
+    symlinkSync(path.basename(`${file}.old`), `${file}-witness`);
+  },
   'the -wal deleted': (file) => rmSync(`${file}-wal`),
   'the -shm deleted': (file) => rmSync(`${file}-shm`),
   'the directory renamed': (file) => renameSync(path.dirname(file), `${path.dirname(file)}-away`),
