@@ -466,6 +466,15 @@ test('parlor restore looks at what it is given', limit(60), () => withDirectory(
     assert.equal(run.code, 1, run.stdout);
     assert.match(run.stderr, why);
   }
+  // What has the name that the copy gets is not deleted, however it is spelled.
+  copyFileSync(at('real.db'), at('real.db-restoring'));
+  symlinkSync('real.db-restoring', at('link'));
+  for (const from of ['real.db-restoring', 'link']) {
+    const run = await restore(at(from), `${directory}/./real.db`);
+    assert.equal(run.code, 1, run.stdout);
+    assert.match(run.stderr, /give the backup another/);
+    assert.ok(readFileSync(at('real.db-restoring')).equals(before));
+  }
   assert.ok(readFileSync(at('real.db')).equals(before));
   mkdirSync(at('app'));
   symlinkSync('../real.db', at('app/link.db'));
