@@ -379,7 +379,11 @@ const DAMAGE = {
   'texts': "UPDATE events SET message = CAST(x'ff00fe' AS TEXT), bytes = bytes - length(message) + 3 WHERE id = 3",
   'tables and indexes': 'CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM events WHERE id = new.id; END',
   'the weight of an event': "UPDATE events SET message = 'longer than before' WHERE id = 3",
-  'numbers and kinds': 'UPDATE events SET kind = 7 WHERE id = 3',
+  'numbers and kinds': ['UPDATE events SET kind = 7 WHERE id = 3', 'UPDATE events SET id = 9223372036854775807 WHERE id = 20'],
+  'outages': ['UPDATE meta SET outages = 1 << 40', 'UPDATE rooms SET outages = -(1 << 40)'],
+  'what the database says of itself': ['DELETE FROM meta', 'UPDATE meta SET clean = 7', 'UPDATE meta SET removed = -1',
+    'UPDATE meta SET checkpoints = -1', 'UPDATE meta SET indexed = -1'],
+  'the length of texts': 'UPDATE events SET message = hex(zeroblob(9000000)), bytes = bytes - length(message) + 18000000 WHERE id = 3',
   'the time of a room': 'UPDATE rooms SET oldest_ms = 5',
   'what is without a room': 'UPDATE events SET room = 99 WHERE id = 3',
   'read markers': "INSERT INTO marks VALUES(77, 'ann', 3, 1)",
@@ -396,7 +400,7 @@ test('parlor check: each kind of damage has a line of its own, and the exit code
     await post(lives.server, 20, 'said');
     await lives.server.stop();
     const copy = `${lives.file}.copy`;
-    for (const [name, statements] of Object.entries(DAMAGE)) {
+    for (const [name, statements] of Object.entries(DAMAGE).flatMap(([n, s]) => [s].flat().map((one) => [n, one]))) {
       copyFileSync(lives.file, copy);
       python(copy, statements);
       const run = await check(copy);
