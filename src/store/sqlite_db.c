@@ -11,6 +11,7 @@
 int sqlite_db_error(int code)
 {
     switch (code & 0xff) {
+    case SQLITE_ERROR: /* our statements are right: a table is not there any more */
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_CONSTRAINT:
@@ -42,6 +43,7 @@ int sqlite_db_fail(struct sqlite_store *s, int rc)
     }
     bool mine = sqlite3_errcode(s->db) != (rc & 0xff); /* not SQLite's, which has no text for it */
     int code = mine ? rc : sqlite3_extended_errcode(s->db);
+    int err = sqlite_db_error(code);
     int kind = code & 0xff;
     bool io = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN;
     int error = !mine ? sqlite3_system_errno(s->db) : io ? errno : 0;
@@ -54,9 +56,9 @@ int sqlite_db_fail(struct sqlite_store *s, int rc)
         snprintf(s->reason, sizeof s->reason, "%s (SQLite %d, %s): %.140s", text, code,
                  error ? strerror(error) : "errno unknown", path);
     else
-        snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", text, code);
+        snprintf(s->reason, sizeof s->reason, "%s%s (SQLite %d)",
+                 err == ERR_STORE_DAMAGED ? "the database is damaged: " : "", text, code);
     bool mends = sqlite_db_notice(s, s->db);
-    int err = sqlite_db_error(code);
     if (err != ERR_STORE) s->met = (struct sqlite_trouble){code, error, mends};
     return err;
 }

@@ -201,12 +201,19 @@ static void mend_witness(struct sqlite_store *s)
     hold(&s->files, FILE_WITNESS);
 }
 
-/* Whether what another program has written is a database still. */
+/* Whether what another program has written is a database still. What it has done to a table is
+ * damage in one place; but without the row of meta no outage is counted, and ids would be given
+ * twice. */
 static int check_touched(struct sqlite_store *s)
 {
+    int64_t faults = 0;
+    int64_t outages = 0;
     sqlite3_db_release_memory(s->db); /* or it would look at its copy */
     int rc = sqlite_db_quick_check(s->db);
+    if (!rc) rc = sqlite_schema_faults(s->db, &faults);
+    if (!rc) rc = sqlite_db_ask(s->db, "SELECT outages FROM meta", &outages);
     if (rc) return sqlite_db_fail(s, rc);
+    if (faults) s->met = (struct sqlite_trouble){.code = SQLITE_CORRUPT};
     sqlite_watch_note(s, FILE_MAIN);
     sqlite_watch_note(s, FILE_WAL);
     s->files.touched = false;

@@ -216,12 +216,13 @@ static int count_outage(struct sqlite_store *s, int add, bool clean)
     sqlite3_bind_int(stmt, 2, clean);
     sqlite3_bind_int64(stmt, 3, sqlite_file_seal(s->main_life, (uint64_t)s->checkpoints, clean));
     int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
+    bool counted = rc == SQLITE_ROW;
+    if (counted) {
         outages = sqlite3_column_int64(stmt, 0);
         rc = sqlite3_step(stmt);
     }
     int end = sqlite3_reset(stmt);
-    if (rc != SQLITE_DONE) return end ? end : SQLITE_CORRUPT;
+    if (rc != SQLITE_DONE || !counted) return end ? end : SQLITE_CORRUPT;
     s->outages = outages;
     return end;
 }

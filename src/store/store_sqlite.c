@@ -44,10 +44,9 @@ static bool backend_trouble(struct store_backend *b, unsigned who, struct store_
     struct sqlite_store *s = (struct sqlite_store *)b;
     struct sqlite_trouble *met = who == STORE_WRITER ? &s->met : &s->readers[who].met;
     if (!met->code) return false;
-    int kind = met->code & 0xff;
-    bool bad = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_CONSTRAINT ||
-               kind == SQLITE_MISMATCH;
-    out->text = sqlite3_errstr(met->code);
+    bool bad = sqlite_db_error(met->code) == ERR_STORE_DAMAGED && !sqlite_is_unreadable(met->code);
+    bool table = (met->code & 0xff) == SQLITE_ERROR;
+    out->text = table ? "a table is missing, or is another" : sqlite3_errstr(met->code);
     out->code = met->code;
     out->os_error = met->os_error;
     out->damage = bad && !met->mends;
