@@ -305,6 +305,14 @@ void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
 int sqlite_watch_look(struct store_backend *b);
 int sqlite_watch_recover(struct sqlite_store *s);
 
+/* Writes the witness, while the life lasts. If that fails an older record stays, which sees less
+ * and says nothing that is wrong. */
+void sqlite_watch_tell(struct sqlite_store *s);
+
+/* Writes the -wal back, which the witness is told of; *whole: all of it is in the database file
+ * now. An SQLITE_ code. */
+int sqlite_watch_write_back(struct sqlite_store *s, bool *whole);
+
 /* At the end. True if the names of the files lead elsewhere now, so that SQLite must not remove
  * them; what only a -wal without a name has is written back before. */
 bool sqlite_watch_lost(struct sqlite_store *s);
@@ -341,9 +349,6 @@ void sqlite_file_hook(struct sqlite_store *s);
 
 /* After the last connection is closed. */
 void sqlite_file_closed(struct sqlite_store *s);
-
-/* Writes the -wal back; *whole: all of it is in the database file now. An SQLITE_ code. */
-int sqlite_file_write_back(struct sqlite_store *s, bool *whole);
 
 /* After a batch was committed, before anybody is told. */
 void sqlite_file_committed(struct sqlite_store *s);

@@ -77,6 +77,27 @@ void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file)
     if (stat_held(&s->files, file, &st)) s->files.state[file] = state_of(&st);
 }
 
+void sqlite_watch_tell(struct sqlite_store *s)
+{
+    if (!s->taken) return;
+    witness_write(&s->witness, false);
+    sqlite_watch_note(s, FILE_WITNESS);
+}
+
+int sqlite_watch_write_back(struct sqlite_store *s, bool *whole)
+{
+    int frames = 0;
+    int done = 0;
+    witness_note_main(&s->witness, NULL);
+    sqlite_watch_tell(s);
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+    *whole = rc == SQLITE_OK && frames == done;
+    witness_note_main(&s->witness, s->files.path[FILE_MAIN]);
+    sqlite_watch_tell(s);
+    sqlite_watch_note(s, FILE_MAIN);
+    return rc;
+}
+
 static bool touched(const struct file_state *f, const struct stat *st)
 {
     return f->size != st->st_size || f->changed.tv_sec != st->st_mtim.tv_sec ||
@@ -142,12 +163,8 @@ static void name_wal_again(const struct sqlite_store *s)
  * it out of the database, so until all of it is there it is tried again. */
 static void rescue(struct sqlite_store *s)
 {
-    int frames = 0;
-    int done = 0;
     if (s->files.rescued) return;
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
-    s->files.rescued = rc == SQLITE_OK && frames == done;
-    sqlite_watch_note(s, FILE_MAIN);
+    (void)sqlite_watch_write_back(s, &s->files.rescued);
     if (!s->files.rescued) name_wal_again(s);
 }
 

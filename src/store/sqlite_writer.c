@@ -363,7 +363,7 @@ int sqlite_writer_recover(struct store_backend *b)
     /* With a full disk the WAL cannot grow, but once all of it is in the database it starts again
      * from its beginning. */
     bool whole;
-    sqlite_file_write_back(s, &whole);
+    sqlite_watch_write_back(s, &whole);
     int rc = sqlite_db_sync(s, true);
     if (rc) return sqlite_db_fail(s, rc);
     if (s->taken) sqlite_search_mend(s); /* if it fails, only searches do */
@@ -409,7 +409,7 @@ int sqlite_writer_open(struct sqlite_store *s)
 static void mark_clean(struct sqlite_store *s)
 {
     bool whole = false;
-    if (!s->taken || sqlite_watch_look(&s->base) || sqlite_file_write_back(s, &whole) || !whole)
+    if (!s->taken || sqlite_watch_look(&s->base) || sqlite_watch_write_back(s, &whole) || !whole)
         return;
     if (!sqlite_db_sync(s, true)) count_outage(s, 0, true);
 }

@@ -133,8 +133,19 @@ test('the -wal deleted, then kill -9: what was acknowledged before is there', li
     await until(ms(2000), async () => (await ready(lives.server)).status === 503, 'readiness');
     await lives.killAndStart();
     assert.deepEqual(await kept(lives.server), new Map(acked));
-    assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored/);
+    assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored|store_touched/);
   }));
+
+for (const suffix of ['-wal', '-shm'])
+  test(`the ${suffix} deleted, then an orderly end: nobody else has written to the database`, limit(60),
+    withLives(TWO, async (lives) => {
+      const acked = await post(lives.server, 427, 'before');
+      rmSync(lives.file + suffix);
+      await until(ms(2000), async () => (await ready(lives.server)).status === 503, 'readiness');
+      await lives.restart();
+      assert.deepEqual(await kept(lives.server), new Map(acked));
+      assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored|store_stale|store_touched/);
+    }));
 
 /** A program that reads, and so keeps all that was written since out of the database file. */
 async function outsideReader(file) {
