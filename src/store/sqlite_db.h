@@ -16,6 +16,7 @@
 #ifndef STORE_SQLITE_DB_H
 #define STORE_SQLITE_DB_H
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -112,6 +113,7 @@ enum read_stmt {
 #define ROOM_BYTES "bytes + (SELECT coalesce(sum(events.bytes), 0)" ROOM_TAIL
 
 struct sqlite_room;
+struct store_sqlite_import;
 
 /* What went wrong, until somebody asks. */
 struct sqlite_trouble {
@@ -177,9 +179,10 @@ struct sqlite_store {
     int lock_fd; /* holds the lock against a second Parlor; closed last, see store_sqlite.c */
     int busy_ms;
     bool relaxed;
-    enum store_import *import; /* of the options, or NULL; see sqlite_import.c */
-    bool import_lost;          /* its transaction is gone */
-    sqlite3 *db;               /* the writer's */
+    struct store_sqlite_import *import; /* of the options, or NULL; see sqlite_import.c */
+    bool import_lost;                   /* its transaction is gone */
+    bool made;                          /* none of its files was there before */
+    sqlite3 *db;                        /* the writer's */
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
     struct sqlite_room *rooms;     /* cache of the rows of rooms, see sqlite_rooms.h */
     struct sqlite_room *due;       /* whose rows are written with this batch */
@@ -219,6 +222,7 @@ static inline bool sqlite_is_unreadable(int code)
 /* Runs a statement that returns no row and makes it ready for its next use. An SQLITE_ code. */
 static inline int sqlite_run(sqlite3_stmt *stmt)
 {
+    errno = 0; /* for sqlite_db_fail */
     int rc = sqlite3_step(stmt);
     int reset = sqlite3_reset(stmt);
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : reset ? reset : rc;
@@ -365,7 +369,8 @@ void sqlite_file_settle(struct sqlite_store *s);
 int sqlite_import_begin(struct sqlite_store *s);
 int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s);
 
-/* Keeps all of it, or nothing; which of them. */
+/* Keeps all of it, or nothing; which of them. If it was to be kept and is not, s->reason says why.
+ */
 enum store_import sqlite_import_end(struct sqlite_store *s, bool keep);
 
 /* Finds out how FTS5 splits texts into words. An SQLITE_ code. */
