@@ -230,7 +230,7 @@ static int check_touched(struct sqlite_store *s)
     if (!rc) rc = sqlite_schema_faults(s->db, &faults);
     if (!rc) rc = sqlite_db_ask(s->db, "SELECT outages FROM meta", &outages);
     if (rc) return sqlite_db_fail(s, rc);
-    if (faults) s->met = (struct sqlite_trouble){.code = SQLITE_CORRUPT};
+    if (faults) s->met = (struct sqlite_trouble){.code = SQLITE_ERROR};
     sqlite_watch_note(s, FILE_MAIN);
     sqlite_watch_note(s, FILE_WAL);
     s->files.touched = false;

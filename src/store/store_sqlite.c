@@ -7,6 +7,7 @@
 #include "store/store_sqlite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static bool backend_trouble(struct store_backend *b, unsigned who, struct store_
     if (!met->code) return false;
     bool bad = sqlite_db_error(met->code) == ERR_STORE_DAMAGED && !sqlite_is_unreadable(met->code);
     bool table = (met->code & 0xff) == SQLITE_ERROR;
-    out->text = table ? "a table is missing, or is another" : sqlite3_errstr(met->code);
+    out->text = table ? "a table or index is missing, or is another" : sqlite3_errstr(met->code);
     out->code = met->code;
     out->os_error = met->os_error;
     out->damage = bad && !met->mends;
@@ -130,7 +131,8 @@ static const char *strange_file(const struct sqlite_files *f)
     };
     struct stat st;
     for (int i = FILE_WAL; i < FILE_COUNT; i++)
-        if ((i == FILE_WITNESS ? lstat : stat)(f->path[i], &st) == 0 && !S_ISREG(st.st_mode))
+        if (fstatat(AT_FDCWD, f->path[i], &st, i == FILE_WITNESS ? AT_SYMLINK_NOFOLLOW : 0) == 0 &&
+            !S_ISREG(st.st_mode))
             return problem[i];
     return NULL;
 }
