@@ -80,7 +80,8 @@ static void data_path(const struct config *cf, char path[static DATA_PATH_MAX])
 
 /* import: as in store_sqlite.h. NULL after having logged why not. */
 static struct store *open_store(const struct config *cf, struct log *log,
-                                const struct store_options *options, enum store_import *import)
+                                const struct store_options *options,
+                                struct store_sqlite_import *import)
 {
     char path[DATA_PATH_MAX];
     char why[STORE_SQLITE_TEXT_MAX] = "not enough memory to start";
@@ -234,22 +235,27 @@ static int serve(const struct config *cf)
 }
 
 /* Imports, closes the store, and prints what happened; true if all of it is there. */
-static bool import_from(struct api_import *import, struct store *store, enum store_import *end,
-                        FILE *in)
+static bool import_from(struct api_import *import, struct store *store,
+                        struct store_sqlite_import *outcome, FILE *in)
 {
     char why[API_IMPORT_TEXT_MAX];
     struct api_import_sum sum;
     bool read = api_import_run(import, store, in, &sum, why) == 0;
     if (!read) fprintf(stderr, "parlor: import: %s\n", why);
-    *end = read ? STORE_IMPORT_KEEP : STORE_IMPORT_NONE;
+    outcome->end = read ? STORE_IMPORT_KEEP : STORE_IMPORT_NONE;
     store_close(store);
-    if (read && *end == STORE_IMPORT_NONE)
-        fprintf(stderr, "parlor: import: it cannot be stored at its end; nothing was imported\n");
-    if (*end == STORE_IMPORT_UNKNOWN)
-        fprintf(stderr, "parlor: import: the disk failed at its end, and it is not known whether "
-                        "all was imported or nothing: import it again, which is refused if it "
-                        "was\n");
-    if (*end != STORE_IMPORT_KEEP) return false;
+    if (read && outcome->end == STORE_IMPORT_NONE)
+        fprintf(stderr,
+                "parlor: import: it cannot be stored at its end: %s; nothing was imported: "
+                "see to that, and import it again\n",
+                outcome->why);
+    if (outcome->end == STORE_IMPORT_UNKNOWN)
+        fprintf(stderr,
+                "parlor: import: the disk failed at its end (%s), and it is not known "
+                "whether all was imported or nothing: import it again, which is refused if "
+                "it was\n",
+                outcome->why);
+    if (outcome->end != STORE_IMPORT_KEEP) return false;
     printf("parlor: imported; rooms: %" PRIu64 ", events: %" PRIu64 "\n", sum.rooms, sum.events);
     return true;
 }
@@ -264,7 +270,7 @@ static void tell_import(void *ctx, enum store_file_event what, const char *text)
 static int import(const struct config *cf)
 {
     bool done = false;
-    enum store_import end = STORE_IMPORT_NONE;
+    struct store_sqlite_import outcome = {.end = STORE_IMPORT_NONE};
     struct store_options options = {.on_file =
                                         tell_import}; /* a server that starts on it will trim */
     struct store *store = NULL;
@@ -286,8 +292,8 @@ static int import(const struct config *cf)
         fprintf(stderr, "parlor: not enough memory to start\n");
         goto out;
     }
-    store = open_store(cf, log, &options, &end);
-    if (store) done = import_from(import, store, &end, in);
+    store = open_store(cf, log, &options, &outcome);
+    if (store) done = import_from(import, store, &outcome, in);
 out:
     api_import_free(import);
     if (log) log_free(log);
@@ -307,6 +313,15 @@ static int restore(const struct config *cf)
     }
     printf("parlor: restored %s; every room has a new epoch\n", path);
     return EXIT_OK;
+}
+
+static int examine(const struct config *cf)
+{
+    if (access(cf->operand, R_OK) != 0) { /* which is no damage */
+        fprintf(stderr, "parlor: check: %s: %s\n", cf->operand, strerror(errno));
+        return EXIT_USAGE;
+    }
+    return store_sqlite_check(cf->operand, stdout) == 0 ? EXIT_OK : EXIT_START_FAILED;
 }
 
 int main(int argc, char **argv)
@@ -337,7 +352,7 @@ int main(int argc, char **argv)
         status = import(&cf);
         break;
     case CONFIG_EXAMINE:
-        status = store_sqlite_check(cf.operand, stdout) == 0 ? EXIT_OK : EXIT_START_FAILED;
+        status = examine(&cf);
         break;
     case CONFIG_RESTORE:
         status = restore(&cf);

@@ -20,6 +20,8 @@ struct check {
 #define LENGTH(column) "coalesce(length(CAST(" column " AS BLOB)), 0)"
 #define TAIL_MAX "64"
 #define SEQ_MAX "9007199254740991" /* STORE_SEQ_MAX */
+#define OUTAGES_MAX "4294967295"   /* see sqlite_db_sane_outages */
+#define TEXT_MAX "16777216"        /* STORE_TEXT_MAX_BYTES */
 
 /* For the events m and e that are looked up by their seq: see EITHER. */
 #define SEEK_M "AND (m.kind = 0 AND m.deleted = 0) IN (0, 1)"
@@ -31,6 +33,11 @@ struct check {
     " ORDER BY seq DESC LIMIT 1)"
 
 static const struct check checks[] = {
+    {"what the database says of itself",
+     "SELECT (SELECT count(*) <> 1 FROM meta) + (SELECT count(*) FROM meta WHERE clean NOT IN (0, "
+     "1)"
+     "  OR indexed NOT BETWEEN 0 AND " SEQ_MAX " OR checkpoints NOT BETWEEN 0 AND " SEQ_MAX
+     "  OR removed NOT BETWEEN 0 AND " SEQ_MAX ")"},
     {"the weight and number of a room's events",
      "SELECT count(*) FROM rooms WHERE count <> (SELECT count(*) FROM events WHERE room = rooms.id"
      " AND seq <= last_seq) OR bytes <> (SELECT coalesce(sum(events.bytes), 0) FROM events"
@@ -44,8 +51,9 @@ static const struct check checks[] = {
                            " OR trimmed_seq NOT BETWEEN 0 AND " SEQ_MAX
                            " OR count NOT BETWEEN 0 AND " SEQ_MAX
                            " OR bytes NOT BETWEEN 0 AND " SEQ_MAX},
-    {"outages", "SELECT count(*) FROM rooms, meta WHERE rooms.outages > meta.outages"
-                " OR rooms.outages < -" SEQ_MAX " OR meta.outages NOT BETWEEN 0 AND " SEQ_MAX},
+    {"outages", "SELECT (SELECT count(*) FROM meta WHERE outages NOT BETWEEN 0 AND " OUTAGES_MAX ")"
+                " + (SELECT count(*) FROM rooms, meta WHERE meta.outages - rooms.outages"
+                "  NOT BETWEEN 0 AND " OUTAGES_MAX ")"},
     {"epochs", "SELECT count(*) FROM rooms WHERE length(epoch) <> 8 OR epoch GLOB '*[^0-9a-z]*'"},
     {"the time of a room's oldest event",
      "SELECT count(*) FROM rooms WHERE oldest_ms IS NOT (SELECT ts_ms FROM events"
@@ -58,12 +66,16 @@ static const struct check checks[] = {
      "SELECT count(*) FROM events WHERE bytes <> 64 + " LENGTH("username") " + " LENGTH(
          "user") " + " LENGTH("message") " + " LENGTH("data") " + " LENGTH("nonce")},
     {"numbers and kinds",
-     "SELECT count(*) FROM events WHERE seq NOT BETWEEN 1 AND " SEQ_MAX
+     "SELECT count(*) FROM events WHERE id NOT BETWEEN 1 AND " SEQ_MAX
+     " OR seq NOT BETWEEN 1 AND " SEQ_MAX
      " OR kind NOT BETWEEN 0 AND 4 OR deleted NOT IN (0, 1) OR typeof(ts_ms) <> 'integer'"
      " OR typeof(edited_ms) <> 'integer' OR target NOT BETWEEN 0 AND " SEQ_MAX
      " OR reply_to NOT BETWEEN 0 AND " SEQ_MAX},
     {"texts", "SELECT count(*) FROM events WHERE NOT utf8(username)"
               " OR NOT utf8(user) OR NOT utf8(message) OR NOT utf8(data) OR NOT utf8(nonce)"},
+    {"the length of texts",
+     "SELECT count(*) FROM events WHERE max(" LENGTH("username") ", " LENGTH("user") ", " LENGTH(
+         "message") ", " LENGTH("data") ", " LENGTH("nonce") ") > " TEXT_MAX},
     {"ids that were given twice",
      "SELECT count(*) FROM events m WHERE EXISTS(SELECT 1 FROM events WHERE room = m.room"
      " AND " EITHER " AND seq = m.seq AND id < m.id)"},

@@ -11,6 +11,7 @@
 int sqlite_db_error(int code)
 {
     switch (code & 0xff) {
+    case SQLITE_ERROR: /* our statements are right: a table is not there any more */
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_CONSTRAINT:
@@ -42,21 +43,26 @@ int sqlite_db_fail(struct sqlite_store *s, int rc)
     }
     bool mine = sqlite3_errcode(s->db) != (rc & 0xff); /* not SQLite's, which has no text for it */
     int code = mine ? rc : sqlite3_extended_errcode(s->db);
+    int err = sqlite_db_error(code);
     int kind = code & 0xff;
     bool io = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN;
-    int error = !mine ? sqlite3_system_errno(s->db) : io ? errno : 0;
-    const char *path = s->files.path[FILE_MAIN];
+    int error = mine ? 0 : sqlite3_system_errno(s->db); /* which a COMMIT does not set */
+    if (!error && io) error = errno;
+    const char *path = s->files.path[mine && io ? FILE_WITNESS : FILE_MAIN];
     const char *text = mine ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db);
     if (kind == SQLITE_FULL || error == ENOSPC || error == EDQUOT)
         snprintf(s->reason, sizeof s->reason, "the disk is full (%s): %.180s",
                  strerror(error == EDQUOT ? EDQUOT : ENOSPC), path);
+    else if (error == EFBIG)
+        snprintf(s->reason, sizeof s->reason, "the limit on the size of files is reached: %.180s",
+                 path);
     else if (io)
         snprintf(s->reason, sizeof s->reason, "%s (SQLite %d, %s): %.140s", text, code,
                  error ? strerror(error) : "errno unknown", path);
     else
-        snprintf(s->reason, sizeof s->reason, "%s (SQLite %d)", text, code);
+        snprintf(s->reason, sizeof s->reason, "%s%s (SQLite %d)",
+                 err == ERR_STORE_DAMAGED ? "the database is damaged: " : "", text, code);
     bool mends = sqlite_db_notice(s, s->db);
-    int err = sqlite_db_error(code);
     if (err != ERR_STORE) s->met = (struct sqlite_trouble){code, error, mends};
     return err;
 }

@@ -16,6 +16,7 @@
 #ifndef STORE_SQLITE_DB_H
 #define STORE_SQLITE_DB_H
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -112,6 +113,7 @@ enum read_stmt {
 #define ROOM_BYTES "bytes + (SELECT coalesce(sum(events.bytes), 0)" ROOM_TAIL
 
 struct sqlite_room;
+struct store_sqlite_import;
 
 /* What went wrong, until somebody asks. */
 struct sqlite_trouble {
@@ -177,9 +179,10 @@ struct sqlite_store {
     int lock_fd; /* holds the lock against a second Parlor; closed last, see store_sqlite.c */
     int busy_ms;
     bool relaxed;
-    enum store_import *import; /* of the options, or NULL; see sqlite_import.c */
-    bool import_lost;          /* its transaction is gone */
-    sqlite3 *db;               /* the writer's */
+    struct store_sqlite_import *import; /* of the options, or NULL; see sqlite_import.c */
+    bool import_lost;                   /* its transaction is gone */
+    bool made;                          /* none of its files was there before */
+    sqlite3 *db;                        /* the writer's */
     sqlite3_stmt *stmt[WRITE_STMT_COUNT];
     struct sqlite_room *rooms;     /* cache of the rows of rooms, see sqlite_rooms.h */
     struct sqlite_room *due;       /* whose rows are written with this batch */
@@ -219,6 +222,7 @@ static inline bool sqlite_is_unreadable(int code)
 /* Runs a statement that returns no row and makes it ready for its next use. An SQLITE_ code. */
 static inline int sqlite_run(sqlite3_stmt *stmt)
 {
+    errno = 0; /* for sqlite_db_fail */
     int rc = sqlite3_step(stmt);
     int reset = sqlite3_reset(stmt);
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : reset ? reset : rc;
@@ -246,6 +250,13 @@ static inline void sqlite_bind_slice(sqlite3_stmt *stmt, int at, struct slice te
 static inline bool sqlite_db_sane(int64_t number)
 {
     return number >= 0 && number <= (int64_t)STORE_SEQ_MAX;
+}
+
+/* Likewise outages: each may have lost STORE_IN_FLIGHT_MAX events, and so many stay far below
+ * STORE_SEQ_MAX. More would leave a room no seq to go on with. */
+static inline bool sqlite_db_sane_outages(int64_t number)
+{
+    return number >= 0 && number <= UINT32_MAX;
 }
 
 /* Keeps the reason of a failure for the log, and returns the code of enum err for it, which is also
@@ -298,6 +309,14 @@ void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file);
 int sqlite_watch_look(struct store_backend *b);
 int sqlite_watch_recover(struct sqlite_store *s);
 
+/* Writes the witness, while the life lasts. If that fails an older record stays, which sees less
+ * and says nothing that is wrong. */
+void sqlite_watch_tell(struct sqlite_store *s);
+
+/* Writes the -wal back, which the witness is told of; *whole: all of it is in the database file
+ * now. An SQLITE_ code. */
+int sqlite_watch_write_back(struct sqlite_store *s, bool *whole);
+
 /* At the end. True if the names of the files lead elsewhere now, so that SQLite must not remove
  * them; what only a -wal without a name has is written back before. */
 bool sqlite_watch_lost(struct sqlite_store *s);
@@ -335,9 +354,6 @@ void sqlite_file_hook(struct sqlite_store *s);
 /* After the last connection is closed. */
 void sqlite_file_closed(struct sqlite_store *s);
 
-/* Writes the -wal back; *whole: all of it is in the database file now. An SQLITE_ code. */
-int sqlite_file_write_back(struct sqlite_store *s, bool *whole);
-
 /* After a batch was committed, before anybody is told. */
 void sqlite_file_committed(struct sqlite_store *s);
 
@@ -353,7 +369,8 @@ void sqlite_file_settle(struct sqlite_store *s);
 int sqlite_import_begin(struct sqlite_store *s);
 int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s);
 
-/* Keeps all of it, or nothing; which of them. */
+/* Keeps all of it, or nothing; which of them. If it was to be kept and is not, s->reason says why.
+ */
 enum store_import sqlite_import_end(struct sqlite_store *s, bool keep);
 
 /* Finds out how FTS5 splits texts into words. An SQLITE_ code. */

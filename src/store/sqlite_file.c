@@ -230,43 +230,11 @@ static const char *why_older(const struct sqlite_store *s, const struct stamp *s
     return NULL;
 }
 
-static int64_t time_of(const struct stat *st)
-{
-    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-}
-
-/* A power cut may leave a file with an older time than it had. */
-static bool was_touched(const struct witness *w, const struct stat *st)
-{
-    const struct witness_record *r = &w->record;
-    if (!r->main_ns || !w->same_boot) return false;
-    return r->main_ns != time_of(st) || r->main_bytes != st->st_size;
-}
-
-/* Tells the witness what the database file looks like now, or that it is about to be written to. */
-static void note_main(struct sqlite_store *s, bool settled)
-{
-    struct stat st;
-    struct witness_record *r = &s->witness.record;
-    bool known = settled && stat(s->files.path[FILE_MAIN], &st) == 0;
-    r->main_ns = known ? time_of(&st) : 0;
-    r->main_bytes = known ? st.st_size : 0;
-}
-
-/* While the life lasts. A write that fails leaves an older record, which sees less and says nothing
- * that is wrong. */
-static void write_witness(struct sqlite_store *s)
-{
-    if (!s->taken) return;
-    witness_write(&s->witness, false);
-    sqlite_watch_note(s, FILE_WITNESS);
-}
-
 void sqlite_file_closed(struct sqlite_store *s)
 {
     if (!s->taken) return;
-    note_main(s, true);
-    write_witness(s);
+    witness_note_main(&s->witness, s->files.path[FILE_MAIN]);
+    sqlite_watch_tell(s);
 }
 
 int sqlite_file_judge(struct sqlite_store *s)
@@ -281,7 +249,7 @@ int sqlite_file_judge(struct sqlite_store *s)
              "there was a database here, and now the file is gone or empty; a new one is begun");
         s->witness.record = (struct witness_record){.life = 0};
     }
-    s->touched = !empty && was_touched(&s->witness, &st);
+    s->touched = !empty && witness_sees_change(&s->witness, &st);
     s->stamped = read_stamp(path, &stamp);
     if (!s->stamped)
         return 0; /* torn by a power cut, perhaps; what the -wal makes of it will say */
@@ -322,29 +290,15 @@ static int begin_life(struct sqlite_store *s, uint64_t life, bool renew)
     int rc = sqlite_db_sync(s, true);
     if (!rc) rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     snprintf(sql, sizeof sql,
-             "UPDATE meta SET outages = outages + 1 - clean, clean = 0, life = %lld,"
+             "UPDATE meta SET outages = outages + (clean <> 1), clean = 0, life = %lld,"
              " checkpoints = %lld, seal = %lld",
              (long long)life, (long long)checkpoints,
              (long long)sqlite_file_seal(life, checkpoints, false));
     if (!rc) rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
     if (!rc && renew) rc = sqlite_file_renew(s->db);
-    if (!rc) rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     if (!rc) rc = sqlite_db_ask(s->db, "SELECT outages FROM meta", &s->outages);
-    return rc || sqlite_db_sane(s->outages) ? rc : SQLITE_CORRUPT;
-}
-
-int sqlite_file_write_back(struct sqlite_store *s, bool *whole)
-{
-    int frames = 0;
-    int done = 0;
-    note_main(s, false);
-    write_witness(s);
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
-    *whole = rc == SQLITE_OK && frames == done;
-    note_main(s, true);
-    write_witness(s);
-    sqlite_watch_note(s, FILE_MAIN);
-    return rc;
+    if (!rc && !sqlite_db_sane_outages(s->outages)) rc = SQLITE_CORRUPT;
+    return rc ? rc : sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
 }
 
 static int read_mark(struct sqlite_store *s)
@@ -408,10 +362,11 @@ static int take_hold(struct sqlite_store *s, bool renew)
     r->life = s->main_life;
     r->next_life = life;
     r->renewing = renew;
-    if (!s->touched) note_main(s, false); /* else a start after this one has to say it, too */
+    if (!s->touched)
+        witness_note_main(w, NULL); /* else a start after this one has to say it, too */
     if (witness_write(w, true) != 0) return SQLITE_IOERR;
     int rc = begin_life(s, life, renew);
-    if (!rc) rc = sqlite_file_write_back(s, &whole);
+    if (!rc) rc = sqlite_watch_write_back(s, &whole);
     if (!rc && !whole) rc = SQLITE_LOCKED; /* a reader of another program is in the way */
     if (rc) return rc;
     s->main_life = life;
@@ -442,6 +397,7 @@ int sqlite_file_take(struct sqlite_store *s)
     int64_t lost = 0;
     if (witness_make(w, s->files.path[FILE_WITNESS]) != 0) return SQLITE_CANTOPEN;
     int rc = sqlite_db_ask(s->db, "SELECT checkpoints FROM meta", &s->checkpoints);
+    if (!rc && !sqlite_db_sane(s->checkpoints)) rc = SQLITE_CORRUPT;
     if (!rc) rc = read_mark(s);
     if (!rc && !s->stamped) rc = judge_late(s);
     if (rc) return rc;
@@ -474,7 +430,7 @@ void sqlite_file_committed(struct sqlite_store *s)
     s->mark += s->in_batch;
     if (s->sync_now != SYNC_FULL) return; /* a power cut may take it; next_seq allows for that */
     w->record.mark = (uint64_t)s->mark;
-    write_witness(s);
+    sqlite_watch_tell(s);
 }
 
 int sqlite_file_trimmed(struct sqlite_store *s, int64_t last_id)
@@ -512,11 +468,11 @@ static void checkpoint(struct sqlite_store *s)
     if (sqlite_run_with(s->stmt[WRITE_SET_CHECKPOINTS], values, 2)) return;
     s->checkpoints = next;
     s->checkpoint_at = s->wal_frames + CHECKPOINT_AGAIN;
-    if (sqlite_file_write_back(s, &whole) || !whole) return;
+    if (sqlite_watch_write_back(s, &whole) || !whole) return;
     s->checkpoint_at = CHECKPOINT_FRAMES;
     s->wal_frames = 0; /* until the next commit says so itself */
     s->witness.record.checkpoints = (uint64_t)next;
-    write_witness(s);
+    sqlite_watch_tell(s);
 }
 
 void sqlite_file_settle(struct sqlite_store *s)

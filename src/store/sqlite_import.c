@@ -4,6 +4,7 @@
  *
  * That there was one has to be said at the next start, and a transaction that is gone tells of
  * nothing. So a table is made before it, and dropped in it. Older Parlors do not look at that. */
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -34,7 +35,10 @@ int sqlite_import_undone(struct sqlite_store *s, int64_t *began_s)
 /* The mark goes with the transaction, or alone; false if it stays. */
 static bool drop_mark(struct sqlite_store *s, const char *sql)
 {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+    errno = 0;
+    int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    if (rc) sqlite_db_fail(s, rc);
+    return rc == SQLITE_OK;
 }
 
 enum store_import sqlite_import_end(struct sqlite_store *s, bool keep)

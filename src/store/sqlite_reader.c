@@ -83,7 +83,7 @@ static bool is_epoch(sqlite3_stmt *row, int column)
 /* Fills out from a row of ROOM_COLUMNS. 0 or ERR_STORE_READ. */
 static int describe(sqlite3_stmt *row, struct store_room *out)
 {
-    bool sound = is_epoch(row, 1);
+    bool sound = is_epoch(row, 1) && sqlite_db_sane_outages(sqlite3_column_int64(row, 4));
     for (int i = 2; i <= 5; i++)
         sound = sound && sqlite_db_sane(sqlite3_column_int64(row, i));
     if (!sound) return ERR_STORE_READ;

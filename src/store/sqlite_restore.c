@@ -203,11 +203,23 @@ static int settle(const char *fresh, const char *path, char *text)
     return -1;
 }
 
+/* Whether both names lead to one file. */
+static bool is_same(const char *one, const char *other)
+{
+    struct stat a;
+    struct stat b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 static int restore_locked(const char *from, const char *path, char *text)
 {
     char fresh[PATH_MAX];
     int n = snprintf(fresh, sizeof fresh, "%s" FRESH, path);
     if (n < 0 || (size_t)n >= sizeof fresh) return fail(text, path, too_long);
+    if (is_same(from, fresh))
+        return fail(text, from,
+                    "the copy is made under this name: give the backup another one first");
     forget_fresh(fresh);
     int err = copy(from, fresh, text);
     if (!err) err = renew(fresh, text);

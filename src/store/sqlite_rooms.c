@@ -83,8 +83,8 @@ static int find_row(struct sqlite_store *s, struct sqlite_room *room)
         room->row_count = sqlite3_column_int64(stmt, 4);
         room->row_bytes = sqlite3_column_int64(stmt, 5);
         sound = sqlite_db_sane(room->last_seq) && sqlite_db_sane(room->row_count) &&
-                sqlite_db_sane(room->row_bytes) && room->outages <= s->outages &&
-                room->outages >= -(int64_t)STORE_SEQ_MAX;
+                sqlite_db_sane(room->row_bytes) && room->outages >= -(int64_t)STORE_SEQ_MAX &&
+                sqlite_db_sane_outages(s->outages - room->outages);
     }
     int end = sqlite3_reset(stmt);
     if (sound) return find_tail(s, room);

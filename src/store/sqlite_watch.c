@@ -2,7 +2,9 @@
  * replaced), and whether anybody else has written to them; SQLite itself would go on in a file that
  * nobody will ever find again. The writer looks before each batch, and every second. Asking for all
  * four files by name costs a fifth of what storing a lone message does; when that was done a moment
- * ago they are asked for by descriptor, which tells all but that one was given another name.
+ * ago they are asked for by descriptor, which tells all but that one was given another name. A link
+ * in the place of a file is another file, wherever it leads: the next start would look for the -wal
+ * and the witness beside what it leads to.
  *
  * After what the writer has written it notes the files' times and sizes; so a change that is not
  * noted is another program's. That may be harmless, so the database is checked then; but what was
@@ -57,7 +59,7 @@ void sqlite_watch_begin(struct sqlite_store *s)
 {
     struct stat st;
     for (unsigned i = 0; i < FILE_COUNT; i++) {
-        if (stat(s->files.path[i], &st) == 0) s->files.state[i] = state_of(&st);
+        if (lstat(s->files.path[i], &st) == 0) s->files.state[i] = state_of(&st);
         hold(&s->files, i);
     }
 }
@@ -65,7 +67,7 @@ void sqlite_watch_begin(struct sqlite_store *s)
 /* Of the file itself, whatever its name; or, if it is not held, of what has its name. */
 static bool stat_held(const struct sqlite_files *f, unsigned file, struct stat *st)
 {
-    int rc = f->held[file] >= 0 ? fstat(f->held[file], st) : stat(f->path[file], st);
+    int rc = f->held[file] >= 0 ? fstat(f->held[file], st) : lstat(f->path[file], st);
     return rc == 0 && same_file(&f->state[file], st);
 }
 
@@ -73,6 +75,27 @@ void sqlite_watch_note(struct sqlite_store *s, enum sqlite_file file)
 {
     struct stat st;
     if (stat_held(&s->files, file, &st)) s->files.state[file] = state_of(&st);
+}
+
+void sqlite_watch_tell(struct sqlite_store *s)
+{
+    if (!s->taken) return;
+    witness_write(&s->witness, false);
+    sqlite_watch_note(s, FILE_WITNESS);
+}
+
+int sqlite_watch_write_back(struct sqlite_store *s, bool *whole)
+{
+    int frames = 0;
+    int done = 0;
+    witness_note_main(&s->witness, NULL);
+    sqlite_watch_tell(s);
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+    *whole = rc == SQLITE_OK && frames == done;
+    witness_note_main(&s->witness, s->files.path[FILE_MAIN]);
+    sqlite_watch_tell(s);
+    sqlite_watch_note(s, FILE_MAIN);
+    return rc;
 }
 
 static bool touched(const struct file_state *f, const struct stat *st)
@@ -96,7 +119,7 @@ static const char *wrong(const struct sqlite_store *s, int count, int *file)
     struct stat st[FILE_COUNT];
     for (int i = 0; i < count; i++) {
         *file = i;
-        if (stat(s->files.path[i], &st[i]) != 0)
+        if (lstat(s->files.path[i], &st[i]) != 0)
             return errno == ENOENT || errno == ENOTDIR ? "is gone" : strerror(errno);
         if (!same_file(&s->files.state[i], &st[i])) return "was replaced by another file";
     }
@@ -124,7 +147,7 @@ static void name_wal_again(const struct sqlite_store *s)
     struct stat st;
     char held[64];
     const char *path = s->files.path[FILE_WAL];
-    if (stat(s->files.path[FILE_MAIN], &st) != 0 || !same_file(&s->files.state[FILE_MAIN], &st))
+    if (lstat(s->files.path[FILE_MAIN], &st) != 0 || !same_file(&s->files.state[FILE_MAIN], &st))
         return;
     snprintf(held, sizeof held, "/proc/self/fd/%d", s->files.held[FILE_WAL]);
     int from = open(held, O_RDONLY | O_CLOEXEC);
@@ -140,12 +163,8 @@ static void name_wal_again(const struct sqlite_store *s)
  * it out of the database, so until all of it is there it is tried again. */
 static void rescue(struct sqlite_store *s)
 {
-    int frames = 0;
-    int done = 0;
     if (s->files.rescued) return;
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
-    s->files.rescued = rc == SQLITE_OK && frames == done;
-    sqlite_watch_note(s, FILE_MAIN);
+    (void)sqlite_watch_write_back(s, &s->files.rescued);
     if (!s->files.rescued) name_wal_again(s);
 }
 
@@ -192,19 +211,26 @@ static void mend_witness(struct sqlite_store *s)
     struct stat st;
     const char *path = s->files.path[FILE_WITNESS];
     const struct file_state *f = &s->files.state[FILE_WITNESS];
-    if (stat(path, &st) == 0 && same_file(f, &st) && !touched(f, &st)) return;
+    if (lstat(path, &st) == 0 && same_file(f, &st) && !touched(f, &st)) return;
     witness_close(&s->witness);
     if (witness_make(&s->witness, path) != 0 || witness_write(&s->witness, true) != 0) return;
-    if (stat(path, &st) == 0) s->files.state[FILE_WITNESS] = state_of(&st);
+    if (lstat(path, &st) == 0) s->files.state[FILE_WITNESS] = state_of(&st);
     hold(&s->files, FILE_WITNESS);
 }
 
-/* Whether what another program has written is a database still. */
+/* Whether what another program has written is a database still. What it has done to a table is
+ * damage in one place; but without the row of meta no outage is counted, and ids would be given
+ * twice. */
 static int check_touched(struct sqlite_store *s)
 {
+    int64_t faults = 0;
+    int64_t outages = 0;
     sqlite3_db_release_memory(s->db); /* or it would look at its copy */
     int rc = sqlite_db_quick_check(s->db);
+    if (!rc) rc = sqlite_schema_faults(s->db, &faults);
+    if (!rc) rc = sqlite_db_ask(s->db, "SELECT outages FROM meta", &outages);
     if (rc) return sqlite_db_fail(s, rc);
+    if (faults) s->met = (struct sqlite_trouble){.code = SQLITE_ERROR};
     sqlite_watch_note(s, FILE_MAIN);
     sqlite_watch_note(s, FILE_WAL);
     s->files.touched = false;

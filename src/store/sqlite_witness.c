@@ -131,6 +131,26 @@ void witness_refresh(struct witness *w)
     if (fstat(w->fd, &st) == 0 && !times_fit(&w->record, &st, SLACK_NS)) witness_write(w, false);
 }
 
+static int64_t time_of(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * SECOND_NS + st->st_mtim.tv_nsec;
+}
+
+void witness_note_main(struct witness *w, const char *path)
+{
+    struct stat st;
+    bool known = path && stat(path, &st) == 0;
+    w->record.main_ns = known ? time_of(&st) : 0;
+    w->record.main_bytes = known ? st.st_size : 0;
+}
+
+bool witness_sees_change(const struct witness *w, const struct stat *st)
+{
+    const struct witness_record *r = &w->record;
+    if (!r->main_ns || !w->same_boot) return false;
+    return r->main_ns != time_of(st) || r->main_bytes != st->st_size;
+}
+
 void witness_reserve(struct witness *w)
 {
     if (w->fd < 0) return;

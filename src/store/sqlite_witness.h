@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define WITNESS_SUFFIX "-witness"
 
@@ -62,6 +63,14 @@ int witness_write(struct witness *w, bool sync);
 /* Writes the record again if the file's times do not fit it any more (a backup may have made a hard
  * link), so that the next start does not take it for a copy. */
 void witness_refresh(struct witness *w);
+
+/* Notes in the record what the database file at path looks like now; NULL: it is about to be
+ * written to. */
+void witness_note_main(struct witness *w, const char *path);
+
+/* Whether the database file, which is like st, was written to since that was noted. False when a
+ * power cut may have left it with an older time than it had. */
+bool witness_sees_change(const struct witness *w, const struct stat *st);
 
 /* Takes disk space in reserve, if there is some. */
 void witness_reserve(struct witness *w);

@@ -216,12 +216,13 @@ static int count_outage(struct sqlite_store *s, int add, bool clean)
     sqlite3_bind_int(stmt, 2, clean);
     sqlite3_bind_int64(stmt, 3, sqlite_file_seal(s->main_life, (uint64_t)s->checkpoints, clean));
     int rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
+    bool counted = rc == SQLITE_ROW;
+    if (counted) {
         outages = sqlite3_column_int64(stmt, 0);
         rc = sqlite3_step(stmt);
     }
     int end = sqlite3_reset(stmt);
-    if (rc != SQLITE_DONE) return end ? end : SQLITE_CORRUPT;
+    if (rc != SQLITE_DONE || !counted) return end ? end : SQLITE_CORRUPT;
     s->outages = outages;
     return end;
 }
@@ -362,7 +363,7 @@ int sqlite_writer_recover(struct store_backend *b)
     /* With a full disk the WAL cannot grow, but once all of it is in the database it starts again
      * from its beginning. */
     bool whole;
-    sqlite_file_write_back(s, &whole);
+    sqlite_watch_write_back(s, &whole);
     int rc = sqlite_db_sync(s, true);
     if (rc) return sqlite_db_fail(s, rc);
     if (s->taken) sqlite_search_mend(s); /* if it fails, only searches do */
@@ -408,7 +409,7 @@ int sqlite_writer_open(struct sqlite_store *s)
 static void mark_clean(struct sqlite_store *s)
 {
     bool whole = false;
-    if (!s->taken || sqlite_watch_look(&s->base) || sqlite_file_write_back(s, &whole) || !whole)
+    if (!s->taken || sqlite_watch_look(&s->base) || sqlite_watch_write_back(s, &whole) || !whole)
         return;
     if (!sqlite_db_sync(s, true)) count_outage(s, 0, true);
 }

@@ -7,6 +7,7 @@
 #include "store/store_sqlite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,27 @@ static const char *backend_reason(struct store_backend *b)
     return ((struct sqlite_store *)b)->reason;
 }
 
+static void end_import(struct sqlite_store *s, bool clean)
+{
+    struct store_sqlite_import *import = s->import;
+    bool keep = clean && import->end == STORE_IMPORT_KEEP;
+    s->reason[0] = 0;
+    import->end = s->taken ? sqlite_import_end(s, keep) : STORE_IMPORT_NONE;
+    bool kept = !keep || import->end == STORE_IMPORT_KEEP;
+    snprintf(import->why, sizeof import->why, "%.250s", kept ? "" : s->reason);
+}
+
 static void backend_close(struct store_backend *b, bool clean)
 {
     struct sqlite_store *s = (struct sqlite_store *)b;
     for (unsigned i = 0; i < s->reader_count; i++)
         sqlite_reader_close(&s->readers[i]);
-    if (s->import && s->taken)
-        *s->import = sqlite_import_end(s, clean && *s->import == STORE_IMPORT_KEEP);
-    else if (s->import)
-        *s->import = STORE_IMPORT_NONE;
+    if (s->import) end_import(s, clean);
     sqlite_writer_close(s, clean);
     witness_close(&s->witness);
+    if (s->made && s->import && s->import->end == STORE_IMPORT_NONE)
+        for (int i = 0; i < FILE_COUNT; i++)
+            unlink(s->files.path[i]);
     if (s->lock_fd >= 0) close(s->lock_fd);
     sqlite_file_unname(&s->files);
     free(s);
@@ -44,10 +55,9 @@ static bool backend_trouble(struct store_backend *b, unsigned who, struct store_
     struct sqlite_store *s = (struct sqlite_store *)b;
     struct sqlite_trouble *met = who == STORE_WRITER ? &s->met : &s->readers[who].met;
     if (!met->code) return false;
-    int kind = met->code & 0xff;
-    bool bad = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_CONSTRAINT ||
-               kind == SQLITE_MISMATCH;
-    out->text = sqlite3_errstr(met->code);
+    bool bad = sqlite_db_error(met->code) == ERR_STORE_DAMAGED && !sqlite_is_unreadable(met->code);
+    bool table = (met->code & 0xff) == SQLITE_ERROR;
+    out->text = table ? "a table or index is missing, or is another" : sqlite3_errstr(met->code);
     out->code = met->code;
     out->os_error = met->os_error;
     out->damage = bad && !met->mends;
@@ -111,15 +121,36 @@ static bool directory_writable(const char *path)
     return ok;
 }
 
+/* Something else has the name of one of the other files; or NULL. SQLite follows links. */
+static const char *strange_file(const struct sqlite_files *f)
+{
+    static const char *const problem[FILE_COUNT] = {
+        [FILE_WAL] = "its -wal is not a regular file: move that away",
+        [FILE_SHM] = "its -shm is not a regular file: move that away",
+        [FILE_WITNESS] = "its " WITNESS_SUFFIX " is not a regular file: move that away",
+    };
+    struct stat st;
+    for (int i = FILE_WAL; i < FILE_COUNT; i++)
+        if (fstatat(AT_FDCWD, f->path[i], &st, i == FILE_WITNESS ? AT_SYMLINK_NOFOLLOW : 0) == 0 &&
+            !S_ISREG(st.st_mode))
+            return problem[i];
+    return NULL;
+}
+
 /* Says what is wrong, or NULL. */
 static const char *lock_file(struct sqlite_store *s, const char *path)
 {
     struct stat st;
+    bool absent = access(path, F_OK) != 0;
     s->lock_fd = sqlite_file_lock(path);
     if (s->lock_fd < 0) return open_problem(errno);
     if (fstat(s->lock_fd, &st) || !S_ISREG(st.st_mode)) return "it is not a regular file";
     if (!directory_writable(path)) return "no permission to write to its directory";
-    return sqlite_file_name(&s->files, path) == 0 ? NULL : strerror(errno);
+    if (sqlite_file_name(&s->files, path) != 0) return strerror(errno);
+    s->made = absent && st.st_size == 0; /* and nobody was faster */
+    for (int i = FILE_WAL; i < FILE_COUNT; i++)
+        if (lstat(s->files.path[i], &st) == 0) s->made = false;
+    return strange_file(&s->files);
 }
 
 /* Begins this life in the file. What only lacks disk space is tried again later: until then what is

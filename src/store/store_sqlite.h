@@ -9,15 +9,22 @@
 
 enum { STORE_SQLITE_TEXT_MAX = 256 };
 
+/* What has become of an import. */
+struct store_sqlite_import {
+    enum store_import end;
+    char why[STORE_SQLITE_TEXT_MAX]; /* it could not be kept; empty: it could, or was not to be */
+};
+
 struct store_sqlite_options {
     const char *path; /* made if it does not exist; its directory has to */
     bool relaxed;     /* commit without fsync: kill -9 loses nothing acked, a power cut may */
     int busy_ms;      /* how long to wait for another process's lock; 0: 2000 */
 
     /* Not NULL: an import. Reads see nothing of what is appended until store_close makes it durable
-     * all at once, if by then the caller has set this to STORE_IMPORT_KEEP; it is set to what
-     * became of it. After an append that fails all of it is lost. */
-    enum store_import *import;
+     * all at once, if by then the caller has set its end to STORE_IMPORT_KEEP; it is set to what
+     * became of it. After an append that fails all of it is lost. If nothing is kept, files that
+     * were not there before are gone again. */
+    struct store_sqlite_import *import;
     int64_t *undone_s; /* or NULL: set to when an import began (since 1970) of which nothing is here
                           since it did not end; 0: there was none */
 };

@@ -296,6 +296,7 @@ static void do_recover(struct store *s)
         store_set_health(s, true);
     else
         on_failure(s);
+    report(s, "the database", (struct slice){NULL, 0});
 }
 
 static void do_index(struct store *s)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
@@ -856,10 +856,23 @@ test('import refuses what is not whole or not new, and says where', limit(60), (
   assert.match(again.stderr, /line 1: the room "r" has events already/);
   const much = Array.from({ length: 2000 }, (_, i) => event(i + 1, `"kind":"message","username":"u","message":"${'m'.repeat(2000)}"`));
   writeFileSync(file, room + much.join('') + end(2000));
-  const full = spawnSync('prlimit', ['--fsize=1000000', BIN, 'import', file, '--data', path.join(dir, 'full.db')],
+  const limited = (name) => spawnSync('prlimit', ['--fsize=1000000', BIN, 'import', file, '--data', path.join(dir, name)],
     { encoding: 'utf8', env: { PATH: process.env.PATH } });
+  const full = limited('full.db');
   assert.equal(full.status, 1, full.stderr);
-  assert.match(full.stderr, /cannot be stored: .*nothing was imported/);
+  assert.match(full.stderr, /line \d+: it cannot be stored: the limit on the size of files is reached: .*full\.db; nothing was imported/);
+  writeFileSync(file, room + much.slice(0, 600).join('') + end(600));
+  const late = limited('full.db');
+  assert.equal(late.status, 1, late.stderr);
+  assert.match(late.stderr, /cannot be stored at its end: the limit on the size of files is reached: .*full\.db; nothing was imported: .*again/);
+  writeFileSync(file, 'nonsense');
+  const left = () => readdirSync(dir).filter((name) => /^(full|was)\./.test(name));
+  assert.equal((await importFile(file, path.join(dir, 'full.db'))).code, 1);
+  assert.deepEqual(left(), [], 'what was made for nothing is gone');
+  writeFileSync(path.join(dir, 'was.db'), '');
+  assert.equal((await importFile(file, path.join(dir, 'was.db'))).code, 1);
+  assert.ok(left().includes('was.db'), 'what was there is left');
+  writeFileSync(file, room + event(1) + end(1));
   const errors = [
     [['import', '--data', data], 2, /file name is missing/],
     [['import', file, '--data', data, '--rate', 'x'], 2, /--rate/],

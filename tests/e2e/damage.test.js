@@ -58,9 +58,9 @@ async function unreadable(api, target) {
   assert.match(answer.json.error.detail, /cannot be read/);
 }
 
-async function told(server) {
+async function told(server, reason = /database disk image is malformed" code=11 /) {
   await until(ms(2000), () => /store_trouble/.test(server.stderr), 'the event');
-  assert.match(server.stderr, /error store_trouble.*code=11 .*count=1\b/);
+  assert.match(server.stderr, new RegExp(`error store_trouble.*${reason.source}.*count=1\\b`));
   assert.ok(!server.stderr.includes(SECRET), 'the name of the room is in the log');
   assert.equal(await server.metric(/^parlor_store_damaged$/), 1);
   const ready = await request(server.port, 'GET', '/readyz');
@@ -88,6 +88,41 @@ test('a page that another program wrote over', limit(60), withDamage('events', '
   await api.post('lobby', 'goes on');
   assert.equal(await server.metric(/^parlor_store_healthy$/), 1);
 }));
+
+/** A server with a room, in which ann is; another program runs the statements on its database. */
+const whileItRuns = (statements, use) => () => withDirectory(async (dir) => {
+  const file = path.join(dir, 'parlor.db');
+  const server = await startApi(file);
+  try {
+    const ann = await Rich.join(server, 'lobby', { query: '?username=ann' });
+    const { id } = await ann.say('before');
+    execFileSync('python3', ['-c', 'import sqlite3, sys\nsqlite3.connect(sys.argv[1]).executescript(sys.argv[2])', file, statements]);
+    await server.says(/store_failed.*changed by another program/, ms(2000));
+    await use(server, ann, id);
+    await ann.leave();
+  } finally {
+    await server.stop();
+  }
+  assert.equal((await runToEnd(['check', file, '--data', file])).code, 1);
+});
+
+test('a table taken away while it runs: said, and what needs it fails alone', limit(60),
+  whileItRuns('DROP TABLE reactions', async (server, ann, id) => {
+    await server.says(/store_recovered/, ms(10000));
+    await told(server, /a table or index is missing, or is another" code=1 /);
+    const answers = await Promise.all([ann.ask({ type: 'react', id, emoji: '+' }), ann.ask({ message: 'goes on' })]);
+    assert.deepEqual(answers.map((a) => a.code ?? a.type), ['unavailable', 'ack']);
+    assert.equal(server.stderr.match(/store_failed/g).length, 1, server.stderr);
+  }));
+
+test('the row that counts outages taken away while it runs: said, and nothing is stored any more', limit(60),
+  whileItRuns('DELETE FROM meta', async (server, ann) => {
+    await until(ms(5000), async () => await server.metric(/^parlor_store_damaged$/) === 1, 'the metric');
+    const ready = await request(server.port, 'GET', '/readyz');
+    assert.equal(ready.status, 503);
+    assert.match(ready.text, /reason: the database is damaged/);
+    assert.equal((await ann.ask({ message: 'into nothing' })).code, 'unavailable');
+  }));
 
 /** Numbers and texts that nobody has written: what one bit more or less makes of them. */
 const WRONG_VALUES = {

@@ -74,6 +74,14 @@ const WRONGS = {
     renameSync(`${file}.copy`, file);
   },
   'the database renamed': (file) => renameSync(file, `${file}.old`),
+  'the database renamed, with a link in its place': (file) => {
+    renameSync(file, `${file}.old`);
+    symlinkSync(path.basename(`${file}.old`), file);
+  },
+  'the -witness renamed, with a link in its place': (file) => {
+    renameSync(`${file}-witness`, `${file}.old`);
+    symlinkSync(path.basename(`${file}.old`), `${file}-witness`);
+  },
   'the -wal deleted': (file) => rmSync(`${file}-wal`),
   'the -shm deleted': (file) => rmSync(`${file}-shm`),
   'the directory renamed': (file) => renameSync(path.dirname(file), `${path.dirname(file)}-away`),
@@ -125,8 +133,19 @@ test('the -wal deleted, then kill -9: what was acknowledged before is there', li
     await until(ms(2000), async () => (await ready(lives.server)).status === 503, 'readiness');
     await lives.killAndStart();
     assert.deepEqual(await kept(lives.server), new Map(acked));
-    assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored/);
+    assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored|store_touched/);
   }));
+
+for (const suffix of ['-wal', '-shm'])
+  test(`the ${suffix} deleted, then an orderly end: nobody else has written to the database`, limit(60),
+    withLives(TWO, async (lives) => {
+      const acked = await post(lives.server, 427, 'before');
+      rmSync(lives.file + suffix);
+      await until(ms(2000), async () => (await ready(lives.server)).status === 503, 'readiness');
+      await lives.restart();
+      assert.deepEqual(await kept(lives.server), new Map(acked));
+      assert.doesNotMatch(lives.server.stderr, /store_lost|store_restored|store_stale|store_touched/);
+    }));
 
 /** A program that reads, and so keeps all that was written since out of the database file. */
 async function outsideReader(file) {
@@ -371,7 +390,11 @@ const DAMAGE = {
   'texts': "UPDATE events SET message = CAST(x'ff00fe' AS TEXT), bytes = bytes - length(message) + 3 WHERE id = 3",
   'tables and indexes': 'CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM events WHERE id = new.id; END',
   'the weight of an event': "UPDATE events SET message = 'longer than before' WHERE id = 3",
-  'numbers and kinds': 'UPDATE events SET kind = 7 WHERE id = 3',
+  'numbers and kinds': ['UPDATE events SET kind = 7 WHERE id = 3', 'UPDATE events SET id = 9223372036854775807 WHERE id = 20'],
+  'outages': ['UPDATE meta SET outages = 1 << 40', 'UPDATE rooms SET outages = -(1 << 40)'],
+  'what the database says of itself': ['DELETE FROM meta', 'UPDATE meta SET clean = 7', 'UPDATE meta SET removed = -1',
+    'UPDATE meta SET checkpoints = -1', 'UPDATE meta SET indexed = -1'],
+  'the length of texts': 'UPDATE events SET message = hex(zeroblob(9000000)), bytes = bytes - length(message) + 18000000 WHERE id = 3',
   'the time of a room': 'UPDATE rooms SET oldest_ms = 5',
   'what is without a room': 'UPDATE events SET room = 99 WHERE id = 3',
   'read markers': "INSERT INTO marks VALUES(77, 'ann', 3, 1)",
@@ -388,7 +411,7 @@ test('parlor check: each kind of damage has a line of its own, and the exit code
     await post(lives.server, 20, 'said');
     await lives.server.stop();
     const copy = `${lives.file}.copy`;
-    for (const [name, statements] of Object.entries(DAMAGE)) {
+    for (const [name, statements] of Object.entries(DAMAGE).flatMap(([n, s]) => [s].flat().map((one) => [n, one]))) {
       copyFileSync(lives.file, copy);
       python(copy, statements);
       const run = await check(copy);
@@ -403,11 +426,12 @@ test('parlor check: each kind of damage has a line of its own, and the exit code
     const run = await check(copy);
     assert.equal(run.code, 1);
     assert.match(run.stdout, /^damaged {2}pages: /m);
-    for (const [file, why] of [['/nonexistent/x.db', /cannot read/], ['/etc/passwd', /not an SQLite database/]]) {
-      const other = await check(file);
-      assert.equal(other.code, 1);
-      assert.match(other.stdout, why);
-    }
+    const other = await check('/etc/passwd');
+    assert.equal(other.code, 1);
+    assert.match(other.stdout, /not an SQLite database/);
+    const none = await check('/nonexistent/x.db');
+    assert.deepEqual([none.code, none.stdout], [2, '']);
+    assert.match(none.stderr, /check: \/nonexistent\/x\.db: No such file/);
     await lives.start();
   }));
 
@@ -457,6 +481,15 @@ test('parlor restore looks at what it is given', limit(60), () => withDirectory(
     const run = await restore(at(from), at(to));
     assert.equal(run.code, 1, run.stdout);
     assert.match(run.stderr, why);
+  }
+  // What has the name that the copy gets is not deleted, however it is spelled.
+  copyFileSync(at('real.db'), at('real.db-restoring'));
+  symlinkSync('real.db-restoring', at('link'));
+  for (const from of ['real.db-restoring', 'link']) {
+    const run = await restore(at(from), `${directory}/./real.db`);
+    assert.equal(run.code, 1, run.stdout);
+    assert.match(run.stderr, /give the backup another/);
+    assert.ok(readFileSync(at('real.db-restoring')).equals(before));
   }
   assert.ok(readFileSync(at('real.db')).equals(before));
   mkdirSync(at('app'));

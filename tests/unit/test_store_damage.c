@@ -165,6 +165,83 @@ static void test_whole_store(void **state)
     assert_int_equal(world_count(&w->seen, &w->seen.turns), 1);
 }
 
+/* So many outages that no room has a seq left: as the one above. */
+static void test_outages(void **state)
+{
+    struct world *w = talk(state);
+    struct answer a;
+    struct store_stats stats;
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    store_close(w->store);
+    w->store = NULL;
+    w->sound = false;
+    assert_int_equal(store_sqlite_check(w->path, out), 0);
+    world_sql(w->path, "UPDATE meta SET outages = 9007199254740990");
+    assert_int_equal(store_sqlite_check(w->path, out), ERR_STORE);
+    fclose(out);
+    reopen(w, (struct store_options){0});
+    assert_int_equal(world_page(w, "a", STORE_AFTER, 0, 10, &a), ERR_STORE_READ);
+    for (int i = 0; i < 20; i++) {
+        assert_false(store_healthy(w->store));
+        world_nap();
+    }
+    store_stats(w->store, &stats);
+    assert_true(stats.damaged);
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 1);
+}
+
+static void wait_turns(struct world *w, size_t turns)
+{
+    int64_t end_ms = world_now_ms() + WORLD_WAIT_S * 1000;
+    while (world_count(&w->seen, &w->seen.turns) < turns && world_now_ms() < end_ms)
+        world_nap();
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), turns);
+}
+
+/* Another program takes a table away while the store runs: that is said, and what needs the table
+ * is refused alone. */
+static void test_table_gone(void **state)
+{
+    struct world *w = talk(state);
+    struct store_stats stats;
+    w->sound = false;
+    world_sql(w->path, "DROP TABLE reactions");
+    wait_turns(w, 2); /* refused until it was looked at */
+    assert_true(store_healthy(w->store));
+    store_stats(w->store, &stats);
+    assert_true(stats.damaged);
+    world_hold(&w->seen, true);
+    say(w, "b", 1001);
+    for (uint64_t i = 0; i < 5; i++) {
+        react(w, "a", 2001 + i, 1 + i);
+        say(w, "b", 1002 + i);
+    }
+    world_hold(&w->seen, false);
+    world_wait_done(&w->seen, w->put);
+    for (uint64_t i = 0; i < 5; i++) {
+        assert_int_equal(outcome(w, 2001 + i), ERR_STORE_DAMAGED);
+        assert_int_equal(outcome(w, 1002 + i), 0);
+    }
+    assert_int_equal(world_count(&w->seen, &w->seen.turns), 2);
+}
+
+/* The row that counts outages is taken away: without it an id could be given twice. */
+static void test_meta_gone(void **state)
+{
+    struct world *w = talk(state);
+    struct store_stats stats;
+    w->sound = false;
+    world_sql(w->path, "DELETE FROM meta");
+    wait_turns(w, 1);
+    for (int i = 0; i < 60; i++) {
+        world_nap();
+        assert_false(store_healthy(w->store));
+    }
+    store_stats(w->store, &stats);
+    assert_true(stats.damaged);
+}
+
 /* The row of one room, which falls due in a batch of others. */
 static void test_row(void **state)
 {
@@ -379,9 +456,12 @@ static void test_every_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_event_alone),    TEST(test_whole_store), TEST(test_row),
-        TEST(test_known_at_start), TEST(test_read),        TEST(test_trim),
-        TEST(test_search_lacks),   TEST(test_index_lost),  TEST(test_every_page),
+        TEST(test_event_alone),    TEST(test_whole_store),
+        TEST(test_outages),        TEST(test_row),
+        TEST(test_table_gone),     TEST(test_meta_gone),
+        TEST(test_known_at_start), TEST(test_read),
+        TEST(test_trim),           TEST(test_search_lacks),
+        TEST(test_index_lost),     TEST(test_every_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -578,6 +578,35 @@ static void write_file(const char *path, const char *text)
     fclose(f);
 }
 
+/* The error names the file that is in the way. */
+static void test_strange_companions(void **state)
+{
+    struct world *w = *state;
+    static const char *const suffixes[] = {"-wal", "-shm", "-witness"};
+    reopen(w);
+    world_fill(w, "r", 1, 2);
+    store_close(w->store);
+    w->store = NULL;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char path[128];
+        char kept[128];
+        char why[64];
+        snprintf(path, sizeof path, "%s%s", w->path, suffixes[i]);
+        snprintf(kept, sizeof kept, "%s-kept", w->path);
+        snprintf(why, sizeof why, "its %s is not a regular file", suffixes[i]);
+        bool there = rename(path, kept) == 0;
+        assert_int_equal(mkdir(path, 0700), 0);
+        expect_refused(w->path, why);
+        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        expect_refused(w->path, why);
+        assert_int_equal(unlink(path), 0);
+        if (there) assert_int_equal(rename(kept, path), 0);
+        assert_int_equal(there, i == 2);
+    }
+    reopen(w);
+}
+
 static void test_strange_files(void **state)
 {
     struct world *w = *state;
@@ -761,13 +790,21 @@ static void test_no_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),           TEST(test_disk_full),
-        TEST(test_strange_files),  TEST(test_older_schema),
-        TEST(test_schema_4),       TEST(test_no_permission),
-        TEST(test_locked),         TEST(test_schema_3),
-        TEST(test_reopen),         TEST(test_deleted_is_gone),
-        TEST(test_row_behind),     TEST(test_row_behind_order),
-        TEST(test_row_catches_up), TEST(test_locked_for_retention),
+        TEST(test_kill),
+        TEST(test_disk_full),
+        TEST(test_strange_files),
+        TEST(test_strange_companions),
+        TEST(test_older_schema),
+        TEST(test_schema_4),
+        TEST(test_no_permission),
+        TEST(test_locked),
+        TEST(test_schema_3),
+        TEST(test_reopen),
+        TEST(test_deleted_is_gone),
+        TEST(test_row_behind),
+        TEST(test_row_behind_order),
+        TEST(test_row_catches_up),
+        TEST(test_locked_for_retention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
