@@ -16,8 +16,9 @@ static void run(struct worker *w, struct task *t)
     (void)w;
     struct api_question *q = container_of(t, struct api_question, task);
     struct conn *c = conn_find(&q->conn);
-    if (c && c->api && c->api->asked == q) c->api->asked = NULL;
-    if (c && c->api) q->take(c, c->api, q);
+    struct api_call *call = api_call_of(c);
+    if (call && call->asked == q) call->asked = NULL;
+    if (call) q->take(c, call, q);
     api_question_free(q);
 }
 

@@ -10,6 +10,11 @@
 #include "server/conn.h"
 #include "server/worker.h"
 
+struct api_call *api_call_of(const struct conn *c)
+{
+    return c && !c->upgraded ? c->api : NULL;
+}
+
 void api_call_free(struct api_call *call)
 {
     if (call->asked) atomic_store(&call->asked->gone, true);

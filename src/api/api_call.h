@@ -79,6 +79,10 @@ struct api_call {
     char text[];
 };
 
+/* The call that the connection has, which may be another than the one that was asked for; NULL if
+ * it has none, or is gone (c is NULL then). */
+struct api_call *api_call_of(const struct conn *c);
+
 /* ---- answers ---- */
 
 /* Answers and ends the call. */

@@ -51,11 +51,9 @@ static void on_members(struct roster_wait *wait, int err, const struct roster_an
 {
     struct who *who = container_of(wait, struct who, wait);
     struct conn *c = conn_find(&who->conn);
-    if (c && c->api) {
-        struct api_call *call = c->api;
-        if (!err) err = answer_members(c, call, answer->members);
-        if (err) api_fail(c, call, err);
-    }
+    struct api_call *call = api_call_of(c);
+    if (call && !err) err = answer_members(c, call, answer->members);
+    if (call && err) api_fail(c, call, err);
     free(who);
 }
 

@@ -93,7 +93,7 @@ static int encode_posted(struct conn *c, const struct api_call *call, const stru
  * first; of an edit, the whole message. */
 static void on_stored(struct conn *c, const struct receipt *r)
 {
-    struct api_call *call = c->api;
+    struct api_call *call = api_call_of(c);
     if (!call) return;
     const struct buf *text = &c->worker->text;
     int err = r->err;
@@ -168,15 +168,17 @@ static int take_room(struct conn *c, struct api_call *call, struct entry *e)
         call->entered = e->wait.room;
         room_ref(call->entered);
     }
-    entry_free(e);
+    entry_fini(e);
+    free(e);
     return err ? err : go_on(c, call);
 }
 
 static void on_entered(struct conn *c, struct entry *e)
 {
-    struct api_call *call = c->api;
+    struct api_call *call = api_call_of(c);
     if (!call) {
-        entry_free(e);
+        entry_fini(e);
+        free(e);
         return;
     }
     int err = take_room(c, call, e);
@@ -190,7 +192,8 @@ static int enter(struct conn *c, struct api_call *call)
     e->resume = on_entered;
     int err = entry_start(e, c, call->room);
     if (err == ERR_AGAIN) return 0;
-    return err ? err : take_room(c, call, e);
+    e->wait.err = err;
+    return take_room(c, call, e);
 }
 
 /* ---- handlers ---- */

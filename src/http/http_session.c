@@ -140,7 +140,7 @@ static int check_host(const struct conn *c, const struct http_request *r, route_
 static bool may_request(struct conn *c, route_fn route)
 {
     if (is_health(route)) return true;
-    if (is_websocket(route)) return c->entry || client_may(c, BUDGET_REQUESTS);
+    if (is_websocket(route)) return client_may(c, BUDGET_REQUESTS);
     return client_take(c, BUDGET_REQUESTS);
 }
 
@@ -148,7 +148,7 @@ static void answer(struct conn *c, const struct http_request *r, route_fn route,
 {
     const struct web_asset *asset = route ? NULL : find_asset(r->path);
     bool websocket = is_websocket(route);
-    if (!limit && websocket && !c->entry) limit = client_on_handshake(c);
+    if (!limit && websocket) limit = client_on_handshake(c);
     if (limit && (asset || websocket)) { /* whoever watches the server still may */
         http_answer_error(c, r, limit, HTTP_RETRY_AFTER);
     } else if (!route && !asset) {
@@ -204,8 +204,8 @@ static size_t on_input(struct conn *c, uint8_t *data, size_t len)
         return len;
     }
     /* Between requests the time is keep-alive's; once a head has begun, the handshake's, and anew
-     * once it is whole, for what has to be waited for. With an entry it is only read again. */
-    if (c->kept_alive || (head && !c->entry)) conn_set_timeout(c, TIMEOUT_HANDSHAKE);
+     * once it is whole, for what has to be waited for. */
+    if (c->kept_alive || head) conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     c->kept_alive = false;
     if (!head) return 0;
     struct http_request r;
@@ -216,8 +216,7 @@ static size_t on_input(struct conn *c, uint8_t *data, size_t len)
     }
     conn_work(c, CONN_REQUEST_WORK, 0);
     on_request(c, &r);
-    if (!c->held) http_upgrade_forget(c);
-    return c->held && !c->api ? 0 : head; /* a call of the API has taken what it needs of it */
+    return head;
 }
 
 static void refuse(struct conn *c, int err)
@@ -237,6 +236,10 @@ static void on_timeout(struct conn *c)
         api_of(c)->on_timeout(c);
         return;
     }
+    if (c->handshake) { /* the store has not answered */
+        refuse(c, ERR_STORE_READ);
+        return;
+    }
     if (c->in.len == 0) {
         /* A request that came while we were busy, or this instant, is not cut off unread; it is
          * going to be read in this turn or the next. */
@@ -246,7 +249,7 @@ static void on_timeout(struct conn *c)
             conn_drop(c);
         return;
     }
-    refuse(c, c->held ? ERR_STORE_READ : ERR_TIMEOUT); /* held: the store has not answered */
+    refuse(c, ERR_TIMEOUT);
 }
 
 static bool on_writable(struct conn *c)

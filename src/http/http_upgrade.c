@@ -1,4 +1,10 @@
-/* See http_upgrade.h. */
+/* See http_upgrade.h.
+ *
+ * A handshake for a room is a row of steps over what was copied from its request, which is read
+ * once: PARSE, AUTHORIZE, ENTER, UPGRADE. Each goes on to the next (NEXT), waits to be called again
+ * (WAIT), or has answered (DONE). While one waits the connection is held, and owns the handshake;
+ * when it goes, what the step has asked for is told that nobody wants it, and frees the handshake
+ * once it is answered. */
 #include "http/http_upgrade.h"
 
 #include <stdlib.h>
@@ -26,6 +32,29 @@ enum {
     URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
 };
 
+enum result { NEXT, WAIT, DONE };
+
+struct handshake {
+    struct entry entry; /* ENTER's question */
+    unsigned step;      /* the one that comes next; behind PARSE */
+    struct http_manner manner;
+    struct ws_handshake ws; /* without `protocols` */
+    bool rich;
+    struct join join;
+    uint8_t room_len;
+    char room[NAME_ROOM_MAX];
+};
+
+static struct slice room_of(const struct handshake *h)
+{
+    return (struct slice){h->room, h->room_len};
+}
+
+static struct slice subprotocol_of(const struct handshake *h)
+{
+    return h->rich ? (struct slice)SLICE_LIT(RICH_SUBPROTOCOL) : (struct slice){NULL, 0};
+}
+
 /* An earlier request on this connection may have been refused after it had chosen one. */
 static void choose_session(struct conn *c, const struct session_ops *session)
 {
@@ -35,12 +64,27 @@ static void choose_session(struct conn *c, const struct session_ops *session)
 
 void http_upgrade_echo(struct conn *c, const struct http_request *r)
 {
-    struct ws_handshake h;
-    if (!http_handshake_read(c, r, &h)) return;
+    struct ws_handshake ws;
+    if (!http_handshake_read(c, r, &ws)) return;
     choose_session(c, &echo_session);
-    c->window_bits = h.deflate ? h.server_window_bits : 0;
+    c->window_bits = ws.deflate ? ws.server_window_bits : 0;
     const struct slice none = {NULL, 0};
-    if (http_handshake_may(c, r, &h, none)) (void)http_handshake_finish(c, r, &h, none);
+    if (!http_handshake_may(c, r, &ws, none)) return;
+    int err = http_handshake_finish(c, &ws, none);
+    if (err && err != ERR_CLOSED) http_answer_error(c, r, err, NULL);
+}
+
+/* ---- PARSE ---- */
+
+static int read_room(const struct http_request *r, struct handshake *h)
+{
+    struct slice segment = {r->path.ptr + sizeof HTTP_CHAT_PREFIX - 1,
+                            r->path.len - (sizeof HTTP_CHAT_PREFIX - 1)};
+    if (segment.len && segment.ptr[segment.len - 1] == '/') segment.len--;
+    size_t len;
+    int err = name_room_decode(segment, h->room, &len);
+    if (!err) h->room_len = (uint8_t)len;
+    return err;
 }
 
 /* ?username=: kept if it is a name, refused if it cannot be one. */
@@ -88,121 +132,150 @@ static int read_history(const struct http_request *r, struct join *j)
 
 /* protocol.md section 2: what the URL asks for. An id that cannot be read is one of another epoch;
  * an empty one is that of a client that has not received anything yet. */
-static int read_join(const struct http_request *r, bool rich, struct conn *c, struct join *j)
+static int read_join(const struct conn *c, const struct http_request *r, struct handshake *h)
 {
     struct slice since;
     struct slice value;
     bool has_since = http_query_get(r->query, "since", &since);
     bool full = has_since || http_query_get(r->query, "history", &value);
     if (http_query_get(r->query, "fields", &value) && slice_is(value, "full")) full = true;
-    *j = (struct join){
-        .encoding = choose_encoding(c, rich, full),
+    h->join = (struct join){
+        .encoding = choose_encoding(c, h->rich, full),
         .worker = c->worker->index,
         .resume = has_since && since.len > 0,
-        .now_ms = c->worker->now_ms,
-        .wall_ms = c->worker->wall_ms,
     };
-    if (j->resume) (void)id_parse(since, &j->since);
-    return read_history(r, j);
+    if (h->join.resume) (void)id_parse(since, &h->join.since);
+    return read_history(r, &h->join);
 }
 
-/* The room is ready: the request, which was kept, is read again. */
+static enum result refuse_request(struct conn *c, const struct http_request *r, int err)
+{
+    conn_leave(c);
+    http_answer_error(c, r, err, err == ERR_MUCH_HISTORY ? HTTP_RETRY_AFTER : NULL);
+    return DONE;
+}
+
+static enum result parse(struct conn *c, const struct http_request *r, struct handshake *h)
+{
+    h->manner = http_manner(r);
+    int err = read_room(r, h);
+    if (!err) err = read_url_name(c, r);
+    if (err) return refuse_request(c, r, err);
+    if (!http_handshake_read(c, r, &h->ws)) return DONE;
+    h->rich = http_list_has_exactly(h->ws.protocols, RICH_SUBPROTOCOL);
+    h->ws.protocols = (struct slice){NULL, 0}; /* gone with the request */
+    choose_session(c, &bare_session);          /* also of a rich one that is refused */
+    if (!http_handshake_may(c, r, &h->ws, subprotocol_of(h))) return DONE;
+    struct server *s = c->worker->server;
+    c->guest = (uint32_t)s->guest_seed + atomic_fetch_add(&s->guests, 1) * 0x9e375U;
+    c->window_bits = h->ws.deflate ? h->ws.server_window_bits : 0;
+    err = read_join(c, r, h);
+    bool asks = h->join.resume || h->join.history > 0;
+    if (!err && asks && !client_take(c, BUDGET_HISTORY)) err = ERR_MUCH_HISTORY;
+    return err ? refuse_request(c, r, err) : NEXT;
+}
+
+/* ---- the steps behind it ---- */
+
+static enum result refuse(struct conn *c, const struct handshake *h, int err)
+{
+    conn_leave(c);
+    http_answer_error_later(c, h->manner, err, HTTP_RETRY_AFTER);
+    return DONE;
+}
+
+/* Everybody may, as yet. */
+static enum result authorize(struct conn *c, struct handshake *h)
+{
+    int err = h->rich ? rich_session_new(c, room_of(h)) : 0;
+    return err ? refuse(c, h, err) : NEXT;
+}
+
+static void on_entered(struct conn *c, struct entry *e);
+
+/* Before the 101: who has seen it receives all that is said after. */
+static enum result enter(struct conn *c, struct handshake *h)
+{
+    struct entry *e = &h->entry;
+    struct join *j = &h->join;
+    int err = e->wait.err;
+    if (!e->resume) {
+        e->resume = on_entered;
+        err = entry_start(e, c, room_of(h));
+    }
+    j->now_ms = c->worker->now_ms;
+    j->wall_ms = c->worker->wall_ms;
+    if (!err) err = h->rich ? rich_join_home(c, e, j) : entry_join(e, j, &c->member);
+    if (err == ERR_AGAIN) return WAIT;
+    return err ? refuse(c, h, err) : NEXT;
+}
+
+static enum result upgrade(struct conn *c, struct handshake *h)
+{
+    int err = http_handshake_finish(c, &h->ws, subprotocol_of(h));
+    if (err) return err == ERR_CLOSED ? DONE : refuse(c, h, err);
+    if (h->rich)
+        rich_session_start(c, &h->join);
+    else
+        bare_start(c, &h->join);
+    return DONE;
+}
+
+static void handshake_free(struct handshake *h)
+{
+    entry_fini(&h->entry);
+    free(h);
+}
+
+/* Takes the steps that are left, or as many as can be taken now: false. */
+static bool go_on(struct conn *c, struct handshake *h)
+{
+    static enum result (*const steps[])(struct conn * c, struct handshake * h) = {authorize, enter,
+                                                                                  upgrade};
+    enum result result = NEXT;
+    while (result == NEXT) {
+        result = steps[h->step](c, h);
+        if (result == NEXT) h->step++;
+    }
+    if (result == WAIT) return false;
+    handshake_free(h);
+    return true;
+}
+
 static void on_entered(struct conn *c, struct entry *e)
 {
-    bool wanted = c->state == CONN_HTTP && c->entry == e;
-    if (wanted) conn_release(c);
-    if (wanted && (c->entry != e || c->held)) return; /* used up, or waiting once more */
-    if (wanted) c->entry = NULL;                      /* it could not be read again yet */
-    entry_free(e);
-}
-
-void http_upgrade_forget(struct conn *c)
-{
-    if (c->entry) entry_free(c->entry);
-    c->entry = NULL;
-}
-
-/* Enters the room by name. ERR_AGAIN: the connection waits. */
-static int enter(struct conn *c, struct slice name, struct join *j)
-{
-    struct entry *e = c->entry;
-    int err = e ? e->wait.err : 0;
-    if (!e) {
-        e = calloc(1, sizeof *e);
-        if (!e) return ERR_NOMEM;
-        e->resume = on_entered;
-        err = entry_start(e, c, name);
-        if (err && err != ERR_AGAIN) return err;
-        c->entry = e;
+    struct handshake *h = container_of(e, struct handshake, entry);
+    if (!c || c->state != CONN_HTTP || c->handshake != h) {
+        handshake_free(h);
+        return;
     }
-    if (!err) err = c->rich ? rich_join_home(c, e, j) : entry_join(e, j, &c->member);
-    if (err == ERR_AGAIN) {
-        conn_hold(c);
-        return err;
+    c->handshake = NULL;
+    if (!go_on(c, h)) {
+        c->handshake = h;
+        return;
     }
-    c->entry = NULL;
-    entry_free(e);
-    return err;
-}
-
-/* What this request says of the connection; an earlier one on it may have been refused. */
-static int begin_chat(struct conn *c, const struct ws_handshake *h, struct slice name, bool rich)
-{
-    struct server *s = c->worker->server;
-    if (!c->entry) c->guest = (uint32_t)s->guest_seed + atomic_fetch_add(&s->guests, 1) * 0x9e375U;
-    c->window_bits = h->deflate ? h->server_window_bits : 0;
-    c->since_ms = c->worker->wall_ms;
-    return rich ? rich_session_new(c, name) : 0;
-}
-
-static int join_chat(struct conn *c, const struct http_request *r, struct slice name,
-                     struct join *j)
-{
-    int err = read_join(r, c->rich, c, j);
-    if (err) return err;
-    bool asks = !c->entry && (j->resume || j->history > 0); /* once for a request */
-    if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
-    return enter(c, name, j); /* before the 101: who has seen it receives all that is said after */
+    if (c->state == CONN_HTTP) (void)client_take(c, BUDGET_REQUESTS);
+    if (c->state != CONN_DEAD) conn_release(c);
 }
 
 void http_upgrade_abandon(struct conn *c)
 {
-    if (c->entry) atomic_store(&c->entry->wait.gone, true);
-    c->entry = NULL;
+    if (c->handshake) atomic_store(&c->handshake->entry.wait.gone, true);
+    c->handshake = NULL;
 }
 
 void http_upgrade_chat(struct conn *c, const struct http_request *r)
 {
-    struct slice segment = {r->path.ptr + sizeof HTTP_CHAT_PREFIX - 1,
-                            r->path.len - (sizeof HTTP_CHAT_PREFIX - 1)};
-    if (segment.len && segment.ptr[segment.len - 1] == '/') segment.len--;
-    char room[NAME_ROOM_MAX];
-    struct slice name = {room, 0};
-    int err = name_room_decode(segment, room, &name.len);
-    if (!err) err = read_url_name(c, r);
-    if (err) {
-        http_answer_error(c, r, err, NULL);
+    struct handshake *h = calloc(1, sizeof *h);
+    if (!h) {
+        http_answer_error(c, r, ERR_NOMEM, HTTP_RETRY_AFTER);
         return;
     }
-    struct ws_handshake h;
-    if (!http_handshake_read(c, r, &h)) return;
-    bool rich = http_list_has_exactly(h.protocols, RICH_SUBPROTOCOL);
-    struct slice subprotocol = {rich ? RICH_SUBPROTOCOL : NULL,
-                                rich ? sizeof RICH_SUBPROTOCOL - 1 : 0};
-    choose_session(c, &bare_session); /* also of a rich one that is refused */
-    if (!http_handshake_may(c, r, &h, subprotocol)) return;
-    struct join j;
-    err = begin_chat(c, &h, name, rich);
-    if (!err) err = join_chat(c, r, name, &j);
-    if (err == ERR_AGAIN) return;
-    if (err) {
-        conn_leave(c);
-        http_answer_error(c, r, err, err == ERR_BAD_FIELD ? NULL : HTTP_RETRY_AFTER);
+    if (parse(c, r, h) == DONE) {
+        free(h);
         return;
     }
-    if (!http_handshake_finish(c, r, &h, subprotocol)) return;
-    if (c->rich)
-        rich_session_start(c, &j);
-    else
-        bare_start(c, &j);
+    if (go_on(c, h)) return;
+    c->handshake = h;
+    conn_hold(c);
 }

@@ -1,6 +1,6 @@
 /* From a handshake to a WebSocket: the request is read, its room entered, and a session begins. The
- * room may have to be asked of the store; then the connection is held, and its request read again
- * once the room is there. Worker's thread. */
+ * room may have to be asked of the store; then the connection is held until it is there. Worker's
+ * thread. */
 #ifndef HTTP_HTTP_UPGRADE_H
 #define HTTP_HTTP_UPGRADE_H
 
@@ -12,10 +12,6 @@ struct http_request;
 /* Answer a handshake for a room, whose name follows the prefix, or for the echo route. */
 void http_upgrade_chat(struct conn *c, const struct http_request *r);
 void http_upgrade_echo(struct conn *c, const struct http_request *r);
-
-/* A request is over that may have been refused before it came to its room: what it waited for must
- * not become the next one's. */
-void http_upgrade_forget(struct conn *c);
 
 /* The connection waits no more: it goes, or is told something else. */
 void http_upgrade_abandon(struct conn *c);

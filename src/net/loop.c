@@ -64,22 +64,22 @@ static struct epoll_event event_for(const struct loop *loop, uint32_t slot, uint
     return (struct epoll_event){.events = events, .data.u64 = key_of(loop, slot)};
 }
 
-int loop_add(struct loop *loop, int fd, uint32_t events, struct io *io)
+int loop_add(struct loop *loop, struct io *io, uint32_t events)
 {
     CHECK(io->on_events);
     int err = slot_take(loop, &io->slot);
     if (err) return err;
     loop->slots[io->slot].owner = io;
     struct epoll_event ev = event_for(loop, io->slot, events);
-    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0) return 0;
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, io->fd, &ev) == 0) return 0;
     loop_remove(loop, io);
     return ERR_IO;
 }
 
-void loop_set(struct loop *loop, const struct io *io, int fd, uint32_t events)
+void loop_set(struct loop *loop, const struct io *io, uint32_t events)
 {
     struct epoll_event ev = event_for(loop, io->slot, events);
-    int rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
+    int rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, io->fd, &ev);
     CHECK(rc == 0);
 }
 

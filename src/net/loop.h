@@ -12,10 +12,11 @@
 
 struct loop_slot;
 
-/* What has a descriptor that is watched: embedded in it. */
+/* A descriptor that is watched: embedded in whatever it is of. */
 struct io {
-    void (*on_events)(struct io *io, uint32_t events); /* EPOLL*; set before loop_add */
-    uint32_t slot;                                     /* the loop's */
+    void (*on_events)(struct io *io, uint32_t events); /* EPOLL*; set before loop_add, as is fd */
+    int fd;
+    uint32_t slot; /* the loop's */
 };
 
 struct loop {
@@ -30,11 +31,11 @@ struct loop {
 int loop_init(struct loop *loop);
 void loop_fini(struct loop *loop);
 
-/* Watches fd, which is io's, for the EPOLL* events. Borrows io. ERR_NOMEM, ERR_IO with errno. */
-int loop_add(struct loop *loop, int fd, uint32_t events, struct io *io);
+/* Watches io's fd for the EPOLL* events. Borrows io. ERR_NOMEM, ERR_IO with errno. */
+int loop_add(struct loop *loop, struct io *io, uint32_t events);
 
 /* Changes the events. */
-void loop_set(struct loop *loop, const struct io *io, int fd, uint32_t events);
+void loop_set(struct loop *loop, const struct io *io, uint32_t events);
 
 /* Frees the slot; the caller closes fd at once, which ends the watch (fd must not be duplicated).
  */

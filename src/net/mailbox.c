@@ -12,7 +12,7 @@ static void on_events(struct io *io, uint32_t events)
     struct mailbox *mb = container_of(io, struct mailbox, io);
     uint64_t count;
     (void)events;
-    ssize_t n = read(mb->event_fd, &count, sizeof count);
+    ssize_t n = read(mb->io.fd, &count, sizeof count);
     (void)n;
     mb->wakeups++;
 }
@@ -23,14 +23,14 @@ int mailbox_init(struct mailbox *mb)
     atomic_init(&mb->asleep, false);
     mb->io.on_events = on_events;
     mb->wakeups = 0;
-    mb->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return mb->event_fd < 0 ? ERR_IO : 0;
+    mb->io.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return mb->io.fd < 0 ? ERR_IO : 0;
 }
 
 void mailbox_fini(struct mailbox *mb)
 {
-    if (mb->event_fd >= 0) close(mb->event_fd);
-    mb->event_fd = -1;
+    if (mb->io.fd >= 0) close(mb->io.fd);
+    mb->io.fd = -1;
 }
 
 void mailbox_post(struct mailbox *mb, struct slink *link)
@@ -46,7 +46,7 @@ void mailbox_wake(struct mailbox *mb)
 {
     uint64_t one = 1;
     /* Fails only when the counter is full, and then the owner is woken anyway. */
-    ssize_t n = write(mb->event_fd, &one, sizeof one);
+    ssize_t n = write(mb->io.fd, &one, sizeof one);
     (void)n;
 }
 

@@ -18,8 +18,7 @@
 struct mailbox {
     _Atomic(struct slink *) head;
     atomic_bool asleep;
-    int event_fd;     /* readable when woken; the owner adds it, with io, to its loop */
-    struct io io;     /* owner's */
+    struct io io;     /* of an eventfd, readable when woken; the owner adds it to its loop */
     uint64_t wakeups; /* owner's: times it was woken */
 };
 
@@ -30,13 +29,13 @@ void mailbox_fini(struct mailbox *mb);
 /* Hands the link, and what it is part of, to the owner. Any thread. */
 void mailbox_post(struct mailbox *mb, struct slink *link);
 
-/* Makes event_fd readable in any case. Any thread. */
+/* Makes the eventfd readable in any case. Any thread. */
 void mailbox_wake(struct mailbox *mb);
 
 /* Takes everything posted so far, oldest first. Owner. */
 struct slink *mailbox_take(struct mailbox *mb);
 
-/* Before waiting: true if there is nothing to take, and the owner may wait on event_fd. Owner. */
+/* Before waiting: true if there is nothing to take, and the owner may wait for it. Owner. */
 bool mailbox_sleep(struct mailbox *mb);
 
 /* After waiting. Owner. */

@@ -1,5 +1,5 @@
-/* The bytes of a connection, in and out, as its protocol has them: what lies between it and the
- * socket. Nothing between them here yet. Nobody else calls recv, send or shutdown on it. Never
+/* The bytes of a connection, in and out, as its protocol has them: its socket, and what lies
+ * between the two. Nothing lies there yet. Nobody else calls recv, send or shutdown on it. Never
  * blocks; its worker's thread. */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
@@ -10,8 +10,10 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "net/loop.h"
+
 struct stream {
-    int fd; /* for the loop to watch; owned */
+    struct io io; /* of the socket, which is owned */
 };
 
 /* Bytes read into data; 0: the peer has ended its side. ERR_AGAIN: there is nothing yet; ERR_IO: it
@@ -27,7 +29,7 @@ void stream_shut(struct stream *s);
 
 void stream_close(struct stream *s);
 
-/* The EPOLL* events to watch fd for, so that one can go on to read, or to write. */
+/* The EPOLL* events to watch io for, so that one can go on to read, or to write. */
 uint32_t stream_wants(const struct stream *s, bool to_read, bool to_write);
 
 /* True if bytes from the peer wait to be read. */

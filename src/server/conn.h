@@ -20,7 +20,6 @@
 
 #include "base/buf.h"
 #include "chat/reader.h"
-#include "net/loop.h"
 #include "net/socket.h"
 #include "net/stream.h"
 #include "net/timer.h"
@@ -28,7 +27,7 @@
 
 struct api_call;
 struct conn;
-struct entry;
+struct handshake;
 struct listener;
 struct replay;
 struct rich;
@@ -93,39 +92,40 @@ enum {
 
 struct conn {
     struct worker *worker;
-    struct io io;
     struct stream stream;
     struct member member; /* beside fd: a delivery touches these and nothing else. Unused by rich
                              clients, which may be in many rooms */
     struct timer timer;
     union {
-        uint8_t peer[SOCKET_IP_BYTES]; /* before the upgrade: who holds the other end, or speaks
-                                          through a proxy of bytes, see client.h */
-        struct {                       /* from then on */
-            struct ws_reader *reader;  /* of a message that has begun, or NULL; owned, but for the
-                                          worker's, which it is while input is looked at */
-            uint64_t rate_next_us;     /* when the rate's bucket is full again */
+        struct {                           /* before the upgrade */
+            uint8_t peer[SOCKET_IP_BYTES]; /* who holds the other end, or speaks through a proxy of
+                                              bytes, see client.h */
+            struct api_call *api;          /* the API's request that is not answered yet; owned */
+            struct handshake *handshake;   /* that waits, and holds the input; owned */
+        };
+        struct {                      /* from then on */
+            struct ws_reader *reader; /* of a message that has begun, or NULL; owned, but for the
+                                         worker's, which it is while input is looked at */
+            uint64_t rate_next_us;    /* when the rate's bucket is full again */
+            uint64_t waste_ms;        /* when all that it wasted is forgiven */
+            int64_t since_ms;         /* when it began, since 1970 */
         };
     };
     struct ws_past past;
     struct buf in;                     /* received, not consumed */
     struct unsent *out;                /* to send, not taken by the socket; or NULL; owned */
     const struct session_ops *session; /* what is said on it, from before its upgrade to its end */
-    struct entry *entry; /* while it waits for its room, not owned; then input is held back */
-    union {
-        struct api_call *api;  /* HTTP: the API's request that is not answered yet; owned */
-        struct replay *replay; /* while a bare member's past comes from the store; owned */
+    union {                            /* of the session; owned */
+        struct replay *replay;         /* bare: while its past comes from the store */
+        struct rich *rich;
     };
-    struct rich *rich; /* of a rich client; owned */
-    char *username;    /* from the URL, or NULL; owned */
-    char *spoken;      /* the name last spoken under, if another, or NULL; owned */
+    char *username; /* from the URL, or NULL; owned */
+    char *spoken;   /* the name last spoken under, if another, or NULL; owned */
     union {
-        int64_t since_ms;       /* when it entered its room, since 1970 */
+        uint64_t last_seen_ms;  /* when it last sent something, or took some of `out` */
         struct conn *next_reap; /* DEAD */
     };
-    uint64_t last_seen_ms; /* when it last sent something, or took some of `out` */
     uint64_t behind_ms;    /* since when its socket takes less than it was offered, or 0 */
-    uint64_t waste_ms;     /* when all that it wasted is forgiven */
     uint32_t guest;        /* number behind the guest name */
     uint32_t head_scanned; /* of `in`, while reading a request head */
     int8_t over_limit;     /* 0, or the error it is turned away with */

@@ -34,7 +34,7 @@ static void on_events(struct io *io, uint32_t events);
 
 struct conn *conn_of(struct io *io)
 {
-    return io && io->on_events == on_events ? container_of(io, struct conn, io) : NULL;
+    return io && io->on_events == on_events ? container_of(io, struct conn, stream.io) : NULL;
 }
 
 static const struct conn_ops *ops_of(const struct conn *c)
@@ -70,13 +70,12 @@ bool conn_reads(const struct conn *c)
 static void watch(struct conn *c)
 {
     bool reading = conn_reads(c) && !c->peer_ended;
-    loop_set(&c->worker->loop, &c->io, c->stream.fd,
-             stream_wants(&c->stream, reading, c->watch_out));
+    loop_set(&c->worker->loop, &c->stream.io, stream_wants(&c->stream, reading, c->watch_out));
 }
 
 struct conn_name conn_name(const struct conn *c)
 {
-    return (struct conn_name){c->worker, loop_key(&c->worker->loop, &c->io)};
+    return (struct conn_name){c->worker, loop_key(&c->worker->loop, &c->stream.io)};
 }
 
 struct conn *conn_find(const struct conn_name *name)
@@ -167,14 +166,13 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
                  const struct listener *l)
 {
     struct conn *c = calloc(1, sizeof *c);
-    if (c) c->io.on_events = on_events;
-    if (!c || loop_add(&w->loop, fd, EPOLLIN, &c->io) != 0) {
+    if (c) c->stream.io = (struct io){.on_events = on_events, .fd = fd};
+    if (!c || loop_add(&w->loop, &c->stream.io, EPOLLIN) != 0) {
         free(c);
         close(fd);
         return;
     }
     c->worker = w;
-    c->stream.fd = fd;
     c->last_seen_ms = w->now_ms;
     c->on_loopback = l->on_loopback;
     c->proxied = l->address->proxied;
@@ -191,7 +189,7 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
         refuse_proxy(c, "the peer is not one of trusted-proxies");
     } else if (err) {
         conn_set_over(c, err);
-        on_events(&c->io, EPOLLIN); /* what it asks for is here, more often than not */
+        on_events(&c->stream.io, EPOLLIN); /* what it asks for is here, more often than not */
     }
 }
 
@@ -211,7 +209,7 @@ void conn_drop(struct conn *c)
     conn_set_state(c, CONN_DEAD);
     conn_leave(c);
     timer_stop(&c->timer);
-    loop_remove(&w->loop, &c->io);
+    loop_remove(&w->loop, &c->stream.io);
     stream_close(&c->stream);
     c->next_reap = w->reap;
     w->reap = c;
@@ -599,7 +597,7 @@ bool conn_may_work(const struct conn *c)
 static void defer(struct conn *c)
 {
     c->deferred = true;
-    uint64_t key = loop_key(&c->worker->loop, &c->io);
+    uint64_t key = loop_key(&c->worker->loop, &c->stream.io);
     if (fair_queue_defer(&c->worker->fair, key, client_id(c)) == 0)
         watch(c);
     else
@@ -766,7 +764,7 @@ void conn_offer(struct conn *c)
 
 static void on_events(struct io *io, uint32_t events)
 {
-    struct conn *c = container_of(io, struct conn, io);
+    struct conn *c = container_of(io, struct conn, stream.io);
     if (events & EPOLLOUT) on_writable(c);
     if (c->state == CONN_DEAD || c->deferred) return; /* its end comes behind what is left */
     if (events & EPOLLIN && conn_reads(c) && !c->peer_ended) {

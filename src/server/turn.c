@@ -53,8 +53,8 @@ int turn_init(struct worker *w, struct server *server, unsigned index)
     w->server = server;
     w->index = index;
     w->loop.epoll_fd = -1;
-    w->mailbox.event_fd = -1;
-    w->tasks.event_fd = -1;
+    w->mailbox.io.fd = -1;
+    w->tasks.io.fd = -1;
     w->dirty_end = &w->dirty_first;
     w->delivery = (struct delivery){
         .send = o->bare->deliver, .on_lag = o->bare->on_lag, .lag_max_bytes = o->lag_max_bytes};
@@ -72,8 +72,8 @@ int turn_init(struct worker *w, struct server *server, unsigned index)
     if (!err) err = loop_init(&w->loop);
     if (!err) err = mailbox_init(&w->mailbox);
     if (!err) err = mailbox_init(&w->tasks);
-    if (!err) err = loop_add(&w->loop, w->mailbox.event_fd, EPOLLIN, &w->mailbox.io);
-    if (!err) err = loop_add(&w->loop, w->tasks.event_fd, EPOLLIN, &w->tasks.io);
+    if (!err) err = loop_add(&w->loop, &w->mailbox.io, EPOLLIN);
+    if (!err) err = loop_add(&w->loop, &w->tasks.io, EPOLLIN);
     return err;
 }
 
@@ -81,7 +81,7 @@ static void stop_listening(struct worker *w)
 {
     for (size_t i = 0; i < w->listener_count; i++) {
         loop_remove(&w->loop, &w->listeners[i].io);
-        close(w->listeners[i].fd);
+        close(w->listeners[i].io.fd);
     }
     w->listener_count = 0;
     w->accept_again_ms = 0;
@@ -91,7 +91,7 @@ static void stop_listening(struct worker *w)
 static void watch_listeners(struct worker *w, bool on)
 {
     for (size_t i = 0; i < w->listener_count; i++)
-        loop_set(&w->loop, &w->listeners[i].io, w->listeners[i].fd, on ? EPOLLIN : 0U);
+        loop_set(&w->loop, &w->listeners[i].io, on ? EPOLLIN : 0U);
     w->accept_again_ms = on ? 0 : w->now_ms + WORKER_ACCEPT_PAUSE_MS;
 }
 
@@ -118,9 +118,10 @@ static void accept_some(struct io *io, uint32_t events)
     for (int n = 0; n < WORKER_ACCEPTS_MAX; n++) {
         struct sockaddr_storage from;
         socklen_t from_len = sizeof from;
-        int fd = accept4(l->fd, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(l->io.fd, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) turn_away(w, l->fd);
+            if (errno == EMFILE || errno == ENFILE) turn_away(w, l->io.fd);
             if (errno == ENOBUFS || errno == ENOMEM) watch_listeners(w, false);
             return;
         }
@@ -134,12 +135,11 @@ int turn_listen(struct worker *w, int fd, const struct server_address *address)
 {
     CHECK(w->listener_count < SERVER_ADDRESSES_MAX);
     struct listener *l = &w->listeners[w->listener_count];
-    *l = (struct listener){.io.on_events = accept_some,
+    *l = (struct listener){.io = {.on_events = accept_some, .fd = fd},
                            .worker = w,
                            .address = address,
-                           .fd = fd,
                            .on_loopback = socket_is_loopback(fd)};
-    int err = loop_add(&w->loop, fd, EPOLLIN, &l->io);
+    int err = loop_add(&w->loop, &l->io, EPOLLIN);
     if (!err) w->listener_count++;
     return err;
 }
@@ -511,7 +511,7 @@ void turn_fini(struct worker *w)
 {
     CHECK(w->conn_count == 0);
     for (size_t i = 0; i < w->listener_count; i++)
-        close(w->listeners[i].fd);
+        close(w->listeners[i].io.fd);
     if (w->spare_fd >= 0) close(w->spare_fd);
     mailbox_fini(&w->mailbox);
     mailbox_fini(&w->tasks);

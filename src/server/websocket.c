@@ -21,6 +21,8 @@ void websocket_start(struct conn *c)
     c->upgraded = true;
     c->reader = NULL;
     c->rate_next_us = 0;
+    c->waste_ms = 0;
+    c->since_ms = c->worker->wall_ms;
     conn_set_timeout(c, TIMEOUT_PING);
     metrics_add(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
 }

@@ -58,11 +58,10 @@ enum timeout {
 };
 
 struct listener {
-    struct io io;
+    struct io io; /* its socket is owned */
     struct worker *worker;
     const struct server_address *address; /* of the server's options */
-    int fd;                               /* owned */
-    bool on_loopback;                     /* the address is one */
+    bool on_loopback;                     /* it is one */
 };
 
 struct worker {

@@ -1,8 +1,6 @@
 /* See entry.h. */
 #include "session/entry.h"
 
-#include <stdlib.h>
-
 #include "base/err.h"
 #include "server/client.h"
 #include "server/conn.h"
@@ -14,11 +12,7 @@ static void run(struct worker *w, struct task *t)
 {
     (void)w;
     struct entry *e = container_of(t, struct entry, task);
-    struct conn *c = conn_find(&e->conn);
-    if (c)
-        e->resume(c, e);
-    else
-        entry_free(e);
+    e->resume(conn_find(&e->conn), e);
 }
 
 static void wake(struct room_wait *wait)
@@ -36,9 +30,7 @@ int entry_start(struct entry *e, struct conn *c, struct slice room)
     struct hub *hub = c->worker->server->hub;
     /* A look into the store costs more than a room; who may make none does not get to ask. */
     bool may = hub_has(hub, room) || client_may(c, BUDGET_ROOMS);
-    int err = may ? hub_enter(hub, room, &e->wait) : ERR_MANY_ROOMS;
-    if (err && err != ERR_AGAIN) free(e);
-    return err;
+    return may ? hub_enter(hub, room, &e->wait) : ERR_MANY_ROOMS;
 }
 
 int entry_join(struct entry *e, struct join *j, struct member *m)
@@ -56,8 +48,7 @@ int entry_join(struct entry *e, struct join *j, struct member *m)
     return err;
 }
 
-void entry_free(struct entry *e)
+void entry_fini(struct entry *e)
 {
-    room_unref(e->wait.room);
-    free(e);
+    if (e->wait.room) room_unref(e->wait.room);
 }

@@ -6,11 +6,13 @@
 #include "chat/hub.h"
 #include "server/task.h"
 
+/* Part of a larger struct, which resume owns. */
 struct entry {
     struct room_wait wait;
     struct task task;
     struct conn_name conn;
-    /* The room is ready, or wait.err says why not; calls entry_free or goes on waiting. */
+    /* The room is ready, or wait.err says why not; or c is NULL: the connection is gone. Goes on
+     * waiting, or ends it with entry_fini. */
     void (*resume)(struct conn *c, struct entry *e);
 };
 
@@ -18,16 +20,15 @@ struct entry {
  * (ERR_MANY_ROOMS).
  */
 
-/* Begins to enter; e is zeroed but for what resume needs and from now on owned by this module until
- * resume is called. Returns 0: the room is
- * ready at once; ERR_AGAIN: resume will be called; else an error, and e is freed. */
+/* Begins to enter; e is zeroed but for resume. Returns 0: the room is ready at once; ERR_AGAIN:
+ * resume will be called, and until then e has to stay; else an error. */
 int entry_start(struct entry *e, struct conn *c, struct slice room);
 
 /* As room_join, under the name that the connection has by now, and the others will be told of it;
  * on ERR_AGAIN resume will be called again. Other errors leave e to the caller. */
 int entry_join(struct entry *e, struct join *j, struct member *m);
 
-/* Gives the reference on the room back. */
-void entry_free(struct entry *e);
+/* Gives the reference on the room back, if there is one. */
+void entry_fini(struct entry *e);
 
 #endif

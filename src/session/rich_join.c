@@ -19,15 +19,18 @@ int rich_join_home(struct conn *c, struct entry *e, struct join *j)
     return entry_join(e, j, &c->rich->home->as.member);
 }
 
-/* The room is ready, or the store did not say; also the second time round, after a fill. */
-static void on_entered(struct conn *c, struct entry *e);
-
 struct join_request {
     struct entry entry;
     struct join join;
     uint8_t room_len;
     char room[NAME_ROOM_MAX];
 };
+
+static void request_free(struct join_request *q)
+{
+    entry_fini(&q->entry);
+    free(q);
+}
 
 static void enter(struct conn *c, struct join_request *q, struct seat *s)
 {
@@ -42,7 +45,7 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     if (err == ERR_AGAIN) return;
     const struct join got = *j;
     s->entry = NULL;
-    entry_free(&q->entry);
+    request_free(q);
     if (!err) {
         seat_start(s, &got);
         return;
@@ -51,16 +54,17 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     if (c->state == CONN_OPEN) seat_free(s);
 }
 
+/* The room is ready, or the store did not say; also the second time round, after a fill. */
 static void on_entered(struct conn *c, struct entry *e)
 {
     struct join_request *q = container_of(e, struct join_request, entry);
     const struct slice room = {q->room, q->room_len};
-    struct seat *s = c->state == CONN_OPEN && c->rich ? seat_find(c->rich, room) : NULL;
+    struct seat *s = c && c->state == CONN_OPEN ? seat_find(c->rich, room) : NULL;
     if (s && s->entry == e)
         enter(c, q, s);
     else
-        entry_free(e); /* it was left meanwhile, and perhaps asked for anew */
-    if (c->session && c->session->on_sent) c->session->on_sent(c); /* what waited for it */
+        request_free(q); /* it was left meanwhile, and perhaps asked for anew */
+    if (c && c->session && c->session->on_sent) c->session->on_sent(c); /* what waited for it */
 }
 
 int rich_join(struct conn *c, const struct rich_input *in)
@@ -93,8 +97,9 @@ int rich_join(struct conn *c, const struct rich_input *in)
     err = entry_start(&q->entry, c, room);
     if (err == ERR_AGAIN) return 0;
     if (err) {
-        s->entry = NULL; /* it is gone */
+        s->entry = NULL;
         seat_free(s);
+        request_free(q);
     } else {
         enter(c, q, s);
     }

@@ -395,8 +395,8 @@ static void wait_for_mail(struct work *w)
     if (w->dirty) return;
     bool idle = mailbox_sleep(&w->mailbox);
     idle = mailbox_sleep(&w->tasks) && idle;
-    struct pollfd p[] = {{.fd = w->mailbox.event_fd, .events = POLLIN},
-                         {.fd = w->tasks.event_fd, .events = POLLIN}};
+    struct pollfd p[] = {{.fd = w->mailbox.io.fd, .events = POLLIN},
+                         {.fd = w->tasks.io.fd, .events = POLLIN}};
     if (idle && poll(p, 2, 10) > 0) {
         if (p[0].revents) w->mailbox.io.on_events(&w->mailbox.io, EPOLLIN);
         if (p[1].revents) w->tasks.io.on_events(&w->tasks.io, EPOLLIN);

@@ -67,7 +67,9 @@ static void test_stale_events(void **state)
     assert_int_equal(loop_init(&loop), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
-    assert_int_equal(loop_add(&loop, a[0], EPOLLIN, &io_a), 0);
+    io_a.fd = a[0];
+    io_b.fd = b[0];
+    assert_int_equal(loop_add(&loop, &io_a, EPOLLIN), 0);
     assert_int_equal(write(a[1], "x", 1), 1);
     assert_int_equal(loop_wait(&loop, 1000, ev, 4), 1);
     assert_ptr_equal(loop_owner(&loop, &ev[0]), &io_a);
@@ -75,15 +77,16 @@ static void test_stale_events(void **state)
     loop_remove(&loop, &io_a);
     close(a[0]);
     assert_null(loop_owner(&loop, &ev[0]));
-    assert_int_equal(loop_add(&loop, b[0], EPOLLIN, &io_b), 0);
+    assert_int_equal(loop_add(&loop, &io_b, EPOLLIN), 0);
     assert_int_equal(io_b.slot, io_a.slot);
     assert_null(loop_owner(&loop, &ev[0]));
     assert_ptr_equal(loop_at(&loop, io_b.slot), &io_b);
-    loop_set(&loop, &io_b, b[0], EPOLLOUT);
+    loop_set(&loop, &io_b, EPOLLOUT);
     assert_int_equal(loop_wait(&loop, 1000, ev, 4), 1);
     assert_ptr_equal(loop_owner(&loop, &ev[0]), &io_b);
     loop_remove(&loop, &io_b);
-    assert_int_equal(loop_add(&loop, -1, EPOLLIN, &io_b), ERR_IO);
+    io_b.fd = -1;
+    assert_int_equal(loop_add(&loop, &io_b, EPOLLIN), ERR_IO);
     assert_int_equal(loop.slot_count, 1);
     close(a[1]);
     close(b[0]);
@@ -99,10 +102,11 @@ static void test_loop_out_of_memory(void **state)
     int p[2];
     assert_int_equal(loop_init(&loop), 0);
     assert_int_equal(pipe(p), 0);
+    io.fd = p[0];
     fail_alloc_after(0);
-    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &io), ERR_NOMEM);
+    assert_int_equal(loop_add(&loop, &io, EPOLLIN), ERR_NOMEM);
     fail_alloc_off();
-    assert_int_equal(loop_add(&loop, p[0], EPOLLIN, &io), 0);
+    assert_int_equal(loop_add(&loop, &io, EPOLLIN), 0);
     close(p[0]);
     close(p[1]);
     loop_fini(&loop);
@@ -142,7 +146,7 @@ static void test_mailbox(void **state)
     }
     while (taken < POSTERS * POSTS) {
         if (mailbox_sleep(&box)) {
-            struct pollfd p = {.fd = box.event_fd, .events = POLLIN};
+            struct pollfd p = {.fd = box.io.fd, .events = POLLIN};
             assert_int_equal(poll(&p, 1, 20000), 1);
             box.io.on_events(&box.io, EPOLLIN);
         }
