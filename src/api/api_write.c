@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "api/api_call.h"
+#include "auth/identity.h"
+#include "auth/policy.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/event_json.h"
@@ -16,9 +18,6 @@
 #include "server/worker.h"
 #include "session/entry.h"
 #include "session/receipt.h"
-
-/* Who edits and deletes; the server's own name, which no member can have. */
-static const struct slice api_username = SLICE_LIT("system");
 
 /* ---- the body ---- */
 
@@ -154,7 +153,13 @@ static int ask_target(struct conn *c, struct api_call *call)
 
 static int go_on(struct conn *c, struct api_call *call)
 {
+    static const enum action actions[] = {[STORE_MESSAGE] = ACTION_PUBLISH,
+                                          [STORE_EDIT] = ACTION_EDIT,
+                                          [STORE_DELETE] = ACTION_DELETE};
     const struct room *room = call->entered;
+    const struct slice author = {NULL, 0}; /* not known yet; the API may whoever it is */
+    int err = may(&identity_api, actions[call->event.kind], call->room, author);
+    if (err) return err;
     if (call->event.kind != STORE_MESSAGE) return ask_target(c, call);
     bool elsewhere = call->reply_to.seq && !room_gave(room, &call->reply_to);
     return elsewhere ? ERR_NO_MESSAGE : publish(c, call);
@@ -210,7 +215,7 @@ static int change(struct conn *c, struct api_call *call, enum store_kind kind)
     if (call->id.seq == 0) return ERR_NO_MESSAGE;
     call->event.kind = kind;
     call->event.target = call->id.seq;
-    call->event.username = api_username;
+    call->event.username = identity_name(&identity_api); /* which no member can have */
     return enter(c, call);
 }
 

@@ -1,6 +1,7 @@
 /* See http_session.h. */
 #include "http/http_session.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,8 @@
 #define ECHO_PATH "/ws/echo"
 #define ALLOW_GET "Allow: GET, OPTIONS\r\n"
 #define ALLOW_GET_HEAD "Allow: GET, HEAD, OPTIONS\r\n"
+
+static_assert(HTTP_HEAD_MAX_BYTES <= UINT16_MAX, "head_scanned");
 
 static const struct http_api *api_of(const struct conn *c)
 {
@@ -194,7 +197,7 @@ static size_t on_input(struct conn *c, uint8_t *data, size_t len)
     const char *text = (const char *)data;
     size_t scanned = c->head_scanned;
     size_t head = http_head_size(text, len, &scanned);
-    c->head_scanned = head ? 0 : (uint32_t)scanned;
+    c->head_scanned = head ? 0 : (uint16_t)scanned;
     if (head > HTTP_HEAD_MAX_BYTES || (!head && len > HTTP_HEAD_MAX_BYTES)) {
         http_answer_error(c, NULL, ERR_HEAD_TOO_LARGE, NULL);
         return len;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/identity.h"
+#include "auth/policy.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -94,16 +96,16 @@ static int read_url_name(struct conn *c, const struct http_request *r)
     char decoded[URL_NAME_MAX_BYTES];
     char cleaned[NAME_USER_MAX];
     struct slice name = {decoded, 0};
-    free(c->username); /* of an earlier request on this connection that was refused */
-    c->username = NULL;
+    const struct slice none = {NULL, 0};
+    identity_unref(c->identity); /* of an earlier request on this connection that was refused */
+    c->identity = identity_ref(&identity_nobody);
     if (!http_query_get(r->query, "username", &raw)) return 0;
     if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
         !utf8_valid(decoded, name.len) || name_user_clean(name, cleaned, &name) != 0)
         return ERR_BAD_USERNAME;
-    c->username = malloc(name.len);
-    if (!c->username) return ERR_NOMEM;
-    memcpy(c->username, name.ptr, name.len);
-    c->username_len = (uint8_t)name.len;
+    struct identity *guest = identity_new_guest(name, none, true);
+    if (!guest) return ERR_NOMEM;
+    c->identity = guest;
     return 0;
 }
 
@@ -184,10 +186,11 @@ static enum result refuse(struct conn *c, const struct handshake *h, int err)
     return DONE;
 }
 
-/* Everybody may, as yet. */
 static enum result authorize(struct conn *c, struct handshake *h)
 {
-    int err = h->rich ? rich_session_new(c, room_of(h)) : 0;
+    const struct slice none = {NULL, 0};
+    int err = may(c->identity, ACTION_JOIN, room_of(h), none);
+    if (!err && h->rich) err = rich_session_new(c, room_of(h));
     return err ? refuse(c, h, err) : NEXT;
 }
 

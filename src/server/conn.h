@@ -28,6 +28,7 @@
 struct api_call;
 struct conn;
 struct handshake;
+struct identity;
 struct listener;
 struct replay;
 struct rich;
@@ -119,21 +120,18 @@ struct conn {
         struct replay *replay;         /* bare: while its past comes from the store */
         struct rich *rich;
     };
-    char *username; /* from the URL, or NULL; owned */
-    char *spoken;   /* the name last spoken under, if another, or NULL; owned */
+    struct identity *identity; /* who the other end is; a reference */
     union {
         uint64_t last_seen_ms;  /* when it last sent something, or took some of `out` */
         struct conn *next_reap; /* DEAD */
     };
     uint64_t behind_ms;    /* since when its socket takes less than it was offered, or 0 */
     uint32_t guest;        /* number behind the guest name */
-    uint32_t head_scanned; /* of `in`, while reading a request head */
+    uint16_t head_scanned; /* of `in`, while reading a request head */
     int8_t over_limit;     /* 0, or the error it is turned away with */
     uint8_t state;         /* enum conn_state */
     uint8_t window_bits;   /* of our deflate; 0: not negotiated */
     uint8_t replays;       /* pages of the past that are on their way for it */
-    uint8_t username_len;
-    uint8_t spoken_len;
     bool upgraded : 1;     /* peer is gone */
     bool kept_alive : 1;   /* between two HTTP requests */
     bool paused : 1;       /* not reading: out is too long */

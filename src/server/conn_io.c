@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "auth/identity.h"
 #include "base/account.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -139,7 +140,7 @@ void conn_set_over(struct conn *c, int err)
     conn_set_timeout(c, TIMEOUT_OVER);
 }
 
-static_assert(sizeof(struct conn) <= 264, "every connection has one");
+static_assert(sizeof(struct conn) <= 224, "every connection has one");
 static_assert(ERR_COUNT <= 128, "over_limit");
 
 void conn_clear_over(struct conn *c)
@@ -173,6 +174,7 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
         return;
     }
     c->worker = w;
+    c->identity = identity_ref(&identity_nobody);
     c->last_seen_ms = w->now_ms;
     c->on_loopback = l->on_loopback;
     c->proxied = l->address->proxied;
@@ -231,8 +233,7 @@ void conn_free(struct conn *c)
     buf_fini(&c->in);
     (void)count_in(c);
     free_out(c);
-    free(c->username);
-    free(c->spoken);
+    identity_unref(c->identity);
     free(c);
 }
 

@@ -1,6 +1,8 @@
 /* See bare.h. */
 #include "session/bare.h"
 
+#include "auth/identity.h"
+#include "auth/policy.h"
 #include "base/err.h"
 #include "proto/envelope.h"
 #include "proto/ws_reader.h"
@@ -34,10 +36,14 @@ static void tell_refused(struct conn *c, const struct receipt *r)
 static int publish(struct conn *c, const struct envelope_input *in)
 {
     struct room *room = c->member.reader->room;
+    const struct slice nobody = {NULL, 0};
+    int err = may(c->identity, ACTION_PUBLISH, room_name(room), nobody);
+    if (err) return err;
     char guest[SESSION_GUEST_LEN];
     struct publish p = {.event = {
                             .kind = STORE_MESSAGE,
                             .username = speaker_choose_name(c, in->username, guest),
+                            .user = identity_user(c->identity),
                             .message = in->message,
                             .data = in->data,
                             .ts_ms = c->worker->wall_ms,
@@ -47,7 +53,7 @@ static int publish(struct conn *c, const struct envelope_input *in)
     if (!r) return ERR_NOMEM;
     r->errors_only = true;
     r->tell = tell_refused;
-    int err = receipt_publish(r, room, &p);
+    err = receipt_publish(r, room, &p);
     if (!err) speaker_note_name(c, p.event.username);
     return err;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/identity.h"
+#include "auth/policy.h"
 #include "base/account.h"
 #include "base/err.h"
 #include "chat/event_json.h"
@@ -275,21 +277,24 @@ static void on_target(void *ctx, int err, const struct store_page *page)
     worker_post(ch->q.conn.worker, &ch->q.task);
 }
 
-/* Everybody may react; edit or delete what somebody said may that one alone. */
-static bool may_change(const struct conn *c, const struct change *ch)
+static int may_change(const struct conn *c, const struct change *ch)
 {
-    char guest[SESSION_GUEST_LEN];
-    struct slice user;
-    if (ch->kind == STORE_REACT || ch->kind == STORE_UNREACT) return true;
-    (void)speaker_user(c, guest, &user); /* a guest may change what it has said, too */
-    return user.len == ch->author_len && memcmp(user.ptr, ch->author, user.len) == 0;
+    static const enum action actions[] = {
+        [STORE_EDIT] = ACTION_EDIT,
+        [STORE_DELETE] = ACTION_DELETE,
+        [STORE_REACT] = ACTION_REACT,
+        [STORE_UNREACT] = ACTION_REACT,
+    };
+    const struct slice author = {ch->author, ch->author_len};
+    return may(c->identity, actions[ch->kind], room_name(ch->q.room), author);
 }
 
 static int publish_change(struct conn *c, struct change *ch)
 {
     if (ch->q.err) return ch->q.err;
     if (!ch->found) return ERR_NO_MESSAGE;
-    if (!may_change(c, ch)) return ERR_FORBIDDEN;
+    int err = may_change(c, ch);
+    if (err) return err;
     struct seat *s = seat_find_joined(c->rich, room_name(ch->q.room));
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
     char guest[SESSION_GUEST_LEN];
@@ -297,6 +302,7 @@ static int publish_change(struct conn *c, struct change *ch)
                             .kind = ch->kind,
                             .target = ch->target,
                             .username = speaker_name(c, guest),
+                            .user = identity_user(c->identity),
                             .ts_ms = c->worker->wall_ms,
                         }};
     if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};

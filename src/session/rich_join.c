@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/identity.h"
+#include "auth/policy.h"
 #include "base/err.h"
 #include "proto/rich.h"
 #include "server/client.h"
@@ -40,7 +42,7 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     j->wall_ms = c->worker->wall_ms;
     j->behind = c->watch_out;
     int err = q->entry.wait.err;
-    if (!err && c->spoken) err = seat_set_name(s, speaker_name(c, guest));
+    if (!err && c->identity->spoken_len) err = seat_set_name(s, speaker_name(c, guest));
     if (!err) err = entry_join(&q->entry, j, &s->as.member);
     if (err == ERR_AGAIN) return;
     const struct join got = *j;
@@ -72,6 +74,9 @@ int rich_join(struct conn *c, const struct rich_input *in)
     struct slice home = {c->rich->home_name, c->rich->home_len};
     struct slice room = in->room.len ? in->room : home;
     if (seat_find(c->rich, room)) return ERR_JOINED;
+    const struct slice none = {NULL, 0};
+    int err = may(c->identity, ACTION_JOIN, room, none);
+    if (err) return err;
     bool asks = in->since.len > 0 || in->limit > 0;
     if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
     struct join_request *q = calloc(1, sizeof *q);
@@ -87,7 +92,7 @@ int rich_join(struct conn *c, const struct rich_input *in)
     q->entry.resume = on_entered;
 
     struct seat *s;
-    int err = seat_new(c, room, in->ref, &s);
+    err = seat_new(c, room, in->ref, &s);
     if (err) {
         free(q);
         return err;

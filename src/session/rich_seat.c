@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/policy.h"
 #include "base/err.h"
 #include "proto/rich.h"
 #include "server/conn.h"
@@ -99,8 +100,8 @@ static void send_joined(struct seat *s, const struct join *j, bool recovered, ui
 {
     struct conn *c = s->as.conn;
     char guest[SESSION_GUEST_LEN];
-    struct slice user;
-    bool known = speaker_user(c, guest, &user);
+    const struct slice none = {NULL, 0};
+    bool marks = may(c->identity, ACTION_MARK, seat_room(s), none) == 0;
     const struct rich_joined joined = {
         .ref = seat_ref(s),
         .room = seat_room(s),
@@ -108,7 +109,7 @@ static void send_joined(struct seat *s, const struct join *j, bool recovered, ui
         .recovered = recovered,
         .replayed = replayed,
         .members = j->members,
-        .read_seq = known ? room_read_seq(s->as.member.reader->room, user) : 0,
+        .read_seq = marks ? room_read_seq(s->as.member.reader->room, speaker_name(c, guest)) : 0,
     };
     s->answered = true;
     c->worker->text.len = 0;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/identity.h"
+#include "auth/policy.h"
 #include "base/err.h"
 #include "proto/rich.h"
 #include "server/client.h"
@@ -151,18 +153,22 @@ static int on_message(struct conn *c, const struct rich_input *in)
     if (!s) return ERR_NOT_JOINED;
     struct room *room = s->as.member.reader->room;
     if (in->reply_to.seq && !room_gave(room, &in->reply_to)) return ERR_NO_MESSAGE;
+    const struct slice none = {NULL, 0};
+    int err = may(c->identity, ACTION_PUBLISH, room_name(room), none);
+    if (err) return err;
     if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
     char guest[SESSION_GUEST_LEN];
     struct publish p = {.event = {
                             .kind = STORE_MESSAGE,
                             .username = speaker_choose_name(c, in->username, guest),
+                            .user = identity_user(c->identity),
                             .message = in->message,
                             .data = in->data,
                             .nonce = in->nonce,
                             .reply_to = in->reply_to.seq,
                             .ts_ms = w->wall_ms,
                         }};
-    int err = publish(c, s, in, &p);
+    err = publish(c, s, in, &p);
     if (err) return err;
     note_name(s, p.event.username);
     if (!p.dup) metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
@@ -235,12 +241,13 @@ static int on_change(struct conn *c, const struct rich_input *in)
     return rich_ask_change(c, s, in);
 }
 
-/* A guest has no marker: nobody would ever come back for it. */
 static int on_read(struct conn *c, const struct rich_input *in)
 {
     char guest[SESSION_GUEST_LEN];
-    struct reading reading = {.mark.seq = in->id.seq};
-    if (!speaker_user(c, guest, &reading.mark.user)) return ERR_UNAUTHORIZED;
+    const struct slice none = {NULL, 0};
+    struct reading reading = {.mark = {in->id.seq, speaker_name(c, guest)}};
+    int err = may(c->identity, ACTION_MARK, in->room, none);
+    if (err) return err;
     struct seat *s = seat_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     struct room *room = s->as.member.reader->room;

@@ -1,9 +1,9 @@
 /* See speaker.h. */
 #include "session/speaker.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "auth/identity.h"
 #include "base/err.h"
 #include "chat/hub.h"
 #include "proto/json.h"
@@ -45,26 +45,18 @@ static struct slice guest_name(const struct conn *c, char guest[static SESSION_G
     return (struct slice){guest, SESSION_GUEST_LEN};
 }
 
-struct slice speaker_choose_name(const struct conn *c, struct slice given,
+struct slice speaker_choose_name(const struct conn *c, struct slice said,
                                  char guest[static SESSION_GUEST_LEN])
 {
-    if (given.len) return given;
-    if (c->username) return (struct slice){c->username, c->username_len};
-    return guest_name(c, guest);
+    struct slice given = identity_given(c->identity);
+    if (said.len) return said;
+    return given.len ? given : guest_name(c, guest);
 }
 
 struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_LEN])
 {
-    if (c->spoken) return (struct slice){c->spoken, c->spoken_len};
-    return speaker_choose_name(c, (struct slice){NULL, 0}, guest);
-}
-
-bool speaker_user(const struct conn *c, char guest[static SESSION_GUEST_LEN], struct slice *user)
-{
-    char own[SESSION_GUEST_LEN];
-    struct slice nobody = guest_name(c, own);
-    *user = speaker_name(c, guest);
-    return user->len != nobody.len || memcmp(user->ptr, nobody.ptr, nobody.len) != 0;
+    struct slice name = identity_name(c->identity);
+    return name.len ? name : guest_name(c, guest);
 }
 
 void speaker_rename_in(const struct conn *c, struct room *room, struct slice from, struct slice to)
@@ -72,18 +64,24 @@ void speaker_rename_in(const struct conn *c, struct room *room, struct slice fro
     whisper_presence(c->worker, room, room_rename(room, from, to, c->worker->now_ms));
 }
 
+static bool same(struct slice a, struct slice b)
+{
+    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
 void speaker_note_name(struct conn *c, struct slice name)
 {
     char guest[SESSION_GUEST_LEN];
+    char own[SESSION_GUEST_LEN];
     struct slice before = speaker_name(c, guest);
-    if (before.len == name.len && memcmp(before.ptr, name.ptr, name.len) == 0) return;
-    char *copy = malloc(name.len);
-    if (!copy) return; /* it is known by the name of before for another while */
-    memcpy(copy, name.ptr, name.len);
-    if (c->session && c->session->rename) c->session->rename(c, before, name);
-    free(c->spoken);
-    c->spoken = copy;
-    c->spoken_len = (uint8_t)name.len;
+    bool renamed = !same(before, name);
+    if (!renamed && c->identity != &identity_nobody) return;
+    bool chosen = !same(name, guest_name(c, own));
+    struct identity *now = identity_new_guest(identity_given(c->identity), name, chosen);
+    if (!now) return; /* it is known by the name of before for another while */
+    if (renamed && c->session && c->session->rename) c->session->rename(c, before, name);
+    identity_unref(c->identity);
+    c->identity = now;
 }
 
 bool speaker_note_refusal(struct conn *c, int err)

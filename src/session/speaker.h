@@ -11,18 +11,13 @@
 
 struct conn;
 
-/* protocol.md section 3: the given name, the URL's, or a guest name, written to guest. */
-struct slice speaker_choose_name(const struct conn *c, struct slice given,
+/* protocol.md section 3: the name of what is said: the one that it says, the URL's, or a guest
+ * name, written to guest. */
+struct slice speaker_choose_name(const struct conn *c, struct slice said,
                                  char guest[static SESSION_GUEST_LEN]);
 
 /* The name the connection is known by now: the one it last spoke under. */
 struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_LEN]);
-
-/* Who the connection is where something belongs to a person: who may change a message, and whose a
- * read marker is. Until the server knows who people are, that is the name it goes by, as
- * speaker_name. False: nobody that could come back, only the guest of this connection; *user is set
- * even so. The one place where this is decided. */
-bool speaker_user(const struct conn *c, char guest[static SESSION_GUEST_LEN], struct slice *user);
 
 /* It speaks under this name now, which is how it is known from here on. */
 void speaker_note_name(struct conn *c, struct slice name);

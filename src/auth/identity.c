@@ -1,0 +1,57 @@
+/* See identity.h. */
+#include "auth/identity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+struct identity identity_nobody = {.source = IDENTITY_GUEST, .text = ""};
+struct identity identity_api = {
+    .source = IDENTITY_API, .chosen = true, .given_len = sizeof "system" - 1, .text = "system"};
+
+struct identity *identity_new_guest(struct slice given, struct slice spoken, bool chosen)
+{
+    CHECK(given.len <= UINT8_MAX && spoken.len <= UINT8_MAX);
+    struct identity *i = malloc(sizeof *i + given.len + spoken.len);
+    if (!i) return NULL;
+    char *text = (char *)(i + 1);
+    if (given.len) memcpy(text, given.ptr, given.len);
+    if (spoken.len) memcpy(text + given.len, spoken.ptr, spoken.len);
+    *i = (struct identity){.refs = 1,
+                           .source = IDENTITY_GUEST,
+                           .chosen = chosen,
+                           .given_len = (uint8_t)given.len,
+                           .spoken_len = (uint8_t)spoken.len,
+                           .text = text};
+    return i;
+}
+
+struct identity *identity_ref(struct identity *i)
+{
+    if (atomic_load_explicit(&i->refs, memory_order_relaxed) > 0) atomic_fetch_add(&i->refs, 1);
+    return i;
+}
+
+void identity_unref(struct identity *i)
+{
+    if (atomic_load_explicit(&i->refs, memory_order_relaxed) == 0) return;
+    if (atomic_fetch_sub(&i->refs, 1) == 1) free(i);
+}
+
+struct slice identity_user(const struct identity *i)
+{
+    (void)i;
+    return (struct slice){NULL, 0};
+}
+
+struct slice identity_given(const struct identity *i)
+{
+    return (struct slice){i->text, i->given_len};
+}
+
+struct slice identity_name(const struct identity *i)
+{
+    struct slice spoken = {i->text + i->given_len, i->spoken_len};
+    return spoken.len ? spoken : identity_given(i);
+}

@@ -1,0 +1,46 @@
+/* Who somebody is, as far as the server knows: immutable, and shared by whoever is the same. Today
+ * everybody is a guest, who goes by names of its own choice, but for the API.
+ *
+ * Reference-counted, any thread. The server's own are static and outlive everything. */
+#ifndef AUTH_IDENTITY_H
+#define AUTH_IDENTITY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum identity_source {
+    IDENTITY_GUEST,
+    IDENTITY_API, /* whoever has the key of the HTTP API */
+};
+
+struct identity {
+    atomic_uint refs; /* 0: static */
+    uint8_t source;   /* enum identity_source */
+    bool chosen;      /* it goes by a name that can be chosen again; else that goes with the
+                         connection */
+    uint8_t given_len;
+    uint8_t spoken_len;
+    const char *text; /* given, spoken */
+};
+
+/* A guest of whom nothing is known, not even a name; and the API. */
+extern struct identity identity_nobody, identity_api;
+
+/* A guest. given: the name for what it says without one, or empty; spoken: the one it last spoke
+ * under, or empty; both at most UINT8_MAX bytes. Returns a reference; NULL if memory is short. */
+struct identity *identity_new_guest(struct slice given, struct slice spoken, bool chosen);
+
+struct identity *identity_ref(struct identity *i);
+void identity_unref(struct identity *i);
+
+/* The stable id of who is signed in: nobody is, as yet. */
+struct slice identity_user(const struct identity *i);
+
+/* Borrowed. The name it goes by: spoken, or else given; empty: none. */
+struct slice identity_name(const struct identity *i);
+struct slice identity_given(const struct identity *i);
+
+#endif

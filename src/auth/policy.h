@@ -1,0 +1,23 @@
+/* What somebody may do. The one judge: whoever publishes, changes, joins, reads or marks asks here,
+ * by whatever door it came. Any thread. */
+#ifndef AUTH_POLICY_H
+#define AUTH_POLICY_H
+
+#include "base/buf.h"
+
+struct identity;
+
+enum action {
+    ACTION_JOIN, /* and read what was said, and see who is there */
+    ACTION_MARK, /* keep a read marker */
+    ACTION_PUBLISH,
+    ACTION_REACT,
+    ACTION_EDIT,
+    ACTION_DELETE,
+};
+
+/* 0, or why not: ERR_FORBIDDEN, ERR_UNAUTHORIZED (it would have to be somebody). author: of the
+ * message that is changed, else empty. */
+int may(const struct identity *who, enum action action, struct slice room, struct slice author);
+
+#endif
