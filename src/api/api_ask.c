@@ -27,7 +27,7 @@ struct api_question *api_question_new(struct conn *c, const struct api_call *cal
     struct api_question *q = calloc(1, sizeof *q);
     if (!q) return NULL;
     q->task.run = run;
-    q->conn = conn_name(c);
+    q->conn = conn_ref(c);
     q->hub = c->worker->server->hub;
     q->take = api_take_json;
     q->status = 200;

@@ -122,7 +122,7 @@ typedef void api_take_fn(struct conn *c, struct api_call *call, struct api_quest
 
 struct api_question {
     struct task task;
-    struct conn_name conn;
+    struct conn_ref conn;
     struct hub *hub;
     struct account *account;    /* where memory for the answer is counted, or NULL */
     atomic_bool gone;           /* the call is */

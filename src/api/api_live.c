@@ -13,13 +13,13 @@
 #include "proto/json_out.h"
 #include "server/conn.h"
 #include "server/worker.h"
-#include "session/roster.h"
+#include "session/occupants.h"
 
 /* ---- members ---- */
 
 struct who {
-    struct roster_wait wait;
-    struct conn_name conn;
+    struct occupants_wait wait;
+    struct conn_ref conn;
 };
 
 static int encode_members(struct slice room, const struct rich_members *m, struct buf *out)
@@ -47,7 +47,7 @@ static int answer_members(struct conn *c, struct api_call *call, const struct ri
     return err;
 }
 
-static void on_members(struct roster_wait *wait, int err, const struct roster_answer *answer)
+static void on_members(struct occupants_wait *wait, int err, const struct occupants_answer *answer)
 {
     struct who *who = container_of(wait, struct who, wait);
     struct conn *c = conn_find(&who->conn);
@@ -65,9 +65,9 @@ int api_get_members(struct conn *c, struct api_call *call)
     struct who *who = calloc(1, sizeof *who);
     int err = who ? 0 : ERR_NOMEM;
     if (who) {
-        who->conn = conn_name(c);
+        who->conn = conn_ref(c);
         who->wait.done = on_members;
-        err = roster_ask(c->worker, room, &who->wait);
+        err = occupants_ask(c->worker, room, &who->wait);
         if (err) free(who);
     }
     room_unref(room);

@@ -49,7 +49,7 @@ static struct chunk *chunk_ref(struct chunk *ch)
     return ch;
 }
 
-/* A loop, not recursion: a long chain held by one slow reader is given back in one call. */
+/* A loop, not recursion: a long chain held by one slow member is given back in one call. */
 static void chunk_unref(struct chunk *ch)
 {
     while (ch && atomic_fetch_sub_explicit(&ch->refs, 1, memory_order_acq_rel) == 1) {

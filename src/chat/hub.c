@@ -1,6 +1,6 @@
 /* See hub.h. */
 #include "chat/hub.h"
-#include "chat/reader.h"
+#include "chat/feed.h"
 #include "chat/recent.h"
 #include "chat/room_state.h"
 
@@ -126,7 +126,7 @@ static struct room *room_new(struct hub *hub, struct slice name)
     pthread_mutex_init(&room->lock, NULL);
     list_init(&room->warm_link);
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        list_init(&room->logs[i].readers);
+        list_init(&room->logs[i].feeds);
         frame_log_init(&room->logs[i].log, encoding_keeps(i) && hub->options.recent.max_events);
         room->logs[i].log.account = &hub->held;
     }
@@ -141,7 +141,7 @@ static void room_free(struct room *room)
     CHECK(!room->waits);
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         struct room_log *rl = &room->logs[i];
-        CHECK(list_empty(&rl->readers) && rl->dirty_count == 0);
+        CHECK(list_empty(&rl->feeds) && rl->dirty_count == 0);
         frame_log_forget(&rl->log);
         recent_fini(&rl->recent);
         CHECK(!rl->log.tail);
@@ -619,7 +619,7 @@ void hub_sweep(struct hub *hub, int64_t now_ms)
     }
 }
 
-void hub_reader_free(struct reader *r)
+void hub_feed_free(struct feed *r)
 {
     struct room *room = r->room;
     free(r->members);

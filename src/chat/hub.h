@@ -43,7 +43,7 @@ struct hub *hub_new(const struct hub_options *options);
 /* Before the first room; borrowed. */
 void hub_set_store(struct hub *hub, struct store *store);
 
-/* Every member has to have left, every dirty reader to be settled, and the store to be closed. */
+/* Every member has to have left, every dirty feed to be settled, and the store to be closed. */
 void hub_free(struct hub *hub);
 
 /* Somebody who waits for a room, embedded in what they are. */
@@ -95,9 +95,9 @@ struct join {
 };
 
 /* Lets the zeroed member in at the head of the log, or at its place in the recent past: what lies
- * between is delivered first, once the caller calls reader_resume. The room is READY and the caller
+ * between is delivered first, once the caller calls feed_resume. The room is READY and the caller
  * has a reference. ERR_AGAIN: the past is being read into memory; w will be woken, then call again.
- * ERR_NOMEM, ERR_STORE: no change. Worker's thread, as for every reader_ call. */
+ * ERR_NOMEM, ERR_STORE: no change. Worker's thread, as for every feed_ call. */
 int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w);
 
 /* Takes the member out; a member of no room is left alone (PRESENCE_NOTHING). The room stays valid
@@ -114,8 +114,8 @@ uint32_t room_member_count(struct room *room);
 enum presence_due room_rename(struct room *room, struct slice from, struct slice to,
                               uint64_t now_ms);
 
-/* The calling worker's reader of a log, or NULL. */
-struct reader *room_reader(struct room *room, enum encoding encoding, unsigned worker);
+/* The calling worker's feed of a log, or NULL. */
+struct feed *room_feed(struct room *room, enum encoding encoding, unsigned worker);
 
 /* Whether a worker has rich members of the room. Any thread. */
 bool room_has_rich(struct room *room, unsigned worker);
@@ -185,7 +185,7 @@ void room_wake_all(struct slink *waits, int err);
 /* Forgets the recent past of the locked room. */
 void room_forget_locked(struct room *room);
 
-/* Frees a detached, clean reader and its reference on the room. */
-void hub_reader_free(struct reader *r);
+/* Frees a detached, clean feed and its reference on the room. */
+void hub_feed_free(struct feed *r);
 
 #endif

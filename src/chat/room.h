@@ -18,9 +18,9 @@
 
 struct member;
 struct presence_news;
-struct reader;
+struct feed;
 struct room;
-struct scribe;
+struct encoder;
 struct typing;
 
 /* What a member receives, protocol.md section 2, each plain or with permessage-deflate. */
@@ -65,11 +65,11 @@ struct publish {
 };
 
 /* Numbers the event, hands it to the store and, unless the hub is strict, appends it to every log
- * that has a reader; all of that or, on error, nothing. The caller kicks the store (store_kick)
+ * that has a feed; all of that or, on error, nothing. The caller kicks the store (store_kick)
  * when it has published what it has to for now. Readers that turned dirty are chained by dirty_link
  * into *woken (NULL-terminated), and the caller hands each to its worker. Returns 0, or ERR_STORE,
  * ERR_NOMEM, ERR_TOO_LONG. Any thread. */
-int room_publish(struct room *room, struct scribe *s, struct publish *p, struct slink **woken);
+int room_publish(struct room *room, struct encoder *s, struct publish *p, struct slink **woken);
 
 /* A read marker to be moved. */
 struct reading {
@@ -92,15 +92,15 @@ void room_on_read(struct room *room, const struct store_mark *mark);
 /* The store is done with an event of the room. Under strict: it is delivered now. A nonce is
  * settled; *waiters are those who sent it again. After an error the recent past is forgotten, since
  * the event may be in it. The store's writer thread. */
-void room_on_done(struct room *room, struct scribe *s, const struct store_done *done,
+void room_on_done(struct room *room, struct encoder *s, const struct store_done *done,
                   struct slink **woken, struct slink **waiters);
 
 /* A member of this log that had a cursor of its own needs it no more. */
 void room_relax(struct room *room, enum encoding encoding);
 
-/* After reader_flush: true if the reader has read everything (it is clean now), or is detached (it
+/* After feed_flush: true if the feed has read everything (it is clean now), or is detached (it
  * is freed, together with the room if it was the last). False: it stays dirty, flush it again. */
-bool room_settle(struct reader *r);
+bool room_settle(struct feed *r);
 
 /* Frames for rich members that are no part of the log. Any thread.
  *
@@ -118,8 +118,8 @@ bool room_note_typing(struct room *room, const struct member *m, struct slice na
 bool room_take_typing(struct room *room, struct typing *news);
 
 /* How many such frames are on their way to members, on all workers together; one more or less. */
-unsigned room_whispers(const struct room *room);
-void room_count_whisper(struct room *room, int change);
+unsigned room_ephemerals(const struct room *room);
+void room_count_ephemeral(struct room *room, int change);
 
 /* Whether members of this encoding can resume, and which events they see. */
 static inline bool encoding_keeps(unsigned e)

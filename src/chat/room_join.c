@@ -10,8 +10,8 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "chat/event_json.h"
+#include "chat/feed.h"
 #include "chat/hub.h"
-#include "chat/reader.h"
 #include "chat/room_state.h"
 #include "proto/ws_frame.h"
 
@@ -216,19 +216,18 @@ static enum plan plan_join(const struct room *room, struct join *j, const struct
     return j->replayed ? PLAN_MEMORY : PLAN_LIVE;
 }
 
-static struct reader *find_reader_locked(const struct room *room, unsigned encoding,
-                                         unsigned worker)
+static struct feed *find_reader_locked(const struct room *room, unsigned encoding, unsigned worker)
 {
-    const struct list *readers = &room->logs[encoding].readers;
-    for (struct list *l = readers->next; l != readers; l = l->next) {
-        struct reader *r = container_of(l, struct reader, link);
+    const struct list *feeds = &room->logs[encoding].feeds;
+    for (struct list *l = feeds->next; l != feeds; l = l->next) {
+        struct feed *r = container_of(l, struct feed, link);
         if (r->worker == worker) return r;
     }
     return NULL;
 }
 
 /* As plan_join, unless the worker has yet to send what is not kept any more: then offsets of its
- * reader and of the past that was put in its place cannot be compared. */
+ * feed and of the past that was put in its place cannot be compared. */
 static enum plan choose_plan(const struct room *room, struct join *j, const struct room_wait *w)
 {
     enum plan plan = plan_join(room, j, w);
@@ -237,24 +236,23 @@ static enum plan choose_plan(const struct room *room, struct join *j, const stru
         j->replayed = 0;
         return PLAN_STORE;
     }
-    const struct reader *r = find_reader_locked(room, j->encoding, j->worker);
+    const struct feed *r = find_reader_locked(room, j->encoding, j->worker);
     if (!r || r->cursor.offset >= room->logs[j->encoding].log.joint) return plan;
     j->replayed = 0;
     return PLAN_STORE;
 }
 
-struct reader *room_reader(struct room *room, enum encoding encoding, unsigned worker)
+struct feed *room_feed(struct room *room, enum encoding encoding, unsigned worker)
 {
     pthread_mutex_lock(&room->lock);
-    struct reader *r = find_reader_locked(room, encoding, worker);
+    struct feed *r = find_reader_locked(room, encoding, worker);
     pthread_mutex_unlock(&room->lock);
     return r;
 }
 
 bool room_has_rich(struct room *room, unsigned worker)
 {
-    return room_reader(room, ENCODING_RICH, worker) ||
-           room_reader(room, ENCODING_RICH_DEFLATE, worker);
+    return room_feed(room, ENCODING_RICH, worker) || room_feed(room, ENCODING_RICH_DEFLATE, worker);
 }
 
 /* A join on its way, under the room's lock. */
@@ -263,16 +261,16 @@ struct attempt {
     struct join *join;
     struct member *member;
     enum plan plan;
-    struct room *room_ref; /* a reference for a new reader; NULL once one has it */
-    struct reader *drop;   /* an empty reader to be freed */
+    struct room *room_ref; /* a reference for a new feed; NULL once one has it */
+    struct feed *drop;     /* an empty feed to be freed */
 };
 
-/* Finds or makes the worker's reader of the log; room locked. */
-static struct reader *get_reader_locked(struct attempt *a)
+/* Finds or makes the worker's feed of the log; room locked. */
+static struct feed *get_reader_locked(struct attempt *a)
 {
     struct room *room = a->room;
     unsigned encoding = a->join->encoding;
-    struct reader *r = find_reader_locked(room, encoding, a->join->worker);
+    struct feed *r = find_reader_locked(room, encoding, a->join->worker);
     if (r) return r;
     r = calloc(1, sizeof *r);
     if (!r) return NULL;
@@ -280,19 +278,19 @@ static struct reader *get_reader_locked(struct attempt *a)
     r->worker = (uint16_t)a->join->worker;
     r->encoding = (uint8_t)encoding;
     r->cursor.offset = room->logs[encoding].log.end;
-    list_push(&room->logs[encoding].readers, &r->link);
+    list_push(&room->logs[encoding].feeds, &r->link);
     room->encodings |= (uint8_t)(1 << encoding);
     a->room_ref = NULL;
     return r;
 }
 
-/* Takes an empty reader out of its log; room locked. True: clean, so the caller frees it. A dirty
+/* Takes an empty feed out of its log; room locked. True: clean, so the caller frees it. A dirty
  * one is freed by room_settle. */
-static bool detach_reader_locked(struct reader *r)
+static bool detach_reader_locked(struct feed *r)
 {
     struct room *room = r->room;
     list_remove(&r->link);
-    if (list_empty(&room->logs[r->encoding].readers))
+    if (list_empty(&room->logs[r->encoding].feeds))
         room->encodings &= (uint8_t) ~(1 << r->encoding);
     r->detached = true;
     return !r->dirty;
@@ -302,7 +300,7 @@ static bool detach_reader_locked(struct reader *r)
 static int add_member_locked(struct attempt *a)
 {
     struct room_log *rl = &a->room->logs[a->join->encoding];
-    struct reader *r = get_reader_locked(a);
+    struct feed *r = get_reader_locked(a);
     if (!r || atomic_load(&r->lost)) return ERR_NOMEM; /* its members are about to be told to go */
     struct cursor at = {NULL, rl->log.end};
     if (a->plan == PLAN_MEMORY) {
@@ -311,9 +309,9 @@ static int add_member_locked(struct attempt *a)
         /* The worker has yet to send older messages: these are not for a member that joins now. */
         frame_log_seek_tail(&rl->log, &at, rl->log.end);
     }
-    int err = reader_add(r, a->member, &at);
+    int err = feed_add(r, a->member, &at);
     if (err) cursor_rest(&at);
-    if (!err && a->plan == PLAN_STORE) reader_block(a->member);
+    if (!err && a->plan == PLAN_STORE) feed_block(a->member);
     if (r->member_count == 0 && detach_reader_locked(r)) a->drop = r;
     return err;
 }
@@ -357,7 +355,7 @@ static bool wait_for_fill_locked(struct room *room, const struct join *j, struct
 
 int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w)
 {
-    CHECK(!m->reader && j->encoding < ENCODING_COUNT && room->state == ROOM_READY);
+    CHECK(!m->feed && j->encoding < ENCODING_COUNT && room->state == ROOM_READY);
     struct attempt a = {.room = room, .join = j, .member = m, .room_ref = room};
     bool fill = false;
     int err = ERR_AGAIN;
@@ -376,7 +374,7 @@ int room_join(struct room *room, struct join *j, struct member *m, struct room_w
         err = join_locked(&a);
     if (expired) hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
-    if (a.drop) hub_reader_free(a.drop);
+    if (a.drop) hub_feed_free(a.drop);
     if (fill) start_fill(room, j->encoding, from_seq, want);
     if (a.room_ref) room_unref(a.room_ref);
     return err;
@@ -384,11 +382,11 @@ int room_join(struct room *room, struct join *j, struct member *m, struct room_w
 
 enum presence_due room_leave(struct member *m, struct slice username, uint64_t now_ms)
 {
-    struct reader *r = m->reader;
+    struct feed *r = m->feed;
     if (!r) return PRESENCE_NOTHING;
     struct room *room = r->room;
     bool lagged = m->cursor.chunk;
-    reader_remove(m);
+    feed_remove(m);
     if (lagged) room_relax(room, r->encoding);
 
     bool drop = false;
@@ -401,7 +399,7 @@ enum presence_due room_leave(struct member *m, struct slice username, uint64_t n
         presence_count(&room->presence, -1);
     if (r->member_count == 0) drop = detach_reader_locked(r);
     pthread_mutex_unlock(&room->lock);
-    if (drop) hub_reader_free(r);
+    if (drop) hub_feed_free(r);
     return due;
 }
 

@@ -64,12 +64,12 @@ bool room_take_typing(struct room *room, struct typing *news)
     return any;
 }
 
-unsigned room_whispers(const struct room *room)
+unsigned room_ephemerals(const struct room *room)
 {
-    return atomic_load(&room->whispers);
+    return atomic_load(&room->ephemerals);
 }
 
-void room_count_whisper(struct room *room, int change)
+void room_count_ephemeral(struct room *room, int change)
 {
-    atomic_fetch_add(&room->whispers, (unsigned)change);
+    atomic_fetch_add(&room->ephemerals, (unsigned)change);
 }

@@ -7,10 +7,10 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "chat/encoder.h"
 #include "chat/event_json.h"
+#include "chat/feed.h"
 #include "chat/hub.h"
-#include "chat/reader.h"
-#include "chat/scribe.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
 
@@ -35,7 +35,7 @@ struct delivery_plan {
     struct draft drafts[ENCODING_COUNT];
 };
 
-static int make_plain(const struct room *room, struct scribe *s, const struct store_event *e,
+static int make_plain(const struct room *room, struct encoder *s, const struct store_event *e,
                       int kind, struct payload *out)
 {
     struct buf *json = &s->json[kind];
@@ -48,7 +48,7 @@ static int make_plain(const struct room *room, struct scribe *s, const struct st
     return 0;
 }
 
-static int make_deflated(struct scribe *s, int kind, const struct payload *plain,
+static int make_deflated(struct encoder *s, int kind, const struct payload *plain,
                          struct payload *out)
 {
     struct buf *small = &s->deflated[kind];
@@ -69,7 +69,7 @@ static size_t frame_bytes(const struct payload *p)
 }
 
 /* Encodes what the log gets, each payload once however many logs share it. */
-static int make_draft(struct room *room, struct scribe *s, const struct store_event *e,
+static int make_draft(struct room *room, struct encoder *s, const struct store_event *e,
                       struct delivery_plan *plan, unsigned encoding)
 {
     if (!encoding_is_rich(encoding) && e->kind != STORE_MESSAGE) return 0;
@@ -86,7 +86,7 @@ static int make_draft(struct room *room, struct scribe *s, const struct store_ev
     return 0;
 }
 
-/* The logs that get what is said: those with a reader, and those whose past is on its way, so that
+/* The logs that get what is said: those with a feed, and those whose past is on its way, so that
  * it still fits when it arrives. */
 static unsigned wanted_locked(const struct room *room)
 {
@@ -94,7 +94,7 @@ static unsigned wanted_locked(const struct room *room)
 }
 
 /* Everything that can fail, before anything is changed; the room is locked. */
-static int plan_locked(struct room *room, struct scribe *s, const struct store_event *e,
+static int plan_locked(struct room *room, struct encoder *s, const struct store_event *e,
                        struct delivery_plan *plan)
 {
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
@@ -112,7 +112,7 @@ static int plan_locked(struct room *room, struct scribe *s, const struct store_e
     return 0;
 }
 
-/* Appends the frame and turns the log's clean readers dirty. */
+/* Appends the frame and turns the log's clean feeds dirty. */
 static void append(struct room_log *rl, const struct draft *d, struct slink **woken)
 {
     struct frame_log *log = &rl->log;
@@ -124,8 +124,8 @@ static void append(struct room_log *rl, const struct draft *d, struct slink **wo
     memcpy(d->at + head_len, payload.ptr, payload.len);
     frame_log_commit(log, head_len + payload.len);
 
-    for (struct list *l = rl->readers.next; l != &rl->readers; l = l->next) {
-        struct reader *r = container_of(l, struct reader, link);
+    for (struct list *l = rl->feeds.next; l != &rl->feeds; l = l->next) {
+        struct feed *r = container_of(l, struct feed, link);
         if (r->dirty) continue;
         r->dirty = true;
         rl->dirty_count++;
@@ -218,7 +218,7 @@ static int store_locked(struct room *room, const struct publish *p)
     return err;
 }
 
-int room_publish(struct room *room, struct scribe *s, struct publish *p, struct slink **woken)
+int room_publish(struct room *room, struct encoder *s, struct publish *p, struct slink **woken)
 {
     struct delivery_plan plan = {0};
     bool strict = hub_is_strict(room->hub);
@@ -253,8 +253,8 @@ static void lose_locked(struct room *room, struct slink **woken)
 {
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         struct room_log *rl = &room->logs[i];
-        for (struct list *l = rl->readers.next; l != &rl->readers; l = l->next) {
-            struct reader *r = container_of(l, struct reader, link);
+        for (struct list *l = rl->feeds.next; l != &rl->feeds; l = l->next) {
+            struct feed *r = container_of(l, struct feed, link);
             atomic_store(&r->lost, true);
             if (r->dirty) continue;
             r->dirty = true;
@@ -265,7 +265,7 @@ static void lose_locked(struct room *room, struct slink **woken)
     }
 }
 
-void room_on_done(struct room *room, struct scribe *s, const struct store_done *done,
+void room_on_done(struct room *room, struct encoder *s, const struct store_done *done,
                   struct slink **woken, struct slink **waiters)
 {
     const struct store_event *e = done->event;
@@ -343,7 +343,7 @@ void room_relax(struct room *room, enum encoding encoding)
     pthread_mutex_unlock(&room->lock);
 }
 
-bool room_settle(struct reader *r)
+bool room_settle(struct feed *r)
 {
     struct room *room = r->room;
     struct room_log *rl = &room->logs[r->encoding];
@@ -357,6 +357,6 @@ bool room_settle(struct reader *r)
         if (--rl->dirty_count == 0) frame_log_relax(&rl->log);
     }
     pthread_mutex_unlock(&room->lock);
-    if (detached) hub_reader_free(r);
+    if (detached) hub_feed_free(r);
     return clean;
 }

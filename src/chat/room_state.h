@@ -1,9 +1,9 @@
 /* What a room is made of, for the files of this folder alone: to everybody else it is opaque.
  *
  * Invariants (under the lock)
- *  1. A bare log has chunks iff one of its readers is dirty or one of its members lags. The others
+ *  1. A bare log has chunks iff one of its feeds is dirty or one of its members lags. The others
  *     keep their recent past too (recent.h).
- *  2. dirty_count of a log is the number of its readers, attached or detached, with dirty set.
+ *  2. dirty_count of a log is the number of its feeds, attached or detached, with dirty set.
  *  3. seq counts up by one per event and is the number of the newest that the store accepted; head
  *     is the newest that is in the logs. They differ only under `strict`, where an event enters the
  *     logs once it is committed.
@@ -34,7 +34,7 @@ enum room_state { ROOM_COLD, ROOM_LOADING, ROOM_READY };
 struct room_log {
     struct frame_log log;
     struct recent recent; /* unused by the bare ones */
-    struct list readers;
+    struct list feeds;
     unsigned dirty_count;
 };
 
@@ -45,7 +45,7 @@ struct room {
     uint64_t trimmed_seq; /* what retention may have taken, as far as is known */
     char epoch[ROOM_EPOCH_LEN];
     uint8_t state;     /* enum room_state */
-    uint8_t encodings; /* bit e: logs[e] has a reader; spares publishing a look at the others */
+    uint8_t encodings; /* bit e: logs[e] has a feed; spares publishing a look at the others */
     uint8_t filling;   /* bit e: the past of logs[e] is being read from the store */
     uint8_t name_len;
     uint64_t recent_bytes; /* of the logs, as counted in the hub's sum */
@@ -62,11 +62,11 @@ struct room {
     struct presence presence;
     struct typing *typing; /* NULL: nobody types */
     atomic_uint
-        whispers; /* of both, that workers have yet to give to members (session/whisper.h) */
+        ephemerals; /* of both, that workers have yet to give to members (session/ephemeral.h) */
     struct room_log logs[ENCODING_COUNT];
 
     /* Under the hub's lock. */
-    unsigned refs;         /* readers, waits, requests to the store, callers */
+    unsigned refs;         /* feeds, waits, requests to the store, callers */
     struct list warm_link; /* in the hub's list of rooms with a recent past */
     UT_hash_handle hh;     /* in the hub's table, by name */
 

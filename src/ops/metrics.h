@@ -37,7 +37,7 @@
       "Bytes received on all sockets.")                                                            \
     X(METRIC_LAG_CLOSES, "parlor_lag_closes_total", "counter",                                     \
       "Members closed with 4202 because they lagged past lag-max-bytes.")                          \
-    X(METRIC_WHISPERS_DROPPED, "parlor_whispers_dropped_total", "counter",                         \
+    X(METRIC_EPHEMERALS_DROPPED, "parlor_whispers_dropped_total", "counter",                       \
       "Typing and presence frames not sent to a member whose socket was full.")                    \
     X(METRIC_API_KEYS_REFUSED, "parlor_api_keys_refused_total", "counter",                         \
       "Requests to the API without its key, or with a wrong one.")                                 \

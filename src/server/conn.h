@@ -6,7 +6,7 @@
  *
  * Output order: `out` has bytes of the connection's own (HTTP responses, pongs, refusals, close
  * frames) that the socket did not take. While it is not empty the member is blocked, and what
- * enters it begins on a frame boundary (reader_take_frame_rest), so a frame of the room and one of
+ * enters it begins on a frame boundary (feed_take_frame_rest), so a frame of the room and one of
  * our own never mix.
  *
  * Closing has two phases. conn_drop marks and unlinks at once: no timer, room or event knows the
@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "chat/reader.h"
+#include "chat/feed.h"
 #include "net/socket.h"
 #include "net/stream.h"
 #include "net/timer.h"

@@ -74,12 +74,12 @@ static void watch(struct conn *c)
     loop_set(&c->worker->loop, &c->stream.io, stream_wants(&c->stream, reading, c->watch_out));
 }
 
-struct conn_name conn_name(const struct conn *c)
+struct conn_ref conn_ref(const struct conn *c)
 {
-    return (struct conn_name){c->worker, loop_key(&c->worker->loop, &c->stream.io)};
+    return (struct conn_ref){c->worker, loop_key(&c->worker->loop, &c->stream.io)};
 }
 
-struct conn *conn_find(const struct conn_name *name)
+struct conn *conn_find(const struct conn_ref *name)
 {
     return conn_of(loop_find(&name->worker->loop, name->key));
 }
@@ -341,7 +341,7 @@ static int take_frame_rest(struct conn *c)
 {
     struct unsent *u = c->out;
     bool first = u->bytes.len == 0;
-    int err = reader_take_frame_rest(&c->member, &u->bytes, CONN_OUT_MAX_BYTES);
+    int err = feed_take_frame_rest(&c->member, &u->bytes, CONN_OUT_MAX_BYTES);
     if (first && u->bytes.len) u->head = u->bytes.len;
     return err;
 }
@@ -361,8 +361,8 @@ static int add_unsent(struct conn *c, const uint8_t *data, size_t sent, size_t l
     int err = 0;
     if (frames && unsent(c) == 0) u->head = (uint32_t)(next_frame(data, 0, sent, len) - sent);
     drop_sent(u, frames);
-    if (c->member.reader) {
-        reader_block(&c->member);
+    if (c->member.feed) {
+        feed_block(&c->member);
         err = take_frame_rest(c);
     }
     if (!err) err = buf_append(&u->bytes, data + sent, len - sent, CONN_OUT_MAX_BYTES);
@@ -404,7 +404,7 @@ void conn_finish(struct conn *c)
     if (c->state == CONN_DEAD) return;
     conn_set_state(c, CONN_CLOSING); /* first: what fails below must not end a session again */
     /* What the room still has for this member is not for it any more, but for a frame begun. */
-    if (c->member.reader) {
+    if (c->member.feed) {
         size_t before = out_cap(c);
         int err = get_out(c) ? take_frame_rest(c) : ERR_NOMEM;
         count_out(c, before);
@@ -494,7 +494,7 @@ ssize_t conn_deliver_frames(struct conn *c, const struct iovec *iov, int n, size
 
 void conn_on_lag(struct member *m, uint64_t lag_bytes)
 {
-    conn_lags(container_of(m, struct conn, member), m->reader->room, lag_bytes);
+    conn_lags(container_of(m, struct conn, member), m->feed->room, lag_bytes);
 }
 
 /* A number that stands for a name or an address in the log: whether it was the same one again can

@@ -125,9 +125,9 @@ static bool make_parts(struct server *s)
     s->hub = hub_new(&hub);
     s->budgets = budget_new(&o->budgets);
     atomic_init(&s->loopback_exempt, o->loopback_exempt);
-    s->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
+    s->encoder.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
     s->workers = aligned_alloc(_Alignof(struct worker), bytes);
-    if (!s->outage || !s->hub || !s->workers || !s->scribe.deflater || !s->budgets) return false;
+    if (!s->outage || !s->hub || !s->workers || !s->encoder.deflater || !s->budgets) return false;
     memset(s->workers, 0, bytes);
     s->peers = peer_counts_new();
     return s->peers;
@@ -284,7 +284,7 @@ void server_free(struct server *s)
         turn_fini(&s->workers[i]);
     check_memory(s);
     hub_free(s->hub);
-    scribe_fini(&s->scribe);
+    encoder_fini(&s->encoder);
     peer_counts_free(s->peers);
     budget_free(s->budgets);
     free(s->outage);

@@ -49,7 +49,7 @@ struct session_ops {
     /* Memory of what the peer has sent and that waits. */
     size_t (*input_bytes)(const struct conn *c);
 
-    /* What its rooms keep for it, see reader_lag. */
+    /* What its rooms keep for it, see feed_lag. */
     uint64_t (*lag_bytes)(const struct conn *c);
 
     /* Of a member of a room; the first two are struct delivery's. */

@@ -34,14 +34,14 @@ struct later {
 bool worker_post_later(struct worker *w, struct later *l);
 
 /* A connection as another thread may remember it: it may be gone when the answer comes. */
-struct conn_name {
+struct conn_ref {
     struct worker *worker;
     uint64_t key;
 };
 
-struct conn_name conn_name(const struct conn *c);
+struct conn_ref conn_ref(const struct conn *c);
 
 /* NULL if it is gone. Its worker's thread. */
-struct conn *conn_find(const struct conn_name *name);
+struct conn *conn_find(const struct conn_ref *name);
 
 #endif

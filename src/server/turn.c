@@ -38,8 +38,8 @@ static int make_tools(struct worker *w)
     w->clock = calloc(1, sizeof *w->clock);
     if (!w->reader || !w->clock) return ERR_NOMEM;
     w->inflater = ws_inflater_new();
-    w->scribe.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
-    return w->inflater && w->scribe.deflater ? 0 : ERR_NOMEM;
+    w->encoder.deflater = ws_deflater_new(SERVER_DEFLATE_LEVEL);
+    return w->inflater && w->encoder.deflater ? 0 : ERR_NOMEM;
 }
 
 static int open_spare(void)
@@ -216,7 +216,7 @@ static void run_post(struct worker *w)
     while (w->outgoing) {
         struct slink *link = w->outgoing;
         w->outgoing = link->next;
-        const struct reader *r = container_of(link, struct reader, dirty_link);
+        const struct feed *r = container_of(link, struct feed, dirty_link);
         mailbox_post(&w->server->workers[r->worker].mailbox, link);
     }
 }
@@ -242,10 +242,10 @@ static void run_flush(struct worker *w)
     w->dirty_end = &w->dirty_first;
     while (link) {
         struct slink *next = link->next;
-        struct reader *r = container_of(link, struct reader, dirty_link);
-        if (next) __builtin_prefetch(container_of(next, struct reader, dirty_link));
+        struct feed *r = container_of(link, struct feed, dirty_link);
+        if (next) __builtin_prefetch(container_of(next, struct feed, dirty_link));
         struct delivery *d = encoding_is_rich(r->encoding) ? &w->rich_delivery : &w->delivery;
-        bool more = reader_flush(r, d);
+        bool more = feed_flush(r, d);
         if ((more && !r->detached) || !room_settle(r)) worker_add_dirty(w, link);
         link = next;
     }
@@ -517,7 +517,7 @@ void turn_fini(struct worker *w)
     mailbox_fini(&w->tasks);
     loop_fini(&w->loop);
     ws_inflater_free(w->inflater);
-    scribe_fini(&w->scribe);
+    encoder_fini(&w->encoder);
     buf_fini(&w->inflated);
     buf_fini(&w->text);
     buf_fini(&w->reply);

@@ -120,9 +120,12 @@ void websocket_on_message(struct conn *c, const struct ws_event *message)
 /* Scratch keeps its size from message to message, but not that of a rare huge one. */
 static void trim_scratch(struct worker *w)
 {
-    struct buf *scratch[] = {&w->inflated,           &w->text,
-                             &w->scribe.json[0],     &w->scribe.json[1],
-                             &w->scribe.deflated[0], &w->scribe.deflated[1]};
+    struct buf *scratch[] = {&w->inflated,
+                             &w->text,
+                             &w->encoder.json[0],
+                             &w->encoder.json[1],
+                             &w->encoder.deflated[0],
+                             &w->encoder.deflated[1]};
     for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
         if (scratch[i]->cap > SCRATCH_KEEP_BYTES) buf_fini(scratch[i]);
 }

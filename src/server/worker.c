@@ -15,7 +15,7 @@ void worker_post_dirty(struct worker *w, struct slink *woken)
 {
     while (woken) {
         struct slink *next = woken->next;
-        const struct reader *r = container_of(woken, struct reader, dirty_link);
+        const struct feed *r = container_of(woken, struct feed, dirty_link);
         if (r->worker == w->index) {
             worker_add_dirty(w, woken);
         } else {

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "chat/reader.h"
-#include "chat/scribe.h"
+#include "chat/encoder.h"
+#include "chat/feed.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/timer.h"
@@ -25,7 +25,7 @@ struct hub;
 struct outage;
 struct overflow;
 struct peer_counts;
-struct roster;
+struct occupants;
 struct ws_inflater;
 struct ws_reader;
 
@@ -105,15 +105,15 @@ struct worker {
     struct buf text; /* scratch for decoded text */
     struct buf reply;
     struct buf metrics_text; /* as it was rendered in this turn, or empty */
-    struct scribe scribe;
+    struct encoder encoder;
     struct delivery delivery;
     struct delivery rich_delivery;
     struct timer_queue later; /* tasks that have a time */
-    struct slink *whispers;   /* that members have yet to be given, oldest first */
-    struct slink **whispers_end;
-    struct task whispering;  /* goes on with them in the next turn, if there are any */
-    uint32_t whisper_number; /* of the newest */
-    struct roster *rosters;  /* asked for in this turn, by room */
+    struct slink *ephemerals; /* that members have yet to be given, oldest first */
+    struct slink **ephemerals_end;
+    struct task telling;         /* goes on with them in the next turn, if there are any */
+    uint32_t ephemeral_number;   /* of the newest */
+    struct occupants *occupants; /* asked for in this turn, by room */
     uint64_t delivery_sends;
     uint64_t delivery_bytes;
 
@@ -151,7 +151,7 @@ struct server {
     uint8_t *api_key; /* its digest, see auth/api_key.h; NULL: no API */
     uint64_t guest_seed;
     atomic_uint guests;
-    struct scribe scribe; /* the store's writer thread's */
+    struct encoder encoder; /* the store's writer thread's */
     struct outage *outage;
     _Atomic int64_t trouble_told_ms; /* when the log was last told of trouble of the store */
 };

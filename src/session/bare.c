@@ -9,10 +9,10 @@
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
+#include "session/ephemeral.h"
 #include "session/receipt.h"
 #include "session/replay.h"
 #include "session/speaker.h"
-#include "session/whisper.h"
 
 enum { REFUSAL_MAX_BYTES = 4096 };
 
@@ -35,7 +35,7 @@ static void tell_refused(struct conn *c, const struct receipt *r)
 
 static int publish(struct conn *c, const struct envelope_input *in)
 {
-    struct room *room = c->member.reader->room;
+    struct room *room = c->member.feed->room;
     const struct slice nobody = {NULL, 0};
     int err = may(c->identity, ACTION_PUBLISH, room_name(room), nobody);
     if (err) return err;
@@ -100,7 +100,7 @@ static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
         const struct err_info *info = err_info(ERR_MISSED_MORE);
         websocket_close(c, info->close_code, info->text);
     } else if (conn_unsent(c) == 0) {
-        reader_resume(&c->member, &c->worker->delivery);
+        feed_resume(&c->member, &c->worker->delivery);
     }
 }
 
@@ -116,7 +116,7 @@ static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
 void bare_start(struct conn *c, const struct join *j)
 {
     if (!j->from_store) {
-        if (conn_unsent(c) == 0) reader_resume(&c->member, &c->worker->delivery);
+        if (conn_unsent(c) == 0) feed_resume(&c->member, &c->worker->delivery);
         return;
     }
     c->replay = replay_new(&c->member, j, &replay_owner);
@@ -134,30 +134,30 @@ static bool on_writable(struct conn *c)
         replay_go_on(c, c->replay);
         return false; /* the member is blocked, but not by the socket */
     }
-    if (c->member.reader) reader_resume(&c->member, &c->worker->delivery);
+    if (c->member.feed) feed_resume(&c->member, &c->worker->delivery);
     return c->member.blocked;
 }
 
 static void rename_in_room(struct conn *c, struct slice from, struct slice to)
 {
-    if (c->member.reader) speaker_rename_in(c, c->member.reader->room, from, to);
+    if (c->member.feed) speaker_rename_in(c, c->member.feed->room, from, to);
 }
 
 static void leave(struct conn *c)
 {
     give_up_replay(c);
-    if (!c->member.reader) return;
+    if (!c->member.feed) return;
     char guest[SESSION_GUEST_LEN];
-    struct room *room = c->member.reader->room;
+    struct room *room = c->member.feed->room;
     room_ref(room);
     enum presence_due due = room_leave(&c->member, speaker_name(c, guest), c->worker->now_ms);
-    whisper_presence(c->worker, room, due);
+    ephemeral_presence(c->worker, room, due);
     room_unref(room);
 }
 
 static uint64_t lag_bytes(const struct conn *c)
 {
-    return c->member.reader ? reader_lag(&c->member) : 0;
+    return c->member.feed ? feed_lag(&c->member) : 0;
 }
 
 static void describe(struct member *m, struct session_member *out)

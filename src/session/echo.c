@@ -11,11 +11,11 @@ static int on_message(struct conn *c, const struct ws_event *ev)
 {
     struct worker *w = c->worker;
     struct slice payload = {(const char *)ev->data, ev->len};
-    struct buf *deflated = &w->scribe.deflated[0];
+    struct buf *deflated = &w->encoder.deflated[0];
     bool rsv1 = false;
     if (c->window_bits) {
         deflated->len = 0;
-        if (ws_deflater_run(w->scribe.deflater, c->window_bits, ev->data, ev->len, deflated,
+        if (ws_deflater_run(w->encoder.deflater, c->window_bits, ev->data, ev->len, deflated,
                             CONN_OUT_MAX_BYTES) != 0) {
             conn_drop(c);
             return 0;

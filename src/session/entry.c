@@ -5,8 +5,8 @@
 #include "server/client.h"
 #include "server/conn.h"
 #include "server/worker.h"
+#include "session/ephemeral.h"
 #include "session/speaker.h"
-#include "session/whisper.h"
 
 static void run(struct worker *w, struct task *t)
 {
@@ -25,7 +25,7 @@ int entry_start(struct entry *e, struct conn *c, struct slice room)
 {
     e->wait.wake = wake;
     e->task.run = run;
-    e->conn = conn_name(c);
+    e->conn = conn_ref(c);
     e->wait.client = client_id(c);
     struct hub *hub = c->worker->server->hub;
     /* A look into the store costs more than a room; who may make none does not get to ask. */
@@ -43,7 +43,7 @@ int entry_join(struct entry *e, struct join *j, struct member *m)
     int err = room_join(e->wait.room, j, m, &e->wait);
     /* At once: the connection may be gone before it is told of its join, and a timer that the room
      * believes to run would never be started. */
-    if (!err) whisper_presence(e->conn.worker, e->wait.room, j->presence);
+    if (!err) ephemeral_presence(e->conn.worker, e->wait.room, j->presence);
     j->username = (struct slice){NULL, 0};
     return err;
 }

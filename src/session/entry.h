@@ -10,7 +10,7 @@
 struct entry {
     struct room_wait wait;
     struct task task;
-    struct conn_name conn;
+    struct conn_ref conn;
     /* The room is ready, or wait.err says why not; or c is NULL: the connection is gone. Goes on
      * waiting, or ends it with entry_fini. */
     void (*resume)(struct conn *c, struct entry *e);

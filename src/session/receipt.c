@@ -24,7 +24,7 @@ struct receipt *receipt_new(struct conn *c, struct slice room, struct slice ref)
     struct receipt *r = malloc(sizeof *r + room.len + ref.len);
     if (!r) return NULL;
     *r = (struct receipt){.task.run = run,
-                          .conn = conn_name(c),
+                          .conn = conn_ref(c),
                           .room_len = (uint8_t)room.len,
                           .ref_len = (uint8_t)ref.len};
     memcpy(r->text, room.ptr, room.len);
@@ -58,7 +58,7 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
     p->waiter = &r->task.link;
     memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN); /* before another thread has it */
     r->ts_ms = p->event.ts_ms;
-    int err = room_publish(room, &w->scribe, p, &woken);
+    int err = room_publish(room, &w->encoder, p, &woken);
     if (err) {
         const struct conn *c = err == ERR_STORE ? conn_find(&r->conn) : NULL;
         if (c) store_log_refused(w->server, room_name(room), c->ip);
@@ -107,7 +107,7 @@ static void post_dirty(struct server *s, struct slink *woken)
 {
     while (woken) {
         struct slink *next = woken->next;
-        const struct reader *r = container_of(woken, struct reader, dirty_link);
+        const struct feed *r = container_of(woken, struct feed, dirty_link);
         mailbox_post(&s->workers[r->worker].mailbox, woken);
         woken = next;
     }
@@ -120,7 +120,7 @@ static void tell_room(struct server *s, const struct store_done *done)
     struct slink *waiters;
     struct room *room = hub_find(s->hub, done->room);
     if (!room) return;
-    room_on_done(room, &s->scribe, done, &woken, &waiters);
+    room_on_done(room, &s->encoder, done, &woken, &waiters);
     post_dirty(s, woken);
     while (waiters) {
         struct receipt *r = container_of(waiters, struct receipt, task.link);

@@ -18,7 +18,7 @@ struct store_options;
 
 struct receipt {
     struct task task;
-    struct conn_name conn;
+    struct conn_ref conn;
     /* What to do when err, id and ts_ms are known. Worker's thread. The receipt is freed after it.
      */
     void (*tell)(struct conn *c, const struct receipt *r);

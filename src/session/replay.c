@@ -37,7 +37,7 @@ struct replay {
 /* A page on its way. */
 struct answer {
     struct task task;
-    struct conn_name conn;
+    struct conn_ref conn;
     struct replay *replay; /* the worker's; NULL if it was given up */
     atomic_bool gone;      /* the same, for the store */
     struct room *room;     /* a reference */
@@ -242,9 +242,9 @@ static int ask(struct conn *c, struct replay *r)
     struct answer *a = calloc(1, sizeof *a);
     if (!a) return ERR_NOMEM;
     a->task.run = run;
-    a->conn = conn_name(c);
+    a->conn = conn_ref(c);
     a->replay = r;
-    a->room = r->member->reader->room;
+    a->room = r->member->feed->room;
     a->account = hub_answers(c->worker->server->hub);
     a->form = !rich ? EVENT_FULL : r->messages ? EVENT_PAGE : EVENT_RICH;
     a->until = r->join.head.seq;

@@ -15,10 +15,10 @@
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
+#include "session/occupants.h"
 #include "session/receipt.h"
 #include "session/rich_answer.h"
-#include "session/rich_seat.h"
-#include "session/roster.h"
+#include "session/rich_subscription.h"
 #include "session/speaker.h"
 
 enum {
@@ -30,7 +30,7 @@ enum {
 /* What every question has. */
 struct question {
     struct task task;
-    struct conn_name conn;
+    struct conn_ref conn;
     struct list link;  /* in its session, as long as that exists */
     atomic_bool gone;  /* it does not */
     struct room *room; /* a reference */
@@ -39,12 +39,13 @@ struct question {
     char ref[RICH_REF_MAX];
 };
 
-static void question_init(struct question *q, struct conn *c, struct seat *s, struct slice ref)
+static void question_init(struct question *q, struct conn *c, struct subscription *s,
+                          struct slice ref)
 {
     c->rich->questions++;
     list_push(&c->rich->asked, &q->link);
-    q->conn = conn_name(c);
-    q->room = s->as.member.reader->room;
+    q->conn = conn_ref(c);
+    q->room = s->as.member.feed->room;
     q->ref_len = (uint8_t)ref.len;
     if (ref.len) memcpy(q->ref, ref.ptr, ref.len);
     room_ref(q->room);
@@ -154,9 +155,9 @@ static void run_history(struct worker *w, struct task *t)
     free(h);
 }
 
-int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in)
+int rich_ask_history(struct conn *c, struct subscription *s, const struct rich_input *in)
 {
-    const struct room *room = s->as.member.reader->room;
+    const struct room *room = s->as.member.feed->room;
     static const enum store_direction directions[] = {
         [RICH_NEWEST] = STORE_BEFORE,
         [RICH_BEFORE] = STORE_BEFORE,
@@ -174,7 +175,7 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
     h->max_bytes = conn_page_bytes(c, PAGE_BYTES);
     h->position = newest ? STORE_SEQ_MAX + 1 : in->at.seq;
     const struct store_query query = {
-        .room = seat_room(s),
+        .room = subscription_room(s),
         .direction = h->direction,
         .position = h->position,
         .limit = in->limit ? in->limit : RICH_PAGE_DEFAULT,
@@ -198,11 +199,11 @@ int rich_ask_history(struct conn *c, struct seat *s, const struct rich_input *in
 
 struct who {
     struct question q;
-    struct roster_wait wait;
+    struct occupants_wait wait;
 };
 
 static void answer_who(struct conn *c, const struct who *who, int err,
-                       const struct roster_answer *answer)
+                       const struct occupants_answer *answer)
 {
     struct buf *text = &c->worker->text;
     struct slice ref = question_ref(&who->q);
@@ -222,7 +223,7 @@ static void answer_who(struct conn *c, const struct who *who, int err,
     question_settled(c);
 }
 
-static void on_members(struct roster_wait *wait, int err, const struct roster_answer *answer)
+static void on_members(struct occupants_wait *wait, int err, const struct occupants_answer *answer)
 {
     struct who *who = container_of(wait, struct who, wait);
     struct conn *c = question_client(&who->q);
@@ -233,13 +234,13 @@ static void on_members(struct roster_wait *wait, int err, const struct roster_an
 
 /* An answer is hundreds of times what asks for it: until it is there nothing more is read, and the
  * next is not asked for before this one is taken (rich_session.c). */
-int rich_ask_members(struct conn *c, struct seat *s, const struct rich_input *in)
+int rich_ask_members(struct conn *c, struct subscription *s, const struct rich_input *in)
 {
     struct who *who = calloc(1, sizeof *who);
     if (!who) return ERR_NOMEM;
     question_init(&who->q, c, s, in->ref);
     who->wait.done = on_members;
-    int err = roster_ask(c->worker, who->q.room, &who->wait);
+    int err = occupants_ask(c->worker, who->q.room, &who->wait);
     if (err) {
         question_undo(&who->q, c);
         free(who);
@@ -295,7 +296,7 @@ static int publish_change(struct conn *c, struct change *ch)
     if (!ch->found) return ERR_NO_MESSAGE;
     int err = may_change(c, ch);
     if (err) return err;
-    struct seat *s = seat_find_joined(c->rich, room_name(ch->q.room));
+    struct subscription *s = subscription_find_joined(c->rich, room_name(ch->q.room));
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
     char guest[SESSION_GUEST_LEN];
     struct publish p = {.event = {
@@ -306,7 +307,7 @@ static int publish_change(struct conn *c, struct change *ch)
                             .ts_ms = c->worker->wall_ms,
                         }};
     if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};
-    struct receipt *r = receipt_new(c, seat_room(s), question_ref(&ch->q));
+    struct receipt *r = receipt_new(c, subscription_room(s), question_ref(&ch->q));
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
     return receipt_publish(r, ch->q.room, &p);
@@ -324,7 +325,7 @@ static void run_change(struct worker *w, struct task *t)
     free(ch);
 }
 
-int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in)
+int rich_ask_change(struct conn *c, struct subscription *s, const struct rich_input *in)
 {
     static const enum store_kind kinds[] = {
         [RICH_EDIT] = STORE_EDIT,
@@ -344,7 +345,7 @@ int rich_ask_change(struct conn *c, struct seat *s, const struct rich_input *in)
     ch->text_len = text.len;
     if (text.len) memcpy(ch->text, text.ptr, text.len);
     const struct store_query query = {
-        .room = seat_room(s),
+        .room = subscription_room(s),
         .direction = STORE_AFTER,
         .position = in->id.seq - 1,
         .limit = 1,

@@ -13,7 +13,7 @@
 #include "server/worker.h"
 #include "session/entry.h"
 #include "session/rich_answer.h"
-#include "session/rich_seat.h"
+#include "session/rich_subscription.h"
 #include "session/speaker.h"
 
 int rich_join_home(struct conn *c, struct entry *e, struct join *j)
@@ -34,7 +34,7 @@ static void request_free(struct join_request *q)
     free(q);
 }
 
-static void enter(struct conn *c, struct join_request *q, struct seat *s)
+static void enter(struct conn *c, struct join_request *q, struct subscription *s)
 {
     char guest[SESSION_GUEST_LEN];
     struct join *j = &q->join;
@@ -42,18 +42,18 @@ static void enter(struct conn *c, struct join_request *q, struct seat *s)
     j->wall_ms = c->worker->wall_ms;
     j->behind = c->watch_out;
     int err = q->entry.wait.err;
-    if (!err && c->identity->spoken_len) err = seat_set_name(s, speaker_name(c, guest));
+    if (!err && c->identity->spoken_len) err = subscription_set_name(s, speaker_name(c, guest));
     if (!err) err = entry_join(&q->entry, j, &s->as.member);
     if (err == ERR_AGAIN) return;
     const struct join got = *j;
     s->entry = NULL;
     request_free(q);
     if (!err) {
-        seat_start(s, &got);
+        subscription_start(s, &got);
         return;
     }
-    rich_refuse(c, seat_ref(s), err);
-    if (c->state == CONN_OPEN) seat_free(s);
+    rich_refuse(c, subscription_ref(s), err);
+    if (c->state == CONN_OPEN) subscription_free(s);
 }
 
 /* The room is ready, or the store did not say; also the second time round, after a fill. */
@@ -61,7 +61,7 @@ static void on_entered(struct conn *c, struct entry *e)
 {
     struct join_request *q = container_of(e, struct join_request, entry);
     const struct slice room = {q->room, q->room_len};
-    struct seat *s = c && c->state == CONN_OPEN ? seat_find(c->rich, room) : NULL;
+    struct subscription *s = c && c->state == CONN_OPEN ? subscription_find(c->rich, room) : NULL;
     if (s && s->entry == e)
         enter(c, q, s);
     else
@@ -73,7 +73,7 @@ int rich_join(struct conn *c, const struct rich_input *in)
 {
     struct slice home = {c->rich->home_name, c->rich->home_len};
     struct slice room = in->room.len ? in->room : home;
-    if (seat_find(c->rich, room)) return ERR_JOINED;
+    if (subscription_find(c->rich, room)) return ERR_JOINED;
     const struct slice none = {NULL, 0};
     int err = may(c->identity, ACTION_JOIN, room, none);
     if (err) return err;
@@ -91,8 +91,8 @@ int rich_join(struct conn *c, const struct rich_input *in)
     memcpy(q->room, room.ptr, room.len);
     q->entry.resume = on_entered;
 
-    struct seat *s;
-    err = seat_new(c, room, in->ref, &s);
+    struct subscription *s;
+    err = subscription_new(c, room, in->ref, &s);
     if (err) {
         free(q);
         return err;
@@ -103,7 +103,7 @@ int rich_join(struct conn *c, const struct rich_input *in)
     if (err == ERR_AGAIN) return 0;
     if (err) {
         s->entry = NULL;
-        seat_free(s);
+        subscription_free(s);
         request_free(q);
     } else {
         enter(c, q, s);

@@ -13,7 +13,7 @@ struct rich_input;
 /* Joins the home; as entry_join. */
 int rich_join_home(struct conn *c, struct entry *e, struct join *j);
 
-/* A join frame: makes the seat, and enters the room, or waits for it. 0, or an error to be
+/* A join frame: makes the subscription, and enters the room, or waits for it. 0, or an error to be
  * answered.
  */
 int rich_join(struct conn *c, const struct rich_input *in);

@@ -14,13 +14,13 @@
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
+#include "session/ephemeral.h"
 #include "session/receipt.h"
 #include "session/rich_answer.h"
 #include "session/rich_ask.h"
 #include "session/rich_join.h"
-#include "session/rich_seat.h"
+#include "session/rich_subscription.h"
 #include "session/speaker.h"
-#include "session/whisper.h"
 
 static_assert(RICH_ROOMS_MAX <= UINT8_MAX && RICH_QUESTIONS_MAX <= UINT8_MAX,
               "as struct rich has it");
@@ -32,17 +32,17 @@ int rich_session_new(struct conn *c, struct slice home)
     c->session = &rich_session;
     c->rich = calloc(1, offsetof(struct rich, home_name) + home.len);
     if (!c->rich) return ERR_NOMEM;
-    list_init(&c->rich->seats);
+    list_init(&c->rich->subscriptions);
     list_init(&c->rich->asked);
     c->rich->home_len = (uint8_t)home.len;
     memcpy(c->rich->home_name, home.ptr, home.len);
-    return seat_new(c, home, (struct slice){NULL, 0}, &c->rich->home);
+    return subscription_new(c, home, (struct slice){NULL, 0}, &c->rich->home);
 }
 
 void rich_session_start(struct conn *c, const struct join *j)
 {
     rich_tell_welcome(c);
-    if (c->state == CONN_OPEN) seat_start(c->rich->home, j);
+    if (c->state == CONN_OPEN) subscription_start(c->rich->home, j);
 }
 
 static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
@@ -54,8 +54,8 @@ static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
 static void leave(struct conn *c)
 {
     if (!c->rich) return;
-    while (!list_empty(&c->rich->seats))
-        seat_free(container_of(c->rich->seats.next, struct seat, link));
+    while (!list_empty(&c->rich->subscriptions))
+        subscription_free(container_of(c->rich->subscriptions.next, struct subscription, link));
     rich_ask_drop(c->rich);
     free(c->rich->waiting);
     free(c->rich);
@@ -64,36 +64,38 @@ static void leave(struct conn *c)
 
 /* ---- deliveries ---- */
 
-static struct seat *seat_of(struct member *m)
+static struct subscription *subscription_of(struct member *m)
 {
-    return container_of(m, struct seat, as.member);
+    return container_of(m, struct subscription, as.member);
 }
 
 static void describe(struct member *m, struct session_member *out)
 {
-    const struct seat *s = seat_of(m);
-    out->name = seat_name(s, out->guest);
+    const struct subscription *s = subscription_of(m);
+    out->name = subscription_name(s, out->guest);
     out->since_ms = s->since_ms;
 }
 
 static ssize_t deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
 {
-    return conn_deliver_frames(seat_of(m)->as.conn, iov, n, bytes);
+    return conn_deliver_frames(subscription_of(m)->as.conn, iov, n, bytes);
 }
 
 static void on_lag(struct member *m, uint64_t lag_bytes)
 {
-    conn_lags(seat_of(m)->as.conn, m->reader->room, lag_bytes);
+    conn_lags(subscription_of(m)->as.conn, m->feed->room, lag_bytes);
 }
 
 /* In turn: who was served goes to the end, so that one busy room does not starve the others. */
 static bool on_writable(struct conn *c)
 {
-    for (unsigned i = c->rich->seat_count; i > 0 && !list_empty(&c->rich->seats); i--) {
-        struct seat *s = container_of(c->rich->seats.next, struct seat, link);
+    for (unsigned i = c->rich->subscription_count; i > 0 && !list_empty(&c->rich->subscriptions);
+         i--) {
+        struct subscription *s =
+            container_of(c->rich->subscriptions.next, struct subscription, link);
         list_remove(&s->link);
-        list_push(&c->rich->seats, &s->link);
-        bool blocked = seat_go_on(s); /* it may be gone after it */
+        list_push(&c->rich->subscriptions, &s->link);
+        bool blocked = subscription_go_on(s); /* it may be gone after it */
         if (c->state != CONN_OPEN) return false;
         if (blocked) return true;
     }
@@ -109,49 +111,50 @@ static size_t input_bytes(const struct conn *c)
 static uint64_t lag_bytes(const struct conn *c)
 {
     uint64_t bytes = 0;
-    for (struct list *l = c->rich->seats.next; l != &c->rich->seats; l = l->next) {
-        const struct seat *s = container_of(l, struct seat, link);
-        if (s->as.member.reader) bytes += reader_lag(&s->as.member);
+    for (struct list *l = c->rich->subscriptions.next; l != &c->rich->subscriptions; l = l->next) {
+        const struct subscription *s = container_of(l, struct subscription, link);
+        if (s->as.member.feed) bytes += feed_lag(&s->as.member);
     }
     return bytes;
 }
 
 /* ---- frames ---- */
 
-static int publish(struct conn *c, struct seat *s, const struct rich_input *in, struct publish *p)
+static int publish(struct conn *c, struct subscription *s, const struct rich_input *in,
+                   struct publish *p)
 {
-    struct receipt *r = receipt_new(c, seat_room(s), in->ref);
+    struct receipt *r = receipt_new(c, subscription_room(s), in->ref);
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
-    return receipt_publish(r, s->as.member.reader->room, p);
+    return receipt_publish(r, s->as.member.feed->room, p);
 }
 
-static void tell_typing(struct seat *s, struct slice name, bool on)
+static void tell_typing(struct subscription *s, struct slice name, bool on)
 {
     s->typing = on;
-    whisper_typing(s->as.conn->worker, &s->as.member, name, on);
+    ephemeral_typing(s->as.conn->worker, &s->as.member, name, on);
 }
 
 /* It has spoken in a room; if memory is short, the room knows it by its old name for longer. */
-static void note_name(struct seat *s, struct slice name)
+static void note_name(struct subscription *s, struct slice name)
 {
     char guest[SESSION_GUEST_LEN];
     char before[NAME_USER_MAX];
-    struct slice had = seat_name(s, guest);
+    struct slice had = subscription_name(s, guest);
     speaker_note_name(s->as.conn, name);
     if (had.len == name.len && memcmp(had.ptr, name.ptr, had.len) == 0) return;
     memcpy(before, had.ptr, had.len);
-    if (seat_set_name(s, name) != 0) return;
+    if (subscription_set_name(s, name) != 0) return;
     if (s->typing) tell_typing(s, (struct slice){before, had.len}, false);
-    speaker_rename_in(s->as.conn, s->as.member.reader->room, (struct slice){before, had.len}, name);
+    speaker_rename_in(s->as.conn, s->as.member.feed->room, (struct slice){before, had.len}, name);
 }
 
 static int on_message(struct conn *c, const struct rich_input *in)
 {
     struct worker *w = c->worker;
-    struct seat *s = seat_find_joined(c->rich, in->room);
+    struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    struct room *room = s->as.member.reader->room;
+    struct room *room = s->as.member.feed->room;
     if (in->reply_to.seq && !room_gave(room, &in->reply_to)) return ERR_NO_MESSAGE;
     const struct slice none = {NULL, 0};
     int err = may(c->identity, ACTION_PUBLISH, room_name(room), none);
@@ -192,29 +195,29 @@ static void go_on(struct conn *c)
 
 static int on_leave(struct conn *c, const struct rich_input *in)
 {
-    struct seat *s = seat_find(c->rich, in->room);
+    struct subscription *s = subscription_find(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     struct buf *text = &c->worker->text;
     if (!s->answered)
-        rich_refuse(c, seat_ref(s), ERR_NOT_JOINED); /* it was quicker than the store */
+        rich_refuse(c, subscription_ref(s), ERR_NOT_JOINED); /* it was quicker than the store */
     if (c->state != CONN_OPEN) return 0;
     text->len = 0;
-    int err = rich_encode_left(in->ref, seat_room(s), text, RICH_FRAME_MAX_BYTES);
-    seat_free(s);
+    int err = rich_encode_left(in->ref, subscription_room(s), text, RICH_FRAME_MAX_BYTES);
+    subscription_free(s);
     rich_send(c, err);
     return 0;
 }
 
 static int on_history(struct conn *c, const struct rich_input *in)
 {
-    struct seat *s = seat_find_joined(c->rich, in->room);
+    struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     return client_take(c, BUDGET_HISTORY) ? rich_ask_history(c, s, in) : ERR_MUCH_HISTORY;
 }
 
 static int on_who(struct conn *c, const struct rich_input *in)
 {
-    struct seat *s = seat_find_joined(c->rich, in->room);
+    struct subscription *s = subscription_find_joined(c->rich, in->room);
     return s ? rich_ask_members(c, s, in) : ERR_NOT_JOINED;
 }
 
@@ -222,21 +225,21 @@ static int on_who(struct conn *c, const struct rich_input *in)
 static int on_typing(struct conn *c, const struct rich_input *in)
 {
     struct worker *w = c->worker;
-    struct seat *s = seat_find_joined(c->rich, in->room);
+    struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
     if (!in->on && !s->typing) return 0;
-    if (in->on) c->rich->typing_next_ms = w->now_ms + WHISPER_TYPING_MS;
+    if (in->on) c->rich->typing_next_ms = w->now_ms + EPHEMERAL_TYPING_MS;
     char guest[SESSION_GUEST_LEN];
-    tell_typing(s, seat_name(s, guest), in->on);
+    tell_typing(s, subscription_name(s, guest), in->on);
     return 0;
 }
 
 static int on_change(struct conn *c, const struct rich_input *in)
 {
-    struct seat *s = seat_find_joined(c->rich, in->room);
+    struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    if (!room_gave(s->as.member.reader->room, &in->id)) return ERR_NO_MESSAGE;
+    if (!room_gave(s->as.member.feed->room, &in->id)) return ERR_NO_MESSAGE;
     if (!speaker_may_speak(c, in->message, (struct slice){NULL, 0})) return ERR_RATE_LIMITED;
     return rich_ask_change(c, s, in);
 }
@@ -248,11 +251,11 @@ static int on_read(struct conn *c, const struct rich_input *in)
     struct reading reading = {.mark = {in->id.seq, speaker_name(c, guest)}};
     int err = may(c->identity, ACTION_MARK, in->room, none);
     if (err) return err;
-    struct seat *s = seat_find_joined(c->rich, in->room);
+    struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    struct room *room = s->as.member.reader->room;
+    struct room *room = s->as.member.feed->room;
     if (!room_gave(room, &in->id)) return ERR_NO_MESSAGE;
-    struct receipt *r = receipt_new(c, seat_room(s), in->ref);
+    struct receipt *r = receipt_new(c, subscription_room(s), in->ref);
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
     return receipt_read(r, room, &reading);
@@ -283,8 +286,9 @@ static const struct {
 static bool has_to_wait(const struct conn *c, const struct rich_input *in)
 {
     if (in->type == RICH_WHO && conn_unsent(c) > 0) return true;
-    const struct seat *s = frames[in->type].in_room ? seat_find(c->rich, in->room) : NULL;
-    return s && !s->as.member.reader;
+    const struct subscription *s =
+        frames[in->type].in_room ? subscription_find(c->rich, in->room) : NULL;
+    return s && !s->as.member.feed;
 }
 
 /* Nothing behind it is read until its time has come, which keeps the order and needs no queue. */

@@ -11,7 +11,8 @@ struct conn;
 
 extern const struct session_ops rich_session;
 
-/* Makes it the session of a connection whose home is this room, with the first seat. ERR_NOMEM. */
+/* Makes it the session of a connection whose home is this room, with the first subscription.
+ * ERR_NOMEM. */
 int rich_session_new(struct conn *c, struct slice home);
 
 /* The 101 is sent: welcome, joined, and what was missed. */

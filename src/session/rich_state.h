@@ -1,9 +1,10 @@
 /* What the files of the rich session share: a client of the subprotocol parlor.v1 (protocol.md
- * section 5) and its seats.
+ * section 5) and its subscriptions.
  *
- * Each room it is in is a seat: a member of its own, with a place of its own in that room's log.
- * The seats share the socket, so deliveries end on frame boundaries (conn_deliver_frames), and
- * while bytes wait in the connection's `out` no seat gets anything. */
+ * Each room it is in is a subscription: a member of its own, with a place of its own in that room's
+ * log. The subscriptions share the socket, so deliveries end on frame boundaries
+ * (conn_deliver_frames), and while bytes wait in the connection's `out` no subscription gets
+ * anything. */
 #ifndef SESSION_RICH_STATE_H
 #define SESSION_RICH_STATE_H
 
@@ -11,8 +12,8 @@
 #include <stdint.h>
 
 #include "base/list.h"
-#include "chat/reader.h"
-#include "session/whisper.h"
+#include "chat/feed.h"
+#include "session/ephemeral.h"
 
 struct conn;
 struct entry;
@@ -29,8 +30,8 @@ enum {
 };
 
 /* A room the connection is in, or about to be in (then it has no reader yet). */
-struct seat {
-    struct whisper_member as;
+struct subscription {
+    struct ephemeral_member as;
     struct list link;      /* in its session */
     struct entry *entry;   /* while it is about to enter; not owned */
     struct replay *replay; /* while its past comes from the store; owned */
@@ -52,17 +53,17 @@ struct rich_waiting {
 };
 
 struct rich {
-    struct list seats;
+    struct list subscriptions;
     struct list asked;            /* questions that are not answered yet (rich_ask.c) */
     struct rich_waiting *waiting; /* then nothing is read until its time has come; owned */
-    uint8_t seat_count;
+    uint8_t subscription_count;
     uint8_t questions; /* asked of the store or the workers, not answered yet */
     uint8_t pages;     /* those of them for a page of history */
     bool asks_members; /* who is in a room; then nothing is read until that is answered */
     uint8_t home_len;
     uint64_t typing_next_ms;
     uint64_t requests_next_us;
-    struct seat *home; /* NULL once it was left */
+    struct subscription *home; /* NULL once it was left */
     char home_name[];
 };
 

@@ -11,7 +11,7 @@
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
-#include "session/whisper.h"
+#include "session/ephemeral.h"
 
 enum { RATE_PERIOD_US = 10 * 1000 * 1000 };
 #define GUEST_PREFIX "guest-"
@@ -61,7 +61,7 @@ struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_
 
 void speaker_rename_in(const struct conn *c, struct room *room, struct slice from, struct slice to)
 {
-    whisper_presence(c->worker, room, room_rename(room, from, to, c->worker->now_ms));
+    ephemeral_presence(c->worker, room, room_rename(room, from, to, c->worker->now_ms));
 }
 
 static bool same(struct slice a, struct slice b)

@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "chat/reader.h"
+#include "chat/encoder.h"
+#include "chat/feed.h"
 #include "chat/room.h"
 #include "chat/room_state.h"
-#include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "proto/ws_deflate.h"
 #include "room_sim_core.h"
@@ -61,7 +61,7 @@ static int publish(struct sock *s, struct publish *p, uint64_t label)
     bool healthy = store_healthy(sim->gate.store);
     p->now_ms = p->event.ts_ms;
     sim_maybe_fail(30);
-    int err = room_publish(room, &sim->scribe, p, &woken);
+    int err = room_publish(room, &sim->encoder, p, &woken);
     fail_alloc_off();
     if (err || p->dup) {
         assert_null(woken);
@@ -204,9 +204,9 @@ static void run_answers(void)
 static void private_frame(struct sock *s)
 {
     struct buf rest = {0};
-    reader_block(&s->member);
+    feed_block(&s->member);
     s->stalled = true;
-    assert_int_equal(reader_take_frame_rest(&s->member, &rest, SIZE_MAX), 0);
+    assert_int_equal(feed_take_frame_rest(&s->member, &rest, SIZE_MAX), 0);
     if (rest.len) sim_receive(s, rest.data, rest.len);
     assert_int_equal(s->got.len, 0);
     buf_fini(&rest);
@@ -420,7 +420,7 @@ static void begin(const struct sim_options *o)
     sim->hub = hub_new(&sim->options);
     assert_non_null(sim->hub);
     hub_set_store(sim->hub, sim->gate.store);
-    sim->scribe.deflater = ws_deflater_new(1);
+    sim->encoder.deflater = ws_deflater_new(1);
     sim->writer_scribe.deflater = ws_deflater_new(1);
     sim->inflater = ws_inflater_new();
     for (unsigned i = 0; i < SIM_SOCKETS; i++)
@@ -434,8 +434,8 @@ static void end(void)
     sim->counts->trims += stats.trimmed;
     gate_close(&sim->gate);
     hub_free(sim->hub);
-    scribe_fini(&sim->scribe);
-    scribe_fini(&sim->writer_scribe);
+    encoder_fini(&sim->encoder);
+    encoder_fini(&sim->writer_scribe);
     ws_inflater_free(sim->inflater);
     buf_fini(&sim->inflated);
     model_fini(&sim->model);

@@ -4,7 +4,7 @@
  * Clients come live, with `history` or with `since` (their last event, an older one, one of another
  * epoch), stall, take half a frame, vanish, are too slow and come back. They post, edit, delete,
  * react, and send again what they have sent. Memory runs out, the store fails, retention trims, the
- * budget forgets rooms. The simulation is also the server: it flushes readers, answers those who
+ * budget forgets rooms. The simulation is also the server: it flushes feeds, answers those who
  * have to be served from the store, and brings the store's decisions to the rooms. Every frame is
  * held against the model (room_model.h).
  *

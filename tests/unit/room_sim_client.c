@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 #include "chat/event_json.h"
-#include "chat/reader.h"
+#include "chat/feed.h"
 #include "fail_alloc.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
@@ -89,7 +89,7 @@ struct slice sim_name_of_sock(const struct sock *s, char out[static 8])
 
 struct room *sim_room_of(const struct sock *s)
 {
-    return s->member.reader->room;
+    return s->member.feed->room;
 }
 
 static void post(struct job *j)
@@ -197,7 +197,7 @@ void sim_push_woken(struct slink *woken)
 {
     while (woken) {
         struct slink *next = woken->next;
-        struct reader *r = container_of(woken, struct reader, dirty_link);
+        struct feed *r = container_of(woken, struct feed, dirty_link);
         woken->next = sim->dirty[r->worker];
         sim->dirty[r->worker] = woken;
         woken = next;
@@ -210,9 +210,9 @@ void sim_run_worker(unsigned worker)
     sim->dirty[worker] = NULL;
     while (link) {
         struct slink *next = link->next;
-        struct reader *r = container_of(link, struct reader, dirty_link);
-        bool more = reader_flush(r, &sim->delivery);
-        reader_check(r);
+        struct feed *r = container_of(link, struct feed, dirty_link);
+        bool more = feed_flush(r, &sim->delivery);
+        feed_check(r);
         if ((more && !r->detached) || !room_settle(r)) {
             link->next = sim->dirty[worker];
             sim->dirty[worker] = link;
@@ -317,7 +317,7 @@ static void on_page_here(struct job *j)
     }
     s->replay = NULL;
     free_replay(r);
-    if (!s->stalled) reader_resume(&s->member, &sim->delivery);
+    if (!s->stalled) feed_resume(&s->member, &sim->delivery);
 }
 
 static void start_replay(struct sock *s, const struct join *j)
@@ -388,7 +388,7 @@ static void on_joined(struct sock *s, const struct join *j)
     if (j->from_store)
         start_replay(s, j);
     else
-        reader_resume(&s->member, &sim->delivery);
+        feed_resume(&s->member, &sim->delivery);
 }
 
 static void try_join(struct visit *v)
@@ -409,7 +409,7 @@ static void try_join(struct visit *v)
     }
     if (err) {
         assert_int_equal(err, ERR_NOMEM);
-        assert_null(s->member.reader);
+        assert_null(s->member.feed);
         s->state = SOCK_OUT;
     } else {
         on_joined(s, &v->join);
@@ -490,5 +490,5 @@ void sim_unstall(struct sock *s)
 {
     s->stalled = false;
     if (s->state == SOCK_IN && s->member.blocked && !s->replay)
-        reader_resume(&s->member, &sim->delivery);
+        feed_resume(&s->member, &sim->delivery);
 }

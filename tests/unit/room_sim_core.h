@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "chat/encoder.h"
+#include "chat/feed.h"
 #include "chat/hub.h"
-#include "chat/reader.h"
 #include "chat/room.h"
-#include "chat/scribe.h"
 #include "gated_store.h"
 #include "room_model.h"
 #include "room_sim.h"
@@ -55,8 +55,8 @@ struct sim {
     struct gate gate;
     struct hub *hub;
     struct hub_options options;
-    struct scribe scribe;        /* the workers' */
-    struct scribe writer_scribe; /* the store's */
+    struct encoder encoder;       /* the workers' */
+    struct encoder writer_scribe; /* the store's */
     struct ws_inflater *inflater;
     struct buf inflated;
     struct slink *dirty[SIM_WORKERS];

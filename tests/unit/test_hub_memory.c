@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "chat/encoder.h"
+#include "chat/feed.h"
 #include "chat/hub.h"
-#include "chat/reader.h"
 #include "chat/room_state.h"
-#include "chat/scribe.h"
 #include "store/store_memory.h"
 
 enum { WALL_MS = 1000000, MINUTES_5_MS = 5 * 60 * 1000, TEXT_MAX = 8000, RECENT_BYTES = 20000 };
@@ -37,11 +37,11 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static unsigned pages; /* answered, as test_fill_of_two asks */
 static struct hub *hub;
 static struct store *store;
-static struct scribe scribe;
-static struct scribe writer_scribe;
+static struct encoder encoder;
+static struct encoder writer_scribe;
 static struct slink *dirty;
 static unsigned long said, done, gates;
-static bool held; /* the store's reader is */
+static bool held; /* the store's feed is */
 
 static int64_t wall(void)
 {
@@ -107,8 +107,8 @@ static void end(void)
     assert_int_equal(account_used(hub_answers(hub)), 0);
     hub_check(hub, true);
     hub_free(hub);
-    scribe_fini(&scribe);
-    scribe_fini(&writer_scribe);
+    encoder_fini(&encoder);
+    encoder_fini(&writer_scribe);
 }
 
 static void await_woken(struct guest *g)
@@ -156,7 +156,7 @@ static void say(const struct guest *g, struct slice text, const char *nonce)
                         .now_ms = WALL_MS};
     struct slink *woken;
     if (nonce) p.event.nonce = (struct slice){nonce, strlen(nonce)};
-    assert_int_equal(room_publish(g->wait.room, &scribe, &p, &woken), 0);
+    assert_int_equal(room_publish(g->wait.room, &encoder, &p, &woken), 0);
     said++;
     store_kick(store);
     while (woken) {
@@ -181,9 +181,9 @@ static void flush(void)
 {
     struct delivery delivery = {.send = on_send};
     while (dirty) {
-        struct reader *r = container_of(dirty, struct reader, dirty_link);
+        struct feed *r = container_of(dirty, struct feed, dirty_link);
         dirty = dirty->next;
-        while (reader_flush(r, &delivery) || !room_settle(r))
+        while (feed_flush(r, &delivery) || !room_settle(r))
             ;
     }
 }
@@ -236,7 +236,7 @@ static void test_rooms_go(void **state)
         leave(&ann);
     }
     for (int i = 0; i < 10000 && hub_memory_bytes(hub) > 0; i++)
-        usleep(1000); /* the store's reader gives its reference back after it has woken */
+        usleep(1000); /* the store's feed gives its reference back after it has woken */
     assert_int_equal(hub_memory_bytes(hub), 0);
     for (int i = 0; i < ROOMS; i++) {
         snprintf(name, sizeof name, "room%d", i);
@@ -454,7 +454,7 @@ static void test_fill_of_two(void **state)
     assert_true(bob.woken_at < BUSY);
     assert_int_equal(try_join(&bob), 0);
     assert_int_equal(try_join(&busy), 0);
-    assert_int_equal(busy.member.reader->member_count, 2);
+    assert_int_equal(busy.member.feed->member_count, 2);
     leave(&busy);
     leave(&bob);
     leave(&ann);

@@ -23,11 +23,11 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "chat/encoder.h"
 #include "chat/event_json.h"
+#include "chat/feed.h"
 #include "chat/hub.h"
-#include "chat/reader.h"
 #include "chat/room_state.h"
-#include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "net/mailbox.h"
 #include "proto/ws_frame.h"
@@ -93,10 +93,10 @@ struct page {
 
 struct work {
     pthread_t thread;
-    struct mailbox mailbox; /* dirty readers */
+    struct mailbox mailbox; /* dirty feeds */
     struct mailbox tasks;
     struct slink *dirty;
-    struct scribe scribe;
+    struct encoder encoder;
     struct delivery delivery;
     struct sock socks[MEMBERS];
     uint64_t last_seq[ROOMS]; /* what an edit is of */
@@ -111,7 +111,7 @@ struct work {
 static struct work works[THREADS];
 static struct hub *hub;
 static struct store *store;
-static struct scribe writer_scribe;
+static struct encoder writer_scribe;
 static bool strict;
 static atomic_uint published; /* threads that have said everything */
 static atomic_uint complete;  /* threads whose members have everything */
@@ -174,7 +174,7 @@ static void receive(struct work *w, struct sock *s, const char *data, size_t len
 static ssize_t fake_send(struct member *m, const struct iovec *iov, int n, size_t bytes)
 {
     struct sock *s = container_of(m, struct sock, member);
-    struct work *w = &works[m->reader->worker];
+    struct work *w = &works[m->feed->worker];
     size_t take = s->take++ % 7 ? bytes : bytes / 2;
     size_t left = take;
     for (int i = 0; i < n && left > 0; i++) {
@@ -188,7 +188,7 @@ static ssize_t fake_send(struct member *m, const struct iovec *iov, int n, size_
 static void fake_lag(struct member *m, uint64_t lag)
 {
     (void)lag;
-    works[m->reader->worker].errors++;
+    works[m->feed->worker].errors++;
 }
 
 /* ---- coming back ---- */
@@ -256,7 +256,7 @@ static void take_page(struct work *w, struct task *t)
         return;
     }
     s->state = SOCK_IN;
-    reader_resume(&s->member, &w->delivery);
+    feed_resume(&s->member, &w->delivery);
     end_visit(p->visit);
     buf_fini(&p->frames);
     free(p);
@@ -293,7 +293,7 @@ static void try_join(struct work *w, struct task *t)
     }
     w->from_memory += v->join.replayed > 0;
     s->state = SOCK_IN;
-    reader_resume(&s->member, &w->delivery);
+    feed_resume(&s->member, &w->delivery);
     end_visit(v);
 }
 
@@ -336,7 +336,7 @@ static void post_dirty(struct work *w, struct slink *woken)
 {
     while (woken) {
         struct slink *next = woken->next;
-        struct reader *r = container_of(woken, struct reader, dirty_link);
+        struct feed *r = container_of(woken, struct feed, dirty_link);
         if (w && r->worker == w->index) {
             woken->next = w->dirty;
             w->dirty = woken;
@@ -351,8 +351,8 @@ static void flush_list(struct work *w, struct slink *link)
 {
     while (link) {
         struct slink *next = link->next;
-        struct reader *r = container_of(link, struct reader, dirty_link);
-        bool more = reader_flush(r, &w->delivery);
+        struct feed *r = container_of(link, struct feed, dirty_link);
+        bool more = feed_flush(r, &w->delivery);
         if ((more && !r->detached) || !room_settle(r)) {
             link->next = w->dirty;
             w->dirty = link;
@@ -375,7 +375,7 @@ static void turn(struct work *w)
     if (store) store_kick(store);
     for (int i = 0; i < MEMBERS; i++) {
         struct sock *s = &w->socks[i];
-        if (s->state == SOCK_IN && s->member.blocked) reader_resume(&s->member, &w->delivery);
+        if (s->state == SOCK_IN && s->member.blocked) feed_resume(&s->member, &w->delivery);
     }
 }
 
@@ -427,7 +427,7 @@ static void retry(struct work *w, struct room *room, struct publish *p)
     r->worker = w->index;
     p->waiter = &r->task.link;
     w->retries++;
-    if (room_publish(room, &w->scribe, p, &woken) != 0 || !p->dup || woken) w->errors++;
+    if (room_publish(room, &w->encoder, p, &woken) != 0 || !p->dup || woken) w->errors++;
     if (!p->waiting) {
         w->retries--;
         free(r);
@@ -439,7 +439,7 @@ static void say(struct work *w, unsigned i)
     char text[64];
     char nonce[16];
     unsigned room_number = i % ROOMS;
-    struct room *room = w->socks[room_number].member.reader->room;
+    struct room *room = w->socks[room_number].member.feed->room;
     struct publish p = {.event = {.username = SLICE_LIT("u"), .ts_ms = 1}};
     struct slink *woken;
     bool edit = i % EDIT_EVERY == 0 && w->last_seq[room_number];
@@ -453,7 +453,7 @@ static void say(struct work *w, unsigned i)
         len = snprintf(nonce, sizeof nonce, "%u-%u", w->index, i);
         p.event.nonce = (struct slice){nonce, (size_t)len};
     }
-    if (room_publish(room, &w->scribe, &p, &woken) != 0 || p.dup) w->errors++;
+    if (room_publish(room, &w->encoder, &p, &woken) != 0 || p.dup) w->errors++;
     post_dirty(w, woken);
     if (!edit) w->last_seq[room_number] = p.event.seq;
     atomic_store(&said[w->index][room_number], n);
@@ -584,12 +584,12 @@ static void run_threads(uint64_t budget)
         from_store += w->from_store;
         mailbox_fini(&w->mailbox);
         mailbox_fini(&w->tasks);
-        scribe_fini(&w->scribe);
+        encoder_fini(&w->encoder);
     }
     print_message("came back from memory %llu, from store %llu\n", (unsigned long long)from_memory,
                   (unsigned long long)from_store);
     assert_true((budget == TIGHT_BYTES ? from_store : from_memory) > 10);
-    scribe_fini(&writer_scribe);
+    encoder_fini(&writer_scribe);
     assert_int_equal(hub_room_count(hub), 0);
     hub_free(hub);
     assert_int_equal(fail_alloc_live(), live);

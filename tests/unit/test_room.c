@@ -15,10 +15,10 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "chat/encoder.h"
+#include "chat/feed.h"
 #include "chat/hub.h"
-#include "chat/reader.h"
 #include "chat/room_state.h"
-#include "chat/scribe.h"
 #include "fail_alloc.h"
 #include "gated_store.h"
 #include "proto/ws_deflate.h"
@@ -41,7 +41,7 @@ struct guest {
 struct stage {
     struct gate gate;
     struct hub *hub;
-    struct scribe scribe;
+    struct encoder encoder;
     struct delivery delivery;
     struct slink *dirty[WORKERS];
     struct guest guests[GUESTS];
@@ -119,7 +119,7 @@ static void push_woken(struct slink *woken)
 {
     while (woken) {
         struct slink *next = woken->next;
-        struct reader *r = container_of(woken, struct reader, dirty_link);
+        struct feed *r = container_of(woken, struct feed, dirty_link);
         woken->next = stage->dirty[r->worker];
         stage->dirty[r->worker] = woken;
         woken = next;
@@ -130,9 +130,9 @@ static void flush(unsigned worker)
 {
     while (stage->dirty[worker]) {
         struct slink *link = stage->dirty[worker];
-        struct reader *r = container_of(link, struct reader, dirty_link);
+        struct feed *r = container_of(link, struct feed, dirty_link);
         stage->dirty[worker] = link->next;
-        while (reader_flush(r, &stage->delivery) || !room_settle(r))
+        while (feed_flush(r, &stage->delivery) || !room_settle(r))
             ;
     }
 }
@@ -167,7 +167,7 @@ static void settle_store(void)
             if (!d->err && !stage->strict && !d->event->nonce.len) continue;
             struct room *room = hub_find(stage->hub, d->room);
             if (!room) continue;
-            room_on_done(room, &stage->scribe, d, &woken, &waiters);
+            room_on_done(room, &stage->encoder, d, &woken, &waiters);
             assert_null(waiters);
             push_woken(woken);
             room_unref(room);
@@ -187,7 +187,7 @@ static void end(void)
     hub_check(stage->hub, true);
     gate_close(&stage->gate);
     hub_free(stage->hub);
-    scribe_fini(&stage->scribe);
+    encoder_fini(&stage->encoder);
     for (int i = 0; i < GUESTS; i++)
         buf_fini(&stage->guests[i].bytes);
     long live = stage->live;
@@ -239,7 +239,7 @@ static int try_join(struct guest *g)
     }
     room_unref(g->wait.room);
     g->entered = false;
-    if (!err && !g->join.from_store) reader_resume(&g->member, &stage->delivery);
+    if (!err && !g->join.from_store) feed_resume(&g->member, &stage->delivery);
     return err;
 }
 
@@ -274,7 +274,7 @@ static int publish(struct guest *g, const struct store_event *e)
     struct publish p = {.event = *e};
     p.event.username = SLICE_LIT("guest");
     p.event.ts_ms = WALL_MS;
-    int err = room_publish(g->member.reader->room, &stage->scribe, &p, &woken);
+    int err = room_publish(g->member.feed->room, &stage->encoder, &p, &woken);
     if (err) return err;
     gate_appended(&stage->gate);
     push_woken(woken);
@@ -330,7 +330,7 @@ static unsigned join_at_last(struct guest *g)
         assert_true(g->woken);
         assert_int_equal(g->wait.err, 0);
     }
-    assert_non_null(g->member.reader);
+    assert_non_null(g->member.feed);
     return asked;
 }
 
@@ -342,10 +342,10 @@ static void test_publish_out_of_memory(void **state)
 {
     (void)state;
     begin(&plenty, NULL);
-    stage->scribe.deflater = ws_deflater_new(6);
+    stage->encoder.deflater = ws_deflater_new(6);
     for (unsigned e = 0; e < ENCODING_COUNT; e++)
         join_live((int)e, lobby, (enum encoding)e);
-    struct room *room = stage->guests[0].member.reader->room;
+    struct room *room = stage->guests[0].member.feed->room;
     say(&stage->guests[0], "before"); /* its on_done holds the writer, which must not be hit */
     flush_all();
     static char text[1000];
@@ -392,8 +392,8 @@ static void test_join_out_of_memory(void **state)
         room_unref(room);
         if (!err) break;
         assert_int_equal(err, ERR_NOMEM);
-        assert_null(g->member.reader);
-        assert_true(list_empty(&room->logs[ENCODING_FULL_DEFLATE].readers));
+        assert_null(g->member.feed);
+        assert_true(list_empty(&room->logs[ENCODING_FULL_DEFLATE].feeds));
         assert_int_equal(room_member_count(room), 1);
         room_ref(room); /* try_join gave it back */
         assert_true(n < 20);
@@ -416,7 +416,7 @@ static void test_refused(void **state)
     gate_turn_writer(&stage->gate);
     fail_alloc_off();
     assert_false(store_healthy(stage->gate.store));
-    const struct room *room = g->member.reader->room;
+    const struct room *room = g->member.feed->room;
     uint64_t seq = room->seq;
     assert_int_equal(publish(g, &(struct store_event){.message = SLICE_LIT("three")}), ERR_STORE);
     assert_int_equal(room->seq, seq);
@@ -437,7 +437,7 @@ static void test_idle_owns_nothing(void **state)
     (void)state;
     begin(&plenty, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_BARE);
-    struct room *room = g->member.reader->room;
+    struct room *room = g->member.feed->room;
     say(g, "one");
     assert_non_null(room->logs[ENCODING_BARE].log.tail);
     flush_all();
@@ -495,7 +495,7 @@ static void test_budget_keeps_what_is_used(void **state)
     for (int i = 0; i < 3; i++) { /* the third is too much: the first is forgotten */
         g = join_live(i, names[i], ENCODING_FULL);
         say(g, two);
-        rooms[i] = g->member.reader->room;
+        rooms[i] = g->member.feed->room;
     }
     flush_all();
     settle_store();
@@ -597,7 +597,7 @@ static void test_past_in_front_of_unread(void **state)
     assert_int_equal(b->join.worker, a->join.worker);
     join_at_last(b);
     say(a, "five");
-    if (b->join.from_store) reader_resume(&b->member, &stage->delivery);
+    if (b->join.from_store) feed_resume(&b->member, &stage->delivery);
     flush_all();
     assert_string_equal(heard(a), "three four five");
     /* b reads the rest from the store; live is what came after its head. */
@@ -629,7 +629,7 @@ static void test_fill_stays_within_limits(void **state)
     struct guest *b = coming_back(1, lobby, ENCODING_FULL, 14);
     assert_int_equal(join_at_last(b), 1);
     assert_string_equal(heard(b), "m15 m16 m17 m18 m19 m20 m21 m22 m23 m24");
-    const struct room *room = a->member.reader->room;
+    const struct room *room = a->member.feed->room;
     assert_int_equal(room->logs[ENCODING_FULL].recent.count, 10);
 
     struct guest *c = coming_back(2, lobby, ENCODING_FULL, 13);
@@ -683,7 +683,7 @@ static void publish_nonce(struct guest *g, struct publish *p, int64_t now_ms)
                                     .nonce = SLICE_LIT("n"),
                                     .ts_ms = now_ms};
     p->now_ms = now_ms;
-    assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, p, &woken), 0);
+    assert_int_equal(room_publish(g->member.feed->room, &stage->encoder, p, &woken), 0);
     if (!p->dup) gate_appended(&stage->gate);
     push_woken(woken);
 }
@@ -707,7 +707,7 @@ static void test_retry_outlives_members(void **state)
     const struct store_done *d = gate_next_done(&stage->gate);
     struct room *room = hub_find(stage->hub, lobby);
     assert_non_null(room);
-    room_on_done(room, &stage->scribe, d, &woken, &waiters);
+    room_on_done(room, &stage->encoder, d, &woken, &waiters);
     assert_ptr_equal(waiters, &waiter);
     assert_null(waiter.next);
     room_unref(room);
@@ -745,13 +745,13 @@ static void test_nonce_and_the_wall_clock(void **state)
                                   .ts_ms = WALL_MS},
                         .now_ms = WALL_MS};
     struct slink *woken;
-    assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, &p, &woken), 0);
+    assert_int_equal(room_publish(g->member.feed->room, &stage->encoder, &p, &woken), 0);
     gate_appended(&stage->gate);
     push_woken(woken);
     settle_store();
     p.event.ts_ms = WALL_MS + 2 * NONCE_KEEP_MS;
     p.now_ms = WALL_MS + 1;
-    assert_int_equal(room_publish(g->member.reader->room, &stage->scribe, &p, &woken), 0);
+    assert_int_equal(room_publish(g->member.feed->room, &stage->encoder, &p, &woken), 0);
     assert_true(p.dup && p.event.seq == 1 && p.event.ts_ms == WALL_MS);
     end();
 }
@@ -780,7 +780,7 @@ static void test_decision_for_a_room_loaded_anew(void **state)
 static int read_to(struct guest *g, uint64_t seq, bool *old)
 {
     struct reading r = {.mark = {seq, SLICE_LIT("ann")}};
-    int err = room_read(g->member.reader->room, &r);
+    int err = room_read(g->member.feed->room, &r);
     if (!err && !r.old) gate_appended(&stage->gate);
     *old = r.old;
     return err;
@@ -788,7 +788,7 @@ static int read_to(struct guest *g, uint64_t seq, bool *old)
 
 static uint64_t read_seq(const struct guest *g, const char *user)
 {
-    return room_read_seq(g->member.reader->room, (struct slice){user, strlen(user)});
+    return room_read_seq(g->member.feed->room, (struct slice){user, strlen(user)});
 }
 
 /* The room knows a marker once it is committed, and later lives of the room know it too. */
@@ -905,7 +905,7 @@ static void test_strict_deleted_at_once(void **state)
     end();
 }
 
-/* An event is lost for lack of memory just when its readers have sent everything else. */
+/* An event is lost for lack of memory just when its feeds have sent everything else. */
 static void test_lost_before_settling(void **state)
 {
     (void)state;
@@ -913,23 +913,23 @@ static void test_lost_before_settling(void **state)
     options.strict = true;
     begin(&options, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_FULL);
-    struct room *room = g->member.reader->room;
+    struct room *room = g->member.feed->room;
     struct slink *woken;
     struct slink *waiters;
     say(g, "one");
     say(g, "two");
-    room_on_done(room, &stage->scribe, gate_next_done(&stage->gate), &woken, &waiters);
+    room_on_done(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
     gate_turn_writer(&stage->gate);
-    struct reader *r = container_of(woken, struct reader, dirty_link);
-    assert_false(reader_flush(r, &stage->delivery));
+    struct feed *r = container_of(woken, struct feed, dirty_link);
+    assert_false(feed_flush(r, &stage->delivery));
     assert_string_equal(heard(g), "one");
-    buf_fini(&stage->scribe.json[1]); /* so that it has to be allocated */
+    buf_fini(&stage->encoder.json[1]); /* so that it has to be allocated */
     fail_alloc_after(0);
-    room_on_done(room, &stage->scribe, gate_next_done(&stage->gate), &woken, &waiters);
+    room_on_done(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
     fail_alloc_off();
     assert_null(woken); /* it is dirty already */
     assert_false(room_settle(r));
-    reader_flush(r, &stage->delivery);
+    feed_flush(r, &stage->delivery);
     assert_int_equal(stage->lags, 1);
     assert_true(room_settle(r));
 
@@ -939,7 +939,7 @@ static void test_lost_before_settling(void **state)
     end();
 }
 
-/* What is said after an event was lost is not held for a reader whose members are to go; nobody may
+/* What is said after an event was lost is not held for a feed whose members are to go; nobody may
  * join them. */
 static void test_join_after_a_loss(void **state)
 {
@@ -948,14 +948,14 @@ static void test_join_after_a_loss(void **state)
     options.strict = true;
     begin(&options, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_FULL);
-    struct room *room = g->member.reader->room;
+    struct room *room = g->member.feed->room;
     struct slink *woken;
     struct slink *waiters;
     say(g, "one");
     say(g, "two");
     edit(g, 2, "second");
     fail_alloc_after(0);
-    room_on_done(room, &stage->scribe, gate_next_done(&stage->gate), &woken, &waiters);
+    room_on_done(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
     fail_alloc_off();
     push_woken(woken);
     settle_store(); /* two comes into the log, and its edit empties it again */

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "chat/reader.h"
+#include "chat/feed.h"
 #include "chat/typing.h"
 #include "fail_alloc.h"
 

@@ -1,5 +1,5 @@
-/* See reader.h. */
-#include "chat/reader.h"
+/* See feed.h. */
+#include "chat/feed.h"
 
 #include <stdlib.h>
 
@@ -12,16 +12,16 @@ enum { MEMBERS_MIN = 2, PREFETCH_AHEAD = 4 };
 
 static bool is_current(const struct member *m)
 {
-    return m->index < m->reader->current_count;
+    return m->index < m->feed->current_count;
 }
 
-static void place(struct reader *r, uint32_t index, struct member *m)
+static void place(struct feed *r, uint32_t index, struct member *m)
 {
     r->members[index] = m;
     m->index = index;
 }
 
-static void swap_members(struct reader *r, uint32_t a, uint32_t b)
+static void swap_members(struct feed *r, uint32_t a, uint32_t b)
 {
     struct member *m = r->members[a];
     place(r, a, r->members[b]);
@@ -31,7 +31,7 @@ static void swap_members(struct reader *r, uint32_t a, uint32_t b)
 /* The two setters of invariant 1. */
 static void make_own(struct member *m)
 {
-    struct reader *r = m->reader;
+    struct feed *r = m->feed;
     DCHECK(is_current(m) && !m->cursor.chunk);
     r->current_count--;
     swap_members(r, m->index, r->current_count);
@@ -39,14 +39,14 @@ static void make_own(struct member *m)
 
 static void make_current(struct member *m)
 {
-    struct reader *r = m->reader;
+    struct feed *r = m->feed;
     DCHECK(!is_current(m));
     cursor_rest(&m->cursor);
     swap_members(r, m->index, r->current_count);
     r->current_count++;
 }
 
-int reader_add(struct reader *r, struct member *m, struct cursor *at)
+int feed_add(struct feed *r, struct member *m, struct cursor *at)
 {
     if (r->member_count == r->member_cap) {
         uint32_t cap = r->member_cap ? r->member_cap * 2 : MEMBERS_MIN;
@@ -55,7 +55,7 @@ int reader_add(struct reader *r, struct member *m, struct cursor *at)
         r->members = members;
         r->member_cap = cap;
     }
-    m->reader = r;
+    m->feed = r;
     m->cursor = *at;
     m->blocked = false;
     at->chunk = NULL;
@@ -64,14 +64,14 @@ int reader_add(struct reader *r, struct member *m, struct cursor *at)
     return 0;
 }
 
-void reader_remove(struct member *m)
+void feed_remove(struct member *m)
 {
-    struct reader *r = m->reader;
+    struct feed *r = m->feed;
     if (is_current(m)) make_own(m);
     cursor_rest(&m->cursor);
     uint32_t last = --r->member_count;
     if (m->index != last) place(r, m->index, r->members[last]);
-    m->reader = NULL;
+    m->feed = NULL;
     m->blocked = false;
 }
 
@@ -79,9 +79,9 @@ void reader_remove(struct member *m)
 static bool pull(struct member *m, uint64_t limit, struct delivery *d)
 {
     while (!m->blocked && m->cursor.offset < limit) {
-        struct iovec iov[READER_SPAN_MAX];
+        struct iovec iov[FEED_SPAN_MAX];
         size_t bytes = 0;
-        int n = cursor_span(&m->cursor, limit, iov, READER_SPAN_MAX, &bytes);
+        int n = cursor_span(&m->cursor, limit, iov, FEED_SPAN_MAX, &bytes);
         CHECK(bytes > 0); /* invariant 4: the chain leads to the limit */
         ssize_t sent = d->send(m, iov, n, bytes);
         if (sent < 0) return false;
@@ -95,33 +95,33 @@ static bool pull(struct member *m, uint64_t limit, struct delivery *d)
 /* A member that has caught up and takes bytes needs its cursor no longer. */
 static void settle_member(struct member *m)
 {
-    if (!m->blocked && m->cursor.offset == m->reader->cursor.offset) make_current(m);
+    if (!m->blocked && m->cursor.offset == m->feed->cursor.offset) make_current(m);
 }
 
-uint64_t reader_lag(const struct member *m)
+uint64_t feed_lag(const struct member *m)
 {
-    uint64_t limit = m->reader->cursor.offset;
+    uint64_t limit = m->feed->cursor.offset;
     return !is_current(m) && limit > m->cursor.offset ? limit - m->cursor.offset : 0;
 }
 
-/* Members with a place of their own, after the reader has moved to its new place. From the end
+/* Members with a place of their own, after the feed has moved to its new place. From the end
  * down, because the callee may take the member out, which moves the last one into its place. */
-static void flush_own(struct reader *r, struct delivery *d)
+static void flush_own(struct feed *r, struct delivery *d)
 {
     uint64_t limit = r->cursor.offset;
     for (uint32_t i = r->member_count; i-- > r->current_count;) {
         if (i >= r->member_count) continue;
         struct member *m = r->members[i];
         if (!pull(m, limit, d)) continue;
-        uint64_t lag = reader_lag(m);
+        uint64_t lag = feed_lag(m);
         if (d->lag_max_bytes && lag > d->lag_max_bytes) d->on_lag(m, lag);
     }
     for (uint32_t i = r->current_count; i < r->member_count; i++)
         settle_member(r->members[i]);
 }
 
-/* Members at the reader's place get the same bytes; who cannot take all gets a cursor. */
-static void flush_current(struct reader *r, struct delivery *d, struct iovec *iov, int n,
+/* Members at the feed's place get the same bytes; who cannot take all gets a cursor. */
+static void flush_current(struct feed *r, struct delivery *d, struct iovec *iov, int n,
                           size_t bytes)
 {
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < r->current_count; i++)
@@ -145,13 +145,13 @@ static void flush_current(struct reader *r, struct delivery *d, struct iovec *io
 }
 
 /* From the end down: each call takes a member out. */
-static void lose_all(struct reader *r, struct delivery *d)
+static void lose_all(struct feed *r, struct delivery *d)
 {
     for (uint32_t i = r->member_count; i-- > 0;)
         if (i < r->member_count) d->on_lag(r->members[i], 0);
 }
 
-bool reader_flush(struct reader *r, struct delivery *d)
+bool feed_flush(struct feed *r, struct delivery *d)
 {
     if (atomic_load_explicit(&r->lost, memory_order_relaxed) && atomic_exchange(&r->lost, false))
         lose_all(r, d);
@@ -160,11 +160,11 @@ bool reader_flush(struct reader *r, struct delivery *d)
         r->cursor = r->start;
         r->start.chunk = NULL;
     }
-    struct iovec iov[READER_SPAN_MAX];
+    struct iovec iov[FEED_SPAN_MAX];
     size_t bytes = 0;
-    int n = cursor_span(&r->cursor, UINT64_MAX, iov, READER_SPAN_MAX, &bytes);
+    int n = cursor_span(&r->cursor, UINT64_MAX, iov, FEED_SPAN_MAX, &bytes);
 
-    /* Whoever was blocked while the reader was at rest stands here too, and needs the chunk now. */
+    /* Whoever was blocked while the feed was at rest stands here too, and needs the chunk now. */
     for (uint32_t i = r->current_count; i < r->member_count; i++) {
         struct member *m = r->members[i];
         if (!m->cursor.chunk) cursor_copy(&m->cursor, &r->cursor);
@@ -173,15 +173,15 @@ bool reader_flush(struct reader *r, struct delivery *d)
     cursor_advance(&r->cursor, bytes);
     flush_own(r, d);
 #ifdef PARLOR_DEBUG
-    reader_check(r);
+    feed_check(r);
 #endif
-    return n == READER_SPAN_MAX;
+    return n == FEED_SPAN_MAX;
 }
 
-void reader_resume(struct member *m, struct delivery *d)
+void feed_resume(struct member *m, struct delivery *d)
 {
     if (is_current(m)) return;
-    struct reader *r = m->reader;
+    struct feed *r = m->feed;
     bool lagged = m->cursor.chunk;
     m->blocked = false;
     if (!pull(m, r->cursor.offset, d)) return;
@@ -189,16 +189,16 @@ void reader_resume(struct member *m, struct delivery *d)
     if (lagged && is_current(m)) room_relax(r->room, r->encoding);
 }
 
-void reader_block(struct member *m)
+void feed_block(struct member *m)
 {
     if (is_current(m)) {
         make_own(m);
-        cursor_copy(&m->cursor, &m->reader->cursor);
+        cursor_copy(&m->cursor, &m->feed->cursor);
     }
     m->blocked = true;
 }
 
-int reader_take_frame_rest(struct member *m, struct buf *rest, size_t max_bytes)
+int feed_take_frame_rest(struct member *m, struct buf *rest, size_t max_bytes)
 {
     if (is_current(m)) return 0;
     struct slice part = cursor_frame_rest(&m->cursor);
@@ -207,12 +207,12 @@ int reader_take_frame_rest(struct member *m, struct buf *rest, size_t max_bytes)
     return err;
 }
 
-void reader_check(const struct reader *r)
+void feed_check(const struct feed *r)
 {
     CHECK(r->current_count <= r->member_count && r->member_count <= r->member_cap);
     for (uint32_t i = 0; i < r->member_count; i++) {
         const struct member *m = r->members[i];
-        CHECK(m->reader == r && m->index == i);
+        CHECK(m->feed == r && m->index == i);
         if (i < r->current_count) {
             CHECK(!m->cursor.chunk && !m->blocked);
         } else if (!m->cursor.chunk) {

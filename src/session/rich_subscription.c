@@ -1,5 +1,5 @@
-/* See rich_seat.h. */
-#include "session/rich_seat.h"
+/* See rich_subscription.h. */
+#include "session/rich_subscription.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,45 +11,45 @@
 #include "server/websocket.h"
 #include "server/worker.h"
 #include "session/entry.h"
+#include "session/ephemeral.h"
 #include "session/replay.h"
 #include "session/rich_answer.h"
 #include "session/speaker.h"
-#include "session/whisper.h"
 
-int seat_new(struct conn *c, struct slice room, struct slice ref, struct seat **out)
+int subscription_new(struct conn *c, struct slice room, struct slice ref, struct subscription **out)
 {
     struct rich *rich = c->rich;
-    if (rich->seat_count >= RICH_ROOMS_MAX) return ERR_TOO_MANY_ROOMS;
-    struct seat *s = calloc(1, sizeof *s + room.len + ref.len);
+    if (rich->subscription_count >= RICH_ROOMS_MAX) return ERR_TOO_MANY_ROOMS;
+    struct subscription *s = calloc(1, sizeof *s + room.len + ref.len);
     if (!s) return ERR_NOMEM;
     s->as.conn = c;
     s->room_len = (uint8_t)room.len;
     s->ref_len = (uint8_t)ref.len;
     memcpy(s->text, room.ptr, room.len);
     if (ref.len) memcpy(s->text + room.len, ref.ptr, ref.len);
-    list_push(&rich->seats, &s->link);
-    rich->seat_count++;
+    list_push(&rich->subscriptions, &s->link);
+    rich->subscription_count++;
     *out = s;
     return 0;
 }
 
-struct slice seat_room(const struct seat *s)
+struct slice subscription_room(const struct subscription *s)
 {
     return (struct slice){s->text, s->room_len};
 }
 
-struct slice seat_ref(const struct seat *s)
+struct slice subscription_ref(const struct subscription *s)
 {
     return (struct slice){s->text + s->room_len, s->ref_len};
 }
 
-struct slice seat_name(const struct seat *s, char guest[static SESSION_GUEST_LEN])
+struct slice subscription_name(const struct subscription *s, char guest[static SESSION_GUEST_LEN])
 {
     if (s->name) return (struct slice){s->name, s->name_len};
     return speaker_choose_name(s->as.conn, (struct slice){NULL, 0}, guest);
 }
 
-int seat_set_name(struct seat *s, struct slice name)
+int subscription_set_name(struct subscription *s, struct slice name)
 {
     char *copy = malloc(name.len);
     if (!copy) return ERR_NOMEM;
@@ -60,89 +60,91 @@ int seat_set_name(struct seat *s, struct slice name)
     return 0;
 }
 
-struct seat *seat_find(const struct rich *rich, struct slice room)
+struct subscription *subscription_find(const struct rich *rich, struct slice room)
 {
     if (room.len == 0) return rich->home;
-    for (struct list *l = rich->seats.next; l != &rich->seats; l = l->next) {
-        struct seat *s = container_of(l, struct seat, link);
+    for (struct list *l = rich->subscriptions.next; l != &rich->subscriptions; l = l->next) {
+        struct subscription *s = container_of(l, struct subscription, link);
         if (s->room_len == room.len && memcmp(s->text, room.ptr, room.len) == 0) return s;
     }
     return NULL;
 }
 
-struct seat *seat_find_joined(const struct rich *rich, struct slice room)
+struct subscription *subscription_find_joined(const struct rich *rich, struct slice room)
 {
-    struct seat *s = seat_find(rich, room);
-    return s && s->as.member.reader ? s : NULL;
+    struct subscription *s = subscription_find(rich, room);
+    return s && s->as.member.feed ? s : NULL;
 }
 
-void seat_free(struct seat *s)
+void subscription_free(struct subscription *s)
 {
     struct conn *c = s->as.conn;
     replay_free(s->replay);
     if (s->entry) atomic_store(&s->entry->wait.gone, true);
-    if (s->as.member.reader) {
+    if (s->as.member.feed) {
         char guest[SESSION_GUEST_LEN];
-        struct room *room = s->as.member.reader->room;
+        struct room *room = s->as.member.feed->room;
         room_ref(room);
-        enum presence_due due = room_leave(&s->as.member, seat_name(s, guest), c->worker->now_ms);
-        whisper_presence(c->worker, room, due);
+        enum presence_due due =
+            room_leave(&s->as.member, subscription_name(s, guest), c->worker->now_ms);
+        ephemeral_presence(c->worker, room, due);
         room_unref(room);
     }
     list_remove(&s->link);
-    c->rich->seat_count--;
+    c->rich->subscription_count--;
     if (c->rich->home == s) c->rich->home = NULL;
     free(s->name);
     free(s);
 }
 
-static void send_joined(struct seat *s, const struct join *j, bool recovered, uint64_t replayed)
+static void send_joined(struct subscription *s, const struct join *j, bool recovered,
+                        uint64_t replayed)
 {
     struct conn *c = s->as.conn;
     char guest[SESSION_GUEST_LEN];
     const struct slice none = {NULL, 0};
-    bool marks = may(c->identity, ACTION_MARK, seat_room(s), none) == 0;
+    bool marks = may(c->identity, ACTION_MARK, subscription_room(s), none) == 0;
     const struct rich_joined joined = {
-        .ref = seat_ref(s),
-        .room = seat_room(s),
+        .ref = subscription_ref(s),
+        .room = subscription_room(s),
         .head = j->head,
         .recovered = recovered,
         .replayed = replayed,
         .members = j->members,
-        .read_seq = marks ? room_read_seq(s->as.member.reader->room, speaker_name(c, guest)) : 0,
+        .read_seq = marks ? room_read_seq(s->as.member.feed->room, speaker_name(c, guest)) : 0,
     };
     s->answered = true;
     c->worker->text.len = 0;
     rich_send(c, rich_encode_joined(&joined, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
-static struct seat *seat_of(const struct replay *r)
+static struct subscription *subscription_of(const struct replay *r)
 {
-    return container_of(replay_member(r), struct seat, as.member);
+    return container_of(replay_member(r), struct subscription, as.member);
 }
 
 static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t replayed)
 {
     (void)c;
-    send_joined(seat_of(r), replay_join(r), recovered, replayed);
+    send_joined(subscription_of(r), replay_join(r), recovered, replayed);
 }
 
-static void resume(struct seat *s)
+static void resume(struct subscription *s)
 {
     if (conn_unsent(s->as.conn) == 0)
-        reader_resume(&s->as.member, &s->as.conn->worker->rich_delivery);
+        feed_resume(&s->as.member, &s->as.conn->worker->rich_delivery);
 }
 
 static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
 {
-    struct seat *s = seat_of(r);
+    struct subscription *s = subscription_of(r);
     struct id next = replay_join(r)->head;
     uint64_t head = next.seq;
     next.seq = last;
     replay_free(s->replay);
     s->replay = NULL;
     if (more) {
-        const struct rich_gap gap = {seat_room(s), last + 1, head, next};
+        const struct rich_gap gap = {subscription_room(s), last + 1, head, next};
         c->worker->text.len = 0;
         rich_send(c, rich_encode_gap(&gap, &c->worker->text, RICH_FRAME_MAX_BYTES));
         if (c->state != CONN_OPEN) return;
@@ -152,33 +154,33 @@ static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
 
 static void on_error(struct conn *c, struct replay *r, int err)
 {
-    struct seat *s = r ? seat_of(r) : NULL;
+    struct subscription *s = r ? subscription_of(r) : NULL;
     if (!s) return;
     if (s->answered) { /* with what did not come: so that it knows, it has to come back for it */
         websocket_close(c, err_info(err)->close_code, err_info(err)->text);
         return;
     }
     char ref[RICH_REF_MAX];
-    struct slice had = seat_ref(s);
+    struct slice had = subscription_ref(s);
     memcpy(ref, had.ptr, had.len);
-    seat_free(s);
+    subscription_free(s);
     rich_refuse(c, (struct slice){ref, had.len}, err);
 }
 
 static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
 
-bool seat_go_on(struct seat *s)
+bool subscription_go_on(struct subscription *s)
 {
     struct conn *c = s->as.conn;
     if (s->replay) {
         replay_go_on(c, s->replay);
         return false;
     }
-    if (s->as.member.reader) reader_resume(&s->as.member, &c->worker->rich_delivery);
+    if (s->as.member.feed) feed_resume(&s->as.member, &c->worker->rich_delivery);
     return c->state == CONN_OPEN && s->as.member.blocked;
 }
 
-void seat_start(struct seat *s, const struct join *j)
+void subscription_start(struct subscription *s, const struct join *j)
 {
     struct conn *c = s->as.conn;
     s->since_ms = c->worker->wall_ms;
@@ -189,8 +191,8 @@ void seat_start(struct seat *s, const struct join *j)
     }
     s->replay = replay_new(&s->as.member, j, &replay_owner);
     if (!s->replay) {
-        rich_refuse(c, seat_ref(s), ERR_NOMEM);
-        if (c->state == CONN_OPEN) seat_free(s);
+        rich_refuse(c, subscription_ref(s), ERR_NOMEM);
+        if (c->state == CONN_OPEN) subscription_free(s);
         return;
     }
     replay_go_on(c, s->replay);

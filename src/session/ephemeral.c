@@ -1,5 +1,5 @@
-/* See whisper.h. */
-#include "session/whisper.h"
+/* See ephemeral.h. */
+#include "session/ephemeral.h"
 #include "chat/presence.h"
 
 #include <assert.h>
@@ -15,7 +15,7 @@
 #include "server/task.h"
 #include "server/worker.h"
 
-static_assert((int)TYPING_INTERVAL_MS == WHISPER_TYPING_MS &&
+static_assert((int)TYPING_INTERVAL_MS == EPHEMERAL_TYPING_MS &&
                   (int)TYPING_INTERVAL_MS == TASK_LATER_MS &&
                   (int)PRESENCE_INTERVAL_MS == TASK_LATER_MS,
               "they are told later");
@@ -32,10 +32,10 @@ struct saying {
 
 /* Members leave and change places while it waits for another turn. Going down from the end misses
  * none but who is moved up because its socket is full, and `number` tells whom it has met. */
-struct whisper {
+struct ephemeral {
     struct task task;   /* then in the worker's queue */
     struct room *room;  /* a reference */
-    uint32_t number;    /* on this worker, of the seats that it was offered to */
+    uint32_t number;    /* on this worker, of the subscriptions that it was offered to */
     uint32_t left;      /* members of the reader it is at that it has yet to look at */
     uint8_t encoding;   /* of that reader */
     struct saying said; /* its frames are those below */
@@ -52,116 +52,116 @@ struct due {
 /* ---- sending ---- */
 
 /* Part by part only for those who are in it themselves. */
-static void give(struct conn *c, const struct member *m, const struct whisper *whisper)
+static void give(struct conn *c, const struct member *m, const struct ephemeral *ephemeral)
 {
-    const struct saying *said = &whisper->said;
+    const struct saying *said = &ephemeral->said;
     size_t from = 0;
     size_t begin = 0;
     for (unsigned i = 0; i < said->count; i++) {
         if (said->parts[i].except == m) {
-            if (begin > from) conn_send(c, whisper->frames + from, begin - from);
+            if (begin > from) conn_send(c, ephemeral->frames + from, begin - from);
             from = said->parts[i].end;
         }
         begin = said->parts[i].end;
     }
-    if (begin > from) conn_send(c, whisper->frames + from, begin - from);
+    if (begin > from) conn_send(c, ephemeral->frames + from, begin - from);
 }
 
-static void offer(struct worker *w, struct whisper *whisper, struct whisper_member *s)
+static void offer(struct worker *w, struct ephemeral *ephemeral, struct ephemeral_member *s)
 {
-    if (s->whisper == whisper->number) return;
-    s->whisper = whisper->number;
+    if (s->ephemeral == ephemeral->number) return;
+    s->ephemeral = ephemeral->number;
     if (conn_unsent(s->conn) > 0)
-        metrics_add(&w->metrics, METRIC_WHISPERS_DROPPED, 1);
+        metrics_add(&w->metrics, METRIC_EPHEMERALS_DROPPED, 1);
     else
-        give(s->conn, &s->member, whisper);
+        give(s->conn, &s->member, ephemeral);
 }
 
 /* Looks at no more than *offers members, and counts them down. False: there are more. */
-static bool go_on(struct worker *w, struct whisper *whisper, unsigned *offers)
+static bool go_on(struct worker *w, struct ephemeral *ephemeral, unsigned *offers)
 {
-    struct reader *r = room_reader(whisper->room, whisper->encoding, w->index);
+    struct feed *r = room_feed(ephemeral->room, ephemeral->encoding, w->index);
     while (r) {
-        if (whisper->left > r->member_count) whisper->left = r->member_count;
-        if (whisper->left == 0) break;
+        if (ephemeral->left > r->member_count) ephemeral->left = r->member_count;
+        if (ephemeral->left == 0) break;
         if (*offers == 0) return false;
         --*offers;
-        struct whisper_member *s =
-            container_of(r->members[--whisper->left], struct whisper_member, member);
+        struct ephemeral_member *s =
+            container_of(r->members[--ephemeral->left], struct ephemeral_member, member);
         const struct conn *c = s->conn;
-        offer(w, whisper, s);
+        offer(w, ephemeral, s);
         /* Sending may end some, and the last member of a reader takes it along. */
-        if (c->state != CONN_OPEN) r = room_reader(whisper->room, whisper->encoding, w->index);
+        if (c->state != CONN_OPEN) r = room_feed(ephemeral->room, ephemeral->encoding, w->index);
     }
     return true;
 }
 
-static bool go_on_all(struct worker *w, struct whisper *whisper, unsigned *offers)
+static bool go_on_all(struct worker *w, struct ephemeral *ephemeral, unsigned *offers)
 {
-    while (go_on(w, whisper, offers)) {
-        if (++whisper->encoding == ENCODING_COUNT) return true;
-        whisper->left = UINT32_MAX;
+    while (go_on(w, ephemeral, offers)) {
+        if (++ephemeral->encoding == ENCODING_COUNT) return true;
+        ephemeral->left = UINT32_MAX;
     }
     return false;
 }
 
-static void whisper_free(struct whisper *whisper)
+static void ephemeral_free(struct ephemeral *ephemeral)
 {
-    room_count_whisper(whisper->room, -1);
-    room_unref(whisper->room);
-    free(whisper);
+    room_count_ephemeral(ephemeral->room, -1);
+    room_unref(ephemeral->room);
+    free(ephemeral);
 }
 
-static struct whisper *oldest(struct worker *w)
+static struct ephemeral *oldest(struct worker *w)
 {
-    return container_of(container_of(w->whispers, struct task, link), struct whisper, task);
+    return container_of(container_of(w->ephemerals, struct task, link), struct ephemeral, task);
 }
 
 static void end_first(struct worker *w)
 {
-    struct whisper *whisper = oldest(w);
-    w->whispers = whisper->task.link.next;
-    whisper_free(whisper);
+    struct ephemeral *ephemeral = oldest(w);
+    w->ephemerals = ephemeral->task.link.next;
+    ephemeral_free(ephemeral);
 }
 
 /* A few in a turn; what is left goes on in the next. */
 static void run_whispering(struct worker *w, struct task *t)
 {
-    unsigned offers = WHISPER_OFFERS_MAX;
-    while (w->whispers && go_on_all(w, oldest(w), &offers))
+    unsigned offers = EPHEMERAL_OFFERS_MAX;
+    while (w->ephemerals && go_on_all(w, oldest(w), &offers))
         end_first(w);
-    if (w->whispers) worker_post(w, t);
+    if (w->ephemerals) worker_post(w, t);
 }
 
 /* Behind the others, so that a room's come in the order in which they were told. */
-static void run_whisper(struct worker *w, struct task *t)
+static void run_ephemeral(struct worker *w, struct task *t)
 {
-    struct whisper *whisper = container_of(t, struct whisper, task);
-    whisper->number = ++w->whisper_number;
+    struct ephemeral *ephemeral = container_of(t, struct ephemeral, task);
+    ephemeral->number = ++w->ephemeral_number;
     t->link.next = NULL;
-    if (w->whispers) {
-        *w->whispers_end = &t->link;
+    if (w->ephemerals) {
+        *w->ephemerals_end = &t->link;
     } else {
-        w->whispers = &t->link;
-        w->whispering.run = run_whispering;
-        worker_post(w, &w->whispering);
+        w->ephemerals = &t->link;
+        w->telling.run = run_whispering;
+        worker_post(w, &w->telling);
     }
-    w->whispers_end = &t->link.next;
+    w->ephemerals_end = &t->link.next;
 }
 
 static void send_to(struct worker *to, struct room *room, const struct saying *said)
 {
-    struct whisper *whisper = malloc(sizeof *whisper + said->frames.len);
-    if (!whisper) return;
-    *whisper = (struct whisper){.task.run = run_whisper,
-                                .room = room,
-                                .left = UINT32_MAX,
-                                .encoding = ENCODING_RICH,
-                                .said = *said};
-    memcpy(whisper->frames, said->frames.data, said->frames.len);
+    struct ephemeral *ephemeral = malloc(sizeof *ephemeral + said->frames.len);
+    if (!ephemeral) return;
+    *ephemeral = (struct ephemeral){.task.run = run_ephemeral,
+                                    .room = room,
+                                    .left = UINT32_MAX,
+                                    .encoding = ENCODING_RICH,
+                                    .said = *said};
+    memcpy(ephemeral->frames, said->frames.data, said->frames.len);
     room_ref(room);
-    room_count_whisper(room, 1);
-    worker_post(to, &whisper->task);
+    room_count_ephemeral(room, 1);
+    worker_post(to, &ephemeral->task);
 }
 
 /* To all rich members; short memory drops it. Takes what is said. */
@@ -176,7 +176,7 @@ static void send_all(struct worker *w, struct room *room, struct saying *said)
 static void add(struct saying *said, const struct buf *json, const struct member *except)
 {
     const struct slice text = {(const char *)json->data, json->len};
-    if (ws_frame_append(&said->frames, WS_TEXT, false, text, WHISPER_MAX_BYTES) != 0) return;
+    if (ws_frame_append(&said->frames, WS_TEXT, false, text, EPHEMERAL_MAX_BYTES) != 0) return;
     said->parts[said->count].except = except;
     said->parts[said->count++].end = said->frames.len;
 }
@@ -234,7 +234,7 @@ static bool tell_later(struct worker *w, struct room *room,
 /* Workers do not come round to it: one frame that tells more costs them less than two. */
 static bool is_crowded(const struct worker *w, struct room *room)
 {
-    return room_whispers(room) >= WHISPERS_OF_ROOM_MAX * w->server->worker_count;
+    return room_ephemerals(room) >= EPHEMERALS_OF_ROOM_MAX * w->server->worker_count;
 }
 
 /* ---- presence ---- */
@@ -244,22 +244,22 @@ static void tell_presence(struct worker *w, struct room *room)
     struct presence_news news;
     enum presence_due due;
     bool any = room_take_presence(room, is_crowded(w, room), w->now_ms, &news, &due);
-    whisper_presence(w, room, due);
+    ephemeral_presence(w, room, due);
     if (!any) return;
     struct buf json = {0};
     struct saying said = {0};
     news.frame.room = room_name(room);
-    if (rich_encode_presence(&news.frame, &json, WHISPER_MAX_BYTES) == 0) add(&said, &json, NULL);
+    if (rich_encode_presence(&news.frame, &json, EPHEMERAL_MAX_BYTES) == 0) add(&said, &json, NULL);
     send_all(w, room, &said);
     buf_fini(&json);
 }
 
 static void on_presence_timer(struct worker *w, struct room *room)
 {
-    whisper_presence(w, room, room_on_presence_timer(room, w->now_ms));
+    ephemeral_presence(w, room, room_on_presence_timer(room, w->now_ms));
 }
 
-void whisper_presence(struct worker *w, struct room *room, enum presence_due due)
+void ephemeral_presence(struct worker *w, struct room *room, enum presence_due due)
 {
     if (due == PRESENCE_NOW) tell_soon(w, room, tell_presence);
     if (due != PRESENCE_LATER || tell_later(w, room, on_presence_timer)) return;
@@ -281,7 +281,7 @@ static void tell_typing(struct worker *w, struct room *room)
         const struct typist *t = &news.typists[i];
         const struct slice who = {t->name, t->len};
         json.len = 0;
-        if (rich_encode_typing(name, who, t->on, &json, WHISPER_MAX_BYTES) == 0)
+        if (rich_encode_typing(name, who, t->on, &json, EPHEMERAL_MAX_BYTES) == 0)
             add(&said, &json, t->member);
     }
     send_all(w, room, &said);
@@ -291,9 +291,9 @@ static void tell_typing(struct worker *w, struct room *room)
     }
 }
 
-void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on)
+void ephemeral_typing(struct worker *w, const struct member *m, struct slice name, bool on)
 {
-    struct room *room = m->reader->room;
+    struct room *room = m->feed->room;
     if (room_member_count(room) > TYPING_MEMBERS_MAX) return; /* it would be noise */
     if (room_note_typing(room, m, name, on)) tell_soon(w, room, tell_typing);
 }

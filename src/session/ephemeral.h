@@ -4,36 +4,36 @@
  * socket is full is passed over (counted in parlor_whispers_dropped_total). Each worker with rich
  * members of the room gets a copy and hands it to them: a few in a turn, one frame after the other,
  * while messages have their turns in between. */
-#ifndef SESSION_WHISPER_H
-#define SESSION_WHISPER_H
+#ifndef SESSION_EPHEMERAL_H
+#define SESSION_EPHEMERAL_H
 
 #include "base/buf.h"
-#include "chat/reader.h"
+#include "chat/feed.h"
 #include "chat/room.h"
 
 enum {
-    WHISPER_OFFERS_MAX = 1024, /* members that a worker looks at in a turn */
-    WHISPER_MAX_BYTES = 64 * 1024,
-    WHISPER_TYPING_MS = 1000, /* a client that types all the time is told of so often */
-    WHISPERS_OF_ROOM_MAX = 4, /* on their way, for each worker; what else is due waits a second */
+    EPHEMERAL_OFFERS_MAX = 1024, /* members that a worker looks at in a turn */
+    EPHEMERAL_MAX_BYTES = 64 * 1024,
+    EPHEMERAL_TYPING_MS = 1000, /* a client that types all the time is told of so often */
+    EPHEMERALS_OF_ROOM_MAX = 4, /* on their way, for each worker; what else is due waits a second */
 };
 
 struct conn;
 struct room;
 struct worker;
 
-/* A rich member, as whispers find it. */
-struct whisper_member {
+/* A rich member, as ephemerals find it. */
+struct ephemeral_member {
     struct member member;
     struct conn *conn;
-    uint32_t whisper; /* number of the last that it was offered */
+    uint32_t ephemeral; /* number of the last that it was offered */
 };
 
 /* A member types, or stopped: tells the other rich members, at once or with those who do within a
  * second of the last that was told. */
-void whisper_typing(struct worker *w, const struct member *m, struct slice name, bool on);
+void ephemeral_typing(struct worker *w, const struct member *m, struct slice name, bool on);
 
 /* Does what a join or leave says is due. */
-void whisper_presence(struct worker *w, struct room *room, enum presence_due due);
+void ephemeral_presence(struct worker *w, struct room *room, enum presence_due due);
 
 #endif

@@ -1,4 +1,4 @@
-/* A reader: one worker's place in one log, and the members of the room that stand at it.
+/* A feed: one worker's place in one log, and the members of the room that stand at it.
  *
  * Why: a member that has everything needs no state of its own. The worker keeps one cursor for all
  * of them and, when the room is dirty, sends log[cursor..end] to each with one call. Only a member
@@ -6,18 +6,18 @@
  *
  * Invariants
  *  1. members[0..current_count) have no cursor; members[current_count..member_count) have one.
- *  2. A clean reader has read everything and is at rest: cursor.chunk is NULL.
- *  3. An own cursor without a chunk stands where the reader stands, and the reader is at rest.
+ *  2. A clean feed has read everything and is at rest: cursor.chunk is NULL.
+ *  3. An own cursor without a chunk stands where the feed stands, and the feed is at rest.
  *  4. Everything is delivered in log order or the member is told to close; nothing is skipped.
- *  5. A dirty reader is on its way to or in its worker's list of dirty readers; only the worker
+ *  5. A dirty feed is on its way to or in its worker's list of dirty feeds; only the worker
  * that takes it from there may free it.
  *
- * Threads: a reader, its members and its cursor belong to one worker. A publisher on another thread
- * touches only `dirty`, `start` and `dirty_link`, while the reader is clean and under the room's
- * lock; the mailbox then hands the reader, and with it these fields, to the worker. And `lost`, at
+ * Threads: a feed, its members and its cursor belong to one worker. A publisher on another thread
+ * touches only `dirty`, `start` and `dirty_link`, while the feed is clean and under the room's
+ * lock; the mailbox then hands the feed, and with it these fields, to the worker. And `lost`, at
  * any time. */
-#ifndef CHAT_READER_H
-#define CHAT_READER_H
+#ifndef CHAT_FEED_H
+#define CHAT_FEED_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -30,7 +30,7 @@
 struct room;
 struct member;
 
-struct reader {
+struct feed {
     struct room *room;
     struct list link;        /* in its log's list, under the room's lock */
     struct slink dirty_link; /* owned by whoever turned it dirty, then by the worker's list */
@@ -51,16 +51,16 @@ struct reader {
 
 /* One connection in one room; embedded in the connection. Zeroed: in no room. */
 struct member {
-    struct reader *reader; /* NULL: in no room */
-    struct cursor cursor;  /* used only behind current_count */
-    uint32_t index;        /* in reader->members */
-    bool blocked;          /* does not take bytes now; reader_resume says when it does again */
+    struct feed *feed;    /* NULL: in no room */
+    struct cursor cursor; /* used only behind current_count */
+    uint32_t index;       /* in feed->members */
+    bool blocked;         /* does not take bytes now; feed_resume says when it does again */
 };
 
 /* How bytes leave; filled in by the server. */
 struct delivery {
     /* Offers bytes to the member's socket. Returns how many it took; fewer than offered means that
-     * it is blocked until reader_resume. Negative: the member is gone, and the callee has already
+     * it is blocked until feed_resume. Negative: the member is gone, and the callee has already
      * taken it out of the room. Must not publish or join. */
     ssize_t (*send)(struct member *m, const struct iovec *iov, int n, size_t bytes);
     /* The member lags by more than lag_max_bytes: the callee takes it out of the room, or lets it
@@ -71,37 +71,37 @@ struct delivery {
     uint64_t frames;        /* counted up: frames completely handed over */
 };
 
-enum { READER_SPAN_MAX = 16 }; /* chunks per send: the rest of a long backlog goes next turn */
+enum { FEED_SPAN_MAX = 16 }; /* chunks per send: the rest of a long backlog goes next turn */
 
-/* Adds a member that is up to date (at->chunk NULL and the offset of the reader) or has a place of
+/* Adds a member that is up to date (at->chunk NULL and the offset of the feed) or has a place of
  * its own; takes over the reference in *at. ERR_NOMEM: nothing changed, *at still the caller's. */
-int reader_add(struct reader *r, struct member *m, struct cursor *at);
+int feed_add(struct feed *r, struct member *m, struct cursor *at);
 
 /* Takes the member out and gives its chunk back. */
-void reader_remove(struct member *m);
+void feed_remove(struct member *m);
 
-/* For a dirty reader. Sends what is new, once, to every member that takes it, and checks the lag of
- * the others. Returns true if there is more to send at once. The caller then settles the reader
+/* For a dirty feed. Sends what is new, once, to every member that takes it, and checks the lag of
+ * the others. Returns true if there is more to send at once. The caller then settles the feed
  * (room_settle). */
-bool reader_flush(struct reader *r, struct delivery *d);
+bool feed_flush(struct feed *r, struct delivery *d);
 
 /* The socket of a blocked member takes bytes again: sends from its own place. */
-void reader_resume(struct member *m, struct delivery *d);
+void feed_resume(struct member *m, struct delivery *d);
 
-/* Stops deliveries to the member until reader_resume, e.g. because a frame of the connection's own
+/* Stops deliveries to the member until feed_resume, e.g. because a frame of the connection's own
  * is only half sent. */
-void reader_block(struct member *m);
+void feed_block(struct member *m);
 
-/* Bytes of the log that are there for a member of a reader, and that it was not sent yet although
+/* Bytes of the log that are there for a member of a feed, and that it was not sent yet although
  * others were. */
-uint64_t reader_lag(const struct member *m);
+uint64_t feed_lag(const struct member *m);
 
 /* If the member's socket has half a frame of the log, that frame's rest (which the caller has to
  * send before anything else); the member moves on behind it. *rest is appended to, up to max_bytes.
  * Errors as buf_append, the member unmoved. */
-int reader_take_frame_rest(struct member *m, struct buf *rest, size_t max_bytes);
+int feed_take_frame_rest(struct member *m, struct buf *rest, size_t max_bytes);
 
 /* Checks invariants 1-3 (tests and debug builds). */
-void reader_check(const struct reader *r);
+void feed_check(const struct feed *r);
 
 #endif

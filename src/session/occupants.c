@@ -1,6 +1,6 @@
-/* See roster.h. A roster is a task three times: on its worker at the end of the turn, as its parts
- * on all workers at once, and on its worker again. */
-#include "session/roster.h"
+/* See occupants.h. A occupants is a task three times: on its worker at the end of the turn, as its
+ * parts on all workers at once, and on its worker again. */
+#include "session/occupants.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,7 +17,7 @@
 
 struct part {
     struct task task;
-    struct roster *roster;
+    struct occupants *occupants;
 };
 
 struct name {
@@ -26,7 +26,7 @@ struct name {
     char text[NAME_USER_MAX];
 };
 
-struct roster {
+struct occupants {
     UT_hash_handle hh; /* in its worker's table, by room, until its turn is over */
     struct room *room; /* a reference */
     struct task task;
@@ -42,7 +42,7 @@ struct roster {
 
 /* ---- on all workers ---- */
 
-static void note(struct roster *r, struct member *m, const struct session_ops *session)
+static void note(struct occupants *r, struct member *m, const struct session_ops *session)
 {
     struct session_member member;
     session->describe(m, &member);
@@ -58,11 +58,11 @@ static void note(struct roster *r, struct member *m, const struct session_ops *s
 
 static void run_part(struct worker *w, struct task *t)
 {
-    struct roster *r = container_of(t, struct part, task)->roster;
+    struct occupants *r = container_of(t, struct part, task)->occupants;
     const struct server_options *o = &w->server->options;
     for (unsigned e = 0; e < ENCODING_COUNT; e++) {
-        const struct reader *reader = room_reader(r->room, e, w->index);
-        for (uint32_t i = 0; reader && i < reader->member_count && i < ROSTER_MAX; i++)
+        const struct feed *reader = room_feed(r->room, e, w->index);
+        for (uint32_t i = 0; reader && i < reader->member_count && i < OCCUPANTS_MAX; i++)
             note(r, reader->members[i], encoding_is_rich(e) ? o->rich : o->bare);
     }
     if (atomic_fetch_sub(&r->left, 1) == 1) worker_post(r->worker, &r->task);
@@ -70,18 +70,18 @@ static void run_part(struct worker *w, struct task *t)
 
 /* ---- on the worker that asks ---- */
 
-static void tell_all(struct roster *r, int err, const struct roster_answer *answer)
+static void tell_all(struct occupants *r, int err, const struct occupants_answer *answer)
 {
     while (!list_empty(&r->waits)) {
-        struct roster_wait *wait = container_of(r->waits.next, struct roster_wait, link);
+        struct occupants_wait *wait = container_of(r->waits.next, struct occupants_wait, link);
         list_remove(&wait->link);
         wait->done(wait, err, answer);
     }
 }
 
-static void answer(struct roster *r)
+static void answer(struct occupants *r)
 {
-    struct rich_member list[ROSTER_MAX];
+    struct rich_member list[OCCUPANTS_MAX];
     for (unsigned i = 0; i < r->count; i++)
         list[i] = (struct rich_member){.username = {r->names[i].text, r->names[i].len},
                                        .since_ms = r->names[i].since_ms};
@@ -92,13 +92,13 @@ static void answer(struct roster *r)
         .member_count = r->count,
     };
     struct buf json = {0};
-    int err = rich_end_members(&members, &json, ROSTER_MAX_BYTES);
-    const struct roster_answer a = {&members, {(const char *)json.data, json.len}};
+    int err = rich_end_members(&members, &json, OCCUPANTS_MAX_BYTES);
+    const struct occupants_answer a = {&members, {(const char *)json.data, json.len}};
     tell_all(r, err, &a);
     buf_fini(&json);
 }
 
-static void free_roster(struct roster *r)
+static void free_roster(struct occupants *r)
 {
     account_sub(hub_answers(r->worker->server->hub), r->cap * sizeof *r->names);
     free(r->names);
@@ -110,7 +110,7 @@ static void free_roster(struct roster *r)
 static void run_done(struct worker *w, struct task *t)
 {
     (void)w;
-    struct roster *r = container_of(t, struct roster, task);
+    struct occupants *r = container_of(t, struct occupants, task);
     answer(r);
     free_roster(r);
 }
@@ -118,11 +118,11 @@ static void run_done(struct worker *w, struct task *t)
 /* The turn is over: nobody joins those who ask any more. */
 static void run_ask(struct worker *w, struct task *t)
 {
-    struct roster *r = container_of(t, struct roster, task);
+    struct occupants *r = container_of(t, struct occupants, task);
     struct server *s = w->server;
-    HASH_DEL(w->rosters, r);
+    HASH_DEL(w->occupants, r);
     uint32_t members = room_member_count(r->room);
-    unsigned cap = members < ROSTER_MAX ? members : ROSTER_MAX;
+    unsigned cap = members < OCCUPANTS_MAX ? members : OCCUPANTS_MAX;
     r->names = calloc(cap ? cap : 1, sizeof *r->names);
     if (!r->names) {
         tell_all(r, ERR_NOMEM, NULL);
@@ -136,13 +136,13 @@ static void run_ask(struct worker *w, struct task *t)
         worker_post(&s->workers[i], &r->parts[i].task);
 }
 
-static struct roster *begin(struct worker *w, struct room *room)
+static struct occupants *begin(struct worker *w, struct room *room)
 {
     unsigned workers = w->server->worker_count;
-    struct roster *r = calloc(1, sizeof *r + workers * sizeof r->parts[0]);
+    struct occupants *r = calloc(1, sizeof *r + workers * sizeof r->parts[0]);
     if (!r) return NULL;
     r->room = room;
-    HASH_ADD_PTR(w->rosters, room, r);
+    HASH_ADD_PTR(w->occupants, room, r);
     if (!r->hh.tbl) {
         free(r);
         return NULL;
@@ -153,16 +153,16 @@ static struct roster *begin(struct worker *w, struct room *room)
     atomic_init(&r->left, workers);
     pthread_mutex_init(&r->lock, NULL);
     for (unsigned i = 0; i < workers; i++)
-        r->parts[i] = (struct part){.task.run = run_part, .roster = r};
+        r->parts[i] = (struct part){.task.run = run_part, .occupants = r};
     r->task.run = run_ask;
     worker_post(w, &r->task);
     return r;
 }
 
-int roster_ask(struct worker *w, struct room *room, struct roster_wait *wait)
+int occupants_ask(struct worker *w, struct room *room, struct occupants_wait *wait)
 {
-    struct roster *r;
-    HASH_FIND_PTR(w->rosters, &room, r);
+    struct occupants *r;
+    HASH_FIND_PTR(w->occupants, &room, r);
     if (!r) r = begin(w, room);
     if (!r) return ERR_NOMEM;
     list_push(&r->waits, &wait->link);
