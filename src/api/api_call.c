@@ -56,15 +56,10 @@ void api_fail(struct conn *c, struct api_call *call, int err)
 int api_param_count(const struct api_call *call, const char *key, unsigned max, unsigned *out)
 {
     struct slice value;
-    unsigned n = 0;
+    uint64_t n;
     if (!http_query_get(call->query, key, &value)) return 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] < '0' || value.ptr[i] > '9') return ERR_BAD_PARAMETER;
-        n = n * 10 + (unsigned)(value.ptr[i] - '0');
-        if (n > max) n = max;
-    }
-    if (n == 0) return ERR_BAD_PARAMETER;
-    *out = n;
+    if (!slice_to_u64(value, &n) || n == 0) return ERR_BAD_PARAMETER;
+    *out = n < max ? (unsigned)n : max;
     return 0;
 }
 

@@ -114,13 +114,7 @@ static bool read_number(const struct json_value *v, uint64_t *out)
 {
     *out = 0;
     if (v->kind == JSON_KIND_ABSENT) return true;
-    if (v->kind != JSON_KIND_RAW) return false;
-    for (size_t i = 0; i < v->text.len; i++) {
-        if (v->text.ptr[i] < '0' || v->text.ptr[i] > '9') return false;
-        *out = *out * 10 + (uint64_t)(v->text.ptr[i] - '0');
-        if (*out > STORE_SEQ_MAX) return false;
-    }
-    return true;
+    return v->kind == JSON_KIND_RAW && slice_to_u64(v->text, out) && *out <= STORE_SEQ_MAX;
 }
 
 /* The same, which may be below 0. */

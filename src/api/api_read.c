@@ -86,16 +86,11 @@ static int put_silent_room(struct json_out *o, struct hub *hub, struct slice nam
     return members ? 0 : ERR_NO_ROOM;
 }
 
-static bool same(struct slice a, struct slice b)
-{
-    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
-}
-
 static int encode_room(struct api_question *q, const struct store_rooms *rooms)
 {
     int err = 0;
     struct json_out o = json_out_begin(&q->json, CONN_OUT_MAX_BYTES);
-    if (rooms->count > 0 && same(rooms->rooms[0].name, q->room))
+    if (rooms->count > 0 && slice_equal(rooms->rooms[0].name, q->room))
         put_room(&o, &rooms->rooms[0], count_members(q->hub, q->room));
     else
         err = put_silent_room(&o, q->hub, q->room);

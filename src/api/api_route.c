@@ -33,7 +33,7 @@ static bool matches(const char *pattern, struct slice path, struct api_match *ou
             out->room = given;
         else if (slice_is(part, "{id}"))
             out->id = given;
-        else if (part.len != given.len || memcmp(part.ptr, given.ptr, part.len) != 0)
+        else if (!slice_equal(part, given))
             return false;
         pattern += part.len;
         at += given.len;

@@ -1,15 +1,13 @@
 /* See policy.h. Today rooms have no rules of their own: what counts is who said what. */
 #include "auth/policy.h"
 
-#include <string.h>
-
 #include "auth/identity.h"
 #include "base/err.h"
 
 static bool is_author(const struct identity *who, struct slice author)
 {
     struct slice name = identity_name(who);
-    return name.len > 0 && name.len == author.len && memcmp(name.ptr, author.ptr, name.len) == 0;
+    return name.len > 0 && slice_equal(name, author);
 }
 
 int may(const struct identity *who, enum action action, struct slice room, struct slice author)

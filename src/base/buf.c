@@ -9,10 +9,27 @@
 
 enum { BUF_MIN_CAP = 64 };
 
-int slice_is(struct slice a, const char *b)
+bool slice_equal(struct slice a, struct slice b)
 {
-    size_t n = strlen(b);
-    return a.len == n && (n == 0 || memcmp(a.ptr, b, n) == 0);
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool slice_is(struct slice a, const char *b)
+{
+    return slice_equal(a, (struct slice){b, strlen(b)});
+}
+
+bool slice_to_u64(struct slice digits, uint64_t *out)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        unsigned digit = (unsigned char)digits.ptr[i] - (unsigned)'0';
+        if (digit > 9) return false;
+        n = n > (UINT64_MAX - digit) / 10 ? UINT64_MAX : n * 10 + digit;
+    }
+    if (digits.len == 0) return false;
+    *out = n;
+    return true;
 }
 
 void buf_fini(struct buf *b)

@@ -3,6 +3,7 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,13 @@ struct slice {
 
 #define SLICE_LIT(text) ((struct slice){(text), sizeof(text) - 1})
 
-/* True iff a holds exactly the bytes of the C string b. */
-int slice_is(struct slice a, const char *b);
+/* True iff a holds exactly the bytes of b; of the C string b. */
+bool slice_equal(struct slice a, struct slice b);
+bool slice_is(struct slice a, const char *b);
+
+/* A whole number, in digits alone; one that is too large becomes UINT64_MAX. False, and *out is as
+ * it was: it is none, or empty. */
+bool slice_to_u64(struct slice digits, uint64_t *out);
 
 struct buf {
     uint8_t *data;

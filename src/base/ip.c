@@ -46,14 +46,11 @@ static uint8_t mask_of(unsigned bits, unsigned i)
 /* "0" to most, without a sign or zeros in front. */
 static bool read_bits(struct slice text, unsigned most, unsigned *out)
 {
-    if (text.len == 0 || text.len > 3 || (text.len > 1 && text.ptr[0] == '0')) return false;
-    unsigned n = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') return false;
-        n = n * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    *out = n;
-    return n <= most;
+    uint64_t n;
+    if (text.len > 1 && text.ptr[0] == '0') return false;
+    if (!slice_to_u64(text, &n) || n > most) return false;
+    *out = (unsigned)n;
+    return true;
 }
 
 bool ip_net_parse(struct slice text, struct ip_net *out)

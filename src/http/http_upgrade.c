@@ -123,12 +123,10 @@ static enum encoding choose_encoding(const struct conn *c, bool rich, bool full)
 static int read_history(const struct http_request *r, struct join *j)
 {
     struct slice value;
+    uint64_t n;
     if (!http_query_get(r->query, "history", &value) || value.len == 0) return 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] < '0' || value.ptr[i] > '9') return ERR_BAD_FIELD;
-        j->history = j->history * 10 + (unsigned)(value.ptr[i] - '0');
-        if (j->history > RICH_JOIN_MAX) j->history = RICH_JOIN_MAX;
-    }
+    if (!slice_to_u64(value, &n)) return ERR_BAD_FIELD;
+    j->history = n < RICH_JOIN_MAX ? (unsigned)n : RICH_JOIN_MAX;
     return 0;
 }
 

@@ -59,14 +59,9 @@ static const void *const_field(const struct config *c, const struct config_optio
 /* Reads digits up to *rest; false if there are none or they pass UINT32_MAX. */
 static bool read_digits(const char *text, uint64_t *value, const char **rest)
 {
-    const char *p = text;
-    *value = 0;
-    for (; *p >= '0' && *p <= '9'; p++) {
-        *value = *value * 10 + (uint64_t)(*p - '0');
-        if (*value > UINT32_MAX) return false;
-    }
-    *rest = p;
-    return p > text;
+    struct slice digits = {text, strspn(text, "0123456789")};
+    *rest = text + digits.len;
+    return slice_to_u64(digits, value) && *value <= UINT32_MAX;
 }
 
 /* Reads a number with one of the units; plain is the factor of a number without any. */

@@ -25,14 +25,7 @@ static bool is_epoch(const char *p)
 static int read_seq(const char *p, size_t n, uint64_t *out)
 {
     if (n == 0 || n > SEQ_DIGITS_MAX || (p[0] == '0' && n > 1)) return ERR_BAD_ID;
-    uint64_t seq = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!is_digit(p[i])) return ERR_BAD_ID;
-        seq = seq * 10 + (uint64_t)(p[i] - '0');
-    }
-    if (seq > ID_SEQ_MAX) return ERR_BAD_ID;
-    *out = seq;
-    return 0;
+    return slice_to_u64((struct slice){p, n}, out) && *out <= ID_SEQ_MAX ? 0 : ERR_BAD_ID;
 }
 
 int id_parse(struct slice text, struct id *out)

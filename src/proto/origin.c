@@ -29,13 +29,10 @@ static bool same_text(struct slice a, struct slice b)
 /* A port after its colon; an empty one is none (RFC 3986 section 3.2.3). */
 static bool read_port(struct slice text, uint32_t *port)
 {
-    *port = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') return false;
-        *port = *port * 10 + (uint32_t)(text.ptr[i] - '0');
-        if (*port > UINT16_MAX) return false;
-    }
-    return text.len == 0 || *port != 0;
+    uint64_t n = 0;
+    if (text.len > 0 && (!slice_to_u64(text, &n) || n == 0 || n > UINT16_MAX)) return false;
+    *port = (uint32_t)n;
+    return true;
 }
 
 static bool read_authority(struct slice text, struct authority *out)

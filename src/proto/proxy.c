@@ -33,13 +33,8 @@ static struct slice take_word(struct slice *line)
 
 static bool is_port(struct slice word)
 {
-    unsigned n = 0;
-    if (word.len == 0 || word.len > 5) return false;
-    for (size_t i = 0; i < word.len; i++) {
-        if (word.ptr[i] < '0' || word.ptr[i] > '9') return false;
-        n = n * 10 + (unsigned)(word.ptr[i] - '0');
-    }
-    return n <= UINT16_MAX;
+    uint64_t n;
+    return word.len <= 5 && slice_to_u64(word, &n) && n <= UINT16_MAX;
 }
 
 static bool is_address(struct slice word, bool v6, uint8_t ip[static IP_BYTES])

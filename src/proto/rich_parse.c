@@ -78,14 +78,9 @@ static bool is_digit(char c)
 /* A count is an integer, written without fraction and exponent; what is over max reads as max. */
 static int read_count(const struct json_value *v, unsigned max, unsigned *out)
 {
-    if (v->kind != JSON_KIND_RAW) return ERR_BAD_FIELD;
-    unsigned count = 0;
-    for (size_t i = 0; i < v->text.len; i++) {
-        if (!is_digit(v->text.ptr[i])) return ERR_BAD_FIELD;
-        count = count * 10 + (unsigned)(v->text.ptr[i] - '0');
-        if (count > max) count = max;
-    }
-    *out = count;
+    uint64_t count;
+    if (v->kind != JSON_KIND_RAW || !slice_to_u64(v->text, &count)) return ERR_BAD_FIELD;
+    *out = count < max ? (unsigned)count : max;
     return 0;
 }
 

@@ -131,13 +131,10 @@ static bool take_param(struct scan *r, struct param *p)
 /* 8..15 without leading zeros, or 0 for anything else. */
 static unsigned window_bits(const struct param *p)
 {
-    unsigned bits = 0;
-    if (!p->has_value || p->value_len > 2 || p->value[0] == '0') return 0;
-    for (size_t i = 0; i < p->value_len; i++) {
-        if (p->value[i] < '0' || p->value[i] > '9') return 0;
-        bits = bits * 10 + (unsigned)(p->value[i] - '0');
-    }
-    return bits >= WINDOW_BITS_MIN && bits <= WINDOW_BITS_MAX ? bits : 0;
+    uint64_t bits;
+    if (!p->has_value || p->value[0] == '0') return 0;
+    if (!slice_to_u64((struct slice){p->value, p->value_len}, &bits)) return 0;
+    return bits >= WINDOW_BITS_MIN && bits <= WINDOW_BITS_MAX ? (unsigned)bits : 0;
 }
 
 static bool name_is(struct slice name, const char *text)

@@ -97,7 +97,7 @@ int rich_join(struct conn *c, const struct rich_input *in)
         free(q);
         return err;
     }
-    if (room.len == home.len && memcmp(room.ptr, home.ptr, room.len) == 0) c->rich->home = s;
+    if (slice_equal(room, home)) c->rich->home = s;
     s->entry = &q->entry;
     err = entry_start(&q->entry, c, room);
     if (err == ERR_AGAIN) return 0;

@@ -142,7 +142,7 @@ static void note_name(struct subscription *s, struct slice name)
     char before[NAME_USER_MAX];
     struct slice had = subscription_name(s, guest);
     speaker_note_name(s->as.conn, name);
-    if (had.len == name.len && memcmp(had.ptr, name.ptr, had.len) == 0) return;
+    if (slice_equal(had, name)) return;
     memcpy(before, had.ptr, had.len);
     if (subscription_set_name(s, name) != 0) return;
     if (s->typing) tell_typing(s, (struct slice){before, had.len}, false);

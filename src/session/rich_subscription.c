@@ -65,7 +65,7 @@ struct subscription *subscription_find(const struct rich *rich, struct slice roo
     if (room.len == 0) return rich->home;
     for (struct list *l = rich->subscriptions.next; l != &rich->subscriptions; l = l->next) {
         struct subscription *s = container_of(l, struct subscription, link);
-        if (s->room_len == room.len && memcmp(s->text, room.ptr, room.len) == 0) return s;
+        if (slice_equal(subscription_room(s), room)) return s;
     }
     return NULL;
 }

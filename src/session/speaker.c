@@ -64,19 +64,14 @@ void speaker_rename_in(const struct conn *c, struct room *room, struct slice fro
     ephemeral_presence(c->worker, room, room_rename(room, from, to, c->worker->now_ms));
 }
 
-static bool same(struct slice a, struct slice b)
-{
-    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
-}
-
 void speaker_note_name(struct conn *c, struct slice name)
 {
     char guest[SESSION_GUEST_LEN];
     char own[SESSION_GUEST_LEN];
     struct slice before = speaker_name(c, guest);
-    bool renamed = !same(before, name);
+    bool renamed = !slice_equal(before, name);
     if (!renamed && c->identity != &identity_nobody) return;
-    bool chosen = !same(name, guest_name(c, own));
+    bool chosen = !slice_equal(name, guest_name(c, own));
     struct identity *now = identity_new_guest(identity_given(c->identity), name, chosen);
     if (!now) return; /* it is known by the name of before for another while */
     if (renamed && c->session && c->session->rename) c->session->rename(c, before, name);

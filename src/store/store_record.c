@@ -36,7 +36,7 @@ struct store_record *store_record_new(struct slice room, const struct store_even
 
 bool store_record_same_room(const struct store_record *a, const struct store_record *b)
 {
-    return a->room.len == b->room.len && memcmp(a->room.ptr, b->room.ptr, a->room.len) == 0;
+    return slice_equal(a->room, b->room);
 }
 
 void store_record_free(struct store_record *r)
