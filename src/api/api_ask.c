@@ -11,11 +11,9 @@
 #include "server/conn.h"
 #include "server/worker.h"
 
-static void run(struct worker *w, struct task *t)
+static void on_answer(struct conn *c, struct pending *p)
 {
-    (void)w;
-    struct api_question *q = container_of(t, struct api_question, task);
-    struct conn *c = conn_find(&q->conn);
+    struct api_question *q = container_of(p, struct api_question, p);
     struct api_call *call = api_call_of(c);
     if (call && call->asked == q) call->asked = NULL;
     if (call) q->take(c, call, q);
@@ -26,8 +24,7 @@ struct api_question *api_question_new(struct conn *c, const struct api_call *cal
 {
     struct api_question *q = calloc(1, sizeof *q);
     if (!q) return NULL;
-    q->task.run = run;
-    q->conn = conn_ref(c);
+    pending_init(&q->p, c, NULL, on_answer);
     q->hub = c->worker->server->hub;
     q->take = api_take_json;
     q->status = 200;
@@ -38,20 +35,15 @@ struct api_question *api_question_new(struct conn *c, const struct api_call *cal
 
 void api_question_free(struct api_question *q)
 {
-    if (q->account) account_sub(q->account, API_PAGE_MAX_BYTES);
+    pending_fini(&q->p);
     buf_fini(&q->json);
     free(q);
 }
 
-void api_question_post(struct api_question *q)
-{
-    worker_post(q->conn.worker, &q->task);
-}
-
 void api_take_json(struct conn *c, struct api_call *call, struct api_question *q)
 {
-    if (q->err)
-        api_fail(c, call, q->err);
+    if (q->p.err)
+        api_fail(c, call, q->p.err);
     else
         api_answer(c, call, q->status, (struct slice){(char *)q->json.data, q->json.len});
 }
@@ -60,40 +52,29 @@ void api_take_json(struct conn *c, struct api_call *call, struct api_question *q
 static void on_page(void *ctx, int err, const struct store_page *page)
 {
     struct api_question *q = ctx;
-    if (err == ERR_CLOSED) q->account = NULL; /* nothing was taken of it */
     if (err == ERR_NOT_FOUND) err = 0;
     bool stale = q->id.seq && (!page || memcmp(page->room.epoch, q->id.epoch, ID_EPOCH_LEN) != 0);
     if (!err && stale) err = ERR_NO_MESSAGE;
-    q->err = err ? err : q->encode(q, page);
-    api_question_post(q);
+    pending_answer(&q->p, err ? err : q->encode(q, page));
 }
 
 /* Likewise. */
 static void on_rooms(void *ctx, int err, const struct store_rooms *rooms)
 {
     struct api_question *q = ctx;
-    if (err == ERR_CLOSED) q->account = NULL;
-    q->err = err ? err : q->encode_rooms(q, rooms);
-    api_question_post(q);
-}
-
-static bool is_wanted(void *ctx)
-{
-    const struct api_question *q = ctx;
-    return !atomic_load(&q->gone);
+    pending_answer(&q->p, err ? err : q->encode_rooms(q, rooms));
 }
 
 static struct store_asker asker_of(const struct conn *c, struct api_question *q, bool large)
 {
-    q->account = large ? hub_answers(q->hub) : NULL;
-    return (struct store_asker){client_id(c), API_PAGE_MAX_BYTES, q->account, is_wanted};
+    return pending_asker(&q->p, c, large ? hub_answers(q->hub) : NULL, API_PAGE_MAX_BYTES);
 }
 
 /* It is on its way, or not. */
 static int asked(struct conn *c, struct api_question *q, int err)
 {
     if (err) {
-        q->account = NULL; /* nothing was taken of it */
+        q->p.account = NULL; /* nothing was taken of it */
         api_question_free(q);
     } else {
         c->api->asked = q;

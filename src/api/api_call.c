@@ -17,7 +17,7 @@ struct api_call *api_call_of(const struct conn *c)
 
 void api_call_free(struct api_call *call)
 {
-    if (call->asked) atomic_store(&call->asked->gone, true);
+    if (call->asked) atomic_store(&call->asked->p.gone, true);
     if (call->entered) room_unref(call->entered);
     buf_fini(&call->body);
     buf_fini(&call->scratch);

@@ -20,7 +20,7 @@
 #include "proto/id.h"
 #include "proto/name.h"
 #include "proto/rich.h"
-#include "server/task.h"
+#include "server/pending.h"
 #include "store/store.h"
 
 /* An Idempotency-Key is the nonce of its message. Not as it is: members see nonces, and one of them
@@ -121,11 +121,8 @@ typedef int api_encode_rooms_fn(struct api_question *q, const struct store_rooms
 typedef void api_take_fn(struct conn *c, struct api_call *call, struct api_question *q);
 
 struct api_question {
-    struct task task;
-    struct conn_ref conn;
+    struct pending p; /* gone: the call is */
     struct hub *hub;
-    struct account *account;    /* where memory for the answer is counted, or NULL */
-    atomic_bool gone;           /* the call is */
     struct event_window window; /* of a page */
     api_encode_fn *encode;
     api_encode_rooms_fn *encode_rooms;
@@ -136,7 +133,6 @@ struct api_question {
     struct api_export export;
     bool more;
     unsigned status; /* of a good answer */
-    int err;
     struct buf json;
 };
 
@@ -150,10 +146,7 @@ int api_ask_page(struct conn *c, const struct store_query *query, struct api_que
 int api_ask_search(struct conn *c, const struct store_search *search, struct api_question *q);
 int api_ask_rooms(struct conn *c, struct slice after, unsigned limit, struct api_question *q);
 
-/* The answer to q is known. Any thread. */
-void api_question_post(struct api_question *q);
-
-/* The usual take: q->json with q->status, or q->err. */
+/* The usual take: q->json with q->status, or q->p.err. */
 void api_take_json(struct conn *c, struct api_call *call, struct api_question *q);
 
 /* Asks for the one message of call->id or `id`, and answers with it. */

@@ -47,12 +47,12 @@ static void take_page(struct conn *c, struct api_call *call, struct api_question
 {
     const struct http_manner manner = call->manner;
     bool begun = call->export.begun;
-    if (q->err && begun) {
+    if (q->p.err && begun) {
         conn_drop(c); /* without the end */
         return;
     }
-    if (q->err) {
-        api_fail(c, call, q->err);
+    if (q->p.err) {
+        api_fail(c, call, q->p.err);
         return;
     }
     if (!send_page(c, call, q)) return;

@@ -95,7 +95,7 @@ static void on_stored(struct conn *c, const struct receipt *r)
     struct api_call *call = api_call_of(c);
     if (!call) return;
     const struct buf *text = &c->worker->text;
-    int err = r->err;
+    int err = r->p.err;
     if (!err && call->event.kind == STORE_DELETE) {
         api_answer(c, call, 204, (struct slice){NULL, 0});
         return;
@@ -133,7 +133,7 @@ static int encode_target(struct api_question *q, const struct store_page *page)
 
 static void take_target(struct conn *c, struct api_call *call, struct api_question *q)
 {
-    int err = q->err ? q->err : publish(c, call);
+    int err = q->p.err ? q->p.err : publish(c, call);
     if (err) api_fail(c, call, err);
 }
 

@@ -30,7 +30,7 @@ static void refuse(struct conn *c, int err)
 
 static void tell_refused(struct conn *c, const struct receipt *r)
 {
-    if (c->state == CONN_OPEN) refuse(c, r->err);
+    if (c->state == CONN_OPEN) refuse(c, r->p.err);
 }
 
 static int publish(struct conn *c, const struct envelope_input *in)

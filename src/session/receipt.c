@@ -10,11 +10,11 @@
 #include "server/store_log.h"
 #include "server/worker.h"
 
-static void run(struct worker *w, struct task *t)
+static void on_answer(struct conn *c, struct pending *p)
 {
-    struct receipt *r = container_of(t, struct receipt, task);
-    struct conn *c = conn_find(&r->conn);
-    if (c && r->err == ERR_STORE) store_log_refused(w->server, (struct slice){NULL, 0}, c->ip);
+    struct receipt *r = container_of(p, struct receipt, p);
+    if (c && p->err == ERR_STORE)
+        store_log_refused(c->worker->server, (struct slice){NULL, 0}, c->ip);
     if (c) r->tell(c, r);
     free(r);
 }
@@ -23,10 +23,8 @@ struct receipt *receipt_new(struct conn *c, struct slice room, struct slice ref)
 {
     struct receipt *r = malloc(sizeof *r + room.len + ref.len);
     if (!r) return NULL;
-    *r = (struct receipt){.task.run = run,
-                          .conn = conn_ref(c),
-                          .room_len = (uint8_t)room.len,
-                          .ref_len = (uint8_t)ref.len};
+    *r = (struct receipt){.room_len = (uint8_t)room.len, .ref_len = (uint8_t)ref.len};
+    pending_init(&r->p, c, NULL, on_answer);
     memcpy(r->text, room.ptr, room.len);
     if (ref.len) memcpy(r->text + room.len, ref.ptr, ref.len);
     return r;
@@ -51,16 +49,16 @@ static void set_id(struct receipt *r, const struct room *room, uint64_t seq, int
 
 int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
 {
-    struct worker *w = r->conn.worker;
+    struct worker *w = r->p.conn.worker;
     struct slink *woken;
     p->now_ms = w->believed_ms;
     p->tag = r;
-    p->waiter = &r->task.link;
+    p->waiter = &r->p.task.link;
     memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN); /* before another thread has it */
     r->ts_ms = p->event.ts_ms;
     int err = room_publish(room, &w->encoder, p, &woken);
     if (err) {
-        const struct conn *c = err == ERR_STORE ? conn_find(&r->conn) : NULL;
+        const struct conn *c = err == ERR_STORE ? conn_find(&r->p.conn) : NULL;
         if (c) store_log_refused(w->server, room_name(room), c->ip);
         free(r);
         return err;
@@ -70,14 +68,14 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
     if (p->dup && !p->waiting) {
         r->dup = true;
         set_id(r, room, p->event.seq, p->event.ts_ms);
-        worker_post(w, &r->task);
+        pending_answer(&r->p, 0);
     }
     return 0;
 }
 
 int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
 {
-    struct worker *w = r->conn.worker;
+    struct worker *w = r->p.conn.worker;
     set_id(r, room, reading->mark.seq, w->wall_ms); /* before another thread has it */
     reading->tag = r;
     int err = room_read(room, reading);
@@ -86,7 +84,7 @@ int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
         return err;
     }
     if (reading->old)
-        worker_post(w, &r->task);
+        pending_answer(&r->p, 0);
     else
         w->published = true;
     return 0;
@@ -96,11 +94,10 @@ int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
 
 static void tell(struct receipt *r, int err)
 {
-    r->err = err;
     if (!err && r->errors_only)
         free(r);
     else
-        worker_post(r->conn.worker, &r->task);
+        pending_answer(&r->p, err);
 }
 
 static void post_dirty(struct server *s, struct slink *woken)
@@ -123,7 +120,7 @@ static void tell_room(struct server *s, const struct store_done *done)
     room_on_done(room, &s->encoder, done, &woken, &waiters);
     post_dirty(s, woken);
     while (waiters) {
-        struct receipt *r = container_of(waiters, struct receipt, task.link);
+        struct receipt *r = container_of(waiters, struct receipt, p.task.link);
         waiters = waiters->next;
         r->dup = true;
         set_id(r, room, done->event->seq, done->event->ts_ms);

@@ -11,20 +11,18 @@
 
 #include "chat/room.h"
 #include "proto/id.h"
-#include "server/task.h"
+#include "server/pending.h"
 
 struct server;
 struct store_options;
 
 struct receipt {
-    struct task task;
-    struct conn_ref conn;
+    struct pending p;
     /* What to do when err, id and ts_ms are known. Worker's thread. The receipt is freed after it.
      */
     void (*tell)(struct conn *c, const struct receipt *r);
     bool errors_only;
     bool dup; /* the id is that of an earlier event with the same nonce */
-    int err;
     struct id id;
     int64_t ts_ms;
     uint8_t room_len;

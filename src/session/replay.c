@@ -1,19 +1,17 @@
 /* See replay.h. */
 #include "session/replay.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/account.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "chat/event_json.h"
 #include "proto/ws_frame.h"
 #include "server/client.h"
 #include "server/conn.h"
+#include "server/pending.h"
 #include "server/session.h"
-#include "server/task.h"
 #include "server/worker.h"
 
 enum {
@@ -36,12 +34,8 @@ struct replay {
 
 /* A page on its way. */
 struct answer {
-    struct task task;
-    struct conn_ref conn;
+    struct pending p;
     struct replay *replay; /* the worker's; NULL if it was given up */
-    atomic_bool gone;      /* the same, for the store */
-    struct room *room;     /* a reference */
-    struct account *account;
     struct buf frames;
     enum event_form form;
     size_t max_bytes;
@@ -51,7 +45,6 @@ struct answer {
     uint64_t total;
     unsigned count; /* events in frames */
     bool more;
-    int err;
 };
 
 struct replay *replay_new(struct member *m, const struct join *j, const struct replay_owner *owner)
@@ -83,22 +76,16 @@ void replay_free(struct replay *r)
     if (!r) return;
     if (r->asked) {
         r->asked->replay = NULL;
-        atomic_store(&r->asked->gone, true);
+        atomic_store(&r->asked->p.gone, true);
     }
     free(r);
 }
 
 /* ---- the store's thread ---- */
 
-static bool is_wanted(void *ctx)
-{
-    const struct answer *a = ctx;
-    return !atomic_load(&a->gone);
-}
-
 static int add_frame(struct answer *a, const struct store_event *e, struct buf *json)
 {
-    const struct event_room er = {room_name(a->room), room_epoch(a->room)};
+    const struct event_room er = {room_name(a->p.room), room_epoch(a->p.room)};
     json->len = 0;
     int err = event_encode(&er, e, a->form, json);
     if (err || json->len == 0) return err;
@@ -108,33 +95,36 @@ static int add_frame(struct answer *a, const struct store_event *e, struct buf *
 }
 
 /* Encodes what comes first, until there is enough: the rest is read again when it is wanted. */
-static void encode_page(struct answer *a, const struct store_page *page)
+static int encode_page(struct answer *a, const struct store_page *page)
 {
     struct buf json = {0};
     size_t i = 0;
     bool beyond = false;
-    for (; i < page->count && a->frames.len < a->max_bytes && !a->err; i++) {
+    int err = 0;
+    for (; i < page->count && a->frames.len < a->max_bytes && !err; i++) {
         const struct store_event *e = page->events[i];
         beyond = e->seq > a->until;
         if (beyond) break;
-        a->err = add_frame(a, e, &json);
+        err = add_frame(a, e, &json);
         a->last = e->seq;
     }
     buf_fini(&json);
     a->more = !beyond && (page->more_after || i < page->count) && a->last < a->until;
     a->trimmed_seq = page->room.trimmed_seq;
     a->total = page->total;
+    return err;
 }
 
 static void on_page(void *ctx, int err, const struct store_page *page)
 {
     struct answer *a = ctx;
     bool nothing = err == ERR_NOT_FOUND; /* nobody has spoken, or retention has left nothing */
-    a->err = nothing ? 0 : err;
-    if (nothing) a->trimmed_seq = a->until;
-    if (page) encode_page(a, page);
-    if (err == ERR_CLOSED) a->account = NULL; /* nothing was taken of it */
-    worker_post(a->conn.worker, &a->task);
+    if (nothing) {
+        err = 0;
+        a->trimmed_seq = a->until;
+    }
+    if (page) err = encode_page(a, page);
+    pending_answer(&a->p, err);
 }
 
 /* ---- the worker's thread ---- */
@@ -173,8 +163,8 @@ static bool begin(struct conn *c, struct replay *r, const struct answer *a)
 
 static void take_page(struct conn *c, struct replay *r, struct answer *a)
 {
-    if (a->err) {
-        r->owner->on_error(c, r, a->err);
+    if (a->p.err) {
+        r->owner->on_error(c, r, a->p.err);
         return;
     }
     if (turn_to_newest(c, r, a)) return;
@@ -193,36 +183,27 @@ static void take_page(struct conn *c, struct replay *r, struct answer *a)
         replay_go_on(c, r);
 }
 
-static void answer_free(struct answer *a)
+static void on_answer(struct conn *c, struct pending *p)
 {
-    if (a->account) account_sub(a->account, ANSWER_BYTES);
-    room_unref(a->room);
-    buf_fini(&a->frames);
-    free(a);
-}
-
-static void run(struct worker *w, struct task *t)
-{
-    (void)w;
-    struct answer *a = container_of(t, struct answer, task);
-    struct conn *c = conn_find(&a->conn);
+    struct answer *a = container_of(p, struct answer, p);
     struct replay *r = a->replay;
     bool others = c && c->replays-- == REPLAY_PAGES_MAX;
     if (r) r->asked = NULL;
     if (c && r) take_page(c, r, a);
     others = others && c->state == CONN_OPEN && conn_unsent(c) == 0;
     if (others) (void)c->session->on_writable(c); /* one of its rooms may ask now */
-    answer_free(a);
+    pending_fini(p);
+    buf_fini(&a->frames);
+    free(a);
 }
 
 /* Where the newest begin is only known once they were found; from there they are read on. */
-static struct store_query query_of(const struct conn *c, const struct replay *r,
-                                   const struct answer *a)
+static struct store_query query_of(const struct conn *c, const struct replay *r, struct answer *a)
 {
     const bool find = r->newest && !r->begun;
     const bool rich = encoding_is_rich(r->join.encoding);
     return (struct store_query){
-        .room = room_name(a->room),
+        .room = room_name(a->p.room),
         .direction = find ? STORE_NEWEST : STORE_AFTER,
         .position = find ? a->until + 1 : r->next,
         .limit = find                    ? r->join.history
@@ -232,7 +213,7 @@ static struct store_query query_of(const struct conn *c, const struct replay *r,
         .messages_only = r->messages, /* n messages, not n events */
         .reactions = rich && r->messages,
         .count_max = r->begun || r->newest ? 0 : REPLAY_MAX,
-        .asker = {client_id(c), ANSWER_BYTES, a->account, is_wanted},
+        .asker = pending_asker(&a->p, c, hub_answers(c->worker->server->hub), ANSWER_BYTES),
     };
 }
 
@@ -241,20 +222,16 @@ static int ask(struct conn *c, struct replay *r)
     const bool rich = encoding_is_rich(r->join.encoding);
     struct answer *a = calloc(1, sizeof *a);
     if (!a) return ERR_NOMEM;
-    a->task.run = run;
-    a->conn = conn_ref(c);
+    pending_init(&a->p, c, r->member->feed->room, on_answer);
     a->replay = r;
-    a->room = r->member->feed->room;
-    a->account = hub_answers(c->worker->server->hub);
     a->form = !rich ? EVENT_FULL : r->messages ? EVENT_PAGE : EVENT_RICH;
     a->until = r->join.head.seq;
     a->max_bytes = conn_page_bytes(c, PAGE_BYTES);
-    room_ref(a->room);
     const struct store_query q = query_of(c, r, a);
     int err = store_read_page(c->worker->server->options.store, &q, on_page, a);
     if (err) {
-        a->account = NULL;
-        answer_free(a);
+        pending_undo(&a->p);
+        free(a);
         return err;
     }
     r->asked = a;

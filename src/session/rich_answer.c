@@ -47,8 +47,8 @@ void rich_tell_welcome(struct conn *c)
 void rich_tell_ack(struct conn *c, const struct receipt *r)
 {
     if (c->state != CONN_OPEN || !c->rich) return;
-    if (r->err) {
-        rich_refuse(c, receipt_ref(r), r->err);
+    if (r->p.err) {
+        rich_refuse(c, receipt_ref(r), r->p.err);
         return;
     }
     const struct rich_ack ack = {receipt_ref(r), receipt_room(r), r->id, r->ts_ms, r->dup};

@@ -8,11 +8,11 @@
 
 #include "auth/identity.h"
 #include "auth/policy.h"
-#include "base/account.h"
 #include "base/err.h"
 #include "chat/event_json.h"
 #include "server/client.h"
 #include "server/conn.h"
+#include "server/pending.h"
 #include "server/websocket.h"
 #include "server/worker.h"
 #include "session/occupants.h"
@@ -29,26 +29,20 @@ enum {
 
 /* What every question has. */
 struct question {
-    struct task task;
-    struct conn_ref conn;
-    struct list link;  /* in its session, as long as that exists */
-    atomic_bool gone;  /* it does not */
-    struct room *room; /* a reference */
-    int err;
+    struct pending p;
+    struct list link; /* in its session, as long as that exists; else it is gone */
     uint8_t ref_len;
     char ref[RICH_REF_MAX];
 };
 
 static void question_init(struct question *q, struct conn *c, struct subscription *s,
-                          struct slice ref)
+                          struct slice ref, void (*on_answer)(struct conn *c, struct pending *p))
 {
     c->rich->questions++;
     list_push(&c->rich->asked, &q->link);
-    q->conn = conn_ref(c);
-    q->room = s->as.member.feed->room;
+    pending_init(&q->p, c, s->as.member.feed->room, on_answer);
     q->ref_len = (uint8_t)ref.len;
     if (ref.len) memcpy(q->ref, ref.ptr, ref.len);
-    room_ref(q->room);
 }
 
 static struct slice question_ref(const struct question *q)
@@ -56,12 +50,11 @@ static struct slice question_ref(const struct question *q)
     return (struct slice){q->ref, q->ref_len};
 }
 
-/* It was answered: the client, if it is still one. */
-static struct conn *question_client(struct question *q)
+/* It was answered to this connection, or NULL: the client, if it is still one. */
+static struct conn *question_client(struct question *q, struct conn *c)
 {
     list_remove(&q->link);
-    struct conn *c = conn_find(&q->conn);
-    if (!c || c->state != CONN_OPEN || !c->rich) return NULL;
+    if (!c || c->state != CONN_OPEN) return NULL;
     c->rich->questions--;
     return c;
 }
@@ -71,15 +64,8 @@ void rich_ask_drop(struct rich *rich)
     while (!list_empty(&rich->asked)) {
         struct question *q = container_of(rich->asked.next, struct question, link);
         list_remove(&q->link);
-        atomic_store(&q->gone, true);
+        atomic_store(&q->p.gone, true);
     }
-}
-
-/* The store's thread. Every kind of question begins with the struct. */
-static bool is_wanted(void *ctx)
-{
-    const struct question *q = ctx;
-    return !atomic_load(&q->gone);
 }
 
 /* It was asked: who has many answers coming is not read from, and so asks nothing more. */
@@ -100,14 +86,13 @@ static void question_undo(struct question *q, struct conn *c)
 {
     c->rich->questions--;
     list_remove(&q->link);
-    room_unref(q->room);
+    pending_undo(&q->p);
 }
 
 /* ---- history ---- */
 
 struct history {
     struct question q;
-    struct account *account;
     enum store_direction direction;
     uint64_t position;
     size_t max_bytes;
@@ -116,7 +101,7 @@ struct history {
 
 static int encode_page(struct history *h, const struct store_page *page)
 {
-    const struct event_room er = {room_name(h->q.room), room_epoch(h->q.room)};
+    const struct event_room er = {room_name(h->q.p.room), room_epoch(h->q.p.room)};
     int err = rich_begin_history(question_ref(&h->q), er.name, &h->json, CONN_OUT_MAX_BYTES);
     struct event_window window = {h->direction, h->position, h->max_bytes, false};
     if (page && !err) err = event_encode_page(&er, page, &window, &h->json);
@@ -128,29 +113,26 @@ static int encode_page(struct history *h, const struct store_page *page)
 static void on_history_page(void *ctx, int err, const struct store_page *page)
 {
     struct history *h = ctx;
-    if (err == ERR_CLOSED) h->account = NULL; /* nothing was taken of it */
-    h->q.err = err && err != ERR_NOT_FOUND ? err : encode_page(h, page);
-    worker_post(h->q.conn.worker, &h->q.task);
+    if (err == ERR_NOT_FOUND) err = 0;
+    pending_answer(&h->q.p, err ? err : encode_page(h, page));
 }
 
 static void answer_history(struct conn *c, const struct history *h)
 {
     c->rich->pages--;
-    if (h->q.err)
-        rich_refuse(c, question_ref(&h->q), h->q.err);
+    if (h->q.p.err)
+        rich_refuse(c, question_ref(&h->q), h->q.p.err);
     else
         websocket_send_text(c, h->json.data, h->json.len);
     question_settled(c);
 }
 
-static void run_history(struct worker *w, struct task *t)
+static void on_history(struct conn *c, struct pending *p)
 {
-    (void)w;
-    struct history *h = container_of(t, struct history, q.task);
-    struct conn *c = question_client(&h->q);
+    struct history *h = container_of(p, struct history, q.p);
+    c = question_client(&h->q, c);
     if (c) answer_history(c, h);
-    if (h->account) account_sub(h->account, ANSWER_BYTES);
-    room_unref(h->q.room);
+    pending_fini(p);
     buf_fini(&h->json);
     free(h);
 }
@@ -168,9 +150,7 @@ int rich_ask_history(struct conn *c, struct subscription *s, const struct rich_i
     if (!newest && !room_gave(room, &in->at)) return ERR_NO_MESSAGE;
     struct history *h = calloc(1, sizeof *h);
     if (!h) return ERR_NOMEM;
-    question_init(&h->q, c, s, in->ref);
-    h->q.task.run = run_history;
-    h->account = hub_answers(c->worker->server->hub);
+    question_init(&h->q, c, s, in->ref, on_history);
     h->direction = directions[in->position];
     h->max_bytes = conn_page_bytes(c, PAGE_BYTES);
     h->position = newest ? STORE_SEQ_MAX + 1 : in->at.seq;
@@ -182,7 +162,7 @@ int rich_ask_history(struct conn *c, struct subscription *s, const struct rich_i
         .max_bytes = h->max_bytes,
         .messages_only = true,
         .reactions = true,
-        .asker = {client_id(c), ANSWER_BYTES, h->account, is_wanted},
+        .asker = pending_asker(&h->q.p, c, hub_answers(c->worker->server->hub), ANSWER_BYTES),
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_history_page, h);
     if (err) {
@@ -226,9 +206,9 @@ static void answer_who(struct conn *c, const struct who *who, int err,
 static void on_members(struct occupants_wait *wait, int err, const struct occupants_answer *answer)
 {
     struct who *who = container_of(wait, struct who, wait);
-    struct conn *c = question_client(&who->q);
+    struct conn *c = question_client(&who->q, conn_find(&who->q.p.conn));
     if (c) answer_who(c, who, err, answer);
-    room_unref(who->q.room);
+    pending_fini(&who->q.p);
     free(who);
 }
 
@@ -238,9 +218,9 @@ int rich_ask_members(struct conn *c, struct subscription *s, const struct rich_i
 {
     struct who *who = calloc(1, sizeof *who);
     if (!who) return ERR_NOMEM;
-    question_init(&who->q, c, s, in->ref);
+    question_init(&who->q, c, s, in->ref, NULL);
     who->wait.done = on_members;
-    int err = occupants_ask(c->worker, who->q.room, &who->wait);
+    int err = occupants_ask(c->worker, who->q.p.room, &who->wait);
     if (err) {
         question_undo(&who->q, c);
         free(who);
@@ -269,13 +249,12 @@ static void on_target(void *ctx, int err, const struct store_page *page)
 {
     struct change *ch = ctx;
     const struct store_event *e = page && page->count ? page->events[0] : NULL;
-    ch->q.err = err == ERR_NOT_FOUND ? ERR_NO_MESSAGE : err;
     if (e && e->seq == ch->target && e->kind == STORE_MESSAGE && !e->deleted) {
         ch->found = true;
         ch->author_len = (uint8_t)(e->username.len <= NAME_USER_MAX ? e->username.len : 0);
         memcpy(ch->author, e->username.ptr, ch->author_len);
     }
-    worker_post(ch->q.conn.worker, &ch->q.task);
+    pending_answer(&ch->q.p, err == ERR_NOT_FOUND ? ERR_NO_MESSAGE : err);
 }
 
 static int may_change(const struct conn *c, const struct change *ch)
@@ -287,16 +266,16 @@ static int may_change(const struct conn *c, const struct change *ch)
         [STORE_UNREACT] = ACTION_REACT,
     };
     const struct slice author = {ch->author, ch->author_len};
-    return may(c->identity, actions[ch->kind], room_name(ch->q.room), author);
+    return may(c->identity, actions[ch->kind], room_name(ch->q.p.room), author);
 }
 
 static int publish_change(struct conn *c, struct change *ch)
 {
-    if (ch->q.err) return ch->q.err;
+    if (ch->q.p.err) return ch->q.p.err;
     if (!ch->found) return ERR_NO_MESSAGE;
     int err = may_change(c, ch);
     if (err) return err;
-    struct subscription *s = subscription_find_joined(c->rich, room_name(ch->q.room));
+    struct subscription *s = subscription_find_joined(c->rich, room_name(ch->q.p.room));
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
     char guest[SESSION_GUEST_LEN];
     struct publish p = {.event = {
@@ -310,18 +289,17 @@ static int publish_change(struct conn *c, struct change *ch)
     struct receipt *r = receipt_new(c, subscription_room(s), question_ref(&ch->q));
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
-    return receipt_publish(r, ch->q.room, &p);
+    return receipt_publish(r, ch->q.p.room, &p);
 }
 
-static void run_change(struct worker *w, struct task *t)
+static void on_change(struct conn *c, struct pending *p)
 {
-    (void)w;
-    struct change *ch = container_of(t, struct change, q.task);
-    struct conn *c = question_client(&ch->q);
+    struct change *ch = container_of(p, struct change, q.p);
+    c = question_client(&ch->q, c);
     int err = c ? publish_change(c, ch) : 0;
     if (err) rich_refuse(c, question_ref(&ch->q), err);
     if (c) question_settled(c);
-    room_unref(ch->q.room);
+    pending_fini(p);
     free(ch);
 }
 
@@ -338,8 +316,7 @@ int rich_ask_change(struct conn *c, struct subscription *s, const struct rich_in
     if (in->id.seq == 0) return ERR_NO_MESSAGE;
     struct change *ch = calloc(1, sizeof *ch + text.len);
     if (!ch) return ERR_NOMEM;
-    question_init(&ch->q, c, s, in->ref);
-    ch->q.task.run = run_change;
+    question_init(&ch->q, c, s, in->ref, on_change);
     ch->kind = kinds[in->type];
     ch->target = in->id.seq;
     ch->text_len = text.len;
@@ -349,7 +326,7 @@ int rich_ask_change(struct conn *c, struct subscription *s, const struct rich_in
         .direction = STORE_AFTER,
         .position = in->id.seq - 1,
         .limit = 1,
-        .asker = {.client = client_id(c), .wanted = is_wanted},
+        .asker = pending_asker(&ch->q.p, c, NULL, 0),
     };
     int err = store_read_page(c->worker->server->options.store, &query, on_target, ch);
     if (err) {
