@@ -178,8 +178,9 @@ static int take_room(struct conn *c, struct api_call *call, struct entry *e)
     return err ? err : go_on(c, call);
 }
 
-static void on_entered(struct conn *c, struct entry *e)
+static void on_entered(struct conn *c, struct pending *p)
 {
+    struct entry *e = entry_of(p);
     struct api_call *call = api_call_of(c);
     if (!call) {
         entry_fini(e);
@@ -194,8 +195,7 @@ static int enter(struct conn *c, struct api_call *call)
 {
     struct entry *e = calloc(1, sizeof *e);
     if (!e) return ERR_NOMEM;
-    e->resume = on_entered;
-    int err = entry_start(e, c, call->room);
+    int err = entry_start(e, c, call->room, on_entered);
     if (err == ERR_AGAIN) return 0;
     e->wait.err = err;
     return take_room(c, call, e);

@@ -37,7 +37,8 @@ enum {
 enum result { NEXT, WAIT, DONE };
 
 struct handshake {
-    struct entry entry; /* ENTER's question */
+    struct entry entry; /* ENTER's question, */
+    bool entering;      /* which was asked */
     unsigned step;      /* the one that comes next; behind PARSE */
     struct http_manner manner;
     struct ws_handshake ws; /* without `protocols` */
@@ -192,18 +193,15 @@ static enum result authorize(struct conn *c, struct handshake *h)
     return err ? refuse(c, h, err) : NEXT;
 }
 
-static void on_entered(struct conn *c, struct entry *e);
+static void on_entered(struct conn *c, struct pending *p);
 
 /* Before the 101: who has seen it receives all that is said after. */
 static enum result enter(struct conn *c, struct handshake *h)
 {
     struct entry *e = &h->entry;
     struct join *j = &h->join;
-    int err = e->wait.err;
-    if (!e->resume) {
-        e->resume = on_entered;
-        err = entry_start(e, c, room_of(h));
-    }
+    int err = h->entering ? e->wait.err : entry_start(e, c, room_of(h), on_entered);
+    h->entering = true;
     j->now_ms = c->worker->now_ms;
     j->wall_ms = c->worker->wall_ms;
     if (!err) err = h->rich ? rich_join_home(c, e, j) : entry_join(e, j, &c->member);
@@ -243,9 +241,9 @@ static bool go_on(struct conn *c, struct handshake *h)
     return true;
 }
 
-static void on_entered(struct conn *c, struct entry *e)
+static void on_entered(struct conn *c, struct pending *p)
 {
-    struct handshake *h = container_of(e, struct handshake, entry);
+    struct handshake *h = container_of(entry_of(p), struct handshake, entry);
     if (!c || c->state != CONN_HTTP || c->handshake != h) {
         handshake_free(h);
         return;

@@ -57,8 +57,9 @@ static void enter(struct conn *c, struct join_request *q, struct subscription *s
 }
 
 /* The room is ready, or the store did not say; also the second time round, after a fill. */
-static void on_entered(struct conn *c, struct entry *e)
+static void on_entered(struct conn *c, struct pending *p)
 {
+    struct entry *e = entry_of(p);
     struct join_request *q = container_of(e, struct join_request, entry);
     const struct slice room = {q->room, q->room_len};
     struct subscription *s = c && c->state == CONN_OPEN ? subscription_find(c->rich, room) : NULL;
@@ -89,7 +90,6 @@ int rich_join(struct conn *c, const struct rich_input *in)
     q->join.history = in->limit;
     q->room_len = (uint8_t)room.len;
     memcpy(q->room, room.ptr, room.len);
-    q->entry.resume = on_entered;
 
     struct subscription *s;
     err = subscription_new(c, room, in->ref, &s);
@@ -99,7 +99,7 @@ int rich_join(struct conn *c, const struct rich_input *in)
     }
     if (slice_equal(room, home)) c->rich->home = s;
     s->entry = &q->entry;
-    err = entry_start(&q->entry, c, room);
+    err = entry_start(&q->entry, c, room, on_entered);
     if (err == ERR_AGAIN) return 0;
     if (err) {
         s->entry = NULL;
