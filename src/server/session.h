@@ -14,7 +14,6 @@
 
 struct conn;
 struct member;
-struct ws_event;
 
 enum { SESSION_GUEST_LEN = 10 }; /* "guest-" and four characters */
 
@@ -26,9 +25,9 @@ struct session_member {
 };
 
 struct session_ops {
-    /* A message that is whole; borrowed for the call. 0, or why it was refused, which the peer was
-     * told. */
-    int (*on_message)(struct conn *c, const struct ws_event *message);
+    /* A message that is whole, of text unless it is binary; borrowed for the call. 0, or why it was
+     * refused, which the peer was told. */
+    int (*on_message)(struct conn *c, struct slice message, bool binary);
 
     /* What the connection had to send for itself has left: its rooms go on. True: the socket takes
      * less than they have. */

@@ -6,6 +6,7 @@
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
+#include "proto/ws_reader.h"
 #include "server/conn.h"
 #include "server/session.h"
 #include "server/worker.h"
@@ -110,11 +111,11 @@ static void on_ping(struct conn *c, struct slice payload)
 }
 
 /* What was refused had to be read, inflated and parsed first: one refusal is not like another. */
-void websocket_on_message(struct conn *c, const struct ws_event *message)
+void websocket_on_message(struct conn *c, struct slice message, bool binary)
 {
-    int err = c->session->on_message(c, message);
+    int err = c->session->on_message(c, message, binary);
     if (err && !err_is_ours(err) && c->state == CONN_OPEN)
-        (void)websocket_waste(c, (unsigned)(message->len / CONN_WASTE_BYTES));
+        (void)websocket_waste(c, (unsigned)(message.len / CONN_WASTE_BYTES));
 }
 
 /* Scratch keeps its size from message to message, but not that of a rare huge one. */
@@ -135,7 +136,7 @@ static void on_event(struct conn *c, const struct ws_event *ev)
     const struct slice payload = {(const char *)ev->data, ev->len};
     switch (ev->type) {
     case WS_EVENT_MESSAGE:
-        websocket_on_message(c, ev);
+        websocket_on_message(c, payload, ev->opcode == WS_BINARY);
         break;
     case WS_EVENT_PING:
         on_ping(c, payload);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "proto/ws_reader.h"
+#include "proto/ws_frame.h"
 
 struct conn;
 struct server_options;
@@ -22,7 +22,7 @@ void websocket_start(struct conn *c);
 size_t websocket_message_limit(const struct server_options *o, bool unlimited);
 
 /* A message that is whole; borrowed for the call. */
-void websocket_on_message(struct conn *c, const struct ws_event *message);
+void websocket_on_message(struct conn *c, struct slice message, bool binary);
 
 /* Counts points of what the peer wastes, see conn.h. False: it is too much, and the connection is
  * closing. */

@@ -1,11 +1,9 @@
 /* See bare.h. */
 #include "session/bare.h"
 
-#include "auth/identity.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "proto/envelope.h"
-#include "proto/ws_reader.h"
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
@@ -40,14 +38,9 @@ static int publish(struct conn *c, const struct envelope_input *in)
     int err = may(c->identity, ACTION_PUBLISH, room_name(room), nobody);
     if (err) return err;
     char guest[SESSION_GUEST_LEN];
-    struct publish p = {.event = {
-                            .kind = STORE_MESSAGE,
-                            .username = speaker_choose_name(c, in->username, guest),
-                            .user = identity_user(c->identity),
-                            .message = in->message,
-                            .data = in->data,
-                            .ts_ms = c->worker->wall_ms,
-                        }};
+    struct publish p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
+    p.event.message = in->message;
+    p.event.data = in->data;
     const struct slice none = {"", 0};
     struct receipt *r = receipt_new(c, none, none);
     if (!r) return ERR_NOMEM;
@@ -58,9 +51,9 @@ static int publish(struct conn *c, const struct envelope_input *in)
     return err;
 }
 
-static int on_message(struct conn *c, const struct ws_event *message)
+static int on_message(struct conn *c, struct slice json, bool binary)
 {
-    const struct slice json = {(const char *)message->data, message->len};
+    (void)binary; /* refused before */
     struct worker *w = c->worker;
     const struct server_options *o = &w->server->options;
     struct envelope_input in;

@@ -7,25 +7,25 @@
 #include "server/worker.h"
 
 /* permessage-deflate where it was negotiated and saves bytes. */
-static int on_message(struct conn *c, const struct ws_event *ev)
+static int on_message(struct conn *c, struct slice message, bool binary)
 {
     struct worker *w = c->worker;
-    struct slice payload = {(const char *)ev->data, ev->len};
+    struct slice payload = message;
     struct buf *deflated = &w->encoder.deflated[0];
     bool rsv1 = false;
     if (c->window_bits) {
         deflated->len = 0;
-        if (ws_deflater_run(w->encoder.deflater, c->window_bits, ev->data, ev->len, deflated,
-                            CONN_OUT_MAX_BYTES) != 0) {
+        if (ws_deflater_run(w->encoder.deflater, c->window_bits, (const uint8_t *)message.ptr,
+                            message.len, deflated, CONN_OUT_MAX_BYTES) != 0) {
             conn_drop(c);
             return 0;
         }
-        if (deflated->len < ev->len) {
+        if (deflated->len < message.len) {
             payload = (struct slice){(const char *)deflated->data, deflated->len};
             rsv1 = true;
         }
     }
-    websocket_send(c, ev->opcode, rsv1, payload);
+    websocket_send(c, binary ? WS_BINARY : WS_TEXT, rsv1, payload);
     return 0;
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/identity.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "chat/event_json.h"
@@ -278,13 +277,8 @@ static int publish_change(struct conn *c, struct change *ch)
     struct subscription *s = subscription_find_joined(c->rich, room_name(ch->q.p.room));
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
     char guest[SESSION_GUEST_LEN];
-    struct publish p = {.event = {
-                            .kind = ch->kind,
-                            .target = ch->target,
-                            .username = speaker_name(c, guest),
-                            .user = identity_user(c->identity),
-                            .ts_ms = c->worker->wall_ms,
-                        }};
+    struct publish p = {.event = speaker_event(c, ch->kind, speaker_name(c, guest), guest)};
+    p.event.target = ch->target;
     if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};
     struct receipt *r = receipt_new(c, subscription_room(s), question_ref(&ch->q));
     if (!r) return ERR_NOMEM;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/identity.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "proto/rich.h"
@@ -161,16 +160,11 @@ static int on_message(struct conn *c, const struct rich_input *in)
     if (err) return err;
     if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
     char guest[SESSION_GUEST_LEN];
-    struct publish p = {.event = {
-                            .kind = STORE_MESSAGE,
-                            .username = speaker_choose_name(c, in->username, guest),
-                            .user = identity_user(c->identity),
-                            .message = in->message,
-                            .data = in->data,
-                            .nonce = in->nonce,
-                            .reply_to = in->reply_to.seq,
-                            .ts_ms = w->wall_ms,
-                        }};
+    struct publish p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
+    p.event.message = in->message;
+    p.event.data = in->data;
+    p.event.nonce = in->nonce;
+    p.event.reply_to = in->reply_to.seq;
     err = publish(c, s, in, &p);
     if (err) return err;
     note_name(s, p.event.username);
@@ -184,11 +178,7 @@ static void go_on(struct conn *c)
     struct rich_waiting *waiting = c->state == CONN_OPEN && c->rich ? c->rich->waiting : NULL;
     if (!waiting) return;
     c->rich->waiting = NULL;
-    const struct ws_event message = {.type = WS_EVENT_MESSAGE,
-                                     .opcode = WS_TEXT,
-                                     .data = (uint8_t *)waiting->json,
-                                     .len = waiting->len};
-    websocket_on_message(c, &message);
+    websocket_on_message(c, (struct slice){waiting->json, waiting->len}, false);
     free(waiting);
     if (c->state == CONN_OPEN) rich_release(c);
 }
@@ -311,9 +301,9 @@ static int may_request(struct conn *c)
     return client_take(c, BUDGET_REQUESTS) ? 0 : ERR_MANY_REQUESTS;
 }
 
-static int on_frame(struct conn *c, const struct ws_event *message)
+static int on_frame(struct conn *c, struct slice json, bool binary)
 {
-    const struct slice json = {(const char *)message->data, message->len};
+    (void)binary; /* refused before */
     struct worker *w = c->worker;
     struct rich_input in;
     int err = rich_parse(json, w->server->options.max_message_bytes, &w->text, &in);

@@ -53,6 +53,17 @@ struct slice speaker_choose_name(const struct conn *c, struct slice said,
     return given.len ? given : guest_name(c, guest);
 }
 
+struct store_event speaker_event(const struct conn *c, enum store_kind kind, struct slice said,
+                                 char guest[static SESSION_GUEST_LEN])
+{
+    return (struct store_event){
+        .kind = kind,
+        .username = speaker_choose_name(c, said, guest),
+        .user = identity_user(c->identity),
+        .ts_ms = c->worker->wall_ms,
+    };
+}
+
 struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_LEN])
 {
     struct slice name = identity_name(c->identity);

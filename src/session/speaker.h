@@ -16,6 +16,11 @@ struct conn;
 struct slice speaker_choose_name(const struct conn *c, struct slice said,
                                  char guest[static SESSION_GUEST_LEN]);
 
+/* An event of this kind, of what the connection says under this name (or without one, as above):
+ * with its user and the time. The name is borrowed from said, the identity or guest. */
+struct store_event speaker_event(const struct conn *c, enum store_kind kind, struct slice said,
+                                 char guest[static SESSION_GUEST_LEN]);
+
 /* The name the connection is known by now: the one it last spoke under. */
 struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_LEN]);
 
