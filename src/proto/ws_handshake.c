@@ -132,7 +132,7 @@ static bool take_param(struct scan *r, struct param *p)
 static unsigned window_bits(const struct param *p)
 {
     uint64_t bits;
-    if (!p->has_value || p->value[0] == '0') return 0;
+    if (!p->has_value || p->value_len > 2 || p->value[0] == '0') return 0;
     if (!slice_to_u64((struct slice){p->value, p->value_len}, &bits)) return 0;
     return bits >= WINDOW_BITS_MIN && bits <= WINDOW_BITS_MAX ? (unsigned)bits : 0;
 }

@@ -134,18 +134,23 @@ static void tell_typing(struct subscription *s, struct slice name, bool on)
     ephemeral_typing(s->as.conn->worker, &s->as.member, name, on);
 }
 
-/* It has spoken in a room; if memory is short, the room knows it by its old name for longer. */
+/* It has spoken in a room; if memory is short, the room knows it by its old name for longer. Names
+ * of before go with the identity that they are in. */
 static void note_name(struct subscription *s, struct slice name)
 {
+    struct conn *c = s->as.conn;
     char guest[SESSION_GUEST_LEN];
-    char before[NAME_USER_MAX];
+    char text[NAME_USER_MAX];
     struct slice had = subscription_name(s, guest);
-    speaker_note_name(s->as.conn, name);
-    if (slice_equal(had, name)) return;
-    memcpy(before, had.ptr, had.len);
-    if (subscription_set_name(s, name) != 0) return;
-    if (s->typing) tell_typing(s, (struct slice){before, had.len}, false);
-    speaker_rename_in(s->as.conn, s->as.member.feed->room, (struct slice){before, had.len}, name);
+    const struct slice before = {text, had.len};
+    bool renamed = !slice_equal(had, name);
+    memcpy(text, had.ptr, had.len);
+    speaker_note_name(c, name);
+    if (!renamed) return;
+    struct slice now = speaker_name(c, guest);
+    if (subscription_set_name(s, now) != 0) return;
+    if (s->typing) tell_typing(s, before, false);
+    speaker_rename_in(c, s->as.member.feed->room, before, now);
 }
 
 static int on_message(struct conn *c, const struct rich_input *in)
