@@ -7,6 +7,8 @@
 
 #include "api/api_call.h"
 #include "auth/api_key.h"
+#include "auth/identity.h"
+#include "auth/policy.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -139,8 +141,10 @@ static int read_path(struct api_call *call, const struct api_match *match)
  */
 static void run(struct conn *c, struct api_call *call)
 {
+    const struct slice nobody = {NULL, 0};
     call->running = true;
-    int err = handlers[call->route](c, call);
+    int err = may(&identity_api, ACTION_JOIN, call->room, nobody);
+    if (!err) err = handlers[call->route](c, call);
     if (err) api_fail(c, call, err);
     if (!c->api) return;
     conn_hold(c);

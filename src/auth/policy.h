@@ -1,5 +1,5 @@
-/* What somebody may do. The one judge: whoever publishes, changes, joins, reads or marks asks here,
- * by whatever door it came. Any thread. */
+/* What somebody may do. The one judge: whoever joins (and so reads), publishes, changes or marks
+ * asks here, by whatever door it came; the API also for each of its calls. Any thread. */
 #ifndef AUTH_POLICY_H
 #define AUTH_POLICY_H
 

@@ -20,18 +20,22 @@
 
 enum { UPGRADE_MAX_BYTES = 1024, REFUSAL_MAX_BYTES = ORIGIN_GATE_TEXT_MAX + 128 };
 
-int http_handshake_finish(struct conn *c, const struct ws_handshake *h, struct slice subprotocol)
+bool http_handshake_finish(struct conn *c, struct http_manner m, const struct ws_handshake *h,
+                           struct slice subprotocol)
 {
     struct worker *w = c->worker;
     struct buf *reply = &w->reply;
     reply->len = 0;
-    int err = ws_handshake_response(h, subprotocol, reply, UPGRADE_MAX_BYTES);
-    if (err) return err;
+    if (ws_handshake_response(h, subprotocol, reply, UPGRADE_MAX_BYTES) != 0) {
+        conn_leave(c);
+        http_answer_error_later(c, m, ERR_NOMEM, HTTP_RETRY_AFTER);
+        return false;
+    }
     metrics_http(&w->metrics, 101);
     conn_send(c, reply->data, reply->len);
-    if (c->state != CONN_HTTP) return ERR_CLOSED;
+    if (c->state != CONN_HTTP) return false;
     websocket_start(c);
-    return 0;
+    return true;
 }
 
 /* What the client would keep has to be kept here too, while there is memory for it. Else a browser
@@ -78,11 +82,7 @@ static void refuse(struct conn *c, const struct http_request *r, const struct ws
                        "{\"message\":\"Not connected: %s\",\"username\":\"system\","
                        "\"error\":{\"code\":\"%s\"}}",
                        text, info->word);
-    int failed = http_handshake_finish(c, h, subprotocol);
-    if (failed) {
-        if (failed != ERR_CLOSED) http_answer_error(c, r, failed, NULL);
-        return;
-    }
+    if (!http_handshake_finish(c, http_manner(r), h, subprotocol)) return;
     if (!c->session->unlimited) websocket_send_text(c, (const uint8_t *)frame, (size_t)len);
     bool fits = strlen(text) <= WS_CONTROL_MAX - 2; /* half an option is worse than none */
     websocket_close(c, info->close_code, fits ? text : info->text);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "http/http_answer.h"
 #include "proto/ws_handshake.h"
 
 struct conn;
@@ -15,9 +16,10 @@ struct http_request;
  * can be taken, and was answered. */
 bool http_handshake_read(struct conn *c, const struct http_request *r, struct ws_handshake *h);
 
-/* Sends the 101 and turns the connection into a WebSocket. ERR_CLOSED: it was dropped; ERR_NOMEM:
- * nothing was sent. */
-int http_handshake_finish(struct conn *c, const struct ws_handshake *h, struct slice subprotocol);
+/* Sends the 101 and turns the connection into a WebSocket. False: it did not come to that, and was
+ * answered as m says, or dropped. */
+bool http_handshake_finish(struct conn *c, struct http_manner m, const struct ws_handshake *h,
+                           struct slice subprotocol);
 
 /* Whether the page that asks may (origin_gate.h), in the session that c has already. False: it was
  * told why not. */

@@ -72,9 +72,8 @@ void http_upgrade_echo(struct conn *c, const struct http_request *r)
     choose_session(c, &echo_session);
     c->window_bits = ws.deflate ? ws.server_window_bits : 0;
     const struct slice none = {NULL, 0};
-    if (!http_handshake_may(c, r, &ws, none)) return;
-    int err = http_handshake_finish(c, &ws, none);
-    if (err && err != ERR_CLOSED) http_answer_error(c, r, err, NULL);
+    if (http_handshake_may(c, r, &ws, none))
+        (void)http_handshake_finish(c, http_manner(r), &ws, none);
 }
 
 /* ---- PARSE ---- */
@@ -211,8 +210,7 @@ static enum result enter(struct conn *c, struct handshake *h)
 
 static enum result upgrade(struct conn *c, struct handshake *h)
 {
-    int err = http_handshake_finish(c, &h->ws, subprotocol_of(h));
-    if (err) return err == ERR_CLOSED ? DONE : refuse(c, h, err);
+    if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)
         rich_session_start(c, &h->join);
     else

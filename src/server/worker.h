@@ -162,7 +162,7 @@ uint64_t worker_sum(const struct server *s, enum metric which);
 uint64_t worker_connections(const struct server *s);
 uint64_t worker_refused(const struct server *s);
 
-/* A reader is to be flushed in this turn. Worker's own thread. */
+/* A feed is to be flushed in this turn. Worker's own thread. */
 void worker_add_dirty(struct worker *w, struct slink *link);
 
 /* Hands readers that turned dirty to their workers. Worker's own thread. */

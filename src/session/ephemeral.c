@@ -36,8 +36,8 @@ struct ephemeral {
     struct task task;   /* then in the worker's queue */
     struct room *room;  /* a reference */
     uint32_t number;    /* on this worker, of the subscriptions that it was offered to */
-    uint32_t left;      /* members of the reader it is at that it has yet to look at */
-    uint8_t encoding;   /* of that reader */
+    uint32_t left;      /* members of the feed it is at that it has yet to look at */
+    uint8_t encoding;   /* of that feed */
     struct saying said; /* its frames are those below */
     uint8_t frames[];
 };
@@ -90,7 +90,7 @@ static bool go_on(struct worker *w, struct ephemeral *ephemeral, unsigned *offer
             container_of(r->members[--ephemeral->left], struct ephemeral_member, member);
         const struct conn *c = s->conn;
         offer(w, ephemeral, s);
-        /* Sending may end some, and the last member of a reader takes it along. */
+        /* Sending may end some, and the last member of a feed takes it along. */
         if (c->state != CONN_OPEN) r = room_feed(ephemeral->room, ephemeral->encoding, w->index);
     }
     return true;
@@ -125,7 +125,7 @@ static void end_first(struct worker *w)
 }
 
 /* A few in a turn; what is left goes on in the next. */
-static void run_whispering(struct worker *w, struct task *t)
+static void run_telling(struct worker *w, struct task *t)
 {
     unsigned offers = EPHEMERAL_OFFERS_MAX;
     while (w->ephemerals && go_on_all(w, oldest(w), &offers))
@@ -143,7 +143,7 @@ static void run_ephemeral(struct worker *w, struct task *t)
         *w->ephemerals_end = &t->link;
     } else {
         w->ephemerals = &t->link;
-        w->telling.run = run_whispering;
+        w->telling.run = run_telling;
         worker_post(w, &w->telling);
     }
     w->ephemerals_end = &t->link.next;

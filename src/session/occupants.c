@@ -61,9 +61,9 @@ static void run_part(struct worker *w, struct task *t)
     struct occupants *r = container_of(t, struct part, task)->occupants;
     const struct server_options *o = &w->server->options;
     for (unsigned e = 0; e < ENCODING_COUNT; e++) {
-        const struct feed *reader = room_feed(r->room, e, w->index);
-        for (uint32_t i = 0; reader && i < reader->member_count && i < OCCUPANTS_MAX; i++)
-            note(r, reader->members[i], encoding_is_rich(e) ? o->rich : o->bare);
+        const struct feed *feed = room_feed(r->room, e, w->index);
+        for (uint32_t i = 0; feed && i < feed->member_count && i < OCCUPANTS_MAX; i++)
+            note(r, feed->members[i], encoding_is_rich(e) ? o->rich : o->bare);
     }
     if (atomic_fetch_sub(&r->left, 1) == 1) worker_post(r->worker, &r->task);
 }
@@ -98,7 +98,7 @@ static void answer(struct occupants *r)
     buf_fini(&json);
 }
 
-static void free_roster(struct occupants *r)
+static void occupants_free(struct occupants *r)
 {
     account_sub(hub_answers(r->worker->server->hub), r->cap * sizeof *r->names);
     free(r->names);
@@ -112,7 +112,7 @@ static void run_done(struct worker *w, struct task *t)
     (void)w;
     struct occupants *r = container_of(t, struct occupants, task);
     answer(r);
-    free_roster(r);
+    occupants_free(r);
 }
 
 /* The turn is over: nobody joins those who ask any more. */
@@ -126,7 +126,7 @@ static void run_ask(struct worker *w, struct task *t)
     r->names = calloc(cap ? cap : 1, sizeof *r->names);
     if (!r->names) {
         tell_all(r, ERR_NOMEM, NULL);
-        free_roster(r);
+        occupants_free(r);
         return;
     }
     r->cap = cap;

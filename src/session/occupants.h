@@ -1,7 +1,7 @@
 /* Who is in a room. Members belong to their workers and a room keeps no list of names, so each
  * worker is asked for its own; the answer comes when the last has given it.
  *
- * All who ask for a room in one turn of a worker share one occupants: it is asked for after the
+ * All who ask for a room in one turn of a worker share one list of them: it is asked for after the
  * sockets of that turn, so that it is newer than each of their questions. What it takes is counted
  * as an answer is. */
 #ifndef SESSION_OCCUPANTS_H
@@ -24,7 +24,7 @@ struct occupants_answer {
 
 /* Somebody who asks; embedded. */
 struct occupants_wait {
-    struct list link; /* the occupants's */
+    struct list link; /* the list's */
     /* On the worker that asked; the answer is of no use if err is set. */
     void (*done)(struct occupants_wait *wait, int err, const struct occupants_answer *answer);
 };

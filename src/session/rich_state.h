@@ -29,7 +29,7 @@ enum {
     RICH_REQUESTS = 100,      /* in 10 s: all but messages and their changes, if there is a rate */
 };
 
-/* A room the connection is in, or about to be in (then it has no reader yet). */
+/* A room the connection is in, or about to be in (then it has no feed yet). */
 struct subscription {
     struct ephemeral_member as;
     struct list link;      /* in its session */

@@ -162,7 +162,7 @@ static bool run_done(void)
     struct room *room = hub_find(sim->hub, d->room);
     if (!room) return true;
     sim_maybe_fail(20);
-    room_on_done(room, &sim->writer_scribe, d, &woken, &waiters);
+    room_on_done(room, &sim->writer_encoder, d, &woken, &waiters);
     fail_alloc_off();
     sim_push_woken(woken);
     while (waiters) {
@@ -421,7 +421,7 @@ static void begin(const struct sim_options *o)
     assert_non_null(sim->hub);
     hub_set_store(sim->hub, sim->gate.store);
     sim->encoder.deflater = ws_deflater_new(1);
-    sim->writer_scribe.deflater = ws_deflater_new(1);
+    sim->writer_encoder.deflater = ws_deflater_new(1);
     sim->inflater = ws_inflater_new();
     for (unsigned i = 0; i < SIM_SOCKETS; i++)
         sim->socks[i].number = i;
@@ -435,7 +435,7 @@ static void end(void)
     gate_close(&sim->gate);
     hub_free(sim->hub);
     encoder_fini(&sim->encoder);
-    encoder_fini(&sim->writer_scribe);
+    encoder_fini(&sim->writer_encoder);
     ws_inflater_free(sim->inflater);
     buf_fini(&sim->inflated);
     model_fini(&sim->model);

@@ -55,8 +55,8 @@ struct sim {
     struct gate gate;
     struct hub *hub;
     struct hub_options options;
-    struct encoder encoder;       /* the workers' */
-    struct encoder writer_scribe; /* the store's */
+    struct encoder encoder;        /* the workers' */
+    struct encoder writer_encoder; /* the store's */
     struct ws_inflater *inflater;
     struct buf inflated;
     struct slink *dirty[SIM_WORKERS];

@@ -38,7 +38,7 @@ static unsigned pages; /* answered, as test_fill_of_two asks */
 static struct hub *hub;
 static struct store *store;
 static struct encoder encoder;
-static struct encoder writer_scribe;
+static struct encoder writer_encoder;
 static struct slink *dirty;
 static unsigned long said, done, gates;
 static bool held; /* the store's feed is */
@@ -66,7 +66,7 @@ static void on_done(void *ctx, const struct store_done *list, size_t count)
         struct slink *waiters;
         struct room *room = hub_find(hub, list[i].room);
         if (!room) continue;
-        room_on_done(room, &writer_scribe, &list[i], &woken, &waiters);
+        room_on_done(room, &writer_encoder, &list[i], &woken, &waiters);
         room_unref(room);
     }
     pthread_mutex_lock(&lock);
@@ -108,7 +108,7 @@ static void end(void)
     hub_check(hub, true);
     hub_free(hub);
     encoder_fini(&encoder);
-    encoder_fini(&writer_scribe);
+    encoder_fini(&writer_encoder);
 }
 
 static void await_woken(struct guest *g)

@@ -111,7 +111,7 @@ struct work {
 static struct work works[THREADS];
 static struct hub *hub;
 static struct store *store;
-static struct encoder writer_scribe;
+static struct encoder writer_encoder;
 static bool strict;
 static atomic_uint published; /* threads that have said everything */
 static atomic_uint complete;  /* threads whose members have everything */
@@ -516,7 +516,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
         if (!done[i].err && !strict && !done[i].event->nonce.len) continue;
         struct room *room = hub_find(hub, done[i].room);
         if (!room) continue;
-        room_on_done(room, &writer_scribe, &done[i], &woken, &waiters);
+        room_on_done(room, &writer_encoder, &done[i], &woken, &waiters);
         post_dirty(NULL, woken);
         while (waiters) {
             struct retry *r = container_of(waiters, struct retry, task.link);
@@ -589,7 +589,7 @@ static void run_threads(uint64_t budget)
     print_message("came back from memory %llu, from store %llu\n", (unsigned long long)from_memory,
                   (unsigned long long)from_store);
     assert_true((budget == TIGHT_BYTES ? from_store : from_memory) > 10);
-    encoder_fini(&writer_scribe);
+    encoder_fini(&writer_encoder);
     assert_int_equal(hub_room_count(hub), 0);
     hub_free(hub);
     assert_int_equal(fail_alloc_live(), live);
