@@ -85,7 +85,7 @@ struct worker {
     struct slink *dirty_first; /* readers to flush in this turn */
     struct slink **dirty_end;
     struct slink *outgoing; /* readers of other workers that turned dirty in this turn */
-    bool published;         /* events in this turn, which the store has yet to look at */
+    unsigned published;     /* events in this turn, which the store has yet to look at */
     struct conn *reap;      /* closed in this turn, freed at its end */
     uint32_t conn_count;
     uint32_t behind_count;     /* of them those whose socket takes less than it was offered */

@@ -64,7 +64,7 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
         return err;
     }
     worker_post_dirty(w, woken);
-    w->published = true;
+    w->published++;
     if (p->dup && !p->waiting) {
         r->dup = true;
         set_id(r, room, p->event.seq, p->event.ts_ms);
@@ -86,7 +86,7 @@ int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
     if (reading->old)
         pending_answer(&r->p, 0);
     else
-        w->published = true;
+        w->published++;
     return 0;
 }
 
