@@ -421,7 +421,7 @@ enum presence_due room_rename(struct room *room, struct slice from, struct slice
 bool room_is_new(struct room *room)
 {
     pthread_mutex_lock(&room->lock);
-    bool is_new = room->seq == 0 && room->presence.count == 0;
+    bool is_new = room->order.seq == 0 && room->presence.count == 0;
     pthread_mutex_unlock(&room->lock);
     return is_new;
 }
