@@ -105,8 +105,9 @@ static uint64_t own_bytes(const struct room *room)
 {
     uint64_t bytes = sizeof *room + room->name_len + journal_room_bytes(&room->order) +
                      marks_bytes(&room->marks);
-    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        bytes += recent_index_bytes(&room->logs[i].recent);
+    for (unsigned i = 0; i < ENCODING_COUNT; i++)
+        if (room->logs[i])
+            bytes += sizeof *room->logs[i] + recent_index_bytes(&room->logs[i]->recent);
     return bytes;
 }
 
@@ -114,7 +115,7 @@ static uint64_t past_bytes(const struct room *room)
 {
     uint64_t bytes = 0;
     for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        bytes += recent_bytes(&room->logs[i].recent, &room->logs[i].log);
+        if (room->logs[i]) bytes += recent_bytes(&room->logs[i]->recent, &room->logs[i]->log);
     return bytes;
 }
 
@@ -128,27 +129,42 @@ static struct room *room_new(struct hub *hub, struct slice name)
     take_epoch_locked(hub, room->epoch);
     pthread_mutex_init(&room->lock, NULL);
     list_init(&room->warm_link);
-    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        list_init(&room->logs[i].feeds);
-        frame_log_init(&room->logs[i].log, encoding_keeps(i) && hub->options.recent.max_events);
-        room->logs[i].log.account = &hub->held;
-    }
     room->own_bytes = own_bytes(room);
     account_add(&hub->own, room->own_bytes);
     account_add(&hub->held, room->own_bytes);
     return room;
 }
 
+struct room_log *hub_log_locked(struct room *room, unsigned encoding)
+{
+    struct hub *hub = room->hub;
+    struct room_log *rl = room->logs[encoding];
+    if (rl) return rl;
+    rl = calloc(1, sizeof *rl);
+    if (!rl) return NULL;
+    list_init(&rl->feeds);
+    frame_log_init(&rl->log, encoding_keeps(encoding) && hub->options.recent.max_events);
+    rl->log.account = &hub->held;
+    rl->recent.from_seq = room->head;
+    room->logs[encoding] = rl;
+    return rl;
+}
+
+static void log_free(struct room_log *rl)
+{
+    if (!rl) return;
+    CHECK(list_empty(&rl->feeds) && rl->dirty_count == 0);
+    frame_log_forget(&rl->log);
+    recent_fini(&rl->recent);
+    CHECK(!rl->log.tail);
+    free(rl);
+}
+
 static void room_free(struct room *room)
 {
     CHECK(!room->waits);
-    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        struct room_log *rl = &room->logs[i];
-        CHECK(list_empty(&rl->feeds) && rl->dirty_count == 0);
-        frame_log_forget(&rl->log);
-        recent_fini(&rl->recent);
-        CHECK(!rl->log.tail);
-    }
+    for (unsigned i = 0; i < ENCODING_COUNT; i++)
+        log_free(room->logs[i]);
     journal_room_fini(&room->order);
     marks_fini(&room->marks);
     presence_fini(&room->presence);
@@ -370,9 +386,7 @@ static void take_loaded_locked(struct room *room, int err, const struct store_lo
         *order = (struct journal_room){0};
         *marks = (struct marks){0};
     }
-    room->head = room->order.seq;
-    for (unsigned i = 0; i < ENCODING_COUNT; i++)
-        room->logs[i].recent.from_seq = room->head;
+    room->head = room->order.seq; /* there are no logs yet */
     room->state = err ? ROOM_COLD : ROOM_READY;
     hub_account_locked(room);
 }
@@ -505,7 +519,7 @@ bool hub_account_locked(struct room *room)
 void room_forget_locked(struct room *room)
 {
     for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        recent_forget(&room->logs[i].recent, &room->logs[i].log, room->head);
+        if (room->logs[i]) recent_forget(&room->logs[i]->recent, &room->logs[i]->log, room->head);
     hub_account_locked(room);
 }
 
@@ -595,7 +609,8 @@ static size_t sweep_room(struct room *room, int64_t now_ms)
     pthread_mutex_lock(&room->lock);
     size_t n = journal_room_expire(&room->order, now_ms, SWEEP_STEP);
     for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        (void)recent_expire(&room->logs[i].recent, &room->logs[i].log, now_ms, limits);
+        if (room->logs[i])
+            (void)recent_expire(&room->logs[i]->recent, &room->logs[i]->log, now_ms, limits);
     hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     return n;
@@ -639,7 +654,7 @@ void hub_check(struct hub *hub, bool alone)
         held += room->own_bytes;
         own += room->own_bytes;
         for (unsigned i = 0; i < ENCODING_COUNT; i++)
-            held += frame_log_bytes(&room->logs[i].log);
+            if (room->logs[i]) held += frame_log_bytes(&room->logs[i]->log);
         pthread_mutex_unlock(&room->lock);
     }
     CHECK(past == hub_recent_bytes(hub) && own == account_used(&hub->own));

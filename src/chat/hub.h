@@ -29,6 +29,7 @@
 
 struct hub;
 struct journal;
+struct room_log;
 
 struct hub_options {
     uint64_t seed; /* random bits: make new epochs differ from those of any other process */
@@ -181,6 +182,10 @@ bool room_is_waited(struct room *room, unsigned filling);
 
 /* Calls wake of every struct room_wait in the chain. No room is locked. */
 void room_wake_all(struct slink *waits, int err);
+
+/* The log of the locked room, made when it is first wanted, which changes what the room takes. NULL
+ * if memory is short. */
+struct room_log *hub_log_locked(struct room *room, unsigned encoding);
 
 /* Forgets the recent past of the locked room. */
 void room_forget_locked(struct room *room);

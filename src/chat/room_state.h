@@ -61,7 +61,7 @@ struct room {
     struct typing *typing; /* NULL: nobody types */
     atomic_uint
         ephemerals; /* of both, that workers have yet to give to members (session/ephemeral.h) */
-    struct room_log logs[ENCODING_COUNT];
+    struct room_log *logs[ENCODING_COUNT]; /* NULL: nobody has wanted it yet, see hub_log_locked */
 
     /* Under the hub's lock. */
     unsigned refs;         /* feeds, waits, requests to the store, callers */

@@ -105,7 +105,7 @@ static int plan_locked(struct room *room, struct encoder *s, const struct store_
     }
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         struct draft *d = &plan->drafts[i];
-        struct room_log *rl = &room->logs[i];
+        struct room_log *rl = room->logs[i];
         if (!d->payload) continue;
         d->at = frame_log_reserve(&rl->log, frame_bytes(d->payload));
         if (!d->at || (rl->log.keeps && recent_reserve(&rl->recent))) return ERR_NOMEM;
@@ -143,7 +143,7 @@ static bool makes_stale(const struct room *room, const struct store_event *e, un
 {
     if (e->kind != STORE_EDIT && e->kind != STORE_DELETE) return false;
     if (e->kind == STORE_DELETE && encoding_is_rich(encoding)) return true;
-    return room->filling & 1 << encoding || e->target > room->logs[encoding].recent.from_seq;
+    return room->filling & 1 << encoding || e->target > room->logs[encoding]->recent.from_seq;
 }
 
 /* What was planned enters the logs; the room is locked. */
@@ -153,7 +153,8 @@ static void deliver_locked(struct room *room, const struct store_event *e,
     const struct recent_limits *limits = hub_recent_limits(room->hub);
     room->head = e->seq;
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        struct room_log *rl = &room->logs[i];
+        struct room_log *rl = room->logs[i];
+        if (!rl) continue;
         uint64_t offset = rl->log.end;
         if (plan->drafts[i].payload) append(rl, &plan->drafts[i], woken);
         if (!rl->log.keeps) {
@@ -172,7 +173,7 @@ static void deliver_locked(struct room *room, const struct store_event *e,
 static void unplan_locked(struct room *room)
 {
     for (unsigned i = 0; i < ENCODING_COUNT; i++)
-        if (room->logs[i].dirty_count == 0) frame_log_relax(&room->logs[i].log);
+        if (room->logs[i] && room->logs[i]->dirty_count == 0) frame_log_relax(&room->logs[i]->log);
 }
 
 /* What the journal tells a room while it submits to it. */
@@ -219,8 +220,8 @@ int room_submit(struct room *room, struct encoder *encoder, struct submission *s
 static void lose_locked(struct room *room, struct slink **woken)
 {
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        struct room_log *rl = &room->logs[i];
-        for (struct list *l = rl->feeds.next; l != &rl->feeds; l = l->next) {
+        struct room_log *rl = room->logs[i];
+        for (struct list *l = rl ? rl->feeds.next : NULL; l && l != &rl->feeds; l = l->next) {
             struct feed *r = container_of(l, struct feed, link);
             atomic_store(&r->lost, true);
             if (r->dirty) continue;
@@ -239,7 +240,8 @@ static void take_locked(struct room *room, struct encoder *s, const struct store
 {
     struct delivery_plan plan = {0};
     if (room->state != ROOM_READY) {
-        if (e->seq > room->loading_seq) room->loading_seq = e->seq;
+        bool news = hub_journal(room->hub)->shared && e->seq > room->loading_seq;
+        if (news) room->loading_seq = e->seq;
     } else if (e->seq <= room->head) {
         return;
     } else if (plan_locked(room, s, e, &plan) == 0) {
@@ -301,7 +303,7 @@ void room_on_read(struct room *room, const struct store_mark *mark)
 
 void room_relax(struct room *room, enum encoding encoding)
 {
-    struct room_log *rl = &room->logs[encoding];
+    struct room_log *rl = room->logs[encoding];
     pthread_mutex_lock(&room->lock);
     if (rl->dirty_count == 0) frame_log_relax(&rl->log);
     pthread_mutex_unlock(&room->lock);
@@ -310,7 +312,7 @@ void room_relax(struct room *room, enum encoding encoding)
 bool room_settle(struct feed *r)
 {
     struct room *room = r->room;
-    struct room_log *rl = &room->logs[r->encoding];
+    struct room_log *rl = room->logs[r->encoding];
     bool detached = r->detached; /* set on this thread only */
     pthread_mutex_lock(&room->lock);
     bool clean = detached || (r->cursor.offset == rl->log.end && !atomic_load(&r->lost));

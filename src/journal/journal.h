@@ -58,6 +58,8 @@ struct journal_ops {
 struct journal {
     const struct journal_ops *ops;
     bool late; /* delivers by room_deliver, not in journal_submit */
+    bool
+        shared; /* others submit, too: an event may come that a load of its room did not wait for */
 };
 
 /* What the store says of a room becomes what the journal knows of it. out is zeroed; ERR_NOMEM: it

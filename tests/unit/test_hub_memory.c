@@ -336,7 +336,7 @@ static void test_fill_after_encoding(void **state)
     }
     await_done();
     come(&bob, "lobby", ENCODING_FULL, 1000);
-    const struct room_log *rl = &bob.wait.room->logs[ENCODING_FULL];
+    const struct room_log *rl = bob.wait.room->logs[ENCODING_FULL];
     assert_in_range(rl->recent.count, 2, RECENT_BYTES / (6 * sizeof text));
     assert_true(rl->log.kept_bytes < RECENT_BYTES + FRAME_LOG_CHUNK_MAX_BYTES);
     assert_int_equal(rl->recent.from_seq, 200 - rl->recent.count);

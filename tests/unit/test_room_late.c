@@ -151,6 +151,7 @@ static void test_loaded_too_early(void **state)
     struct slink *waiters;
     (void)state;
     begin_as(&plenty, NULL, true);
+    stage->journal->shared = true;
     struct guest *g = loading(0);
     store_stats(stage->gate.store, &stats);
     uint64_t reads = stats.reads;
