@@ -639,6 +639,32 @@ void hub_feed_free(struct feed *r)
 
 /* ---- the same as a check ---- */
 
+#ifdef PARLOR_DEBUG
+/* Detached feeds are in dirty_count, and in no list. */
+static void log_check(const struct room *room, unsigned encoding)
+{
+    const struct room_log *rl = room->logs[encoding];
+    unsigned dirty = 0;
+    for (const struct list *l = rl->feeds.next; l != &rl->feeds; l = l->next)
+        dirty += container_of(l, const struct feed, link)->dirty;
+    CHECK(dirty <= rl->dirty_count);
+    CHECK(rl->recent.from_seq <= room->head);
+    CHECK(list_empty(&rl->feeds) == !(room->encodings & 1 << encoding));
+}
+
+void room_check_locked(const struct room *room)
+{
+    CHECK(room->state == ROOM_READY || !room->encodings);
+    CHECK(room->state != ROOM_LOADING || room->loads > 0);
+    CHECK(room->trimmed_seq <= room->head || room->state != ROOM_READY);
+    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
+        CHECK(!(room->filling & 1 << i) || (room->logs[i] && room->fills[i] > 0));
+        CHECK(room->logs[i] || !(room->encodings & 1 << i));
+        if (room->logs[i]) log_check(room, i);
+    }
+}
+#endif
+
 void hub_check(struct hub *hub, bool alone)
 {
     uint64_t past = 0;
@@ -647,6 +673,7 @@ void hub_check(struct hub *hub, bool alone)
     pthread_mutex_lock(&hub->lock);
     for (struct room *room = hub->rooms; room; room = room->hh.next) {
         pthread_mutex_lock(&room->lock);
+        room_check_locked(room);
         CHECK(room->own_bytes == own_bytes(room));
         CHECK(room->recent_bytes == past_bytes(room));
         CHECK(room->recent_bytes == 0 || !list_empty(&room->warm_link));

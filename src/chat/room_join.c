@@ -382,6 +382,7 @@ int room_join(struct room *room, struct join *j, struct member *m, struct room_w
     room_ref(room);
     pthread_mutex_lock(&room->lock);
     int err = decide_locked(&a, w);
+    room_check_locked(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (balance) hub_balance(room);
@@ -409,6 +410,7 @@ enum presence_due room_leave(struct member *m, struct slice username, uint64_t n
     else
         presence_count(&room->presence, -1);
     if (r->member_count == 0) drop = detach_reader_locked(r);
+    room_check_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (drop) hub_feed_free(r);
     return due;

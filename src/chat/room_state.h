@@ -73,4 +73,15 @@ struct room {
     char name[]; /* not terminated */
 };
 
+/* Stops if an invariant of the locked room does not hold; of a log that is full of feeds it looks
+ * at each. At the beginning and end of what changes a room, in debug builds. */
+#ifdef PARLOR_DEBUG
+void room_check_locked(const struct room *room);
+#else
+static inline void room_check_locked(const struct room *room)
+{
+    (void)room;
+}
+#endif
+
 #endif

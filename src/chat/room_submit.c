@@ -207,8 +207,10 @@ int room_submit(struct room *room, struct encoder *encoder, struct submission *s
     s->epoch = room->epoch;
     pthread_mutex_lock(&room->lock);
     CHECK(room->state == ROOM_READY);
+    room_check_locked(room);
     int err = journal_submit(hub_journal(room->hub), &room->order, s, &to.sink);
     if (err) unplan_locked(room);
+    room_check_locked(room);
     hub_note_use(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
@@ -258,11 +260,13 @@ void room_deliver(struct room *room, struct encoder *s, const struct store_done 
 {
     *woken = NULL;
     pthread_mutex_lock(&room->lock);
+    room_check_locked(room);
     if (!done->err)
         take_locked(room, s, done->event, woken);
     else if (room->state == ROOM_READY)
         room_forget_locked(room);
     journal_settle(hub_journal(room->hub), &room->order, done, waiters);
+    room_check_locked(room);
     hub_note_use(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);

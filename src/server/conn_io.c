@@ -763,9 +763,24 @@ void conn_offer(struct conn *c)
     on_writable(c);
 }
 
+/* What has to be so whenever nothing is being done for the connection. */
+static void conn_check(const struct conn *c)
+{
+    (void)c;
+    DCHECK(c->state < CONN_DEAD);
+    DCHECK(c->state != CONN_OPEN || (c->upgraded && c->session));
+    DCHECK(!c->awaits_close || c->state >= CONN_CLOSING);
+    DCHECK(!c->proxy_due || (c->proxied && !c->upgraded));
+    DCHECK(!c->out || unsent(c) > 0);
+    DCHECK(!c->paused || c->out);
+    DCHECK(!c->unfinished || c->upgraded);
+    DCHECK(c->counted || !c->upgraded);
+}
+
 static void on_events(struct io *io, uint32_t events)
 {
     struct conn *c = container_of(io, struct conn, stream.io);
+    conn_check(c);
     if (events & EPOLLOUT) on_writable(c);
     if (c->state == CONN_DEAD || c->deferred) return; /* its end comes behind what is left */
     if (events & EPOLLIN && conn_reads(c) && !c->peer_ended) {
