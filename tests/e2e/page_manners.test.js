@@ -178,7 +178,7 @@ test('www and mail addresses are links, and nothing else is', limit(60), withPag
   assert.ok(rel.every((one) => one === 'noopener noreferrer'), `${rel}`);
   // 16 KiB of what could be the beginning of an address are read at once.
   const spent = await page.evaluate(async () => {
-    const { linkedText } = await import('/text.js');
+    const { linkedText } = await import('/view/text.js');
     const began = performance.now();
     for (const piece of ['a', 'a.', 'www.', 'a@', 'http://', '@', '(', 'a@a.']) linkedText(piece.repeat(16384 / piece.length));
     return performance.now() - began;
@@ -208,7 +208,7 @@ test('names have many colours, each of them readable by day and by night', limit
       const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
       const root = getComputedStyle(document.documentElement);
       const grounds = ['--paper', '--raised', '--own', '--surface'].map((name) => root.getPropertyValue(name));
-      const { setTone } = await import('/text.js');
+      const { setTone } = await import('/view/text.js');
       const probe = document.querySelector('#log article.start');
       const colors = new Map();
       for (let n = 0; n < 2000; n++) {

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { load } from './lib/web.js';
 
-const { parseFrame } = await load('frames.js');
-const { Room } = await load('room.js');
-const { Outbox } = await load('outbox.js');
-const { rowsOf } = await load('rows.js');
-const { People, typingText } = await load('people.js');
-const { matcher, OlderSearch, snippet } = await load('search.js');
-const { isFinal, retryDelayMs } = await load('connection.js');
+const { parseFrame } = await load('client/frames.js');
+const { Room } = await load('model/room.js');
+const { Outbox } = await load('client/outbox.js');
+const { rowsOf } = await load('model/rows.js');
+const { People, typingText } = await load('model/people.js');
+const { matcher, OlderSearch, snippet } = await load('model/search.js');
+const { isFinal, retryDelayMs } = await load('client/connection.js');
 
 const id = (seq) => `epoch000-${seq}`;
 const message = (seq, more = {}) => ({
@@ -99,7 +99,7 @@ test('room: entering is history, and the head is where one resumes', () => {
   assert.equal(room.caughtUp(), null);
   room.message(message(7));
   assert.equal(room.caughtUp(), null, 'a gap may follow');
-  assert.deepEqual(room.caughtUp(true), { again: false, recovered: true, anew: false, missed: 0, gap: 0 });
+  assert.deepEqual(room.caughtUp(true), { again: false, recovered: true, anew: false, missed: 0, gap: false });
   assert.equal(room.position, id(9), 'what lies between was no message');
   assert.deepEqual(seqs(room), [5, 7]);
   assert.ok(!room.replaying);
@@ -144,7 +144,7 @@ test('room: coming back counts what was missed, once', () => {
   room.message(message(3), { seen: false });
   room.message(message(4), { own: true, seen: false });
   room.change(change('edit', 5, 1, { text: 'new' }));
-  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, anew: false, missed: 1, gap: 0 });
+  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, anew: false, missed: 1, gap: false });
   assert.deepEqual(seqs(room), [1, 2, 3, 4]);
   assert.equal(room.get(id(1)).text, 'new');
   assert.deepEqual([room.unread, room.lineSeq], [1, 3]);
@@ -157,7 +157,7 @@ test('room: not recovered means a new list', () => {
   room.joined({ ...joined(3, { recovered: false, replayed: 1 }), epoch: 'other000', id: 'other000-3' });
   assert.deepEqual(seqs(room), []);
   room.message(message(3, { id: 'other000-3' }));
-  assert.deepEqual(room.caughtUp(), { again: true, recovered: false, anew: true, missed: 1, gap: 0 });
+  assert.deepEqual(room.caughtUp(), { again: true, recovered: false, anew: true, missed: 1, gap: false });
   assert.equal(room.position, 'other000-3');
   assert.ok(room.anew);
 });
@@ -240,7 +240,7 @@ test('room: a gap is filled from its beginning and ends when all of it is there'
   room.message(message(3));
   room.gap({ from: 4, to: 2000, next: id(3) });
   assert.equal(room.position, id(3));
-  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, anew: false, missed: 1, gap: 1997 });
+  assert.deepEqual(room.caughtUp(), { again: true, recovered: true, anew: false, missed: 1, gap: true });
   room.message(message(2001));
   assert.deepEqual(room.gaps, [{ from: 4, to: 2000, next: id(3) }]);
   room.pageInGap(room.gaps[0], { messages: range(4, 203).map((s) => message(s)), more: true }, nobody);

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { load } from './lib/web.js';
 
-const { messageProblem, messageRoom } = await load('rules.js');
-const { suggestion } = await load('lookup.js');
+const { messageProblem, messageRoom } = await load('model/rules.js');
+const { suggestion } = await load('model/lookup.js');
 
 test('messages: what is left, and what has to go, for every kind of character', () => {
   const excess = (text, max) => messageRoom(text, max).excess;

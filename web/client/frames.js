@@ -12,26 +12,42 @@ const PAGE_MAX = 200;
 const NAMES_MAX = 200;
 const TIME_MAX_MS = 8e15; // dates end at 8.64e15; beyond, every formatter throws
 
-const isText = (value) => typeof value === 'string';
-const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
-const isId = (value) => isText(value) && value !== '' && value.length <= ID_MAX_CHARS;
-// An id holds an epoch and the seq. It is opaque to clients, but this one comes with its server.
-const seqOf = (id) => (isId(id) ? countOr(Number(/-(\d+)$/.exec(id)?.[1]), 0) : 0);
-const isEmoji = (value) => isText(value) && value !== '' && value.length <= EMOJI_MAX_CHARS;
-const isTime = (value) => Number.isFinite(value) && Math.abs(value) < TIME_MAX_MS;
-const textOr = (value, other) => (isText(value) ? value : other);
-const countOr = (value, other) => (isCount(value) ? value : other);
-const timeOr = (value, other) => (isTime(value) ? value : other);
-const list = (value, max) => (Array.isArray(value) ? value.slice(0, max) : []);
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+/** @import { Frame, Message } from "./types.js" */
+/** @typedef {Record<string, unknown>} Unproved */
 
+/** @type {(value: unknown) => value is string} */
+const isText = (value) => typeof value === "string";
+/** @type {(value: unknown) => value is number} */
+const isCount = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
+/** @type {(value: unknown) => value is string} */
+const isId = (value) => isText(value) && value !== "" && value.length <= ID_MAX_CHARS;
+// An id holds an epoch and the seq. It is opaque to clients, but this one comes with its server.
+/** @param {unknown} id */
+const seqOf = (id) => (isId(id) ? countOr(Number(/-(\d+)$/.exec(id)?.[1]), 0) : 0);
+/** @type {(value: unknown) => value is string} */
+const isEmoji = (value) => isText(value) && value !== "" && value.length <= EMOJI_MAX_CHARS;
+/** @type {(value: unknown) => value is number} */
+const isTime = (value) => Number.isFinite(value) && Math.abs(Number(value)) < TIME_MAX_MS;
+/** @type {<T>(value: unknown, other: T) => string | T} */
+const textOr = (value, other) => (isText(value) ? value : other);
+/** @type {<T>(value: unknown, other: T) => number | T} */
+const countOr = (value, other) => (isCount(value) ? value : other);
+/** @type {<T>(value: unknown, other: T) => number | T} */
+const timeOr = (value, other) => (isTime(value) ? value : other);
+/** @type {(value: unknown, max: number) => unknown[]} */
+const list = (value, max) => (Array.isArray(value) ? value.slice(0, max) : []);
+/** @type {(value: unknown) => value is Unproved} */
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** @param {unknown} value */
 function reactionsOf(value) {
   if (!isObject(value)) return [];
   const pairs = Object.entries(value).slice(0, REACTIONS_MAX);
-  return pairs.filter(([emoji, count]) => isEmoji(emoji) && isCount(count) && count > 0)
-    .map(([emoji, count]) => ({ emoji, count, names: [] }));
+  return pairs.flatMap(([emoji, count]) =>
+    (isEmoji(emoji) && isCount(count) && count > 0 ? [{ emoji, count, names: [] }] : []));
 }
 
+/** @param {Unproved} f @param {number} nowMs @returns {Message | null} */
 function message(f, nowMs) {
   if (!isId(f.id) || !isCount(f.seq) || !isText(f.message) || !isText(f.username)) return null;
   return {
@@ -43,29 +59,32 @@ function message(f, nowMs) {
   };
 }
 
-// edit, delete, react, unreact: `target` is changed by the event `id`.
+/** @param {Unproved} f @param {number} nowMs */
 function change(f, nowMs) {
   if (!isId(f.id) || !isCount(f.seq)) return null;
-  const needs = { edit: isText(f.message), delete: true, react: isEmoji(f.emoji), unreact: isEmoji(f.emoji) };
-  if (!needs[f.type]) return null;
+  const lacks = f.type === "edit" ? !isText(f.message) : f.type !== "delete" && !isEmoji(f.emoji);
+  if (lacks) return null;
   return {
     target: f.id, id: isId(f.event_id) ? f.event_id : null, seq: f.seq, ts: timeOr(f.ts, nowMs),
-    username: textOr(f.username, ''), text: textOr(f.message, ''), emoji: textOr(f.emoji, ''),
+    username: textOr(f.username, ""), text: textOr(f.message, ""), emoji: textOr(f.emoji, ""),
   };
 }
 
+/** @param {Unproved} f */
 function presence(f) {
+  /** @param {unknown} value */
   const names = (value) => list(value, NAMES_MAX).filter(isText);
-  const one = isText(f.username) && f.username !== '' ? [f.username] : [];
+  const one = isText(f.username) && f.username !== "" ? [f.username] : [];
   const many = Array.isArray(f.joined) || Array.isArray(f.left);
   return {
-    joined: many ? names(f.joined) : f.event === 'join' ? one : [],
-    left: many ? names(f.left) : f.event === 'leave' ? one : [],
+    joined: many ? names(f.joined) : f.event === "join" ? one : [],
+    left: many ? names(f.left) : f.event === "leave" ? one : [],
     named: many || one.length > 0,
     count: countOr(f.count, 0),
   };
 }
 
+/** @type {Record<string, (f: Unproved, nowMs: number) => object | null>} */
 const readers = {
   message,
   edit: change,
@@ -74,11 +93,11 @@ const readers = {
   unreact: change,
   presence,
   welcome: (f) => ({
-    username: textOr(f.username, textOr(f.user, '')),
+    username: textOr(f.username, textOr(f.user, "")),
     messageMaxBytes: isObject(f.limits) ? countOr(f.limits.message_bytes, null) : null,
   }),
   joined: (f) => ({
-    epoch: textOr(f.epoch, ''), seq: countOr(f.seq, 0), id: isId(f.id) ? f.id : null,
+    epoch: textOr(f.epoch, ""), seq: countOr(f.seq, 0), id: isId(f.id) ? f.id : null,
     recovered: f.recovered === true, replayed: countOr(f.replayed, 0), members: countOr(f.members, 0),
     readSeq: seqOf(f.read),
   }),
@@ -87,11 +106,11 @@ const readers = {
     id: isId(f.id) ? f.id : null, seq: countOr(f.seq, 0), ts: isTime(f.ts) ? f.ts : null, dup: f.dup === true,
   }),
   error: (f) => ({
-    code: textOr(f.code, ''), detail: textOr(f.detail, ''), temporary: f.temporary === true,
+    code: textOr(f.code, ""), detail: textOr(f.detail, ""), temporary: f.temporary === true,
     retryAfterMs: countOr(f.retry_after_ms, 0),
   }),
   history: (f, nowMs) => ({
-    messages: list(f.messages, PAGE_MAX).filter(isObject).map((m) => message(m, nowMs)).filter(Boolean)
+    messages: list(f.messages, PAGE_MAX).filter(isObject).flatMap((m) => message(m, nowMs) ?? [])
       .sort((a, b) => a.seq - b.seq),
     more: f.more === true,
   }),
@@ -101,11 +120,16 @@ const readers = {
   }),
   typing: (f) => (isText(f.username) ? { username: f.username, on: f.on !== false } : null),
   gap: (f) => (isCount(f.from) && isCount(f.to) && isId(f.next) ? { from: f.from, to: f.to, next: f.next } : null),
-  notice: (f) => ({ code: textOr(f.code, ''), detail: textOr(f.detail, '') }),
+  notice: (f) => ({ code: textOr(f.code, ""), detail: textOr(f.detail, "") }),
   bye: (f) => ({ code: countOr(f.code, 0), retryAfterMs: countOr(f.retry_after_ms, 0) }),
 };
 
-// One text frame as {type, room, ref, ...}; room and ref are null where they are absent.
+/**
+ * One text frame; room and ref are null where they are absent.
+ * @param {string} text
+ * @param {number} nowMs
+ * @returns {Frame | null}
+ */
 export function parseFrame(text, nowMs) {
   let f;
   try {
@@ -115,5 +139,5 @@ export function parseFrame(text, nowMs) {
   }
   if (!isObject(f) || !isText(f.type) || !Object.hasOwn(readers, f.type)) return null;
   const read = readers[f.type](f, nowMs);
-  return read && { type: f.type, room: textOr(f.room, null), ref: isCount(f.ref) ? f.ref : null, ...read };
+  return read && /** @type {Frame} */ ({ type: f.type, room: textOr(f.room, null), ref: isCount(f.ref) ? f.ref : null, ...read });
 }

@@ -5,15 +5,20 @@
 // Two tabs of one browser may be two people. So a tab is who it says, under the name it entered with, and
 // whatever belongs to a person is remembered together with the name.
 
-const PREFIX = 'parlor.';
+const PREFIX = "parlor.";
 
-// storage(): asked for each time, since even naming it throws where it is forbidden.
+/** @typedef {{get(key: string): string, set(key: string, value: string): void}} Memory */
+
+/**
+ * @param {() => Storage} storage asked for each time, since even naming it throws where it is forbidden
+ * @returns {Memory}
+ */
 const memoryIn = (storage) => ({
   get(key) {
     try {
-      return storage().getItem(PREFIX + key) ?? '';
+      return storage().getItem(PREFIX + key) ?? "";
     } catch {
-      return '';
+      return "";
     }
   },
   set(key, value) {
@@ -26,11 +31,17 @@ const memoryIn = (storage) => ({
 export const memory = memoryIn(() => localStorage);
 export const tabMemory = memoryIn(() => sessionStorage);
 
-// handler(): another tab of this browser has changed it.
+/**
+ * @param {string} key
+ * @param {() => void} handler another tab of this browser has changed it
+ */
 export function onMemoryChange(key, handler) {
-  addEventListener('storage', (event) => event.key === PREFIX + key && handler());
+  addEventListener("storage", (event) => {
+    if (event.key === PREFIX + key) handler();
+  });
 }
 
+/** @param {string} key */
 function read(key, from = memory) {
   try {
     return JSON.parse(from.get(key));
@@ -43,32 +54,40 @@ function read(key, from = memory) {
 export class RememberedSet {
   #key;
   #max;
-  #items;
+  /** @type {Set<string>} */
+  #items = new Set();
 
+  /** @param {string} key @param {number} max */
   constructor(key, max) {
     this.#key = key;
     this.#max = max;
     this.reload();
   }
 
+  /** @param {string} item */
   has(item) {
     return this.#items.has(item);
   }
 
+  /** @param {string} item */
   add(item) {
     this.#change(() => this.#items.add(item));
   }
 
+  /** @param {string} item */
   delete(item) {
     this.#change(() => this.#items.delete(item));
   }
 
   reload() {
     const items = read(this.#key);
-    this.#items = new Set(Array.isArray(items) ? items.filter((item) => typeof item === 'string') : []);
+    this.#items = new Set(Array.isArray(items) ? items.filter((item) => typeof item === "string") : []);
   }
 
-  // Another tab may have written since.
+  /**
+   * Another tab may have written since.
+   * @param {() => void} step
+   */
   #change(step) {
     this.reload();
     step();
@@ -79,32 +98,40 @@ export class RememberedSet {
 
 const ROOMS_MAX = 50;
 
+/** @param {string} key @param {Memory} [from] @returns {any[][]} */
 const readList = (key, from) => {
   const list = read(key, from);
   return Array.isArray(list) ? list.filter(Array.isArray) : [];
 };
 
-// Up to where each person has read each room: {epoch, seq}.
+/** @typedef {{epoch: string, seq: number}} Mark up to where somebody has read */
+/** @typedef {{room: string, name: string}} Place */
+
+// Up to where each person has read each room.
 export const readMarks = {
+  /** @param {Place} place @returns {Mark | null} */
   get({ room, name }) {
-    const mark = readList('read').find((m) => m[0] === room && m[1] === name);
+    const mark = readList("read").find((m) => m[0] === room && m[1] === name);
     return mark && Number.isSafeInteger(mark[3]) ? { epoch: mark[2], seq: mark[3] } : null;
   },
+  /** @param {Place} place @param {Mark} mark */
   set({ room, name }, { epoch, seq }) {
-    const others = readList('read').filter((m) => m[0] !== room || m[1] !== name);
-    memory.set('read', JSON.stringify([...others, [room, name, epoch, seq]].slice(-ROOMS_MAX)));
+    const others = readList("read").filter((m) => m[0] !== room || m[1] !== name);
+    memory.set("read", JSON.stringify([...others, [room, name, epoch, seq]].slice(-ROOMS_MAX)));
   },
 };
 
 // Room -> what was being written there, or was not confirmed, when this tab left it.
 export const drafts = {
+  /** @param {string} room @returns {string} */
   get(room) {
-    const draft = readList('drafts', tabMemory).find((d) => d[0] === room);
-    return typeof draft?.[1] === 'string' ? draft[1] : '';
+    const draft = readList("drafts", tabMemory).find((d) => d[0] === room);
+    return typeof draft?.[1] === "string" ? draft[1] : "";
   },
+  /** @param {string} room @param {string} text */
   set(room, text) {
-    const others = readList('drafts', tabMemory).filter((d) => d[0] !== room);
-    const all = text === '' ? others : [...others, [room, text]];
-    tabMemory.set('drafts', JSON.stringify(all.slice(-ROOMS_MAX)));
+    const others = readList("drafts", tabMemory).filter((d) => d[0] !== room);
+    const all = text === "" ? others : [...others, [room, text]];
+    tabMemory.set("drafts", JSON.stringify(all.slice(-ROOMS_MAX)));
   },
 };

@@ -14,9 +14,15 @@
 //
 // Clicks on anything with data-act go to onAction(act, row, element).
 
-import { buildArticle, patchArticle } from './article.js';
-import { button, element } from './dom.js';
-import { dayLabel } from './text.js';
+import { buildArticle, patchArticle } from "./article.js";
+import { closest } from "./dom.js";
+import { highlight } from "./highlight.js";
+import { buildLine } from "./lines.js";
+
+/** @import { Row } from "../model/rows.js" */
+/** @import { Match } from "../model/search.js" */
+/** @typedef {{node: HTMLElement, row: Row}} Drawn */
+/** @typedef {{node: HTMLElement, top: number}[]} Anchor where in view each of some rows is */
 
 const END_SLACK_PX = 40;
 const TOP_SLACK_PX = 600; // older messages are fetched before the reader hits the top
@@ -24,44 +30,9 @@ const SETTLE_MS = 1000; // changing what is skipped costs a layout: done for man
 const HUSH_MS = 800;
 const FLASH_MS = 2000;
 
-const line = (className, ...children) => element('p', className, ...children);
 const number = new Intl.NumberFormat();
 
-const makers = {
-  message: buildArticle,
-  day: (row) => line('separator', element('span', '', dayLabel(row.ts))),
-  unread: () => line('separator unread', element('span', '', 'New messages')),
-  gap: (row) => gapLine(row),
-  top: (row) => topLine(row),
-};
-
-function gapLine({ from, to, loading }) {
-  const count = to - from + 1;
-  const words = count === 1 ? '1 message is not loaded' : `Up to ${number.format(count)} messages are not loaded`;
-  if (loading) return line('notice gap', element('span', '', `${words}. Loading…`));
-  return line('notice gap', element('span', '', words), ' ', button('load-gap', 'small', 'Load'));
-}
-
-function topLine({ older }) {
-  switch (older) {
-    case 'start': return line('notice', element('span', '', 'The conversation begins here.'));
-    case 'anew':
-      return line('notice', element('span', '', 'Here it began anew. What was said before is not on the server any more.'));
-    case 'loading': return line('notice', element('span', '', 'Loading older messages…'));
-    case 'full': return line('notice', element('span', '', 'This is as far back as the page can show at once.'));
-    case 'failed':
-      return line('notice', element('span', '', 'Older messages could not be loaded.'), ' ',
-        button('load-older', 'small', 'Try again'));
-    default: {
-      // No tab stop: the top is reached with the arrows as well, and focus on its way to the composer
-      // would scroll here, load, and lose itself with the button.
-      const more = button('load-older', 'small', 'Load older messages');
-      more.tabIndex = -1;
-      return line('notice', more);
-    }
-  }
-}
-
+/** @type {(a: Record<string, unknown>, b: Record<string, unknown>) => boolean} of two rows */
 function sameRow(a, b) {
   for (const key in b) if (a[key] !== b[key]) return false;
   return true;
@@ -72,28 +43,42 @@ export class LogView {
   #empty;
   #jump;
   #handlers;
-  #shown = new Map(); // key -> {node, row}
-  #rowOf = new WeakMap(); // node -> row
+  /** @type {Map<string, Drawn>} */
+  #shown = new Map(); // by key
+  /** @type {WeakMap<Element, Row>} */
+  #rowOf = new WeakMap();
   #atEnd = true;
   #top = 0;
   #height = 0;
   #width = 0;
+  /** @type {Anchor} */
   #held = []; // see #anchor(): where the reader is, unless at the end
+  /** @type {Set<Element>} */
   #unsettled = new Set(); // articles
+  /** @type {Set<Element>} */
   #settling = new Set(); // of these the ones that nothing has changed in since #settleSoon() looked
   #settleTimer = 0;
   #hushTimer = 0;
 
-  // handlers: onAction(act, row, element), onNearTop(), onEnd(): the reader came to the end.
+  /**
+   * @param {object} options
+   * @param {HTMLElement} options.log
+   * @param {HTMLElement} options.empty the words for a log without rows, first in it
+   * @param {HTMLElement} options.jump the button back to the end
+   * @param {object} options.handlers
+   * @param {(act: string, row: Row | null, element: HTMLElement) => void} options.handlers.onAction
+   * @param {() => void} options.handlers.onNearTop
+   * @param {() => void} options.handlers.onEnd the reader came to the end
+   */
   constructor({ log, empty, jump, handlers }) {
     this.#log = log;
     this.#empty = empty;
     this.#jump = jump;
     this.#handlers = handlers;
-    log.addEventListener('scroll', () => this.#onScroll(), { passive: true });
-    log.addEventListener('click', (event) => this.#onClick(event));
-    log.addEventListener('keydown', (event) => this.#onKey(event));
-    jump.addEventListener('click', () => this.scrollToEnd());
+    log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
+    log.addEventListener("click", (event) => this.#onClick(event));
+    log.addEventListener("keydown", (event) => this.#onKey(event));
+    jump.addEventListener("click", () => this.scrollToEnd());
     // The keyboard of a phone, a growing composer, a turned phone: what was in view stays in view.
     new ResizeObserver(() => {
       if (log.clientWidth !== this.#width) this.#unsettleAll();
@@ -113,15 +98,21 @@ export class LogView {
     return this.#log.scrollTop < TOP_SLACK_PX;
   }
 
+  /** @param {Element} node */
   rowOf(node) {
     return this.#rowOf.get(node) ?? null;
   }
 
+  /** @param {string} id @returns {HTMLElement | null} */
   articleOf(id) {
     return this.#log.querySelector(`article[data-id="${CSS.escape(id)}"]`);
   }
 
-  // empty: the words for a log without rows; hush: this is bulk, not news; unread: for the button.
+  /**
+   * @param {Row[]} rows
+   * @param {{hush: boolean, unread: number, empty: boolean}} how hush: this is bulk, not news; unread: for the
+   *   button; empty: without rows, words say so
+   */
   render(rows, { hush, unread, empty }) {
     if (hush) this.#hush();
     const held = this.#held.some(({ node }) => node.isConnected) ? this.#held : this.#anchor();
@@ -140,41 +131,28 @@ export class LogView {
     this.#toEnd();
   }
 
-  // Brings a message into view and shows which one it is.
+  /**
+   * Brings a message into view and shows which one it is.
+   * @param {string} id
+   */
   reveal(id) {
     const article = this.articleOf(id);
     if (!article) return;
     this.#setAtEnd(false);
-    article.scrollIntoView({ block: 'center' });
+    article.scrollIntoView({ block: "center" });
     this.#top = this.#log.scrollTop;
     this.#held = this.#anchor();
     article.focus({ preventScroll: true });
-    article.classList.add('flash');
-    setTimeout(() => article.classList.remove('flash'), FLASH_MS);
+    article.classList.add("flash");
+    setTimeout(() => article.classList.remove("flash"), FLASH_MS);
   }
 
-  // Marks in the text of all messages; match: see search.js, or null. Only where the browser can do so
-  // without changing the document.
+  /** @param {Match | null} match what to mark in the text of all messages */
   highlight(match) {
-    if (!CSS.highlights) return;
-    CSS.highlights.delete('search');
-    if (!match) return;
-    const ranges = [];
-    for (const body of this.#log.querySelectorAll('article[data-id] .text')) {
-      if (!match.test(body.textContent)) continue;
-      const walker = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
-      while (walker.nextNode()) {
-        for (const [from, to] of match.ranges(walker.currentNode.data)) {
-          const range = new Range();
-          range.setStart(walker.currentNode, from);
-          range.setEnd(walker.currentNode, to);
-          ranges.push(range);
-        }
-      }
-    }
-    CSS.highlights.set('search', new Highlight(...ranges));
+    highlight(this.#log, match);
   }
 
+  /** @param {Row[]} rows */
   #reconcile(rows) {
     const before = this.#shown;
     this.#shown = new Map();
@@ -190,31 +168,33 @@ export class LogView {
     }
   }
 
+  /** @param {Row} row @param {Drawn | undefined} old @returns {Drawn} */
   #shownFor(row, old) {
     if (old && sameRow(old.row, row)) return old;
     let node = old?.node;
-    if (node && row.kind === 'message') {
+    if (node && row.kind === "message" && old?.row.kind === "message") {
       patchArticle(node, row, old.row);
     } else {
-      const made = makers[row.kind](row);
+      const made = row.kind === "message" ? buildArticle(row) : buildLine(row);
       const focused = node?.contains(document.activeElement);
       node?.replaceWith(made);
       node = made;
       if (focused) this.#log.focus({ preventScroll: true });
     }
     this.#rowOf.set(node, row);
-    if (row.kind === 'message') this.#unsettle(node);
+    if (row.kind === "message") this.#unsettle(node);
     return { node, row };
   }
 
-  #unsettle(node) {
-    node.classList.remove('settled');
-    this.#settling.delete(node);
-    this.#unsettled.add(node);
+  /** @param {Element} article */
+  #unsettle(article) {
+    article.classList.remove("settled");
+    this.#settling.delete(article);
+    this.#unsettled.add(article);
   }
 
   #unsettleAll() {
-    for (const node of this.#log.querySelectorAll('.settled')) this.#unsettle(node);
+    for (const node of this.#log.querySelectorAll(".settled")) this.#unsettle(node);
     this.#settleSoon();
   }
 
@@ -227,7 +207,7 @@ export class LogView {
       this.#unsettled = new Set();
       requestAnimationFrame(() => {
         this.#settleTimer = 0;
-        for (const node of this.#settling) node.classList.add('settled');
+        for (const node of this.#settling) node.classList.add("settled");
         this.#settling.clear();
         this.#settleSoon();
       });
@@ -235,14 +215,18 @@ export class LogView {
   }
 
   #hush() {
-    this.#log.setAttribute('aria-live', 'off');
+    this.#log.setAttribute("aria-live", "off");
     clearTimeout(this.#hushTimer);
-    this.#hushTimer = setTimeout(() => this.#log.setAttribute('aria-live', 'polite'), HUSH_MS);
+    this.#hushTimer = setTimeout(() => this.#log.setAttribute("aria-live", "polite"), HUSH_MS);
   }
 
-  // The first rows in view and where in it they are. Several, since the first may be taken away.
+  /**
+   * The first rows in view and where in it they are. Several, since the first may be taken away.
+   * @returns {Anchor}
+   */
   #anchor() {
-    const { children, scrollTop } = this.#log;
+    const { scrollTop } = this.#log;
+    const children = /** @type {HTMLCollectionOf<HTMLElement>} */ (this.#log.children);
     let low = 0;
     for (let high = children.length; low < high;) {
       const middle = (low + high) >> 1;
@@ -251,15 +235,19 @@ export class LogView {
       else high = middle;
     }
     return Array.from({ length: Math.min(8, children.length - low) }, (_, i) => children[low + i])
-      .filter((node) => node.tagName === 'ARTICLE')
+      .filter((node) => node.tagName === "ARTICLE")
       .map((node) => ({ node, top: this.#topOf(node) }));
   }
 
-  // Unlike offsetTop it is not rounded.
+  /**
+   * Unlike offsetTop it is not rounded.
+   * @param {HTMLElement} node
+   */
   #topOf(node) {
     return node.getBoundingClientRect().top - this.#log.getBoundingClientRect().top;
   }
 
+  /** @param {Anchor} anchor */
   #restore(anchor) {
     const kept = anchor.find(({ node }) => node.isConnected);
     const moved = kept ? this.#topOf(kept.node) - kept.top : 0;
@@ -290,6 +278,7 @@ export class LogView {
     if (this.nearTop) this.#handlers.onNearTop();
   }
 
+  /** @param {boolean} yes */
   #setAtEnd(yes) {
     if (yes === this.#atEnd) return;
     this.#atEnd = yes;
@@ -297,54 +286,57 @@ export class LogView {
     if (yes) this.#handlers.onEnd();
   }
 
+  /** @param {number} unread */
   #showJump(unread) {
     this.#jump.hidden = this.#atEnd;
-    const words = unread === 1 ? '1 new message' : `${number.format(unread)} new messages`;
-    this.#jump.textContent = unread > 0 ? words : 'Back to the newest';
-    this.#jump.classList.toggle('fresh', unread > 0);
+    const words = unread === 1 ? "1 new message" : `${number.format(unread)} new messages`;
+    this.#jump.textContent = unread > 0 ? words : "Back to the newest";
+    this.#jump.classList.toggle("fresh", unread > 0);
   }
 
+  /** @param {MouseEvent} event */
   #onClick(event) {
-    const acting = event.target.closest('[data-act]');
+    const acting = closest(event, "[data-act]");
     if (!acting) return;
-    if (acting.dataset.act === 'unfold') {
-      acting.parentElement.querySelector('.folded').classList.remove('folded');
-      acting.closest('article').focus({ preventScroll: true });
+    if (acting.dataset.act === "unfold") {
+      acting.parentElement?.querySelector(".folded")?.classList.remove("folded");
+      acting.closest("article")?.focus({ preventScroll: true });
       acting.remove();
       return;
     }
-    let node = acting;
-    while (node.parentElement !== this.#log) node = node.parentElement;
-    this.#handlers.onAction(acting.dataset.act, this.rowOf(node), acting);
+    const node = acting.closest("#log > *");
+    this.#handlers.onAction(acting.dataset.act ?? "", node && this.rowOf(node), acting);
   }
 
-  // Up and Down walk the messages; Enter, and the key for menus, open what can be done with one.
+  /**
+   * Up and Down walk the messages; Enter, and the key for menus, open what can be done with one.
+   * @param {KeyboardEvent} event
+   */
   #onKey(event) {
     const { target, key } = event;
-    const article = target.closest('article');
-    if (key === 'ArrowUp' || key === 'ArrowDown') {
+    const article = closest(event, "article");
+    if (key === "ArrowUp" || key === "ArrowDown") {
       const to = article ? this.#beside(article, key) : this.#lastInView();
       if (to) {
         event.preventDefault();
         to.focus({ preventScroll: true });
-        to.scrollIntoView({ block: 'nearest' });
+        to.scrollIntoView({ block: "nearest" });
       }
-    } else if (target === article && article && (key === 'Enter' || key === 'ContextMenu')) {
+    } else if (target === article && article && (key === "Enter" || key === "ContextMenu")) {
       event.preventDefault();
-      this.#handlers.onAction('menu', this.rowOf(article), article);
+      this.#handlers.onAction("menu", this.rowOf(article), article);
     }
   }
 
+  /** @param {HTMLElement} article @param {string} key @returns {HTMLElement | undefined} */
   #beside(article, key) {
-    const step = key === 'ArrowUp' ? 'previousElementSibling' : 'nextElementSibling';
-    let node = article[step];
-    while (node && node.tagName !== 'ARTICLE') node = node[step];
-    return node;
+    const articles = [...this.#log.querySelectorAll("article")];
+    return articles[articles.indexOf(article) + (key === "ArrowUp" ? -1 : 1)];
   }
 
   #lastInView() {
     const { scrollTop, clientHeight } = this.#log;
-    const articles = [...this.#log.querySelectorAll('article')];
+    const articles = [...this.#log.querySelectorAll("article")];
     return articles.findLast((node) => node.offsetTop + Math.min(node.offsetHeight, 40) <= scrollTop + clientHeight);
   }
 }

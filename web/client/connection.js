@@ -11,7 +11,7 @@
 //      that did not serve long enough counts as a failed attempt, whatever its close code says. Serving
 //      begins when the caller calls settled(): an open socket alone proves nothing about the server.
 //   4. 40xx means the server will not have us as we are: nothing is retried until a person asks.
-//   5. A person, a returning network or a tab brought to the front may shorten a wait.
+//   5. A person, a returning network or whoever calls nudge() may shorten a wait.
 //
 // A browser does not tell why a handshake failed, nor does it show protocol pings; a silent dead peer
 // is found by the caller, who misses the answer to a request and calls suspect().
@@ -27,6 +27,7 @@ const BUSY = { floorMs: 2000, firstMs: 8000, capMs: 60000 }; // 41xx, 1013, 1008
 const RESUME = { floorMs: 100, firstMs: 400, capMs: 30000 }; // 42xx: too slow, no pong
 const RESTART = { floorMs: 250, firstMs: 5000, capMs: 30000 }; // 1012: it needs a moment, and all return
 
+/** @param {number} code */
 function familyOf(code) {
   if (code === 1012) return RESTART;
   if (code === 1008 || code === 1013 || (code >= 4100 && code < 4200)) return BUSY;
@@ -34,30 +35,45 @@ function familyOf(code) {
   return BACKOFF;
 }
 
+/** @param {number} code of the close */
 export const isFinal = (code) => code >= 4000 && code < 4100;
 
-// attempt counts from 0: the connections in a row that failed or did not last.
+/**
+ * @param {number} code of the close
+ * @param {number} attempt counts from 0: the connections in a row that failed or did not last
+ */
 export function retryDelayMs(code, attempt, random = Math.random) {
   const { floorMs, firstMs, capMs } = familyOf(code);
   const windowMs = Math.min(capMs, firstMs * 2 ** Math.min(attempt, 20));
   return Math.round(floorMs + random() * (windowMs - floorMs));
 }
 
+/** @typedef {{name: "waiting", untilMs: number, code: number, reason: string, offline: boolean}} Waiting */
+/** @typedef {{name: "refused", code: number, reason: string}} Refused */
+/** @typedef {{name: "connecting" | "connected" | "closed"} | Waiting | Refused} State */
+
 export class Connection {
   #url;
   #protocol;
   #onState;
   #onText;
+  /** @type {WebSocket | null} */
   #socket = null;
   #timer = 0;
   #attempt = 0;
   #settledAtMs = 0;
   #pacedMs = 0;
   #stopped = true;
+  /** @type {AbortController | null} */
   #listeners = null;
 
-  // url(): the address, asked for before every attempt. onState({name, ...}): connecting | connected |
-  // waiting {untilMs, code, reason, offline} | refused {code, reason} | closed. onText(string): a frame.
+  /**
+   * @param {object} options
+   * @param {() => string} options.url the address, asked for before every attempt
+   * @param {string} options.protocol
+   * @param {(state: State) => void} options.onState
+   * @param {(text: string) => void} options.onText a frame
+   */
   constructor({ url, protocol, onState, onText }) {
     this.#url = url;
     this.#protocol = protocol;
@@ -74,10 +90,13 @@ export class Connection {
 
   stop() {
     this.#end();
-    this.#onState({ name: 'closed' });
+    this.#onState({ name: "closed" });
   }
 
-  // Returns whether the text was handed to an open socket; that it arrives is not promised.
+  /**
+   * Returns whether it was handed to an open socket; that it arrives is not promised.
+   * @param {string} text
+   */
   send(text) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(text);
@@ -91,7 +110,10 @@ export class Connection {
     else if (!this.#socket) this.#open();
   }
 
-  // The server says how long to stay away after the close that follows: it spreads its clients itself.
+  /**
+   * The server says how long to stay away after the close that follows: it spreads its clients itself.
+   * @param {number} delayMs
+   */
   paceNext(delayMs) {
     this.#pacedMs = Math.min(delayMs, BUSY.capMs);
   }
@@ -101,44 +123,49 @@ export class Connection {
     if (this.#socket) this.#settledAtMs ||= performance.now();
   }
 
-  // The caller has reason to think the peer is gone although no close has come.
+  /**
+   * The caller has reason to think the peer is gone although no close has come.
+   * @param {string} reason
+   */
   suspect(reason) {
     if (this.#socket) this.#lost(1006, reason);
   }
 
+  // Whatever kept us waiting may be over: try soon, spread by chance.
+  nudge() {
+    if (this.#socket || this.#stopped) return;
+    this.#wait(NUDGE_FLOOR_MS * (1 + Math.random()), { code: 1006, reason: "" });
+  }
+
+  // Outside of a browser nobody tells of the network.
   #listen() {
     this.#listeners?.abort();
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
-    addEventListener('online', () => this.#nudge(), { signal });
+    globalThis.addEventListener?.("online", () => this.nudge(), { signal });
     // A socket does not notice a pulled cable for minutes. The retry that follows finds out at
     // once where the server is reachable all the same, as on this machine.
-    addEventListener('offline', () => this.suspect('the network is gone'), { signal });
-    addEventListener('pageshow', (event) => event.persisted && this.#nudge(), { signal });
-    document.addEventListener('visibilitychange', () => document.hidden || this.#nudge(), { signal });
-  }
-
-  // Whatever kept us waiting may be over: try soon, spread by chance.
-  #nudge() {
-    if (this.#socket || this.#stopped) return;
-    this.#wait(NUDGE_FLOOR_MS * (1 + Math.random()), { code: 1006, reason: '' });
+    globalThis.addEventListener?.("offline", () => this.suspect("the network is gone"), { signal });
   }
 
   #open() {
     clearTimeout(this.#timer);
-    this.#onState({ name: 'connecting' });
+    this.#onState({ name: "connecting" });
     const socket = new WebSocket(this.#url(), this.#protocol);
     this.#socket = socket;
     this.#settledAtMs = 0;
     this.#pacedMs = 0;
-    const current = (handler) => (event) => socket === this.#socket && handler(event);
+    /** @type {<E>(handler: (event: E) => void) => (event: E) => void} */
+    const current = (handler) => (event) => {
+      if (socket === this.#socket) handler(event);
+    };
     socket.onopen = current(() => {
       clearTimeout(this.#timer);
-      this.#onState({ name: 'connected' });
+      this.#onState({ name: "connected" });
     });
-    socket.onmessage = current((event) => typeof event.data === 'string' && this.#onText(event.data));
-    socket.onclose = current((event) => this.#lost(event.code, event.reason));
-    this.#timer = setTimeout(() => this.suspect('no answer'), CONNECT_TIMEOUT_MS);
+    socket.onmessage = current(({ data }) => typeof data === "string" && this.#onText(data));
+    socket.onclose = current(({ code, reason }) => this.#lost(code, reason));
+    this.#timer = setTimeout(() => this.suspect("no answer"), CONNECT_TIMEOUT_MS);
   }
 
   #drop() {
@@ -154,11 +181,12 @@ export class Connection {
     this.#drop();
   }
 
+  /** @param {number} code @param {string} reason */
   #lost(code, reason) {
     const lasted = this.#settledAtMs > 0 && performance.now() - this.#settledAtMs >= STABLE_AFTER_MS;
     if (isFinal(code)) {
       this.#end();
-      this.#onState({ name: 'refused', code, reason });
+      this.#onState({ name: "refused", code, reason });
       return;
     }
     this.#drop();
@@ -167,10 +195,11 @@ export class Connection {
     this.#attempt += 1;
   }
 
+  /** @param {number} delayMs @param {{code: number, reason: string}} why */
   #wait(delayMs, { code, reason }) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#open(), delayMs);
     const untilMs = performance.now() + delayMs;
-    this.#onState({ name: 'waiting', untilMs, code, reason, offline: !navigator.onLine });
+    this.#onState({ name: "waiting", untilMs, code, reason, offline: globalThis.navigator?.onLine === false });
   }
 }
