@@ -7,6 +7,7 @@ import { load } from './lib/web.js';
 const { parseFrame } = await load('client/frames.js');
 const { Room } = await load('model/room.js');
 const { Outbox } = await load('client/outbox.js');
+const { Pager } = await load('client/pager.js');
 const { rowsOf } = await load('model/rows.js');
 const { People, typingText } = await load('model/people.js');
 const { matcher, OlderSearch, snippet } = await load('model/search.js');
@@ -282,18 +283,49 @@ test('room: an island far back is joined to the rest by a gap', () => {
   assert.deepEqual([seqs(room), room.gaps], [[61, 100, 101], [{ from: 62, to: 99, next: id(61) }]]);
 });
 
+test('room: between messages with seqs far apart nothing has to be missing', () => {
+  const room = entered(700, 707);
+  room.pageAround({ messages: [686, 693].map((seq) => message(seq)), more: true }, nobody);
+  assert.deepEqual(room.gaps, [{ from: 694, to: 699, next: id(693) }], 'there may be more');
+  room.pageInGap(room.gaps[0], { messages: [message(700)], more: true }, nobody);
+  assert.deepEqual([room.gaps, seqs(room)], [[], [686, 693, 700, 707]], 'there is not');
+});
+
+test('room: a stream that ran through a gap leaves nothing of it, wherever its seqs are', () => {
+  const room = entered(7);
+  room.gap({ from: 8, to: 30, next: id(7) });
+  room.joined(joined(28, { replayed: 2 }));
+  room.message(message(14));
+  assert.deepEqual(room.gaps, [{ from: 15, to: 30, next: id(14) }]);
+  room.message(message(28));
+  assert.ok(room.caughtUp());
+  room.message(message(35));
+  assert.deepEqual([room.gaps, seqs(room)], [[], [7, 14, 28, 35]]);
+});
+
+test('room: what is new does not close a gap that it did not run through', () => {
+  const room = entered(700, 707);
+  room.pageAround({ messages: [message(70)], more: true }, nobody);
+  room.message(message(714));
+  assert.deepEqual(room.gaps, [{ from: 71, to: 699, next: id(70) }]);
+  room.gap({ from: 715, to: 770, next: id(714) });
+  room.message(message(777));
+  assert.deepEqual(room.gaps.map((gap) => gap.from), [71, 715]);
+});
+
 test('room: whatever is lost on the way, the list ends as the server has it', () => {
   let state = 7;
   const random = (n) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Math.floor((state / 2 ** 32) * n);
   };
-  for (let round = 0; round < 60; round++) {
+  for (let round = 0; round < 120; round++) {
+    const step = round % 2 === 0 ? 1 : 7; // between two seqs
     const log = []; // the server's
     const room = new Room();
     let told = 0; // by the stream
     const speak = () => {
-      const seq = log.length + 1;
+      const seq = step * (log.length + 1);
       const earlier = log.filter((e) => e.type === 'message');
       const kind = earlier.length > 0 && random(4) === 0 ? ['edit', 'delete'][random(2)] : 'message';
       log.push(kind === 'message' ? message(seq)
@@ -311,11 +343,11 @@ test('room: whatever is lost on the way, the list ends as the server has it', ()
     };
     const join = (limit) => {
       const since = room.position === null ? null : Number(room.position.split('-')[1]);
-      const missed = since === null ? log.slice(-5) : log.slice(since);
-      room.joined(joined(log.length, { replayed: Math.min(missed.length, limit) }));
+      const missed = since === null ? log.slice(-5) : log.slice(since / step);
+      room.joined(joined(step * log.length, { replayed: Math.min(missed.length, limit) }));
       missed.slice(0, limit).forEach(deliver);
       if (missed.length > limit) {
-        const gap = { from: missed[limit].seq, to: log.length, next: missed[limit - 1].id };
+        const gap = { from: missed[limit].seq, to: step * log.length, next: missed[limit - 1].id };
         room.gap(gap);
         const known = pageOf(1, gap.from - 1);
         room.pageBefore(gap.from, { messages: known, more: false }, { asOf: room.head, own: () => false });
@@ -325,7 +357,7 @@ test('room: whatever is lost on the way, the list ends as the server has it', ()
     };
     for (let i = random(8); i > 0; i--) speak();
     join(100);
-    for (let step = 0; step < 30; step++) {
+    for (let n = 0; n < 30; n++) {
       if (random(3) > 0) speak();
       else if (random(2) === 0) join(1 + random(4));
       else while (told < log.length) deliver(log[told++]);
@@ -334,7 +366,7 @@ test('room: whatever is lost on the way, the list ends as the server has it', ()
     for (let guard = 0; room.gaps.length > 0 && guard < 1000; guard++) {
       const gap = room.gaps[random(room.gaps.length)];
       const after = Number(gap.next.split('-')[1]);
-      const rest = pageOf(after + 1, log.length);
+      const rest = pageOf(after + 1, Infinity);
       const messages = rest.slice(0, 3);
       room.pageInGap(gap, { messages, more: rest.length > 3 }, { asOf: room.head, own: () => false });
     }
@@ -343,7 +375,7 @@ test('room: whatever is lost on the way, the list ends as the server has it', ()
       room.pageBefore(seq, { messages: pageOf(1, seq - 1), more: false }, { asOf: room.head, own: () => false });
     }
     const shown = room.messages.filter((m) => !m.deleted).map((m) => [m.seq, m.text]);
-    const expected = pageOf(1, log.length).map((m) => [m.seq, m.text]);
+    const expected = pageOf(1, Infinity).map((m) => [m.seq, m.text]);
     if (room.oldest) assert.deepEqual(shown, expected, `round ${round}`);
   }
 });
@@ -393,6 +425,57 @@ test('outbox: without hope of a connection everything is told', () => {
   assert.deepEqual(outbox.all().map((e) => [e.text, e.state]), [['a', 'failed'], ['b', 'failed']]);
   outbox.retry(waiting);
   assert.deepEqual(outbox.resume({ nowMs: 2, whole: true }), [waiting]);
+});
+
+// ---- pager
+
+/** A pager of a room entered with some of the server's messages, which are `step` apart. */
+function pagerOf(room, all) {
+  const asked = [];
+  const ask = async (query) => {
+    asked.push(query);
+    const { before, after, around, limit } = query;
+    const seqOf = (text) => Number(text.split('-')[1]);
+    if (after) {
+      const rest = all.filter((seq) => seq > seqOf(after));
+      return { messages: rest.slice(0, limit).map((seq) => message(seq)), more: rest.length > limit };
+    }
+    const end = before ? seqOf(before) : around ? seqOf(around) + 1 : Infinity;
+    const rest = all.filter((seq) => seq < end);
+    return { messages: rest.slice(-limit).map((seq) => message(seq)), more: rest.length > limit };
+  };
+  return { asked, pager: new Pager({ room, max: 3000, ask, own: () => false, onChange() {} }) };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test('pager: a jump to the very message before ours leaves no gap; one further back does', async () => {
+  const all = range(1, 100).map((n) => 7 * n);
+  const near = entered(693, 700);
+  const one = pagerOf(near, all);
+  assert.ok(await one.pager.find(id(686)));
+  await settled();
+  assert.deepEqual([near.gaps, near.messages.length, one.asked.length], [[], 52, 2]);
+  const far = entered(693, 700);
+  const two = pagerOf(far, all);
+  assert.ok(await two.pager.find(id(70)));
+  await settled();
+  assert.deepEqual(far.gaps, [{ from: 78, to: 692, next: id(77) }], 'the first of what is missing tells');
+});
+
+test('pager: a gap in which nothing is left goes by itself; one that cannot be asked about stays', async () => {
+  const room = entered(7);
+  room.gap({ from: 8, to: 1407, next: id(7) });
+  room.message(message(1414));
+  const { pager } = pagerOf(room, [...range(1, 201).map((n) => 7 * n), 1414]);
+  await pager.loadGap({ to: 1407 });
+  await settled();
+  assert.deepEqual([room.gaps, room.messages.length], [[], 202]);
+  room.gap({ from: 1415, to: 1500, next: id(1414) });
+  const lost = async () => { throw new Error('lost'); };
+  new Pager({ room, max: 3000, ask: lost, own: () => false, onChange() {} }).closeIfEmpty(1500);
+  await settled();
+  assert.equal(room.gaps.length, 1);
 });
 
 // ---- rows
