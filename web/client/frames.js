@@ -15,18 +15,18 @@ const TIME_MAX_MS = 8e15; // dates end at 8.64e15; beyond, every formatter throw
 /** @import { Frame, Message } from "./types.js" */
 /** @typedef {Record<string, unknown>} Unproved */
 
-/** @type {(value: unknown) => value is string} */
+/** @param {unknown} value @returns {value is string} */
 const isText = (value) => typeof value === "string";
-/** @type {(value: unknown) => value is number} */
+/** @param {unknown} value @returns {value is number} */
 const isCount = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
-/** @type {(value: unknown) => value is string} */
+/** @param {unknown} value @returns {value is string} */
 const isId = (value) => isText(value) && value !== "" && value.length <= ID_MAX_CHARS;
 // An id holds an epoch and the seq. It is opaque to clients, but this one comes with its server.
 /** @param {unknown} id */
 const seqOf = (id) => (isId(id) ? countOr(Number(/-(\d+)$/.exec(id)?.[1]), 0) : 0);
-/** @type {(value: unknown) => value is string} */
+/** @param {unknown} value @returns {value is string} */
 const isEmoji = (value) => isText(value) && value !== "" && value.length <= EMOJI_MAX_CHARS;
-/** @type {(value: unknown) => value is number} */
+/** @param {unknown} value @returns {value is number} */
 const isTime = (value) => Number.isFinite(value) && Math.abs(Number(value)) < TIME_MAX_MS;
 /** @type {<T>(value: unknown, other: T) => string | T} */
 const textOr = (value, other) => (isText(value) ? value : other);
@@ -36,7 +36,7 @@ const countOr = (value, other) => (isCount(value) ? value : other);
 const timeOr = (value, other) => (isTime(value) ? value : other);
 /** @type {(value: unknown, max: number) => unknown[]} */
 const list = (value, max) => (Array.isArray(value) ? value.slice(0, max) : []);
-/** @type {(value: unknown) => value is Unproved} */
+/** @param {unknown} value @returns {value is Unproved} */
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** @param {unknown} value */
