@@ -100,10 +100,10 @@ test("the key on the command line is wiped from the process title", limit(20), (
 
 test("a bad key stops the start without being shown; --print-config shows none", limit(20), () =>
   withDirectory(async (dir) => {
-    const refused = async (args, env, text) => {
+    const refused = async (args, env, reason) => {
       const end = await runToEnd(["--check-config", ...args], env);
       assert.equal(end.code, 2, end.stderr);
-      assert.match(end.stderr, text);
+      assert.match(end.stderr, reason);
       assert.equal(end.stderr.trim().split("\n").length, 1, end.stderr);
       for (const secret of ["short-secret", "with blank", KEY]) assert.ok(!end.stderr.includes(secret), end.stderr);
     };
@@ -500,9 +500,9 @@ test("chunked bodies: in any pieces, with the limits of others, and the next req
     assert.equal((await connection.answer()).json.message, "in chunks");
     connection.end();
 
-    const text = bodyOf("x".repeat(90 * 1024), { data: "y".repeat(4000) });
+    const long = bodyOf("x".repeat(90 * 1024), { data: "y".repeat(4000) });
     const parts = [Buffer.from(CHUNKED_HEAD())];
-    for (let at = 0; at < text.length; at += 777) parts.push(chunk(text.subarray(at, at + 777)));
+    for (let at = 0; at < long.length; at += 777) parts.push(chunk(long.subarray(at, at + 777)));
     const big = await raw(server, Buffer.concat([...parts, Buffer.from(LAST)]));
     assert.deepEqual([big.status, big.json.message.length], [201, 90 * 1024]);
 
@@ -567,10 +567,10 @@ test("pipelining: answers in the order of the requests", limit(60), withApi([], 
   const requests = [];
   const expected = [];
   const add = (bytes, check) => (requests.push(Buffer.from(bytes)), expected.push(check));
-  const post = (text) => {
-    const body = bodyOf(text);
+  const post = (what) => {
+    const body = bodyOf(what);
     add(Buffer.concat([Buffer.from(HEAD("POST", "/rooms/pipe/messages", { "Content-Type": "application/json", "Content-Length": body.length })), body]),
-      (a) => assert.deepEqual([a.status, a.json.message], [201, text]));
+      (a) => assert.deepEqual([a.status, a.json.message], [201, what]));
   };
   for (let i = 0; i < count(60, 20); i++) {
     post(`p${i}`);
@@ -611,10 +611,9 @@ test("connections that go away while they wait: the server does not mind, posts 
       const post = JSON_HEAD(body.length, { "Idempotency-Key": `gone-${i}` }).replace("rooms/body", `rooms/gone-${i}`) + body;
       const sockets = [post, post, targets[i % targets.length]].map((bytes) => {
         const socket = net.connect(server.port, "127.0.0.1");
-        socket.opened = once(socket, "connect");
-        return { socket, bytes };
+        return { socket, bytes, opened: once(socket, "connect") };
       });
-      await Promise.all(sockets.map(({ socket }) => socket.opened));
+      await Promise.all(sockets.map(({ opened }) => opened));
       for (const { socket, bytes } of sockets) {
         socket.on("error", () => {});
         socket.write(bytes);
@@ -710,11 +709,11 @@ async function readAll(stream) {
 /** A room with everything that can be in one. */
 async function fillRoom(api, server, room) {
   const rich = await Member.join(server, enc(room), RICH);
-  const first = await api.post(room, 'first\u0000 🎉 "quoted" \u2028', { data: { a: [1.10, 1e999 === Infinity, "\n"] } });
+  const first = await api.post(room, 'first\u0000 🎉 "quoted" \u2028', { data: { a: [1.10, true, "\n"] } });
   const member = await Member.join(server, enc(room));
   member.sendText('{"message":"with \\ud800 raw data","username":"ann","data":{"line":\n1.10, "big":1e999}}');
-  const raw = await nextOf(rich, "message").then(() => nextOf(rich, "message"));
-  assert.equal(raw.message, "with \ufffd raw data");
+  const odd = await nextOf(rich, "message").then(() => nextOf(rich, "message"));
+  assert.equal(odd.message, "with \ufffd raw data");
   const reply = await api.post(room, "reply", { reply_to: first.id, user: "u-1" }, { "Idempotency-Key": "k-1" });
   await api.ok("PATCH", `/rooms/${enc(room)}/messages/${reply.id}`, { message: "reply, edited" });
   await api.ok("PATCH", `/rooms/${enc(room)}/messages/${reply.id}`, { message: "reply, edited twice" });
@@ -820,12 +819,12 @@ test("import refuses what is not whole or not new, and says where", limit(60), (
   const event = (seq, more = '"kind":"message","username":"u","message":"m"') => `{"type":"event","seq":${seq},"ts":1,${more}}\n`;
   const end = (n) => `{"type":"end","events":${n}}\n`;
   let n = 0;
-  const refuse = async (text, ...patterns) => {
+  const refuse = async (lines, ...patterns) => {
     const data = path.join(dir, `${n++}.db`);
-    writeFileSync(file, text);
+    writeFileSync(file, lines);
     const got = await importFile(file, data);
-    assert.equal(got.code, 1, text);
-    for (const pattern of patterns) assert.match(got.stderr, pattern, text);
+    assert.equal(got.code, 1, lines);
+    for (const pattern of patterns) assert.match(got.stderr, pattern, lines);
     writeFileSync(file, room + event(1) + end(1));
     const good = await importFile(file, data);
     assert.equal(good.code, 0, `a refused file has changed nothing: ${good.stderr}`);
@@ -881,7 +880,7 @@ test("import refuses what is not whole or not new, and says where", limit(60), (
     [["import", file, "--data", path.join(dir, "no", "x.db")], 1, /directory does not exist/],
     [["import", dir, "--data", data], 1, /director/],
   ];
-  for (const [args, code, pattern] of errors) {
+  for (const [args, code, pattern] of /** @type {[string[], number, RegExp][]} */ (errors)) {
     const got = await runToEnd(args);
     assert.equal(got.code, code, got.stderr);
     assert.match(got.stderr, pattern);
@@ -911,7 +910,7 @@ test("a room that was imported with the last seq but one: it is read, and takes 
     await again.stop();
   }));
 
-test("an export while others write is whole up to where it began", limit(60), withApi([], async (api, server) => {
+test("an export while others write is whole up to where it began", limit(60), withApi([], async (api) => {
   let stop = false;
   let posted = 0;
   const talker = (async () => {
@@ -934,9 +933,9 @@ test("an export while others write is whole up to where it began", limit(60), wi
 
 test("an export that is not read costs the server a page, and its end costs nobody anything", limit(90),
   withApi([], async (api, server) => {
-    const text = "z".repeat(12000);
+    const message = "z".repeat(12000);
     const n = count(4000, 800);
-    for (let i = 0; i < n; i += 50) await Promise.all(Array.from({ length: 50 }, () => api.post("huge", text)));
+    for (let i = 0; i < n; i += 50) await Promise.all(Array.from({ length: 50 }, () => api.post("huge", message)));
     await api.export("huge");
     const before = server.residentBytes();
     const exports = await Promise.all(Array.from({ length: 8 }, () => openExport(server, "huge")));

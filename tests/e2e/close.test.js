@@ -25,6 +25,7 @@ async function waitsForOurs(raw, code, rest = []) {
 const KIB64 = Buffer.alloc(64 * 1024 + 1, "x");
 
 /** What closes a connection: the bytes that do it, and those that were on their way meanwhile. */
+/** @type {Record<string, [number, Buffer[], Buffer[]?]>} */
 const REASONS = {
   "text that is not UTF-8": [1007, [text(Buffer.from([0xff]))]],
   "a binary frame": [1003, [frame(BINARY, "x")], [text('{"message":"late"}')]],
@@ -81,7 +82,9 @@ test("a server that goes waits for the close frames, as long as it has time", li
 });
 
 test("a close frame that is wrong is one all the same", limit(20), withServer(TWO, async (server) => {
-  for (const [code, bytes] of [[1002, Buffer.from([3])], [1002, Buffer.from([3, 0xec])], [1007, Buffer.from([3, 232, 0xff])]]) {
+  /** @type {[number, Buffer][]} */
+  const wrong = [[1002, Buffer.from([3])], [1002, Buffer.from([3, 0xec])], [1007, Buffer.from([3, 232, 0xff])]];
+  for (const [code, bytes] of wrong) {
     const raw = await Raw.open(server.port, CHAT);
     await raw.send(frame(CLOSE, bytes));
     await raw.expectClose(code);

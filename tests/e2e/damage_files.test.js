@@ -185,7 +185,7 @@ async function runCase(lives, { when, suffix, damage }, random) {
 test(`${CASES} cases of damage: all are said, no id is given twice`, limit(30 + 3 * CASES), async (t) => {
   t.diagnostic(`DAMAGE_SEED=${SEED}`);
   const random = randomFrom(SEED);
-  const order = all.map((c) => [random(1e9), c]).sort((a, b) => a[0] - b[0]).map(([, c]) => c);
+  const order = all.map((c) => ({ c, at: random(1e9) })).sort((a, b) => a.at - b.at).map(({ c }) => c);
   for (let i = 0; i < CASES; i++) {
     const c = order[i % order.length];
     const name = `${c.when}: the ${c.suffix || "database"} is ${c.damage}`;

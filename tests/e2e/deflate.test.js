@@ -36,6 +36,7 @@ async function roundTrip(raw, opcode, payload, { bits = 15, clientBits = 15, siz
   return got;
 }
 
+/** @type {[string, {bits?: number, clientBits?: number}][]} */
 const OFFERS = [
   ["permessage-deflate", {}],
   ["permessage-deflate; client_max_window_bits", {}],
@@ -45,12 +46,12 @@ const OFFERS = [
   ["permessage-deflate;client_max_window_bits=10", {}],
   ['permessage-deflate ; client_max_window_bits="12" ; client_no_context_takeover', {}],
   ["PERMESSAGE-DEFLATE", {}],
-  ...[8, 9, 10, 11, 12, 13, 14, 15].flatMap((bits) => [
+  ...[8, 9, 10, 11, 12, 13, 14, 15].flatMap((bits) => /** @type {[string, object][]} */ ([
     [`permessage-deflate; server_max_window_bits=${bits}`, { bits }],
     [`permessage-deflate; client_max_window_bits=${bits}`, { clientBits: bits }],
     [`permessage-deflate; server_no_context_takeover; server_max_window_bits=${bits}; ` +
       "client_max_window_bits", { bits }],
-  ]),
+  ])),
   ['permessage-deflate; server_max_window_bits="9"', { bits: 9 }],
   // Several: the first that can be taken.
   ["x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=10, permessage-deflate", { bits: 10 }],
@@ -284,7 +285,7 @@ test("a client may keep its context, in the window that was agreed on", limit(60
       ["permessage-deflate; client_max_window_bits=9", 9], ["permessage-deflate; server_max_window_bits=9", 15]]) {
       const { raw, params } = await offer(server, header);
       const bits = Number(params.get("client_max_window_bits") ?? 15);
-      assert.equal(bits, most, header);
+      assert.equal(bits, most, `${header}`);
       const pack = keeper(bits);
       let saved = 0;
       for (let i = 0; i < 60; i++) {

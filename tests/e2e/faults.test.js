@@ -119,6 +119,11 @@ class World {
     return `word${++this.#count} of many`;
   }
 
+  /**
+   * @param {string} method
+   * @param {string} target
+   * @param {{key?: string, body?: object}} how
+   */
   async call(method, target, { key = KEY, body } = {}) {
     const json = body && JSON.stringify(body);
     const answer = await fetch(`http://127.0.0.1:${this.server.port}/api/v1${target}`, {

@@ -25,7 +25,7 @@ async function post(server, n, word) {
   const ann = await named(server, "ann");
   const acked = await Promise.all(Array.from({ length: n }, async (_, i) => {
     const text = `${word} ${i}`;
-    return [(await ann.say(text)).id, text];
+    return /** @type {[string, string]} */ ([(await ann.say(text)).id, text]);
   }));
   await ann.leave();
   return acked;
@@ -476,8 +476,10 @@ test("parlor restore looks at what it is given", limit(60), () => withDirectory(
   const before = readFileSync(at("real.db"));
   writeFileSync(at("empty.db"), "");
   execFileSync("mkfifo", [at("pipe")]);
-  for (const [from, to, why] of [["empty.db", "real.db", /empty\.db: it is empty/], ["pipe", "real.db", /pipe: it is not a regular file/],
-    ["copy.db", "pipe", /pipe: it is not a regular file/], ["nothing.db", "real.db", /nothing\.db: No such file/]]) {
+  /** @type {[string, string, RegExp][]} */
+  const refused = [["empty.db", "real.db", /empty\.db: it is empty/], ["pipe", "real.db", /pipe: it is not a regular file/],
+    ["copy.db", "pipe", /pipe: it is not a regular file/], ["nothing.db", "real.db", /nothing\.db: No such file/]];
+  for (const [from, to, why] of refused) {
     const run = await restore(at(from), at(to));
     assert.equal(run.code, 1, run.stdout);
     assert.match(run.stderr, why);

@@ -74,6 +74,7 @@ for (const [where, args] of Object.entries(PATHS)) {
   test(`?history=n gives the newest n, then what is new (${where})`, limit(30), withServer(args, async (server) => {
     const ann = await talker(server);
     const acks = await post(ann, 0, 60);
+    /** @type {[string, number][]} */
     const cases = [["1", 59], ["7", 53], ["60", 0], ["61", 0], ["1000", 0], ["999999999999", 0]];
     for (const [n, from] of cases) {
       const one = await readPast(server, `?history=${n}`, 60 - from);

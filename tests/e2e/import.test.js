@@ -77,7 +77,9 @@ test("an import that is killed is taken back, and said", limit(240), () => withD
   await new Api(server).post("before", "was here");
   await server.stop();
   const bytes = statSync(from).size;
-  for (const [part, signal] of [[0.05, "SIGKILL"], [0.3, "SIGINT"], [0.6, "SIGKILL"]]) {
+  /** @type {[number, string][]} */
+  const ends = [[0.05, "SIGKILL"], [0.3, "SIGINT"], [0.6, "SIGKILL"]];
+  for (const [part, signal] of ends) {
     await interrupted(from, data, bytes * part, signal);
     await expectNothing(data);
   }

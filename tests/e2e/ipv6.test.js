@@ -130,7 +130,7 @@ test("[::1] is trusted by default: it may forward, and is exempt until it does",
 test("a listener of [::1] answers to names of this machine, and to no other", options(20),
   withIpv6([], async (_server, port) => {
     for (const [Host, status] of [[`[::1]:${port}`, 200], ["localhost", 200], ["[2001:db8::1]", 200], ["evil.example", 421], ["[::1].evil.example", 421]])
-      assert.equal((await request(port, "GET", "/", { Host }, LOOPBACK)).status, status, Host);
+      assert.equal((await request(port, "GET", "/", { Host }, LOOPBACK)).status, status, `${Host}`);
   }));
 
 test("a /64 is one client, whatever address of it connects", options(60), async (t) => {

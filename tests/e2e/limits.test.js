@@ -23,9 +23,9 @@ const frames = async (raw, n) => {
 async function healthStays(server, addresses, times) {
   for (let i = 0; i < times; i++) {
     const from = addresses[i % addresses.length];
-    const path = ["/healthz", "/readyz", "/metrics"][i % 3];
-    const answer = await getFrom(server, from, path).catch((error) => ({ status: `${error.message}` }));
-    assert.equal(answer.status, 200, `${path} from ${from}, the ${i + 1}th time`);
+    const probe = ["/healthz", "/readyz", "/metrics"][i % 3];
+    const answer = await getFrom(server, from, probe).catch((error) => ({ status: `${error.message}` }));
+    assert.equal(answer.status, 200, `${probe} from ${from}, the ${i + 1}th time`);
   }
 }
 
@@ -131,7 +131,10 @@ test("rich clients: edits and reactions are of the same budget", limit(30),
     await back.leave();
   }));
 
-for (const [what, message, bytes] of [["16,000 letters", "a".repeat(16000), 16000], ["10,000 characters of six bytes each", "\u0001".repeat(10000), 60000]])
+/** @type {[string, string, number][]} */
+const HEAVY = [["16,000 letters", "a".repeat(16000), 16000],
+  ["10,000 characters of six bytes each", "\u0001".repeat(10000), 60000]];
+for (const [what, message, bytes] of HEAVY)
   test(`a burst of messages of ${what}, compressed: what they weigh for the room counts, and nobody is put out`, limit(60),
     withServer([...NO_PROXIES, "--workers", "2"], async (server) => {
       const refused = async () => (await server.metrics()).get('parlor_refusals_total{code="rate_limited"}') ?? 0;
@@ -262,9 +265,9 @@ const PLAIN = {
 async function pipeline(server, requests) {
   const connection = await HttpConnection.open(server.port, undefined, "127.0.0.5");
   connection.socket.cork();
-  for (const [method, path, headers] of requests) {
+  for (const [method, target, headers] of requests) {
     const lines = Object.entries({ Host: "localhost", ...headers }).map(([k, v]) => `${k}: ${v}\r\n`);
-    connection.write(`${method} ${path} HTTP/1.1\r\n${lines.join("")}\r\n`, { head: method === "HEAD" });
+    connection.write(`${method} ${target} HTTP/1.1\r\n${lines.join("")}\r\n`, { head: method === "HEAD" });
   }
   connection.socket.uncork();
   const answers = [];
@@ -437,7 +440,10 @@ test("a proxy that is not trusted is named once, with the option that has it bel
   }));
 });
 
-for (const [name, value] of [["X-Real-IP", (ip) => ip], ["Forwarded", (ip) => `for=198.51.100.1, for="${ip}:77";proto=https`]])
+for (const [name, value] of Object.entries({
+  "X-Real-IP": (ip) => ip,
+  Forwarded: (ip) => `for=198.51.100.1, for="${ip}:77";proto=https`,
+}))
   test(`--client-address-header ${name}: that one, and no other`, limit(20),
     withServer([...TINY, "--client-address-header", name.toLowerCase()], async (server) => {
       const enter = (prefix, ip, other) =>
@@ -514,7 +520,9 @@ const withProxyListener = (args, body) => withServer(
     await body(server);
   });
 
-async function joinThrough(server, header, room, { localAddress, headers } = {}) {
+/** @param {{localAddress?: string, headers?: Record<string, string>}} how */
+async function joinThrough(server, header, room, how = {}) {
+  const { localAddress, headers } = how;
   const raw = await Raw.connect(server.proxyPort, { localAddress });
   await raw.send(header);
   await raw.upgrade(`/ws/chat/${room}/`, { headers });

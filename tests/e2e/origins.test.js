@@ -15,8 +15,8 @@ import { limit, ms } from "./lib/wait.js";
 const ONE = ["--workers", "1"];
 
 /** Opens a WebSocket as a page's browser would. */
-const knock = (server, headers, path = "/ws/chat/lobby/") =>
-  Raw.open(server.port, path, { headers, host: server.host });
+const knock = (server, headers, target = "/ws/chat/lobby/") =>
+  Raw.open(server.port, target, { headers, host: server.host });
 
 async function welcomed(server, headers) {
   const raw = await knock(server, headers);
@@ -51,7 +51,7 @@ const withOpenServer = (args, body) => async (t) => {
   if (!address) return t.skip("this machine has no address but loopback");
   const port = await freePort();
   const server = new Server(port, ["--listen", `${address}:${port}`, "--drain-timeout", "2s", ...args]);
-  server.host = address;
+  Object.assign(server, { host: address });
   try {
     await server.listening();
     return await body(server, `${address}:${port}`);
@@ -89,14 +89,14 @@ test("a page that was rebound to this machine is refused, its WebSocket and its 
     const option = `--origins http://${Host}`;
     await refused(server, { Host, Origin: `http://${Host}` }, option, "bad_host");
     await refused(server, { Host }, option, "bad_host");
-    for (const path of ["/", "/metrics", "/api/v1/rooms", "/api/v1/openapi.json", "/nothing"]) {
-      const got = await request(server.port, "GET", path, { Host });
-      assert.equal(got.status, 421, path);
+    for (const target of ["/", "/metrics", "/api/v1/rooms", "/api/v1/openapi.json", "/nothing"]) {
+      const got = await request(server.port, "GET", target, { Host });
+      assert.equal(got.status, 421, target);
       assert.equal(got.json.error.code, "bad_host");
       assert.ok(got.json.error.detail.includes(`${option} allows it`), got.text);
     }
-    for (const path of ["/healthz", "/readyz"])
-      assert.equal((await request(server.port, "GET", path, { Host })).status, 200, path);
+    for (const target of ["/healthz", "/readyz"])
+      assert.equal((await request(server.port, "GET", target, { Host })).status, 200, target);
     for (const good of ["localhost", `localhost:${server.port}`, "127.0.0.1", `[::1]:${server.port}`, "LOCALHOST.",
       "chat.localhost", "10.1.2.3"])
       assert.equal((await request(server.port, "GET", "/", { Host: good })).status, 200, good);

@@ -344,8 +344,8 @@ const contrastOf = (locator) => locator.evaluate((el) => {
     }
     return [...paint.getImageData(0, 0, 1, 1).data];
   };
-  const light = ([r, g, b]) => {
-    const lin = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  const light = (colour) => {
+    const lin = colour.slice(0, 3).map((v) => (v / 255 <= 0.04045 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * lin[0] + 0.7152 * lin[1] + 0.0722 * lin[2];
   };
   const grounds = [];
@@ -353,7 +353,7 @@ const contrastOf = (locator) => locator.evaluate((el) => {
   for (let node = el; node; node = node.parentElement) {
     const style = getComputedStyle(node);
     grounds.unshift(style.backgroundColor);
-    opacity *= style.opacity;
+    opacity *= Number(style.opacity);
   }
   const ground = resolve(...grounds);
   const text = resolve(...grounds, getComputedStyle(el).color).map((v, i) => v * opacity + ground[i] * (1 - opacity));

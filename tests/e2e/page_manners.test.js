@@ -1,11 +1,13 @@
 // The small things that decide whether a page feels right: what a resting mouse shows, what a finger is
 // told, what becomes a link, how a colour reads.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import http from "node:http";
 import net from "node:net";
 import { visitor } from "./lib/browser.js";
 import { Member } from "./lib/chat.js";
+import { portOf } from "./lib/http.js";
 import { article, choose, connected, enter, openMenu, person, say, shows, withPage } from "./lib/page.js";
 import { limit, ms, until } from "./lib/wait.js";
 
@@ -172,7 +174,7 @@ test("www and mail addresses are links, and nothing else is", limit(60), withPag
     await shows(page, text);
     const links = await article(page, text).first().locator(".text a").evaluateAll((all) =>
       all.map((one) => [one.textContent, one.href]));
-    assert.deepEqual(links, wanted, text);
+    assert.deepEqual(links, wanted, `${text}`);
   }
   const rel = await page.locator("#log a").evaluateAll((all) => all.map((one) => one.rel));
   assert.ok(rel.every((one) => one === "noopener noreferrer"), `${rel}`);
@@ -209,7 +211,7 @@ test("names have many colours, each of them readable by day and by night", limit
       const root = getComputedStyle(document.documentElement);
       const grounds = ["--paper", "--raised", "--own", "--surface"].map((name) => root.getPropertyValue(name));
       const { setTone } = await import("/view/text.js");
-      const probe = document.querySelector("#log article.start");
+      const probe = /** @type {HTMLElement} */ (document.querySelector("#log article.start"));
       const colors = new Map();
       for (let n = 0; n < 2000; n++) {
         setTone(probe, `name ${n}`);
@@ -286,11 +288,9 @@ async function withPrefix(port, body) {
     server.on("error", () => {}).on("close", () => client.destroy());
     client.pipe(server).pipe(client);
   });
-  await new Promise((resolve) => {
-    front.listen(0, "127.0.0.1", resolve);
-  });
+  await once(front.listen(0, "127.0.0.1"), "listening");
   try {
-    await body(`http://127.0.0.1:${front.address().port}/chat/`, passed);
+    await body(`http://127.0.0.1:${portOf(front)}/chat/`, passed);
   } finally {
     front.close();
     front.closeAllConnections();

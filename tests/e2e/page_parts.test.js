@@ -400,7 +400,7 @@ test("outbox: every nonce is its own, an echo needs the same text, an ack ends i
 
 test("outbox: after a resume, what is not there is sent again; what may be there only while the nonce holds", () => {
   const minute = 60000;
-  const at = (sentAtMs, { whole, echo }) => {
+  const at = (sentAtMs, { whole, echo = false }) => {
     const outbox = new Outbox();
     const entry = outbox.add({ text: "x", nowMs: 0 });
     outbox.markSent(entry, 1 + sentAtMs);

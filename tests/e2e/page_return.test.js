@@ -1,8 +1,10 @@
 // Coming back to a server that is in trouble, or that is not the one we knew.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import net from "node:net";
 import { visitor } from "./lib/browser.js";
+import { portOf } from "./lib/http.js";
 import { comeBack, connected, enter, person, say, shows, withPage } from "./lib/page.js";
 import { limit, ms, until } from "./lib/wait.js";
 
@@ -24,11 +26,9 @@ async function withProxy(port, onSocket, body) {
       client.pipe(server).pipe(client);
     });
   });
-  await new Promise((resolve) => {
-    proxy.listen(0, "127.0.0.1", resolve);
-  });
+  await once(proxy.listen(0, "127.0.0.1"), "listening");
   try {
-    await body(`http://127.0.0.1:${proxy.address().port}/`);
+    await body(`http://127.0.0.1:${portOf(proxy)}/`);
   } finally {
     proxy.close();
     for (const client of clients) client.destroy();

@@ -61,7 +61,7 @@ test("what is out of view is not laid out; the place is kept while others talk, 
       .filter((one) => !one.checkVisibility({ contentVisibilityAuto: true })).length);
     assert.ok(skipped > 400, `${skipped} of 600 are skipped`);
     const { id, top } = await firstInView(page);
-    const above = await page.evaluate(() => [...document.querySelectorAll("#log article[data-id]")]
+    const above = await page.evaluate(() => [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#log article[data-id]"))]
       .filter((one) => /member 1/.test(one.querySelector(".author").textContent)).slice(0, 40).map((one) => one.dataset.id));
     let worst = 0;
     for (let n = 1; n <= 40; n++) {

@@ -96,7 +96,7 @@ test("presence above 50 members: one frame a second, with the balance of names",
     }
     assert.equal(names.get("blink") ?? 0, 0);
     names.delete("blink");
-    const want = [...Array.from({ length: 20 }, (_, i) => [`b${i}`, 1]), ...Array.from({ length: 25 }, (_, i) => [`a${i}`, -1])];
+    const want = /** @type {[string, any][]} */ ([...Array.from({ length: 20 }, (_, i) => [`b${i}`, 1]), ...Array.from({ length: 25 }, (_, i) => [`a${i}`, -1])]);
     assert.deepEqual(new Map([...names].sort()), new Map(want.sort()));
     for (const one of [...crowd, ...more]) one.socket.terminate();
     await ann.leave();

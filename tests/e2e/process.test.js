@@ -166,7 +166,9 @@ test("options that are not understood stop the start with one clear line", limit
     assert.equal(run.stdout, "", what);
   };
   await t.test("on the command line", async () => {
-    for (const [args, pattern] of bad) one(await runToEnd(args), pattern, args.join(" "));
+    for (const [args, pattern] of /** @type {[string[], RegExp][]} */ (bad)) {
+      one(await runToEnd(args), pattern, args.join(" "));
+    }
   });
   await t.test("in the environment", async () => {
     one(await runToEnd([], { PARLOR_WORKERS: "many" }), /PARLOR_WORKERS|workers/, "PARLOR_WORKERS");

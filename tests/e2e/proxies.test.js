@@ -144,7 +144,7 @@ const ask = (port, method, target, headers = {}) =>
 
 async function join(port, origin, query = "") {
   const socket = new WebSocket(`wss://${NAME}:${port}/ws/chat/lobby/${query}`,
-    { origin, lookup: here, rejectUnauthorized: false, servername: NAME });
+    /** @type {any} */ ({ origin, lookup: here, rejectUnauthorized: false, servername: NAME }));
   const member = new Member(socket);
   await within(ms(10000), member.opened, `WebSocket of ${origin}`);
   return member;

@@ -23,6 +23,7 @@ const textsOf = (messages) => messages.map((m) => m.message);
 const leaveAll = (all) => Promise.all(all.map((one) => one.leave()));
 
 test("parlor.v1 is spoken exactly with those who offer it", limit(20), withServer(TWO, async (server) => {
+  /** @type {[string, boolean][]} */
   const offers = [["parlor.v1", true], ["chat, parlor.v1", true], ["parlor.v1,chat", true], ["a , parlor.v1 ,b", true],
     ["parlor.v2", false], ["parlor.v10", false], ["xparlor.v1", false], ["PARLOR.V1", false], ["chat", false]];
   for (const [offer, rich] of offers) {
@@ -773,7 +774,7 @@ test("after a restart rich clients resume, edits and all", limit(40), withLives(
   const ann = await named(lives.server, "ann");
   const acks = await post(ann, 0, 30);
   const edit = await ann.get("ack", { type: "edit", id: acks[3].id, message: "edited" });
-  for (const [end, recovered] of [["restart", true], ["killAndStart", true]]) {
+  for (const [end, recovered] of /** @type {const} */ ([["restart", true], ["killAndStart", true]])) {
     await lives[end]();
     const back = await named(lives.server, "ann", "lobby", `&since=${acks[20].id}`);
     assert.deepEqual([back.joined.recovered, back.joined.replayed], [recovered, 10]);

@@ -439,7 +439,7 @@ test("ten thousand connections all receive a message", limit(60), async (t) => {
     for (let round = 1; round <= 3; round++) {
       const want = frameText.repeat(round);
       const all = members.map((m) => new Promise((resolve) => {
-        m.ready = () => m.bytes.length >= want.length && resolve();
+        m.ready = () => m.bytes.length >= want.length && resolve(true);
         m.ready();
       }));
       members[round * 7].socket.write(text(json));

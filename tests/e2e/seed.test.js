@@ -2,8 +2,10 @@
 // file, in a real browser, against a server started with no option at all. The page around it gives
 // only what the snippets assume: #sendBtn, #messageInput, #chatBox. Whatever is sent, nothing they
 // show may ever read "undefined".
+/* global ws -- of the page under test */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
+import { once } from "node:events";
 import http from "node:http";
 import path from "node:path";
 import { test } from "node:test";
@@ -22,8 +24,8 @@ const skip = existsSync(SEED) ? false : `${SEED} is not here`;
 function snippets() {
   const blocks = [...readFileSync(SEED, "utf8").matchAll(/^```plaintext\n(.*?)^```/gms)].map((m) => m[1]);
   assert.equal(blocks.length, 7, "the seed has changed: look at what it asks for now");
-  const [open, send, receive, close, openRoom, onClick, onMessage] = blocks;
-  return { open, send, receive, close, frontend: [openRoom, onClick, onMessage].join("\n") };
+  const [connect, send, receive, close, openRoom, onClick, onMessage] = blocks;
+  return { open: connect, send, receive, close, frontend: [openRoom, onClick, onMessage].join("\n") };
 }
 
 /** A developer's own site on another port, which serves these pages. */
@@ -34,7 +36,7 @@ async function site(pages) {
     response.end(html ?? "");
   });
   const port = await freePort();
-  await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
+  await once(server.listen(port, "127.0.0.1"), "listening");
   return {
     url: `http://localhost:${port}`,
     close: () => new Promise((resolve) => {

@@ -19,7 +19,7 @@ const OFFERS = 1024; // members that are told of presence
 const TURNS = 2; // it may have begun before it stands still
 
 const written = (socket, bytes) =>
-  within(ms(10000), new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve()))),
+  within(ms(10000), new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve(true)))),
     "place in a socket for what is written");
 
 /**
@@ -128,7 +128,7 @@ async function manyRooms(server, size) {
   for (const room of rooms) leavers.push(await Raw.open(server.port, `/ws/chat/${room}/`, { headers: RICH }));
   const counts = (one) => one.frames.filter((f) => f.type === "presence" && f.room !== "lobby").map((f) => f.count);
   const told = (n) => until(ms(20000), () => members.every((one) =>
-    counts(one).filter((count) => count === n).length === rooms.length), `all are told of ${n} in each room`);
+    counts(one).filter((times) => times === n).length === rooms.length), `all are told of ${n} in each room`);
   await told(size + 1);
   await pause(1100); // what was still to be told is told
   const bytes = JSON.stringify(members[0].frames.findLast((f) => f.type === "presence")).length;

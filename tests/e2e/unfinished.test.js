@@ -4,13 +4,12 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
 import { Member } from "./lib/chat.js";
 import { Raw, text } from "./lib/raw.js";
 import { NO_SLACK, withDirectory, withServer } from "./lib/server.js";
-import { SANITIZED, count, limit, ms, pause, until, within } from "./lib/wait.js";
+import { SANITIZED, count, limit, ms, pause, until } from "./lib/wait.js";
 
 const MIB = 1 << 20;
 const ATTACKER = "127.0.0.66";
@@ -104,7 +103,7 @@ test("half request heads of one address take their share and no more", limit(120
           Raw.connect(server.port, { localAddress: ATTACKER })));
         all.push(...some);
         for (const { socket } of some) {
-          socket.once("data", (data) => (refused += /^HTTP\/1.1 503 /.test(data)));
+          socket.once("data", (data) => (refused += /^HTTP\/1.1 503 /.test(data) ? 1 : 0));
           socket.write(head);
         }
       }

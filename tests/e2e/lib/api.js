@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import Ajv2020 from "ajv/dist/2020.js";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { REPO, startServer, withDirectory } from "./server.js";
 
 export const KEY = "a-key-for-tests-0123456789";
@@ -77,7 +77,7 @@ export class Api {
   }
 
   /** {status, json, text, headers}; body: an object is sent as JSON, a string as it is. */
-  async call(method, target, body, headers = {}) {
+  async call(method, target, body = undefined, headers = {}) {
     const send = body === undefined ? {} : JSON_TYPE;
     const answer = await fetch(this.base + target, {
       method,
@@ -91,8 +91,15 @@ export class Api {
     return { status: answer.status, headers: answer.headers, text, json };
   }
 
-  /** The JSON of an answer with this status. */
-  async ok(method, target, body, { status = 200, headers } = {}) {
+  /**
+   * The JSON of an answer with this status.
+   * @param {string} method
+   * @param {string} target
+   * @param {unknown} [body]
+   * @param {{status?: number, headers?: Record<string, string>}} how
+   */
+  async ok(method, target, body, how = {}) {
+    const { status = 200, headers } = how;
     const answer = await this.call(method, target, body, headers);
     assert.equal(answer.status, status, `${method} ${target}: ${answer.text}`);
     return answer.json ?? answer.text;

@@ -59,7 +59,11 @@ class Person {
   leaving = false;
 
   constructor(crowd, port, i) {
-    Object.assign(this, { crowd, port, name: `person${i}`, room: `room${Math.floor(i / ROOM_SIZE)}`, address: addressOf(i) });
+    this.crowd = crowd;
+    this.port = port;
+    this.name = `person${i}`;
+    this.room = `room${Math.floor(i / ROOM_SIZE)}`;
+    this.address = addressOf(i);
   }
 
   connect() {
@@ -67,7 +71,7 @@ class Person {
     const url = `ws://127.0.0.1:${this.port}/ws/chat/${this.room}/?username=${this.name}&since=${this.since}`;
     const socket = new WebSocket(url, { localAddress: this.address, perMessageDeflate: false, handshakeTimeout: 20000 });
     this.socket = socket;
-    return new Promise((resolve) => {
+    return /** @type {Promise<void>} */ (new Promise((resolve) => {
       socket.on("open", () => {
         this.crowd.entering.add(performance.now() - begun);
         resolve();
@@ -77,13 +81,13 @@ class Person {
           this.crowd.fault("returnsRefused", `${this.name}: ${error.message}`);
         resolve();
       });
-      socket.on("message", (data) => this.#hear(JSON.parse(data)));
+      socket.on("message", (data) => this.#hear(JSON.parse(data.toString())));
       socket.on("close", (code, reason) => {
         if (this.socket !== socket || this.leaving) return;
         this.crowd.fault("refused", `${this.name} was closed with ${code} ${reason}`);
         setTimeout(() => this.leaving || this.connect(), 500);
       });
-    });
+    }));
   }
 
   #hear(frame) {

@@ -89,10 +89,11 @@ function dial(port, localAddress, room, counts, open) {
     rest = null;
     if (frames.length) socket.write(Buffer.concat(frames));
   });
-  socket.on("error", (error) => { counts.errors[error.code] = (counts.errors[error.code] ?? 0) + 1; });
+  socket.on("error", (/** @type {NodeJS.ErrnoException} */ error) => { counts.errors[error.code] = (counts.errors[error.code] ?? 0) + 1; });
   socket.on("close", () => open.delete(socket));
 }
 
+/** @param {string[]} args */
 function main([port, address, perSecond, room]) {
   const counts = { dialled: 0, connected: 0, open: 0, status: {}, errors: {} };
   const open = new Set();

@@ -4,11 +4,20 @@ import assert from "node:assert/strict";
 import WebSocket from "ws";
 import { Inbox, ms, within } from "./wait.js";
 
+/**
+ * Where and how to connect. What is not named here is an option of the `ws` package.
+ * @typedef {{query?: string, protocols?: string[], host?: string} & WebSocket.ClientOptions} How
+ */
+
 export class Member {
   #inbox = new Inbox();
 
-  /** Joins a room; resolves once the handshake is done. The room is taken as it stands in the URL. */
-  static async join(server, room = "lobby", { query = "", protocols = [], host = "127.0.0.1", ...options } = {}) {
+  /**
+   * Joins a room; resolves once the handshake is done. The room is taken as it stands in the URL.
+   * @param {How} how
+   */
+  static async join(server, room = "lobby", how = {}) {
+    const { query = "", protocols = [], host = "127.0.0.1", ...options } = how;
     const port = server.port ?? server;
     const url = `ws://${host}:${port}/ws/chat/${room}/${query}`;
     const member = new Member(new WebSocket(url, protocols, { perMessageDeflate: false, ...options }));
@@ -112,16 +121,25 @@ export class Rich {
   #asked = new Map();
   #over = null;
   #ref = 0;
+  /** @type {any} */
+  welcome;
+  /** @type {any} */
+  joined;
 
-  /** Joins a room; resolves once `welcome` and `joined` are there. */
-  static async join(server, room = "lobby", { query = "", protocols = ["parlor.v1"], ...options } = {}) {
-    const rich = await Rich.open(server, room, { query, protocols, ...options });
+  /**
+   * Joins a room; resolves once `welcome` and `joined` are there.
+   * @param {How} how
+   */
+  static async join(server, room = "lobby", how = {}) {
+    const rich = await Rich.open(server, room, how);
     rich.welcome = await rich.next("welcome");
     rich.joined = await rich.next("joined");
     return rich;
   }
 
-  static async open(server, room = "lobby", { query = "", protocols = ["parlor.v1"], ...options } = {}) {
+  /** @param {How} how */
+  static async open(server, room = "lobby", how = {}) {
+    const { query = "", protocols = ["parlor.v1"], ...options } = how;
     const url = `ws://127.0.0.1:${server.port ?? server}/ws/chat/${room}/${query}`;
     const rich = new Rich(new WebSocket(url, protocols, { perMessageDeflate: false, ...options }));
     await within(ms(20000), rich.opened, `WebSocket to ${url}`);
@@ -216,7 +234,12 @@ export class Rich {
     });
   }
 
-  /** The next n of them. */
+  /**
+   * The next n of them.
+   * @param {number} n
+   * @param {string | string[]} types
+   * @param {number} [time]
+   */
   async take(n, types = LOGGED, time) {
     const got = [];
     while (got.length < n) got.push(await this.next(types, time));

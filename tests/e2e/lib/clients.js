@@ -16,8 +16,12 @@ const HANDSHAKE = {
   "Sec-WebSocket-Version": "13",
 };
 
-/** The answer to a handshake, for those that are refused. */
-export async function refusedHandshake(server, path, { localAddress, ...headers } = {}) {
+/**
+ * The answer to a handshake, for those that are refused.
+ * @param {Record<string, string>} how localAddress, and headers
+ */
+export async function refusedHandshake(server, path, how = {}) {
+  const { localAddress, ...headers } = how;
   const connection = await HttpConnection.open(server.port, undefined, localAddress);
   try {
     return await connection.ask("GET", path, { ...HANDSHAKE, ...headers });
@@ -35,7 +39,9 @@ export class Silence {
   #over = false;
   closed = 0;
 
-  constructor(server, count, { host = "127.0.0.1", localAddress = host, redial = true, first } = {}) {
+  /** @param {{host?: string, localAddress?: string, redial?: boolean, first?: string | Buffer}} how */
+  constructor(server, count, how = {}) {
+    const { host = "127.0.0.1", localAddress = host, redial = true, first } = how;
     this.server = server;
     this.options = { port: server.port, host, localAddress };
     this.redial = redial;

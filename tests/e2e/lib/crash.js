@@ -78,7 +78,11 @@ class Transcript {
   #here = 0; // seq of the newest in this connection
 
   constructor(ledger, who, room, start) {
-    Object.assign(this, { ledger, who, room, since: start, seq: 0 });
+    this.ledger = ledger;
+    this.who = who;
+    this.room = room;
+    this.since = start;
+    this.seq = 0;
   }
 
   connected() {
@@ -119,14 +123,18 @@ function stateOf(log) {
   return state;
 }
 
-/** A client that is cut again and again, and comes back. */
+/** A client that is cut again and again, and comes back. What it says and hears is up to its kind. */
 class Client {
+  /** @type {string[]} */
+  protocols = [];
   socket = null;
   talking = true;
   leaving = false;
 
   constructor(world, name, rooms) {
-    Object.assign(this, { world, name, rooms, sent: 0 });
+    this.world = world;
+    this.name = name;
+    this.sent = 0;
     this.rooms = new Map(rooms.map((room) =>
       [room, new Transcript(world.ledger, name, room, world.starts.get(room))]));
     this.home = rooms[0];
@@ -166,6 +174,13 @@ class Client {
     this.socket = null;
   }
 
+  onOpen() {}
+
+  /** @param {any} _frame */
+  onFrame(_frame) {}
+
+  act() {}
+
   /** Says something now and then, and loses its connection now and then. */
   async talk() {
     const { random } = this.world;
@@ -185,8 +200,6 @@ class Client {
 
 /** Rung 1: `?since=`, and messages without an ack. */
 class PlainClient extends Client {
-  protocols = [];
-
   onOpen() {
     this.rooms.get(this.home).connected();
   }
@@ -208,8 +221,6 @@ class RichClient extends Client {
   ready = new Set(); // rooms joined on this connection
   pending = new Map(); // ref: frame
   mine = []; // acked, not deleted, nothing pending for it: {room, id, token, edits}
-
-  onOpen() {}
 
   lost() {
     super.lost();
@@ -328,7 +339,7 @@ function checkAcks(world, room, state) {
     }
   }
   const tokens = [...state.values()].map(tokenOf);
-  for (const token of new Set(tokens.filter((token, i) => tokens.indexOf(token) !== i && !token.startsWith("plain"))))
+  for (const token of new Set(tokens.filter((one, i) => tokens.indexOf(one) !== i && !one.startsWith("plain"))))
     ledger.fault("doubled", `${token} was posted twice in ${room}`);
 }
 

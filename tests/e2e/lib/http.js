@@ -9,6 +9,7 @@ export class HttpConnection {
   #heads = []; // for each request not yet answered: was it HEAD?
   closed;
 
+  /** @param {string} [localAddress] */
   static async open(port, host = "127.0.0.1", localAddress = undefined) {
     const socket = net.connect({ port, host, localAddress, noDelay: true });
     const self = new HttpConnection(socket);
@@ -40,6 +41,7 @@ export class HttpConnection {
     const [first, ...lines] = this.#data.subarray(0, end).toString("latin1").split("\r\n");
     const status = /^HTTP\/1\.1 (\d{3}) ?(.*)$/.exec(first);
     if (!status) throw new Error(`not an HTTP/1.1 status line: ${first}`);
+    /** @type {Record<string, string>} */
     const headers = {};
     for (const line of lines) {
       const header = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
@@ -100,6 +102,12 @@ export class HttpConnection {
     this.socket.destroy();
   }
 }
+
+/**
+ * Where a server of Node's own listens.
+ * @param {net.Server} server
+ */
+export const portOf = (server) => /** @type {net.AddressInfo} */ (server.address()).port;
 
 /** One request on a connection of its own. */
 export async function request(port, method, path, headers = {}, host = undefined, localAddress = undefined) {

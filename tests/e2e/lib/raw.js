@@ -24,6 +24,9 @@ export const acceptFor = (key) => createHash("sha1").update(key + GUID).digest("
 /**
  * A client frame. lengthForm forces the 7, 16 or 64 bit form; length claims another length than
  * the payload has; mask false sends it unmasked, a Buffer of four is the key.
+ * @param {number} opcode
+ * @param {string | Uint8Array} payload
+ * @param {{fin?: boolean, rsv?: number, mask?: boolean | Buffer, lengthForm?: number, length?: number}} options
  */
 export function frame(opcode, payload = "", options = {}) {
   const { fin = true, rsv = 0, mask = true, lengthForm, length } = options;
@@ -51,7 +54,11 @@ export const pong = (payload, options) => frame(PONG, payload, options);
 
 export const jsonText = (object) => text(JSON.stringify(object));
 
-/** A close frame: no code means no payload. */
+/**
+ * A close frame: no code means no payload.
+ * @param {number} [code]
+ * @param {string | Buffer} reason
+ */
 export function close(code, reason = "") {
   if (code === undefined) return frame(CLOSE);
   const head = Buffer.alloc(2);
@@ -182,7 +189,11 @@ export class Raw {
     return raw;
   }
 
-  /** localAddress: any 127.x.y.z is another client's address. */
+  /**
+   * localAddress: any 127.x.y.z is another client's address.
+   * @param {number} port
+   * @param {{host?: string, answerPings?: boolean, localAddress?: string}} how
+   */
   static async connect(port, { host = "127.0.0.1", answerPings = true, localAddress } = {}) {
     const socket = net.connect({ port, host, localAddress, noDelay: true, allowHalfOpen: true });
     const raw = new Raw(socket, answerPings);
@@ -249,7 +260,11 @@ export class Raw {
     }
   }
 
-  /** Sends the handshake and reads the answer. `first` are bytes sent in the same write. */
+  /**
+   * Sends the handshake and reads the answer. `first` are bytes sent in the same write.
+   * @param {string} path
+   * @param {{headers?: Record<string, string>, extensions?: string, expect?: number, first?: Buffer}} how
+   */
   async upgrade(path, { headers = {}, extensions, expect = 101, first } = {}) {
     const key = randomBytes(16).toString("base64");
     const head = handshake(path, {
@@ -291,6 +306,7 @@ export class Raw {
   }
 
   /** The next data message, put together; control frames between its fragments go to `between`. */
+  /** @returns {Promise<any>} payload: as bytes */
   async message(time = ms(10000)) {
     const between = [];
     const parts = [];
@@ -322,6 +338,7 @@ export class Raw {
     return got;
   }
 
+  /** @param {string | Buffer} payload */
   async expectPong(payload = "") {
     const got = await this.next();
     assert.equal(got.opcode, PONG, `a pong, not opcode ${got.opcode}: ${got.payload.subarray(0, 80)}`);

@@ -72,7 +72,12 @@ export class Server {
   status = null; // {code, signal} once the process is gone
   #heard = [];
 
-  constructor(port, args, env = {}, { wrap = [], ...options } = {}) {
+  /**
+   * @param {Record<string, string>} env
+   * @param {{wrap?: string[]} & import("node:child_process").SpawnOptions} how
+   */
+  constructor(port, args, env = {}, how = {}) {
+    const { wrap = [], ...options } = how;
     this.port = port;
     this.args = dataArgs(args);
     this.startedAt = process.hrtime.bigint();
@@ -113,7 +118,7 @@ export class Server {
 
   /** Resolves once stderr matches; rejects if the process ends without having said it. */
   says(pattern, time) {
-    const said = new Promise((resolve, reject) => {
+    const said = /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
       const look = () => pattern.test(this.stderr) && resolve();
       this.#heard.push(look);
       look();
@@ -121,7 +126,7 @@ export class Server {
         (s) => reject(new Error(`server left (${s.code ?? s.signal}) before ${pattern}:\n${this.stderr}`)),
         reject,
       );
-    });
+    }));
     return within(time, said, `${pattern} on stderr`);
   }
 
@@ -166,6 +171,7 @@ export class Server {
     return Number(line[1]);
   }
 
+  /** @param {NodeJS.Signals} signal */
   kill(signal = "SIGTERM") {
     if (!this.status) this.child.kill(signal);
   }
@@ -214,8 +220,13 @@ export class Server {
   }
 }
 
-/** A server that listens on 127.0.0.1:port with these further options. */
-export async function startServer(args = [], { port, env, wrap } = {}) {
+/**
+ * A server that listens on 127.0.0.1:port with these further options.
+ * @param {string[]} args
+ * @param {{port?: number, env?: Record<string, string>, wrap?: string[]}} how
+ */
+export async function startServer(args = [], how = {}) {
+  const { port, env, wrap } = how;
   const drain = args.includes("--drain-timeout") ? [] : ["--drain-timeout", "2s"];
   for (;;) {
     const at = port ?? (await freePort());
@@ -270,7 +281,10 @@ export async function withDirectory(body) {
 
 /** One life after another of a server on the same port and the same file. */
 export class Lives {
+  /** @type {Server} */
   server = null;
+  /** @type {number} */
+  port;
 
   constructor(directory, args) {
     this.directory = directory;

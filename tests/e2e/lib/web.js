@@ -8,10 +8,10 @@ import { after } from "node:test";
 import { pathToFileURL } from "node:url";
 import { REPO } from "./server.js";
 
-globalThis.crypto ??= webcrypto; // Node 18
+globalThis.crypto ??= /** @type {Crypto} */ (webcrypto); // Node 18
 const copy = mkdtempSync(path.join(tmpdir(), "parlor-web-"));
 after(() => rmSync(copy, { recursive: true }));
 cpSync(path.join(REPO, "web"), copy, { recursive: true, dereference: true });
 writeFileSync(path.join(copy, "package.json"), '{"type":"module"}');
 
-export const load = (name) => import(pathToFileURL(path.join(copy, name)));
+export const load = (name) => import(pathToFileURL(path.join(copy, name)).href);
