@@ -56,7 +56,7 @@ oracles := -ljansson # what tests compare Parlor's own parsers with
 B ?= build/$(MODE)
 sources := $(filter-out src/main.c,$(wildcard src/*.c src/*/*.c src/*/*/*.c))
 objects := $(sources:%.c=$(B)/%.o) $(B)/web_assets.o
-web_folders := web web/api/v1 web/client web/model web/view
+web_folders := $(shell find web -type d)
 assets := $(filter-out %.test.js %.md,$(wildcard $(web_folders:=/*.*)))
 library := $(B)/libparlor.a
 server := $(B)/parlor

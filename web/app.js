@@ -2,10 +2,10 @@
 //
 //   view/    what one sees; knows model and client
 //     door.js      which room, which name        chat.js    the screen of a room: brings these together
-//     log.js -> article.js, lines.js             the log    text.js   how names, times, links look
+//     log.js -> article.js, lines.js, settle.js  the log    text.js   how names, times, links look
 //     actions.js -> menu.js, hover.js            what can be done with a message
-//     composer.js, side.js, status.js            the rest   dom.js    making elements
-//     location.js  where the page is
+//     composer.js, side.js, status.js, highlight.js         the rest of what one sees
+//     dom.js       finding and making elements   location.js  where the page is
 //   model/   what is so, without a document; knows client
 //     conversation.js                            being in a room: brings these together
 //     room.js -> messages.js, gaps.js            what is known of it         rows.js  as a list of rows

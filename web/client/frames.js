@@ -119,7 +119,7 @@ const readers = {
     names: list(f.members, NAMES_MAX).filter(isObject).map((m) => m.username).filter(isText),
   }),
   typing: (f) => (isText(f.username) ? { username: f.username, on: f.on !== false } : null),
-  gap: (f) => (isCount(f.from) && isCount(f.to) && isId(f.next) ? { from: f.from, to: f.to, next: f.next } : null),
+  gap: ({ from, to, next }) => (isCount(from) && isCount(to) && isId(next) ? { from, to, next } : null),
   notice: (f) => ({ code: textOr(f.code, ""), detail: textOr(f.detail, "") }),
   bye: (f) => ({ code: countOr(f.code, 0), retryAfterMs: countOr(f.retry_after_ms, 0) }),
 };
@@ -139,5 +139,6 @@ export function parseFrame(text, nowMs) {
   }
   if (!isObject(f) || !isText(f.type) || !Object.hasOwn(readers, f.type)) return null;
   const read = readers[f.type](f, nowMs);
-  return read && /** @type {Frame} */ ({ type: f.type, room: textOr(f.room, null), ref: isCount(f.ref) ? f.ref : null, ...read });
+  const frame = { type: f.type, room: textOr(f.room, null), ref: isCount(f.ref) ? f.ref : null, ...read };
+  return read && /** @type {Frame} */ (frame);
 }

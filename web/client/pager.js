@@ -3,6 +3,7 @@
 // changes what nobody looks at.
 
 /** @import { Gap, Message, Page } from "./types.js" */
+/** @typedef {{before?: string, after?: string, around?: string, limit: number}} Query one of the three, or none */
 /** @typedef {(message: Message) => boolean} IsOwn said by this browser */
 /** @typedef {{asOf: number, own: IsOwn}} AskedFor asOf: `head` of the room when it was asked for */
 
@@ -37,7 +38,7 @@ export class Pager {
    * @param {object} options
    * @param {Pages} options.room
    * @param {number} options.max messages that the page holds at most
-   * @param {(query: {before?: string, after?: string, around?: string, limit: number}) => Promise<Page>} options.ask
+   * @param {(query: Query) => Promise<Page>} options.ask
    * @param {IsOwn} options.own
    * @param {() => void} options.onChange the room or what is public here has changed
    */
@@ -129,8 +130,8 @@ export class Pager {
   }
 
   /**
-   * Seqs have holes, so that there may be nothing between two messages far apart: the first message after the
-   * one tells. If this fails, the gap stays, with a button.
+   * Seqs have holes, so that there may be nothing between two that are far apart: the first message after the
+   * one tells. If that cannot be had, the gap stays, with a button.
    * @param {number} to
    */
   closeIfEmpty(to) {
@@ -154,7 +155,7 @@ export class Pager {
 
   /**
    * asOf: what the stream had told when we asked; the page is at least as new.
-   * @param {{before?: string, after?: string, around?: string, limit: number}} query
+   * @param {Query} query
    */
   async #page(query) {
     const asOf = this.#room.head;

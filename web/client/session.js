@@ -13,6 +13,7 @@ import { parseFrame } from "./frames.js";
 
 /** @import { Frame, Request } from "./types.js" */
 /** @import { State } from "./connection.js" */
+/** @typedef {{resolve: (frame: any) => void, reject: (why: RequestError) => void, timer: number}} Asked */
 
 const ANSWER_TIMEOUT_MS = 15000;
 const HISTORY_ON_ENTERING = 50;
@@ -39,7 +40,7 @@ export class Session {
   #handlers;
   #connection;
   #joinTimer = 0;
-  /** @type {Map<number | null, {resolve: (frame: any) => void, reject: (why: RequestError) => void, timer: number}>} */
+  /** @type {Map<number | null, Asked>} */
   #open = new Map(); // by ref
   #lastRef = 0;
 

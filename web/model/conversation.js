@@ -22,7 +22,7 @@ import { Sender } from "./sender.js";
  * Who shows the conversation. Once it is left, nothing is called any more.
  * @typedef {object} Viewer
  * @property {() => boolean} isLooking whether somebody sees the newest messages
- * @property {() => boolean} isAtEnd the same, or would if the page were in view
+ * @property {() => boolean} isAtEnd whether the newest are shown, be the page in view or not
  * @property {() => boolean} isListed whether somebody looks at who is here
  * @property {(bulk: boolean) => void} onChange bulk: what has come is no news
  * @property {(state: State, again: boolean) => void} onState again: we were in before; also called for the time
@@ -47,10 +47,10 @@ export class Conversation {
   pager;
   presence;
   sender;
+  session;
   #ours;
   #viewer;
   #marker;
-  #session;
   #left = false;
   /** @type {State} */
   #state = { name: "closed" };
@@ -81,7 +81,7 @@ export class Conversation {
       name, ask: () => this.request({ type: "who" }),
       isListed: viewer.isListed, onPeople: viewer.onPeople, onTyping: viewer.onTyping,
     });
-    this.#session = new Session({
+    this.session = new Session({
       base, room, name, since: () => this.room.position,
       handlers: { onState: (state) => this.#onState(state), onFrame: (frame) => this.#onFrame(frame) },
     });
@@ -93,7 +93,7 @@ export class Conversation {
     this.presence.show();
     this.presence.tick();
     this.#tickTimer = setInterval(() => this.#onTick(), TICK_MS);
-    this.#session.start();
+    this.session.start();
   }
 
   leave() {
@@ -102,21 +102,11 @@ export class Conversation {
     clearInterval(this.#tickTimer);
     clearTimeout(this.#quietTimer);
     this.presence.stop();
-    this.#session.stop();
+    this.session.stop();
   }
 
   get live() {
     return !this.#left && this.#state.name === "live";
-  }
-
-  // A person wants the connection back now.
-  retryNow() {
-    this.#session.retryNow();
-  }
-
-  // Whatever kept us waiting for a connection may be over.
-  nudge() {
-    this.#session.nudge();
   }
 
   // Somebody is looking (again): at the page, or at its end.
@@ -136,12 +126,12 @@ export class Conversation {
    */
   async request(frame) {
     if (!this.live) throw new RequestError("lost", "There is no connection right now.");
-    return this.#session.request(frame);
+    return this.session.request(frame);
   }
 
   /** @param {boolean} on */
   tellTyping(on) {
-    if (this.live) this.#session.tell({ type: "typing", on });
+    if (this.live) this.session.tell({ type: "typing", on });
   }
 
   /** @param {State} state */
@@ -177,36 +167,25 @@ export class Conversation {
   #onFrame(frame) {
     if (this.#left) return;
     switch (frame.type) {
-      case "welcome":
-        this.name = frame.username || this.name;
-        this.messageMaxBytes = frame.messageMaxBytes ?? this.messageMaxBytes;
-        break;
-      case "joined":
-        this.#onJoined(frame);
-        break;
-      case "message":
-        this.#onMessage(frame);
-        break;
+      case "welcome": return this.#onWelcome(frame);
+      case "joined": return this.#onJoined(frame);
+      case "message": return this.#onMessage(frame);
       case "edit":
       case "delete":
       case "react":
-      case "unreact":
-        this.#onChange(frame);
-        break;
-      case "gap":
-        this.#onGap(frame);
-        break;
-      case "presence":
-        this.presence.presence(frame);
-        break;
-      case "typing":
-        this.presence.typing(frame);
-        break;
-      case "notice":
-        if (frame.detail) this.#viewer.onNotice(frame.detail);
-        break;
-      default: // answers go to who asked
+      case "unreact": return this.#onChange(frame);
+      case "gap": return this.#onGap(frame);
+      case "presence": return this.presence.presence(frame);
+      case "typing": return this.presence.typing(frame);
+      case "notice": return this.#viewer.onNotice(frame.detail);
+      default: return undefined; // answers go to who asked
     }
+  }
+
+  /** @param {{username: string, messageMaxBytes: number | null}} frame */
+  #onWelcome({ username, messageMaxBytes }) {
+    this.name = username || this.name;
+    this.messageMaxBytes = messageMaxBytes ?? this.messageMaxBytes;
   }
 
   /** @param {Joined} frame */

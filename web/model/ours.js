@@ -71,8 +71,9 @@ export class Ours {
    * @param {string} name of this tab
    */
   reactionsOf({ id, reactions }, name) {
-    return reactions
-      .filter(({ emoji, names }) => names.includes(name) || (id && this.#reacted.has(keyOf({ id, emoji, name }))))
+    /** @param {string} emoji */
+    const remembered = (emoji) => id !== null && this.#reacted.has(keyOf({ id, emoji, name }));
+    return reactions.filter(({ emoji, names }) => names.includes(name) || remembered(emoji))
       .map(({ emoji }) => emoji).join("\n");
   }
 }

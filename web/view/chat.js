@@ -80,15 +80,15 @@ export class Chat {
   }
 
   #listen() {
-    this.#ui.retry.addEventListener("click", () => this.#conversation?.retryNow());
+    this.#ui.retry.addEventListener("click", () => this.#conversation?.session.retryNow());
     this.#ui.newMessages.addEventListener("click", () => this.#composer.focus());
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) return;
-      this.#conversation?.nudge();
+      this.#conversation?.session.nudge();
       this.#conversation?.onLook();
     });
     addEventListener("pageshow", (event) => {
-      if (event.persisted) this.#conversation?.nudge();
+      if (event.persisted) this.#conversation?.session.nudge();
     });
     addEventListener("pagehide", () => this.#conversation?.remember());
   }
@@ -97,10 +97,10 @@ export class Chat {
 
   /** @param {{room: string, name: string, draft: string}} where */
   enter({ room, name, draft }) {
+    this.#conversation = new Conversation({ base: here(), room, name, ours: this.#ours, viewer: this.#viewer() });
     this.#ui.roomName.textContent = room;
     this.#status.reset();
     this.#composer.reset({ text: draft, placeholder: `Message as ${name}` });
-    this.#conversation = new Conversation({ base: here(), room, name, ours: this.#ours, viewer: this.#viewer() });
     this.#side.reset();
     this.#log.scrollToEnd();
     this.#draw();
@@ -164,7 +164,7 @@ export class Chat {
       },
       onUnread: (count) => this.#onUnread(count),
       onDelete: (id) => this.#composer.forget(id),
-      onNotice: (text) => this.#status.notice(text),
+      onNotice: (text) => text && this.#status.notice(text),
       onPeople: (people, name) => this.#side.showPeople(people, name),
       onTyping: (text) => setText(this.#ui.typing, text),
     };

@@ -8,9 +8,7 @@
 //      drifting, since it is held where the reader left it. The browser's own scroll anchoring is off
 //      (app.css): Safari has none, and two of them would fight.
 //   3. What arrives in bulk (history) is not announced.
-//   4. A message out of view costs nothing in a frame (content-visibility). It is laid out for real first,
-//      when it is new, changed or of another width; only then is it `settled` and its size remembered. So no
-//      size is ever a guess that is corrected under the reader.
+//   4. What is out of view costs nothing, and its size is no guess (settle.js).
 //
 // Clicks on anything with data-act go to onAction(act, row, element).
 
@@ -18,6 +16,7 @@ import { buildArticle, patchArticle } from "./article.js";
 import { closest } from "./dom.js";
 import { highlight } from "./highlight.js";
 import { buildLine } from "./lines.js";
+import { Settler } from "./settle.js";
 
 /** @import { Row } from "../model/rows.js" */
 /** @import { Match } from "../model/search.js" */
@@ -26,7 +25,6 @@ import { buildLine } from "./lines.js";
 
 const END_SLACK_PX = 40;
 const TOP_SLACK_PX = 600; // older messages are fetched before the reader hits the top
-const SETTLE_MS = 1000; // changing what is skipped costs a layout: done for many at once
 const HUSH_MS = 800;
 const FLASH_MS = 2000;
 
@@ -43,6 +41,7 @@ export class LogView {
   #empty;
   #jump;
   #handlers;
+  #settler;
   /** @type {Map<string, Drawn>} */
   #shown = new Map(); // by key
   /** @type {WeakMap<Element, Row>} */
@@ -53,11 +52,6 @@ export class LogView {
   #width = 0;
   /** @type {Anchor} */
   #held = []; // see #anchor(): where the reader is, unless at the end
-  /** @type {Set<Element>} */
-  #unsettled = new Set(); // articles
-  /** @type {Set<Element>} */
-  #settling = new Set(); // of these the ones that nothing has changed in since #settleSoon() looked
-  #settleTimer = 0;
   #hushTimer = 0;
 
   /**
@@ -75,13 +69,14 @@ export class LogView {
     this.#empty = empty;
     this.#jump = jump;
     this.#handlers = handlers;
+    this.#settler = new Settler(log);
     log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     log.addEventListener("click", (event) => this.#onClick(event));
     log.addEventListener("keydown", (event) => this.#onKey(event));
     jump.addEventListener("click", () => this.scrollToEnd());
     // The keyboard of a phone, a growing composer, a turned phone: what was in view stays in view.
     new ResizeObserver(() => {
-      if (log.clientWidth !== this.#width) this.#unsettleAll();
+      if (log.clientWidth !== this.#width) this.#settler.unsettleAll();
       this.#height = log.clientHeight;
       this.#width = log.clientWidth;
       if (this.#atEnd) this.#toEnd();
@@ -118,7 +113,7 @@ export class LogView {
     const held = this.#held.some(({ node }) => node.isConnected) ? this.#held : this.#anchor();
     const anchor = this.#atEnd ? null : held;
     this.#reconcile(rows);
-    this.#settleSoon();
+    this.#settler.settleSoon();
     this.#empty.hidden = rows.length > 0 || !empty;
     if (anchor) this.#restore(anchor);
     else this.#toEnd();
@@ -182,36 +177,8 @@ export class LogView {
       if (focused) this.#log.focus({ preventScroll: true });
     }
     this.#rowOf.set(node, row);
-    if (row.kind === "message") this.#unsettle(node);
+    if (row.kind === "message") this.#settler.unsettle(node);
     return { node, row };
-  }
-
-  /** @param {Element} article */
-  #unsettle(article) {
-    article.classList.remove("settled");
-    this.#settling.delete(article);
-    this.#unsettled.add(article);
-  }
-
-  #unsettleAll() {
-    for (const node of this.#log.querySelectorAll(".settled")) this.#unsettle(node);
-    this.#settleSoon();
-  }
-
-  // The browser notes the size of what it shows once it has laid it out: in the next frame it is known.
-  // In a hidden tab there are no frames, and nothing settles.
-  #settleSoon() {
-    if (this.#settleTimer !== 0 || this.#unsettled.size === 0) return;
-    this.#settleTimer = setTimeout(() => requestAnimationFrame(() => {
-      this.#settling = this.#unsettled;
-      this.#unsettled = new Set();
-      requestAnimationFrame(() => {
-        this.#settleTimer = 0;
-        for (const node of this.#settling) node.classList.add("settled");
-        this.#settling.clear();
-        this.#settleSoon();
-      });
-    }), SETTLE_MS);
   }
 
   #hush() {
@@ -337,6 +304,7 @@ export class LogView {
   #lastInView() {
     const { scrollTop, clientHeight } = this.#log;
     const articles = [...this.#log.querySelectorAll("article")];
-    return articles.findLast((node) => node.offsetTop + Math.min(node.offsetHeight, 40) <= scrollTop + clientHeight);
+    const end = scrollTop + clientHeight;
+    return articles.findLast((node) => node.offsetTop + Math.min(node.offsetHeight, 40) <= end);
   }
 }

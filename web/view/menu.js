@@ -78,7 +78,9 @@ export class MessageMenu {
     this.#row = row;
     for (const item of this.#dialog.querySelectorAll("button")) item.hidden = !may[item.dataset.act ?? ""];
     const mine = row.mine.split("\n");
-    for (const face of this.#faces) face.setAttribute("aria-pressed", `${mine.includes(face.dataset.emoji ?? "")}`);
+    for (const face of this.#faces) {
+      face.setAttribute("aria-pressed", `${mine.includes(face.dataset.emoji ?? "")}`);
+    }
     this.#time.textContent = fullTimeOf(row.message.ts);
     this.#armed = false;
     this.#dialog.showModal();

@@ -199,7 +199,8 @@ export class Side {
   #showSearchState(found = 0) {
     const { searchState, searchOlder } = this.#ui;
     const older = this.#older;
-    searchOlder.hidden = !this.#match || this.#handlers.complete() || (older?.ended ?? false) || (older?.full ?? false);
+    const over = older !== null && (older.ended || older.full);
+    searchOlder.hidden = !this.#match || this.#handlers.complete() || over;
     searchOlder.textContent = older?.running ? "Stop" : "Search older messages";
     setText(searchState, this.#match ? this.#searchText(found, older) : "");
   }

@@ -1,8 +1,8 @@
 // Turning values into what people read: links, times, colours and initials of names.
 //
 // Everything here ends as text nodes, attributes we chose ourselves, or anchors whose address was
-// parsed and found to be http(s), or mail to one plain address. No string of a message is ever read as markup, which is why this page
-// needs no sanitizer. Work per message is bounded, whatever the message holds.
+// parsed and found to be http(s), or mail to one plain address. No string of a message is ever read as
+// markup, which is why this page needs no sanitizer. Work per message is bounded, whatever it holds.
 
 import { dayOf } from "../model/rows.js";
 
