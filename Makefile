@@ -31,7 +31,7 @@ hardening := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 mode_release := -O2 -g $(hardening)
 mode_debug := -Og -g3 -DPARLOR_DEBUG $(hardening)
-mode_asan := -O1 -g -DPARLOR_DEBUG $(asan)
+mode_asan := -O1 -g -DPARLOR_DEBUG -DPARLOR_SEQ_STEP=7 $(asan)
 mode_tsan := -O1 -g -DPARLOR_DEBUG -fsanitize=thread -fno-omit-frame-pointer
 mode_fuzz := -O1 -g -DPARLOR_DEBUG $(asan) -fsanitize=fuzzer-no-link
 mode_flags := $(mode_$(MODE))

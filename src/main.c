@@ -12,6 +12,7 @@
 #include "api/api.h"
 #include "api/api_import.h"
 #include "http/http_session.h"
+#include "journal/local.h"
 #include "ops/config.h"
 #include "ops/log.h"
 #include "ops/version.h"
@@ -25,6 +26,13 @@
 #include "store/store_sqlite.h"
 
 enum { EXIT_OK = 0, EXIT_START_FAILED = 1, EXIT_USAGE = 2 };
+
+/* Between the seqs of a room. Builds for tests have more, so that who takes a gap for a loss is
+ * found. */
+#ifndef PARLOR_SEQ_STEP
+#define PARLOR_SEQ_STEP 1
+#endif
+enum { SEQ_STEP = PARLOR_SEQ_STEP };
 enum { DRAIN_POLL_MS = 10, DATA_PATH_MAX = 4096, KEPT_MEMORY_MIN = 4 << 20 };
 
 extern char **environ;
@@ -160,7 +168,6 @@ static struct server *start(const struct config *cf, struct log *log,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
-        .strict = cf->durability == CONFIG_STRICT,
         .memory_budget_bytes = cf->memory_budget_bytes - kept_memory(cf),
         .keep_events = cf->keep_messages,
         .keep_age_ms = (uint64_t)cf->keep_age_s * 1000,
@@ -173,7 +180,11 @@ static struct server *start(const struct config *cf, struct log *log,
     server_store_options(server, &store_options);
     receipt_store_options(server, &store_options);
     struct store *store = open_store(cf, log, &store_options, NULL);
-    if (store && server_start(server, store) == 0) return server;
+    struct journal *journal =
+        store ? journal_local_new(store, cf->durability == CONFIG_STRICT, SEQ_STEP) : NULL;
+    if (journal && server_start(server, store, journal) == 0) return server;
+    if (store && !journal) LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
+    if (!journal) store_close(store);
     server_free(server);
     return NULL;
 }

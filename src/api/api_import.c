@@ -164,7 +164,11 @@ static int check_room(struct api_import *im)
 
 static int store_event(struct api_import *im, const struct store_event *e)
 {
-    const struct store_append a = {{im->room, im->room_len}, im->epoch, e, im, false};
+    const struct store_append a = {.room = {im->room, im->room_len},
+                                   .epoch = im->epoch,
+                                   .event = e,
+                                   .prev_seq = e->seq - 1, /* what is not in the file is not here */
+                                   .tag = im};
     int err = wait_for_store(im, IN_FLIGHT_MAX);
     while (!err) {
         pthread_mutex_lock(&im->lock);

@@ -111,7 +111,7 @@ static void on_stored(struct conn *c, const struct receipt *r)
 
 static int publish(struct conn *c, struct api_call *call)
 {
-    struct publish p = {.event = call->event};
+    struct submission p = {.event = call->event};
     p.event.ts_ms = c->worker->wall_ms;
     struct receipt *r = receipt_new(c, call->room, (struct slice){NULL, 0});
     if (!r) return ERR_NOMEM;

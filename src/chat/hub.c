@@ -3,6 +3,7 @@
 #include "chat/feed.h"
 #include "chat/recent.h"
 #include "chat/room_state.h"
+#include "journal/journal.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ enum {
 struct hub {
     struct hub_options options;
     struct store *store;
+    struct journal *journal;
     atomic_uint_fast64_t recent_bytes;
     struct account held;
     struct account own;   /* of `held`: the rooms, without chunks */
@@ -67,9 +69,10 @@ struct hub *hub_new(const struct hub_options *options)
     return hub;
 }
 
-void hub_set_store(struct hub *hub, struct store *store)
+void hub_set_store(struct hub *hub, struct store *store, struct journal *journal)
 {
     hub->store = store;
+    hub->journal = journal;
 }
 
 struct store *hub_store(const struct hub *hub)
@@ -77,9 +80,9 @@ struct store *hub_store(const struct hub *hub)
     return hub->store;
 }
 
-bool hub_is_strict(const struct hub *hub)
+struct journal *hub_journal(const struct hub *hub)
 {
-    return hub->options.strict;
+    return hub->journal;
 }
 
 const struct recent_limits *hub_recent_limits(const struct hub *hub)
@@ -100,10 +103,11 @@ static void take_epoch_locked(struct hub *hub, char out[static ROOM_EPOCH_LEN])
 
 static uint64_t own_bytes(const struct room *room)
 {
-    uint64_t bytes =
-        sizeof *room + room->name_len + nonces_bytes(&room->nonces) + marks_bytes(&room->marks);
-    for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        bytes += recent_index_bytes(&room->logs[i].recent);
+    uint64_t bytes = sizeof *room + room->name_len + journal_room_bytes(&room->order) +
+                     marks_bytes(&room->marks);
+    for (unsigned i = 0; i < ENCODING_COUNT; i++)
+        if (room->logs[i])
+            bytes += sizeof *room->logs[i] + recent_index_bytes(&room->logs[i]->recent);
     return bytes;
 }
 
@@ -111,7 +115,7 @@ static uint64_t past_bytes(const struct room *room)
 {
     uint64_t bytes = 0;
     for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        bytes += recent_bytes(&room->logs[i].recent, &room->logs[i].log);
+        if (room->logs[i]) bytes += recent_bytes(&room->logs[i]->recent, &room->logs[i]->log);
     return bytes;
 }
 
@@ -125,28 +129,43 @@ static struct room *room_new(struct hub *hub, struct slice name)
     take_epoch_locked(hub, room->epoch);
     pthread_mutex_init(&room->lock, NULL);
     list_init(&room->warm_link);
-    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        list_init(&room->logs[i].feeds);
-        frame_log_init(&room->logs[i].log, encoding_keeps(i) && hub->options.recent.max_events);
-        room->logs[i].log.account = &hub->held;
-    }
     room->own_bytes = own_bytes(room);
     account_add(&hub->own, room->own_bytes);
     account_add(&hub->held, room->own_bytes);
     return room;
 }
 
+struct room_log *hub_log_locked(struct room *room, unsigned encoding)
+{
+    struct hub *hub = room->hub;
+    struct room_log *rl = room->logs[encoding];
+    if (rl) return rl;
+    rl = calloc(1, sizeof *rl);
+    if (!rl) return NULL;
+    list_init(&rl->feeds);
+    frame_log_init(&rl->log, encoding_keeps(encoding) && hub->options.recent.max_events);
+    rl->log.account = &hub->held;
+    rl->recent.from_seq = room->head;
+    room->logs[encoding] = rl;
+    return rl;
+}
+
+static void log_free(struct room_log *rl)
+{
+    if (!rl) return;
+    CHECK(list_empty(&rl->feeds) && rl->dirty_count == 0);
+    frame_log_forget(&rl->log);
+    recent_fini(&rl->recent);
+    CHECK(!rl->log.tail);
+    free(rl);
+}
+
 static void room_free(struct room *room)
 {
     CHECK(!room->waits);
-    for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        struct room_log *rl = &room->logs[i];
-        CHECK(list_empty(&rl->feeds) && rl->dirty_count == 0);
-        frame_log_forget(&rl->log);
-        recent_fini(&rl->recent);
-        CHECK(!rl->log.tail);
-    }
-    nonces_fini(&room->nonces);
+    for (unsigned i = 0; i < ENCODING_COUNT; i++)
+        log_free(room->logs[i]);
+    journal_room_fini(&room->order);
     marks_fini(&room->marks);
     presence_fini(&room->presence);
     free(room->typing);
@@ -238,8 +257,8 @@ void room_unref(struct room *room)
     bool last = --room->refs == 0;
     if (last) hub->in_use--;
     /* A room that was never loaded has to be asked for again. */
-    bool drop =
-        last && !room->waited_nonces && (room->recent_bytes == 0 || room->state != ROOM_READY);
+    bool drop = last && !journal_room_is_waited(&room->order) &&
+                (room->recent_bytes == 0 || room->state != ROOM_READY);
     if (drop) take_out_locked(hub, room);
     pthread_mutex_unlock(&hub->lock);
     if (drop) room_free(room);
@@ -315,19 +334,6 @@ void room_wake_all(struct slink *waits, int err)
     }
 }
 
-static int note_nonces(struct nonces *out, const struct store_loaded *loaded)
-{
-    for (size_t i = 0; i < loaded->nonce_count; i++) {
-        const struct store_nonce *from = &loaded->nonces[i];
-        const struct nonce_key key = {from->user, from->nonce};
-        if (nonces_find(out, &key)) continue; /* used again after it had expired */
-        struct nonce *n = nonces_add(out, &key, from->seq, from->ts_ms, from->ts_ms);
-        if (!n) return ERR_NOMEM;
-        nonces_settle(n);
-    }
-    return 0;
-}
-
 static int note_marks(struct marks *out, const struct store_loaded *loaded)
 {
     int err = 0;
@@ -370,20 +376,17 @@ static void ask_for(struct room *room, uint64_t client)
 
 /* What the store says of a room that nobody has loaded before; the room is locked. */
 static void take_loaded_locked(struct room *room, int err, const struct store_loaded *loaded,
-                               struct nonces *nonces, struct marks *marks)
+                               struct journal_room *order, struct marks *marks)
 {
     if (!err && loaded) {
         memcpy(room->epoch, loaded->room.epoch, ROOM_EPOCH_LEN);
-        room->seq = loaded->room.next_seq - 1;
         room->trimmed_seq = loaded->room.trimmed_seq;
-        room->nonces = *nonces; /* which has none of either before it is READY */
+        room->order = *order; /* which has neither before it is READY */
         room->marks = *marks;
-        *nonces = (struct nonces){0};
+        *order = (struct journal_room){0};
         *marks = (struct marks){0};
     }
-    room->head = room->seq;
-    for (unsigned i = 0; i < ENCODING_COUNT; i++)
-        room->logs[i].recent.from_seq = room->head;
+    room->head = room->order.seq; /* there are no logs yet */
     room->state = err ? ROOM_COLD : ROOM_READY;
     hub_account_locked(room);
 }
@@ -393,27 +396,32 @@ static void take_loaded_locked(struct room *room, int err, const struct store_lo
 static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
 {
     struct room *room = ctx;
-    struct nonces nonces = {0};
+    struct journal_room order = {0};
     struct marks marks = {0};
     struct slink *waits = NULL;
     if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: the new epoch stands */
     /* Without the lock: of a busy room there are a million, and a worker may want to enter. */
-    if (loaded) err = note_nonces(&nonces, loaded);
+    if (loaded) err = journal_load(room->hub->journal, loaded, &order);
     if (loaded && !err) err = note_marks(&marks, loaded);
     pthread_mutex_lock(&room->lock);
     bool last = --room->loads == 0;
+    /* From before what was said meanwhile: of no use. */
+    if (!err && room->loading_seq > (loaded ? loaded->room.last_seq : 0)) err = ERR_CLOSED;
     bool counts = room->state == ROOM_LOADING && (!err || last);
-    /* Somebody has come since it was found that nobody wanted it. */
+    /* Somebody has come since it was found that nobody wanted it, or wants it as it is now. */
     bool again = counts && err == ERR_CLOSED && is_waited_locked(room);
     uint64_t client = room->load_client;
-    if (again) room->loads++;
+    if (again) {
+        room->loads++;
+        room->loading_seq = 0;
+    }
     if (counts && !again) {
-        take_loaded_locked(room, err, loaded, &nonces, &marks);
+        take_loaded_locked(room, err, loaded, &order, &marks);
         waits = room->waits;
         room->waits = NULL;
     }
     pthread_mutex_unlock(&room->lock);
-    nonces_fini(&nonces);
+    journal_room_fini(&order);
     marks_fini(&marks);
     if (again) {
         ask_for(room, client);
@@ -432,6 +440,7 @@ static bool wait_for_load(struct room_wait *w, bool *ask)
     pthread_mutex_lock(&room->lock);
     bool ready = room->state == ROOM_READY;
     *ask = room->state == ROOM_COLD || (!ready && room->load_client != w->client);
+    if (room->state == ROOM_COLD) room->loading_seq = 0;
     if (!ready) {
         w->link.next = room->waits;
         room->waits = &w->link;
@@ -510,7 +519,7 @@ bool hub_account_locked(struct room *room)
 void room_forget_locked(struct room *room)
 {
     for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        recent_forget(&room->logs[i].recent, &room->logs[i].log, room->head);
+        if (room->logs[i]) recent_forget(&room->logs[i]->recent, &room->logs[i]->log, room->head);
     hub_account_locked(room);
 }
 
@@ -534,7 +543,7 @@ static void forget_some_locked(struct hub *hub, struct list *freed)
         forgotten += room->recent_bytes;
         room_forget_locked(room);
         pthread_mutex_unlock(&room->lock);
-        if (room->refs > 0 || room->waited_nonces) continue;
+        if (room->refs > 0 || journal_room_is_waited(&room->order)) continue;
         forgotten += room->own_bytes;
         take_out_locked(hub, room);
         list_push(freed, &room->warm_link);
@@ -598,9 +607,10 @@ static size_t sweep_room(struct room *room, int64_t now_ms)
 {
     const struct recent_limits *limits = hub_recent_limits(room->hub);
     pthread_mutex_lock(&room->lock);
-    size_t n = nonces_expire(&room->nonces, now_ms, SWEEP_STEP);
+    size_t n = journal_room_expire(&room->order, now_ms, SWEEP_STEP);
     for (unsigned i = ENCODING_FULL; i < ENCODING_COUNT; i++)
-        (void)recent_expire(&room->logs[i].recent, &room->logs[i].log, now_ms, limits);
+        if (room->logs[i])
+            (void)recent_expire(&room->logs[i]->recent, &room->logs[i]->log, now_ms, limits);
     hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     return n;
@@ -644,7 +654,7 @@ void hub_check(struct hub *hub, bool alone)
         held += room->own_bytes;
         own += room->own_bytes;
         for (unsigned i = 0; i < ENCODING_COUNT; i++)
-            held += frame_log_bytes(&room->logs[i].log);
+            if (room->logs[i]) held += frame_log_bytes(&room->logs[i]->log);
         pthread_mutex_unlock(&room->lock);
     }
     CHECK(past == hub_recent_bytes(hub) && own == account_used(&hub->own));

@@ -28,20 +28,21 @@
 #include "chat/room.h"
 
 struct hub;
+struct journal;
+struct room_log;
 
 struct hub_options {
     uint64_t seed; /* random bits: make new epochs differ from those of any other process */
     uint64_t memory_budget_bytes; /* of all that is counted; 0: no recent past is kept */
     uint64_t message_max_bytes;   /* as a client sends it: there is memory for some of them */
     struct recent_limits recent;  /* of one log */
-    bool strict;                  /* deliver only what is committed */
 };
 
 /* NULL if memory is short. */
 struct hub *hub_new(const struct hub_options *options);
 
 /* Before the first room; borrowed. */
-void hub_set_store(struct hub *hub, struct store *store);
+void hub_set_store(struct hub *hub, struct store *store, struct journal *journal);
 
 /* Every member has to have left, every dirty feed to be settled, and the store to be closed. */
 void hub_free(struct hub *hub);
@@ -149,7 +150,7 @@ bool hub_input_is_pressed(const struct hub *hub);
 void hub_relieve(struct hub *hub);
 
 /* Takes out some nonces that are old, and what is older than the limits' age from the recent past.
- * To be called once a second or so, with the time as in struct publish: it goes on where it was.
+ * To be called once a second or so, with the time as in struct submission: it goes on where it was.
  * Any thread, one at a time. */
 void hub_sweep(struct hub *hub, int64_t now_ms);
 
@@ -161,7 +162,7 @@ void hub_check(struct hub *hub, bool alone);
 
 /* For the other files of chat. */
 struct store *hub_store(const struct hub *hub);
-bool hub_is_strict(const struct hub *hub);
+struct journal *hub_journal(const struct hub *hub);
 const struct recent_limits *hub_recent_limits(const struct hub *hub);
 
 /* The room is not the next whose recent past is forgotten. */
@@ -181,6 +182,10 @@ bool room_is_waited(struct room *room, unsigned filling);
 
 /* Calls wake of every struct room_wait in the chain. No room is locked. */
 void room_wake_all(struct slink *waits, int err);
+
+/* The log of the locked room, made when it is first wanted, which changes what the room takes. NULL
+ * if memory is short. */
+struct room_log *hub_log_locked(struct room *room, unsigned encoding);
 
 /* Forgets the recent past of the locked room. */
 void room_forget_locked(struct room *room);

@@ -21,6 +21,7 @@ struct presence_news;
 struct feed;
 struct room;
 struct encoder;
+struct submission;
 struct typing;
 
 /* What a member receives, protocol.md section 2, each plain or with permessage-deflate. */
@@ -54,22 +55,20 @@ const char *room_epoch(const struct room *room);
 /* Whether it is an id of this room. Any thread. */
 bool room_gave(const struct room *room, const struct id *id);
 
-/* An event to be published, and what became of it. */
-struct publish {
-    struct store_event event; /* borrowed; seq is set, and ts_ms if dup */
-    int64_t now_ms;           /* since 1970, by a clock that does not jump: for nonces */
-    void *tag;                /* comes back in store_done, iff 0 is returned and !dup */
-    struct slink *waiter;     /* the caller's, for a dup whose first is not committed yet */
-    bool dup;     /* the nonce was seen: nothing was published, seq and ts_ms are of the first */
-    bool waiting; /* the waiter was taken, and comes back in struct room_done */
-};
+/* Gives the event to the journal. If that is not late, it is numbered and appended to every log
+ * that has a feed, in the same step. All of that or, on error, nothing. The caller kicks the
+ * journal when it has submitted what it has to for now. Feeds that turned dirty are chained by
+ * dirty_link into *woken (NULL-terminated), and the caller hands each to its worker. As
+ * journal_submit. */
+int room_submit(struct room *room, struct encoder *encoder, struct submission *s,
+                struct slink **woken);
 
-/* Numbers the event, hands it to the store and, unless the hub is strict, appends it to every log
- * that has a feed; all of that or, on error, nothing. The caller kicks the store (store_kick)
- * when it has published what it has to for now. Readers that turned dirty are chained by dirty_link
- * into *woken (NULL-terminated), and the caller hands each to its worker. Returns 0, or ERR_STORE,
- * ERR_NOMEM, ERR_TOO_LONG. Any thread. */
-int room_publish(struct room *room, struct encoder *s, struct publish *p, struct slink **woken);
+/* An event of the room is decided: what is safe and not in the logs yet enters them, whether the
+ * room is full of members, empty, or being loaded. A nonce is settled; *waiters are those who sent
+ * it again. After an error the recent past is forgotten, since the event may be in it. One thread,
+ * in the order of seqs. */
+void room_deliver(struct room *room, struct encoder *s, const struct store_done *done,
+                  struct slink **woken, struct slink **waiters);
 
 /* A read marker to be moved. */
 struct reading {
@@ -78,7 +77,7 @@ struct reading {
     bool old;               /* the marker is there already, or further on: nothing was to be done */
 };
 
-/* Hands the move to the store; the caller kicks it as after room_publish. Returns 0, or
+/* Hands the move to the journal; the caller kicks it as after room_submit. Returns 0, or
  * ERR_NO_MESSAGE (seq is 0, or beyond the head), ERR_STORE, ERR_NOMEM. Any thread. */
 int room_read(struct room *room, struct reading *r);
 
@@ -88,12 +87,6 @@ uint64_t room_read_seq(struct room *room, struct slice user);
 /* The store has committed the move of a marker: from now on the room knows it. If memory is short,
  * it does so only once it is loaded anew. The store's writer thread. */
 void room_on_read(struct room *room, const struct store_mark *mark);
-
-/* The store is done with an event of the room. Under strict: it is delivered now. A nonce is
- * settled; *waiters are those who sent it again. After an error the recent past is forgotten, since
- * the event may be in it. The store's writer thread. */
-void room_on_done(struct room *room, struct encoder *s, const struct store_done *done,
-                  struct slink **woken, struct slink **waiters);
 
 /* A member of this log that had a cursor of its own needs it no more. */
 void room_relax(struct room *room, enum encoding encoding);

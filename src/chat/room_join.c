@@ -102,7 +102,7 @@ static void on_filled(void *ctx, int err, const struct store_page *page)
     if (page) err = make_past(f, page, &past);
 
     pthread_mutex_lock(&room->lock);
-    struct room_log *rl = &room->logs[f->encoding];
+    struct room_log *rl = room->logs[f->encoding];
     /* Unless it has been forgotten or trimmed meanwhile: then who waits asks again. */
     bool fits = !err && room->filling & 1 << f->encoding && rl->recent.from_seq == f->from_seq;
     if (fits && nothing) room->trimmed_seq = f->from_seq;
@@ -195,7 +195,7 @@ static enum plan plan_newest(const struct room *room, const struct recent *recen
 /* protocol.md section 6; room locked. */
 static enum plan plan_join(const struct room *room, struct join *j, const struct room_wait *w)
 {
-    const struct recent *recent = &room->logs[j->encoding].recent;
+    const struct recent *recent = &room->logs[j->encoding]->recent;
     j->head = (struct id){.seq = room->head};
     memcpy(j->head.epoch, room->epoch, ROOM_EPOCH_LEN);
     j->recovered = true;
@@ -218,7 +218,8 @@ static enum plan plan_join(const struct room *room, struct join *j, const struct
 
 static struct feed *find_reader_locked(const struct room *room, unsigned encoding, unsigned worker)
 {
-    const struct list *feeds = &room->logs[encoding].feeds;
+    if (!room->logs[encoding]) return NULL;
+    const struct list *feeds = &room->logs[encoding]->feeds;
     for (struct list *l = feeds->next; l != feeds; l = l->next) {
         struct feed *r = container_of(l, struct feed, link);
         if (r->worker == worker) return r;
@@ -237,7 +238,7 @@ static enum plan choose_plan(const struct room *room, struct join *j, const stru
         return PLAN_STORE;
     }
     const struct feed *r = find_reader_locked(room, j->encoding, j->worker);
-    if (!r || r->cursor.offset >= room->logs[j->encoding].log.joint) return plan;
+    if (!r || r->cursor.offset >= room->logs[j->encoding]->log.joint) return plan;
     j->replayed = 0;
     return PLAN_STORE;
 }
@@ -263,6 +264,9 @@ struct attempt {
     enum plan plan;
     struct room *room_ref; /* a reference for a new feed; NULL once one has it */
     struct feed *drop;     /* an empty feed to be freed */
+    bool fill;             /* the caller asks for the past: */
+    uint64_t from_seq;
+    struct fill_want want;
 };
 
 /* Finds or makes the worker's feed of the log; room locked. */
@@ -277,8 +281,8 @@ static struct feed *get_reader_locked(struct attempt *a)
     r->room = room;
     r->worker = (uint16_t)a->join->worker;
     r->encoding = (uint8_t)encoding;
-    r->cursor.offset = room->logs[encoding].log.end;
-    list_push(&room->logs[encoding].feeds, &r->link);
+    r->cursor.offset = room->logs[encoding]->log.end;
+    list_push(&room->logs[encoding]->feeds, &r->link);
     room->encodings |= (uint8_t)(1 << encoding);
     a->room_ref = NULL;
     return r;
@@ -290,7 +294,7 @@ static bool detach_reader_locked(struct feed *r)
 {
     struct room *room = r->room;
     list_remove(&r->link);
-    if (list_empty(&room->logs[r->encoding].feeds))
+    if (list_empty(&room->logs[r->encoding]->feeds))
         room->encodings &= (uint8_t) ~(1 << r->encoding);
     r->detached = true;
     return !r->dirty;
@@ -299,7 +303,7 @@ static bool detach_reader_locked(struct feed *r)
 /* Puts the member at its place; room locked. */
 static int add_member_locked(struct attempt *a)
 {
-    struct room_log *rl = &a->room->logs[a->join->encoding];
+    struct room_log *rl = a->room->logs[a->join->encoding];
     struct feed *r = get_reader_locked(a);
     if (!r || atomic_load(&r->lost)) return ERR_NOMEM; /* its members are about to be told to go */
     struct cursor at = {NULL, rl->log.end};
@@ -353,29 +357,36 @@ static bool wait_for_fill_locked(struct room *room, const struct join *j, struct
     return ask;
 }
 
+/* Decides where the member begins, and puts it there; room locked. ERR_AGAIN: it waits for the past
+ * to be filled in. */
+static int decide_locked(struct attempt *a, struct room_wait *w)
+{
+    struct room *room = a->room;
+    struct room_log *rl = hub_log_locked(room, a->join->encoding);
+    if (!rl) return ERR_NOMEM;
+    if (rl->log.keeps)
+        (void)recent_expire(&rl->recent, &rl->log, a->join->wall_ms, hub_recent_limits(room->hub));
+    a->plan = choose_plan(room, a->join, w);
+    if (a->plan == PLAN_MEMORY) hub_note_use(room);
+    if (a->plan != PLAN_FILL) return join_locked(a);
+    a->from_seq = rl->recent.from_seq;
+    a->want = (struct fill_want){space_for_past(room, &rl->recent), w->client};
+    a->fill = wait_for_fill_locked(room, a->join, w);
+    return ERR_AGAIN;
+}
+
 int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w)
 {
     CHECK(!m->feed && j->encoding < ENCODING_COUNT && room->state == ROOM_READY);
     struct attempt a = {.room = room, .join = j, .member = m, .room_ref = room};
-    bool fill = false;
-    int err = ERR_AGAIN;
     room_ref(room);
     pthread_mutex_lock(&room->lock);
-    struct room_log *rl = &room->logs[j->encoding];
-    bool expired = encoding_keeps(j->encoding) &&
-                   recent_expire(&rl->recent, &rl->log, j->wall_ms, hub_recent_limits(room->hub));
-    a.plan = choose_plan(room, j, w);
-    uint64_t from_seq = rl->recent.from_seq;
-    struct fill_want want = {space_for_past(room, &rl->recent), w->client};
-    if (a.plan == PLAN_MEMORY) hub_note_use(room);
-    if (a.plan == PLAN_FILL)
-        fill = wait_for_fill_locked(room, j, w);
-    else
-        err = join_locked(&a);
-    if (expired) hub_account_locked(room);
+    int err = decide_locked(&a, w);
+    bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
+    if (balance) hub_balance(room);
     if (a.drop) hub_feed_free(a.drop);
-    if (fill) start_fill(room, j->encoding, from_seq, want);
+    if (a.fill) start_fill(room, j->encoding, a.from_seq, a.want);
     if (a.room_ref) room_unref(a.room_ref);
     return err;
 }
@@ -421,7 +432,7 @@ enum presence_due room_rename(struct room *room, struct slice from, struct slice
 bool room_is_new(struct room *room)
 {
     pthread_mutex_lock(&room->lock);
-    bool is_new = room->seq == 0 && room->presence.count == 0;
+    bool is_new = room->order.seq == 0 && room->presence.count == 0;
     pthread_mutex_unlock(&room->lock);
     return is_new;
 }

@@ -4,10 +4,9 @@
  *  1. A bare log has chunks iff one of its feeds is dirty or one of its members lags. The others
  *     keep their recent past too (recent.h).
  *  2. dirty_count of a log is the number of its feeds, attached or detached, with dirty set.
- *  3. seq counts up by one per event and is the number of the newest that the store accepted; head
- *     is the newest that is in the logs. They differ only under `strict`, where an event enters the
- *     logs once it is committed.
- *  4. Nobody joins or publishes before the room is READY: only then its seq is known.
+ *  3. head is the seq of the newest event that is in the logs, or was before they forgot it. What
+ *     the journal has given beyond it (order) is delivered when it is safe.
+ *  4. Nobody joins or submits before the room is READY: only then its head is known.
  *
  * Lock order: hub, room, store. None is held across a system call that waits. */
 #ifndef CHAT_ROOM_STATE_H
@@ -21,11 +20,11 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "chat/marks.h"
-#include "chat/nonces.h"
 #include "chat/presence.h"
 #include "chat/recent.h"
 #include "chat/room.h"
 #include "chat/typing.h"
+#include "journal/journal.h"
 
 struct hub;
 
@@ -40,7 +39,7 @@ struct room_log {
 
 struct room {
     pthread_mutex_t lock;
-    uint64_t seq;
+    struct journal_room order;
     uint64_t head;
     uint64_t trimmed_seq; /* what retention may have taken, as far as is known */
     char epoch[ROOM_EPOCH_LEN];
@@ -54,16 +53,15 @@ struct room {
     uint64_t load_client;  /* who asked last for the load */
     uint64_t fill_client;  /* and for a log to be filled */
     unsigned loads;        /* asked for and not answered yet */
+    uint64_t loading_seq;  /* the newest event that came meanwhile; 0: none */
     unsigned fills[ENCODING_COUNT]; /* likewise; more than one if more than one client waits */
-    struct nonces nonces;
-    uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
     struct marks marks;
     size_t marks_bytes; /* as they are counted */
     struct presence presence;
     struct typing *typing; /* NULL: nobody types */
     atomic_uint
         ephemerals; /* of both, that workers have yet to give to members (session/ephemeral.h) */
-    struct room_log logs[ENCODING_COUNT];
+    struct room_log *logs[ENCODING_COUNT]; /* NULL: nobody has wanted it yet, see hub_log_locked */
 
     /* Under the hub's lock. */
     unsigned refs;         /* feeds, waits, requests to the store, callers */

@@ -59,11 +59,11 @@ struct server_options {
     bool compression;
     bool echo;
     const char *api_key;          /* NULL: no API */
-    bool strict;                  /* deliver only what the store has committed */
     uint64_t memory_budget_bytes; /* of what was said lately, kept for who comes back */
     uint32_t keep_events;         /* as the store keeps, 0: no limit; memory keeps no more */
     uint64_t keep_age_ms;
-    struct store *store; /* set by server_start */
+    struct store *store;     /* set by server_start */
+    struct journal *journal; /* likewise */
 };
 
 #endif

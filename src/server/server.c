@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "chat/hub.h"
 #include "chat/recent.h"
+#include "journal/journal.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/look.h"
@@ -119,7 +120,6 @@ static bool make_parts(struct server *s)
                    .max_bytes = lag_half && lag_half < RECENT_MAX_BYTES ? (uint32_t)lag_half
                                                                         : RECENT_MAX_BYTES,
                    .max_age_ms = o->keep_age_ms},
-        .strict = o->strict,
     };
     s->outage = calloc(1, sizeof *s->outage);
     s->hub = hub_new(&hub);
@@ -220,10 +220,11 @@ static bool start_workers(struct server *s)
     return true;
 }
 
-int server_start(struct server *s, struct store *store)
+int server_start(struct server *s, struct store *store, struct journal *journal)
 {
     s->options.store = store;
-    hub_set_store(s->hub, store);
+    s->options.journal = journal;
+    hub_set_store(s->hub, store, journal);
     struct rlimit files = {.rlim_cur = RLIM_INFINITY};
     getrlimit(RLIMIT_NOFILE, &files);
     if (listen_all(s) != 0) return ERR_IO;
@@ -284,6 +285,7 @@ void server_free(struct server *s)
         turn_fini(&s->workers[i]);
     check_memory(s);
     hub_free(s->hub);
+    journal_free(s->options.journal);
     encoder_fini(&s->encoder);
     peer_counts_free(s->peers);
     budget_free(s->budgets);

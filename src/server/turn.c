@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/guarded_clock.h"
 #include "chat/hub.h"
-#include "chat/nonces.h"
+#include "journal/journal.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/ws_deflate.h"
@@ -207,10 +207,10 @@ static bool run_tasks(struct worker *w)
     return any;
 }
 
-/* The store commits what was published in this turn, all of it together. */
-static void kick_store(struct worker *w)
+/* The journal begins with what was submitted in this turn, all of it together. */
+static void kick_journal(struct worker *w)
 {
-    if (w->published) store_kick(w->server->options.store);
+    if (w->published) journal_kick(w->server->options.journal);
     w->published = 0;
 }
 
@@ -220,7 +220,7 @@ static void kick_store(struct worker *w)
  * costs a fan-out to 1,000 members 6 % then, on one core, instead of 4). */
 static void run_post(struct worker *w)
 {
-    if (w->published > 1) kick_store(w);
+    if (w->published > 1) kick_journal(w);
     while (w->outgoing) {
         struct slink *link = w->outgoing;
         w->outgoing = link->next;
@@ -496,7 +496,7 @@ static void turn(struct worker *w)
     run_post(w);
     run_mailbox(w);
     run_flush(w);
-    kick_store(w);
+    kick_journal(w);
     run_sweep(w);
     if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);
     run_reap(w);

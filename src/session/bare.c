@@ -38,7 +38,7 @@ static int publish(struct conn *c, const struct envelope_input *in)
     int err = may(c->identity, ACTION_PUBLISH, room_name(room), nobody);
     if (err) return err;
     char guest[SESSION_GUEST_LEN];
-    struct publish p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
+    struct submission p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
     p.event.message = in->message;
     p.event.data = in->data;
     const struct slice none = {"", 0};

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "chat/hub.h"
+#include "journal/journal.h"
 #include "server/conn.h"
 #include "server/store_log.h"
 #include "server/worker.h"
@@ -47,7 +48,7 @@ static void set_id(struct receipt *r, const struct room *room, uint64_t seq, int
     r->ts_ms = ts_ms;
 }
 
-int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
+int receipt_publish(struct receipt *r, struct room *room, struct submission *p)
 {
     struct worker *w = r->p.conn.worker;
     struct slink *woken;
@@ -56,7 +57,7 @@ int receipt_publish(struct receipt *r, struct room *room, struct publish *p)
     p->waiter = &r->p.task.link;
     memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN); /* before another thread has it */
     r->ts_ms = p->event.ts_ms;
-    int err = room_publish(room, &w->encoder, p, &woken);
+    int err = room_submit(room, &w->encoder, p, &woken);
     if (err) {
         const struct conn *c = err == ERR_STORE ? conn_find(&r->p.conn) : NULL;
         if (c) store_log_refused(w->server, room_name(room), c->ip);
@@ -117,7 +118,7 @@ static void tell_room(struct server *s, const struct store_done *done)
     struct slink *waiters;
     struct room *room = hub_find(s->hub, done->room);
     if (!room) return;
-    room_on_done(room, &s->encoder, done, &woken, &waiters);
+    room_deliver(room, &s->encoder, done, &woken, &waiters);
     post_dirty(s, woken);
     while (waiters) {
         struct receipt *r = container_of(waiters, struct receipt, p.task.link);
@@ -153,7 +154,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
         }
         r->id.seq = d->event->seq;
         if (d->err == ERR_STORE) store_log_refused(s, d->room, NULL);
-        if (d->err || s->options.strict || d->event->nonce.len) tell_room(s, d);
+        if (d->err || s->options.journal->late || d->event->nonce.len) tell_room(s, d);
         tell(r, d->err);
     }
 }

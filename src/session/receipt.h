@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "chat/room.h"
+#include "journal/submission.h"
 #include "proto/id.h"
 #include "server/pending.h"
 
@@ -38,7 +39,7 @@ struct slice receipt_ref(const struct receipt *r);
 
 /* Publishes p->event, whose tag and waiter become r, and wakes the readers. 0: r will be told, now
  * or later. On error r is freed and nobody is told. Worker's thread. */
-int receipt_publish(struct receipt *r, struct room *room, struct publish *p);
+int receipt_publish(struct receipt *r, struct room *room, struct submission *p);
 
 /* Moves the read marker, whose tag becomes r; as receipt_publish. The id told is the one asked for.
  */

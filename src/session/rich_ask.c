@@ -277,7 +277,7 @@ static int publish_change(struct conn *c, struct change *ch)
     struct subscription *s = subscription_find_joined(c->rich, room_name(ch->q.p.room));
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
     char guest[SESSION_GUEST_LEN];
-    struct publish p = {.event = speaker_event(c, ch->kind, speaker_name(c, guest), guest)};
+    struct submission p = {.event = speaker_event(c, ch->kind, speaker_name(c, guest), guest)};
     p.event.target = ch->target;
     if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};
     struct receipt *r = receipt_new(c, subscription_room(s), question_ref(&ch->q));

@@ -120,7 +120,7 @@ static uint64_t lag_bytes(const struct conn *c)
 /* ---- frames ---- */
 
 static int publish(struct conn *c, struct subscription *s, const struct rich_input *in,
-                   struct publish *p)
+                   struct submission *p)
 {
     struct receipt *r = receipt_new(c, subscription_room(s), in->ref);
     if (!r) return ERR_NOMEM;
@@ -165,7 +165,7 @@ static int on_message(struct conn *c, const struct rich_input *in)
     if (err) return err;
     if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
     char guest[SESSION_GUEST_LEN];
-    struct publish p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
+    struct submission p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
     p.event.message = in->message;
     p.event.data = in->data;
     p.event.nonce = in->nonce;

@@ -23,7 +23,7 @@ static void describe(const struct mem *m, const struct mem_room *room, struct st
         .first_seq = room->first < room->end ? room->events[room->first].record->event.seq : 0,
         .last_seq = room->last_seq,
         .trimmed_seq = room->trimmed_seq,
-        .next_seq = store_next_seq(room->last_seq, m->outages - room->outages),
+        .outages = m->outages - room->outages,
     };
     memcpy(out->epoch, room->epoch, STORE_EPOCH_LEN);
 }

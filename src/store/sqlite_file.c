@@ -428,7 +428,7 @@ void sqlite_file_committed(struct sqlite_store *s)
 {
     struct witness *w = &s->witness;
     s->mark += s->in_batch;
-    if (s->sync_now != SYNC_FULL) return; /* a power cut may take it; next_seq allows for that */
+    if (s->sync_now != SYNC_FULL) return; /* a power cut may take it; an outage stands for that */
     w->record.mark = (uint64_t)s->mark;
     sqlite_watch_tell(s);
 }

@@ -87,11 +87,10 @@ static int describe(sqlite3_stmt *row, struct store_room *out)
     for (int i = 2; i <= 5; i++)
         sound = sound && sqlite_db_sane(sqlite3_column_int64(row, i));
     if (!sound) return ERR_STORE_READ;
-    uint64_t last = (uint64_t)sqlite3_column_int64(row, 2);
     memcpy(out->epoch, sqlite3_column_text(row, 1), STORE_EPOCH_LEN);
-    out->last_seq = last;
+    out->last_seq = (uint64_t)sqlite3_column_int64(row, 2);
     out->trimmed_seq = (uint64_t)sqlite3_column_int64(row, 3);
-    out->next_seq = store_next_seq(last, (uint64_t)sqlite3_column_int64(row, 4));
+    out->outages = (uint64_t)sqlite3_column_int64(row, 4);
     out->first_seq = (uint64_t)sqlite3_column_int64(row, 5);
     return 0;
 }

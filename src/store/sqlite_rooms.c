@@ -8,7 +8,7 @@ enum {
     ROOM_CACHE_MAX = 8192,
     TAIL_MAX = 64, /* events, which a reader of the row has to read too */
     TAIL_MAX_BYTES = 64 << 10,
-    IMPORT_OUTAGES = 16, /* a million ids, see store_next_seq */
+    IMPORT_OUTAGES = 16, /* a million ids, see journal/local.c */
 };
 
 void sqlite_rooms_forget(struct sqlite_store *s)
@@ -119,14 +119,14 @@ static int64_t outages_seen(const struct sqlite_store *s)
     return s->outages - (s->import ? IMPORT_OUTAGES : 0);
 }
 
-/* A room that begins above 1 was imported, has lost its first batch, or was gone with all it had:
- * what came before is not here. */
+/* A room whose first event has one before it was imported, has lost its first batch, or was gone
+ * with all it had. */
 int sqlite_rooms_add(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_ADD_ROOM];
     sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 2, r->epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 3, (int64_t)r->event.seq - 1);
+    sqlite3_bind_int64(stmt, 3, (int64_t)r->prev_seq);
     sqlite3_bind_int64(stmt, 4, outages_seen(s));
     sqlite3_bind_int64(stmt, 5, r->event.ts_ms);
     int rc = sqlite_run(stmt);

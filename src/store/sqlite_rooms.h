@@ -68,7 +68,7 @@ int sqlite_rooms_add(struct sqlite_store *s, struct sqlite_room *room,
 void sqlite_rooms_grow(struct sqlite_store *s, struct sqlite_room *room,
                        const struct store_record *r, int64_t changed);
 
-/* An event of the room was accepted and is refused alone: its seq has to count for next_seq, so the
+/* An event of the room was accepted and is refused alone: its seq must not be given again, so the
  * row counts an outage of its own. */
 void sqlite_rooms_refused(struct sqlite_store *s, struct sqlite_room *room);
 

@@ -8,7 +8,7 @@
  * none of these; a partial index for messages alone would be one page more for each of them to be
  * written. Small columns come first, since long texts are on pages of their own. The row of a
  * room is as of its last_seq: a few newer events may not be in it yet, see sqlite_writer.c.
- * rooms.outages is the meta.outages of the room's last commit; see store_next_seq. rooms.oldest_ms
+ * rooms.outages is the meta.outages of the room's last commit; see journal/local.c. rooms.oldest_ms
  * is the time of its oldest event, which changes only when retention takes that one; with the index
  * on it, and the one on bytes, retention finds who is due without a walk over all. marks are read
  * markers; marks.moved counts up within the room and says which was moved longest ago; marks_moved

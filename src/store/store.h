@@ -13,9 +13,9 @@
  *  2. Completed with 0: it is as durable as the implementation was opened for, and every later read
  *     has it. Completed with an error: no read ever returns it, in this life or a later one.
  *  3. A read sees every append that was queued before it: it waits for that batch.
- *  4. next_seq of store_room is larger than every seq that was ever accepted for the room, kept or
- *     not, also after kill -9. For this at most STORE_IN_FLIGHT_MAX appends are ever uncommitted,
- *     and a room has to number them without a gap from next_seq on.
+ *  4. At most STORE_IN_FLIGHT_MAX appends are ever uncommitted, and outages of store_room says how
+ *     often so many may have been accepted since the room's last_seq and lost, also by kill -9.
+ *     Whoever gives the seqs goes on beyond them. Seqs of a room may have gaps.
  *  5. After a failure that no append can get past the store is unhealthy: appends and loads are
  *     refused with ERR_STORE at once, pages are still read. It tries in the background what every
  *     append needs until that succeeds.
@@ -116,8 +116,8 @@ struct store_room {
     uint64_t first_seq;   /* oldest event that is kept; 0: none */
     uint64_t last_seq;    /* newest event ever committed */
     uint64_t trimmed_seq; /* everything up to here may have been removed by retention, or was never
-                             here: the room's first event may have a seq above 1 */
-    uint64_t next_seq;    /* the room has to go on here, or higher */
+                             here: prev_seq of the room's first event */
+    uint64_t outages;     /* times since last_seq that accepted events may have been lost */
 };
 
 /* Events to keep per room; 0: no limit. The newest are kept, and the newest of all in any case
@@ -373,6 +373,8 @@ struct store_append {
     void *tag;
     bool kick_follows; /* the caller will call store_kick soon: waking the writer costs a switch of
                           threads, which is better paid once for many events */
+    uint64_t prev_seq; /* of the event before it in the room, 0: none. Of the room's first here it
+                          becomes trimmed_seq */
 };
 int store_append(struct store *s, const struct store_append *a);
 
@@ -395,7 +397,7 @@ int store_move_mark(struct store *s, const struct store_move *m);
  */
 void store_kick(struct store *s);
 
-/* Asks for a room. fn gets ERR_STORE while the store is unhealthy: next_seq is not known then.
+/* Asks for a room. fn gets ERR_STORE while the store is unhealthy: outages are not known then.
  * Returns 0, and fn will be called; ERR_BUSY (too much of this client is waiting), ERR_STORE_READ
  * (it is closing) or ERR_NOMEM, and it will not. asker NULL: the server itself; what it says of
  * memory is not looked at. Any thread. */

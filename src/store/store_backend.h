@@ -37,12 +37,12 @@ struct store_backend_ops {
     void (*rollback)(struct store_backend *b);
 
     /* After the transactions of a batch: its records with ERR_STORE_DAMAGED were accepted, are
-     * refused alone, and have to count for next_seq of their rooms. 0, or ERR_STORE: they are not
+     * refused alone, and have to count as an outage of their rooms. 0, or ERR_STORE: they are not
      * alone, no event could be stored. NULL: never ERR_STORE_DAMAGED. */
     int (*refuse)(struct store_backend *b, struct slink *batch);
 
     /* After a failure: makes sure that nothing of the failed batch can come back, and counts the
-     * outage, so that next_seq of every room passes what was accepted and lost. An error as long as
+     * outage, so that no seq that was accepted and lost is given again. An error as long as
      * no event could be stored. */
     int (*recover)(struct store_backend *b);
 
@@ -117,10 +117,5 @@ struct store *store_start(struct store_backend *b, const struct store_options *o
 
 /* Readers that store_start will run for these options. */
 unsigned store_reader_count(const struct store_options *options);
-
-/* next_seq from what is kept of a room: last is its newest committed seq, outages the number of
- * unclean stops and failures since that commit. Each may have lost STORE_IN_FLIGHT_MAX accepted
- * events at most, so this is beyond all of them. */
-uint64_t store_next_seq(uint64_t last, uint64_t outages);
 
 #endif

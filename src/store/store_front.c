@@ -30,13 +30,6 @@ static int64_t elapsed_ms(void)
     return clock_ms(CLOCK_BOOTTIME);
 }
 
-uint64_t store_next_seq(uint64_t last, uint64_t outages)
-{
-    uint64_t room = STORE_SEQ_MAX - last;
-    uint64_t lost = outages > room / STORE_IN_FLIGHT_MAX ? room : outages * STORE_IN_FLIGHT_MAX;
-    return last + lost + 1;
-}
-
 unsigned store_reader_count(const struct store_options *options)
 {
     unsigned n = options->readers ? options->readers : READERS_DEFAULT;
@@ -118,6 +111,7 @@ static int append(struct store *s, const struct store_append *a, bool mark)
     struct store_record *r = store_record_new(a->room, &event);
     if (!r) return ERR_NOMEM;
     memcpy(r->epoch, a->epoch, STORE_EPOCH_LEN);
+    r->prev_seq = a->prev_seq;
     r->tag = a->tag;
     r->mark = mark;
 
@@ -141,7 +135,11 @@ int store_append(struct store *s, const struct store_append *a)
 int store_move_mark(struct store *s, const struct store_move *m)
 {
     const struct store_event e = {.seq = m->mark.seq, .username = m->mark.user};
-    const struct store_append a = {m->room, m->epoch, &e, m->tag, m->kick_follows};
+    const struct store_append a = {.room = m->room,
+                                   .epoch = m->epoch,
+                                   .event = &e,
+                                   .tag = m->tag,
+                                   .kick_follows = m->kick_follows};
     return append(s, &a, true);
 }
 

@@ -34,7 +34,7 @@ static int put_event(struct mem *m, struct mem_room *room, struct store_record *
 {
     if (room->last_seq == 0) {
         memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
-        room->trimmed_seq = r->event.seq - 1; /* as in sqlite_rooms.c */
+        room->trimmed_seq = r->prev_seq;
     }
     if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 || r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;

@@ -13,6 +13,7 @@ struct store_record {
     void *tag;
     struct slice room; /* in this block; empty in a page */
     char epoch[STORE_EPOCH_LEN];
+    uint64_t prev_seq;        /* as of store_append */
     int err;                  /* the outcome of this one */
     bool taken;               /* the implementation keeps it */
     bool decided;             /* committed, or refused: err is final */

@@ -230,7 +230,7 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
         s->busy_ms = sqlite->busy_ms ? sqlite->busy_ms : BUSY_MS;
         s->readers_wanted = store_reader_count(options);
         /* Without an fsync per commit a power cut takes committed events too; together with those
-         * in flight they must not be more than next_seq allows for. */
+         * in flight they must not be more than an outage stands for. */
         if (s->relaxed && (!mine.in_flight_max || mine.in_flight_max > STORE_IN_FLIGHT_MAX / 2))
             mine.in_flight_max = STORE_IN_FLIGHT_MAX / 2;
         const char *problem = lock_file(s, sqlite->path);

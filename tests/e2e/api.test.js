@@ -14,7 +14,7 @@ import { Member } from "./lib/chat.js";
 import { HttpConnection, request } from "./lib/http.js";
 import { Raw, text } from "./lib/raw.js";
 import { BIN, runToEnd, startServer, withDirectory, withServer } from "./lib/server.js";
-import { SANITIZED, count, limit, ms, pause, until, within } from "./lib/wait.js";
+import { SANITIZED, SEQ_STEP, count, limit, ms, pause, until, within } from "./lib/wait.js";
 
 const RICH = { protocols: ["parlor.v1"] };
 const enc = encodeURIComponent;
@@ -260,11 +260,11 @@ test("a post reaches every kind of member at once, and is a full message", limit
   assert.deepEqual(first.data, data);
   assert.ok(!("user" in first));
   const reply = await api.post("live", "answer", { reply_to: first.id, user: "u-17" });
-  assert.deepEqual([reply.reply_to, reply.user, reply.seq], [first.id, "u-17", 2]);
+  assert.deepEqual([reply.reply_to, reply.user, reply.seq], [first.id, "u-17", 2 * SEQ_STEP]);
   assert.deepEqual(await nextOf(rich, "message"), reply);
   assert.deepEqual((await api.get("/rooms/live/messages")).messages, [first, reply]);
   bare.say("from a member", { username: "bob" });
-  assert.equal((await nextOf(rich, "message")).seq, 3);
+  assert.equal((await nextOf(rich, "message")).seq, 3 * SEQ_STEP);
   for (const member of [bare, full, rich]) await member.leave();
 }));
 
@@ -732,7 +732,7 @@ async function fillRoom(api, server, room) {
 const importFile = (file, data) => runToEnd(["import", file, "--data", data]);
 
 /** Ids that an imported room leaves to the server that it was taken from. */
-const IMPORT_GAP = 16 * 65536;
+const IMPORT_GAP = 16 * 65536 * SEQ_STEP;
 
 test("a room taken from a server that goes on, and read back elsewhere: no id is given twice", limit(60), () => withDirectory(async (dir) => {
   const at = (name) => path.join(dir, name);
@@ -798,7 +798,7 @@ test("export, import, export: the same bytes, and the same room", limit(90), () 
   assert.equal(dup.status, 200, "the key is known");
   const late = await Member.join(server, "small", { query: `?since=${before.small.room.head}` });
   const next = await api.post("small", "goes on");
-  assert.equal(next.id, before.small.room.head.replace(/-\d+$/, (seq) => `-${Number(seq.slice(1)) + 1 + IMPORT_GAP}`));
+  assert.equal(next.id, before.small.room.head.replace(/-\d+$/, (seq) => `-${Number(seq.slice(1)) + SEQ_STEP + IMPORT_GAP}`));
   assert.equal((await late.next()).id, next.id, "a client goes on with the id it had");
   await late.leave();
 
@@ -890,7 +890,7 @@ test("import refuses what is not whole or not new, and says where", limit(60), (
 test("a room that was imported with the last seq but one: it is read, and takes no more", limit(30),
   () => withDirectory(async (dir) => {
     const [file, data] = [path.join(dir, "x.ndjson"), path.join(dir, "x.db")];
-    const seq = Number.MAX_SAFE_INTEGER - 1 - IMPORT_GAP;
+    const seq = Number.MAX_SAFE_INTEGER - SEQ_STEP - IMPORT_GAP;
     writeFileSync(file, `{"type":"room","room":"r","epoch":"abcdefgh"}
 {"type":"event","seq":${seq},"ts":1,"kind":"message","username":"u","message":"m"}
 {"type":"end","events":1}
@@ -925,7 +925,7 @@ test("an export while others write is whole up to where it began", limit(60), wi
     const lines = (await api.export("busy")).trimEnd().split("\n").map((l) => JSON.parse(l));
     assert.equal(lines.at(-1).events, lines.length - 2);
     assert.ok(lines.length - 2 >= floor);
-    lines.slice(1, -1).forEach((line, k) => assert.equal(line.seq, k + 1));
+    lines.slice(1, -1).forEach((line, k) => assert.equal(line.seq, (k + 1) * SEQ_STEP));
   }
   stop = true;
   await talker;

@@ -14,6 +14,7 @@
 #include "chat/hub.h"
 #include "chat/room.h"
 #include "gated_store.h"
+#include "journal/local.h"
 #include "room_model.h"
 #include "room_sim.h"
 
@@ -53,6 +54,7 @@ struct sim {
     uint64_t random;
     struct model model;
     struct gate gate;
+    struct journal *journal;
     struct hub *hub;
     struct hub_options options;
     struct encoder encoder;        /* the workers' */

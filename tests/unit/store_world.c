@@ -151,7 +151,8 @@ int world_add(struct world *w, const char *room, uint64_t seq, struct slice mess
 {
     struct store_event e = {
         .seq = seq, .ts_ms = (int64_t)seq, .username = SLICE_LIT("ann"), .message = message};
-    struct store_append a = {{room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)seq, false};
+    struct store_append a = {{room, strlen(room)},   world_epoch, &e,
+                             (void *)(uintptr_t)seq, false,       e.seq - 1};
     return store_append(w->store, &a);
 }
 
@@ -159,8 +160,8 @@ void world_put(struct world *w, const char *room, struct store_event e)
 {
     if (!e.ts_ms) e.ts_ms = (int64_t)e.seq;
     if (!e.username.ptr) e.username = SLICE_LIT("ann");
-    struct store_append a = {
-        {room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)e.seq, false};
+    struct store_append a = {{room, strlen(room)},     world_epoch, &e,
+                             (void *)(uintptr_t)e.seq, false,       e.seq - 1};
     assert_int_equal(store_append(w->store, &a), 0);
     w->put++;
 }

@@ -19,6 +19,7 @@
 #include "chat/feed.h"
 #include "chat/hub.h"
 #include "chat/room_state.h"
+#include "journal/local.h"
 #include "store/store_memory.h"
 
 enum { WALL_MS = 1000000, MINUTES_5_MS = 5 * 60 * 1000, TEXT_MAX = 8000, RECENT_BYTES = 20000 };
@@ -37,6 +38,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static unsigned pages; /* answered, as test_fill_of_two asks */
 static struct hub *hub;
 static struct store *store;
+static struct journal *journal;
 static struct encoder encoder;
 static struct encoder writer_encoder;
 static struct slink *dirty;
@@ -66,7 +68,7 @@ static void on_done(void *ctx, const struct store_done *list, size_t count)
         struct slink *waiters;
         struct room *room = hub_find(hub, list[i].room);
         if (!room) continue;
-        room_on_done(room, &writer_encoder, &list[i], &woken, &waiters);
+        room_deliver(room, &writer_encoder, &list[i], &woken, &waiters);
         room_unref(room);
     }
     pthread_mutex_lock(&lock);
@@ -96,7 +98,9 @@ static void begin(uint64_t budget)
     assert_non_null(hub);
     store = store_memory_open(&o);
     assert_non_null(store);
-    hub_set_store(hub, store);
+    journal = journal_local_new(store, false, 1);
+    assert_non_null(journal);
+    hub_set_store(hub, store, journal);
 }
 
 static void end(void)
@@ -107,6 +111,7 @@ static void end(void)
     assert_int_equal(account_used(hub_answers(hub)), 0);
     hub_check(hub, true);
     hub_free(hub);
+    journal_free(journal);
     encoder_fini(&encoder);
     encoder_fini(&writer_encoder);
 }
@@ -152,13 +157,14 @@ static void leave(struct guest *g)
 
 static void say(const struct guest *g, struct slice text, const char *nonce)
 {
-    struct publish p = {.event = {.username = SLICE_LIT("ann"), .message = text, .ts_ms = WALL_MS},
-                        .now_ms = WALL_MS};
+    struct submission p = {
+        .event = {.username = SLICE_LIT("ann"), .message = text, .ts_ms = WALL_MS},
+        .now_ms = WALL_MS};
     struct slink *woken;
     if (nonce) p.event.nonce = (struct slice){nonce, strlen(nonce)};
-    assert_int_equal(room_publish(g->wait.room, &encoder, &p, &woken), 0);
+    assert_int_equal(room_submit(g->wait.room, &encoder, &p, &woken), 0);
     said++;
-    store_kick(store);
+    journal_kick(journal);
     while (woken) {
         struct slink *next = woken->next;
         woken->next = dirty;
@@ -204,7 +210,7 @@ static void test_nonces_leave(void **state)
         flush();
     }
     await_done();
-    const struct nonces *nonces = &ann.wait.room->nonces;
+    const struct nonces *nonces = &ann.wait.room->order.nonces;
     assert_int_equal(nonces_count(nonces), 40000);
     assert_true(hub_memory_bytes(hub) > before + 40000 * sizeof(struct nonce));
     hub_check(hub, true);
@@ -330,7 +336,7 @@ static void test_fill_after_encoding(void **state)
     }
     await_done();
     come(&bob, "lobby", ENCODING_FULL, 1000);
-    const struct room_log *rl = &bob.wait.room->logs[ENCODING_FULL];
+    const struct room_log *rl = bob.wait.room->logs[ENCODING_FULL];
     assert_in_range(rl->recent.count, 2, RECENT_BYTES / (6 * sizeof text));
     assert_true(rl->log.kept_bytes < RECENT_BYTES + FRAME_LOG_CHUNK_MAX_BYTES);
     assert_int_equal(rl->recent.from_seq, 200 - rl->recent.count);

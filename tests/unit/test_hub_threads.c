@@ -29,6 +29,7 @@
 #include "chat/hub.h"
 #include "chat/room_state.h"
 #include "fail_alloc.h"
+#include "journal/local.h"
 #include "net/mailbox.h"
 #include "proto/ws_frame.h"
 #include "store/store_memory.h"
@@ -111,6 +112,7 @@ struct work {
 static struct work works[THREADS];
 static struct hub *hub;
 static struct store *store;
+static struct journal *journal;
 static struct encoder writer_encoder;
 static bool strict;
 static atomic_uint published; /* threads that have said everything */
@@ -372,7 +374,7 @@ static void turn(struct work *w)
     w->dirty = NULL;
     flush_list(w, mine);
     flush_list(w, mailbox_take(&w->mailbox));
-    if (store) store_kick(store);
+    if (store) journal_kick(journal);
     for (int i = 0; i < MEMBERS; i++) {
         struct sock *s = &w->socks[i];
         if (s->state == SOCK_IN && s->member.blocked) feed_resume(&s->member, &w->delivery);
@@ -418,7 +420,7 @@ static void on_retried(struct work *w, struct task *t)
 }
 
 /* Sends the message again: a dup, of which the answer may come later. */
-static void retry(struct work *w, struct room *room, struct publish *p)
+static void retry(struct work *w, struct room *room, struct submission *p)
 {
     struct slink *woken;
     struct retry *r = calloc(1, sizeof *r);
@@ -427,7 +429,7 @@ static void retry(struct work *w, struct room *room, struct publish *p)
     r->worker = w->index;
     p->waiter = &r->task.link;
     w->retries++;
-    if (room_publish(room, &w->encoder, p, &woken) != 0 || !p->dup || woken) w->errors++;
+    if (room_submit(room, &w->encoder, p, &woken) != 0 || !p->dup || woken) w->errors++;
     if (!p->waiting) {
         w->retries--;
         free(r);
@@ -440,7 +442,7 @@ static void say(struct work *w, unsigned i)
     char nonce[16];
     unsigned room_number = i % ROOMS;
     struct room *room = w->socks[room_number].member.feed->room;
-    struct publish p = {.event = {.username = SLICE_LIT("u"), .ts_ms = 1}};
+    struct submission p = {.event = {.username = SLICE_LIT("u"), .ts_ms = 1}};
     struct slink *woken;
     bool edit = i % EDIT_EVERY == 0 && w->last_seq[room_number];
     unsigned long long n = atomic_load(&said[w->index][room_number]) + !edit;
@@ -453,7 +455,7 @@ static void say(struct work *w, unsigned i)
         len = snprintf(nonce, sizeof nonce, "%u-%u", w->index, i);
         p.event.nonce = (struct slice){nonce, (size_t)len};
     }
-    if (room_publish(room, &w->encoder, &p, &woken) != 0 || p.dup) w->errors++;
+    if (room_submit(room, &w->encoder, &p, &woken) != 0 || p.dup) w->errors++;
     post_dirty(w, woken);
     if (!edit) w->last_seq[room_number] = p.event.seq;
     atomic_store(&said[w->index][room_number], n);
@@ -516,7 +518,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
         if (!done[i].err && !strict && !done[i].event->nonce.len) continue;
         struct room *room = hub_find(hub, done[i].room);
         if (!room) continue;
-        room_on_done(room, &writer_encoder, &done[i], &woken, &waiters);
+        room_deliver(room, &writer_encoder, &done[i], &woken, &waiters);
         post_dirty(NULL, woken);
         while (waiters) {
             struct retry *r = container_of(waiters, struct retry, task.link);
@@ -555,10 +557,8 @@ static void run_threads(uint64_t budget)
     long live = fail_alloc_live();
     uint64_t from_memory = 0;
     uint64_t from_store = 0;
-    const struct hub_options options = {.seed = 5,
-                                        .memory_budget_bytes = budget,
-                                        .recent = {300, RECENT_MAX_BYTES, 0},
-                                        .strict = strict};
+    const struct hub_options options = {
+        .seed = 5, .memory_budget_bytes = budget, .recent = {300, RECENT_MAX_BYTES, 0}};
     atomic_store(&published, 0);
     atomic_store(&complete, 0);
     for (unsigned t = 0; t < THREADS; t++)
@@ -566,8 +566,9 @@ static void run_threads(uint64_t budget)
             atomic_store(&said[t][r], 0);
     hub = hub_new(&options);
     store = store_memory_open(&(struct store_options){.on_done = on_done});
-    assert_true(hub && store);
-    hub_set_store(hub, store);
+    journal = journal_local_new(store, strict, 1);
+    assert_true(hub && store && journal);
+    hub_set_store(hub, store, journal);
     for (unsigned t = 0; t < THREADS; t++)
         init_worker(t);
     for (unsigned t = 0; t < THREADS; t++)
@@ -592,6 +593,7 @@ static void run_threads(uint64_t budget)
     encoder_fini(&writer_encoder);
     assert_int_equal(hub_room_count(hub), 0);
     hub_free(hub);
+    journal_free(journal);
     assert_int_equal(fail_alloc_live(), live);
 }
 
@@ -672,8 +674,9 @@ static void test_load_without_the_lock(void **state)
     strict = false;
     hub = hub_new(&options);
     store = store_memory_open(&(struct store_options){.on_done = on_done});
-    assert_true(hub && store);
-    hub_set_store(hub, store);
+    journal = journal_local_new(store, strict, 1);
+    assert_true(hub && store && journal);
+    hub_set_store(hub, store, journal);
     fill_with_nonces(name);
     for (int i = 0; i < 100 && tried == 0; i++) /* this thread may have slept through it */
         watch_load(name, &tried, &was_free);
@@ -681,6 +684,7 @@ static void test_load_without_the_lock(void **state)
     store_close(store);
     store = NULL;
     hub_free(hub);
+    journal_free(journal);
 }
 
 int main(void)

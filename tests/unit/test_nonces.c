@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "chat/nonces.h"
 #include "fail_alloc.h"
+#include "journal/nonces.h"
 
 enum { T0 = 1000000000, ALL = 1 << 30 };
 

@@ -12,330 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/err.h"
-#include "chat/encoder.h"
-#include "chat/feed.h"
-#include "chat/hub.h"
 #include "chat/room_state.h"
 #include "fail_alloc.h"
-#include "gated_store.h"
 #include "proto/ws_deflate.h"
-#include "proto/ws_frame.h"
-
-enum { GUESTS = 6, WORKERS = 3, WALL_MS = 1000000 };
-
-/* A member, and everything it was sent: payloads, one after the other, each behind a newline. */
-struct guest {
-    struct member member;
-    struct room_wait wait;
-    struct join join;
-    bool woken;
-    bool entered; /* wait.room is a reference */
-    size_t takes; /* bytes its socket takes before it blocks */
-    struct buf bytes;
-    char text[8192];
-};
-
-struct stage {
-    struct gate gate;
-    struct hub *hub;
-    struct encoder encoder;
-    struct delivery delivery;
-    struct slink *dirty[WORKERS];
-    struct guest guests[GUESTS];
-    bool strict;
-    unsigned lags;
-    long live;
-};
-
-static struct stage *stage; /* the callbacks have no argument for it */
-
-static const struct hub_options plenty = {
-    .seed = 7,
-    .memory_budget_bytes = 1 << 30,
-    .recent = {RECENT_MAX, RECENT_MAX_BYTES, 0},
-};
-
-static ssize_t on_send(struct member *m, const struct iovec *iov, int n, size_t bytes)
-{
-    struct guest *g = container_of(m, struct guest, member);
-    size_t left = bytes < g->takes ? bytes : g->takes;
-    size_t took = left;
-    g->takes -= took;
-    for (int i = 0; i < n && left > 0; i++) {
-        size_t part = iov[i].iov_len < left ? iov[i].iov_len : left;
-        assert_int_equal(buf_append(&g->bytes, iov[i].iov_base, part, SIZE_MAX), 0);
-        left -= part;
-    }
-    return (ssize_t)took;
-}
-
-static void leave(struct guest *g)
-{
-    room_leave(&g->member, SLICE_LIT("guest"), 0);
-}
-
-static void on_lag(struct member *m, uint64_t lag_bytes)
-{
-    assert_int_equal(lag_bytes, 0);
-    stage->lags++;
-    leave(container_of(m, struct guest, member));
-}
-
-static void on_wake(struct room_wait *w)
-{
-    container_of(w, struct guest, wait)->woken = true;
-}
-
-static void open_hub(const struct hub_options *options)
-{
-    stage->hub = hub_new(options);
-    stage->strict = options->strict;
-    assert_non_null(stage->hub);
-    hub_set_store(stage->hub, stage->gate.store);
-}
-
-static int64_t fixed_wall(void)
-{
-    return WALL_MS;
-}
-
-static void begin(const struct hub_options *options, const struct store_keep *keep)
-{
-    long live = fail_alloc_live();
-    struct store_options store = {.now_ms = fixed_wall};
-    if (keep) store.keep = *keep;
-    stage = calloc(1, sizeof *stage);
-    assert_non_null(stage);
-    stage->live = live;
-    stage->delivery = (struct delivery){.send = on_send, .on_lag = on_lag};
-    gate_open(&stage->gate, store, NULL, NULL, NULL);
-    open_hub(options);
-}
-
-static void push_woken(struct slink *woken)
-{
-    while (woken) {
-        struct slink *next = woken->next;
-        struct feed *r = container_of(woken, struct feed, dirty_link);
-        woken->next = stage->dirty[r->worker];
-        stage->dirty[r->worker] = woken;
-        woken = next;
-    }
-}
-
-static void flush(unsigned worker)
-{
-    while (stage->dirty[worker]) {
-        struct slink *link = stage->dirty[worker];
-        struct feed *r = container_of(link, struct feed, dirty_link);
-        stage->dirty[worker] = link->next;
-        while (feed_flush(r, &stage->delivery) || !room_settle(r))
-            ;
-    }
-}
-
-static void flush_all(void)
-{
-    for (unsigned w = 0; w < WORKERS; w++)
-        flush(w);
-}
-
-static void tell_read(const struct store_done *d)
-{
-    const struct store_mark mark = {d->event->seq, d->event->username};
-    struct room *room = d->err ? NULL : hub_find(stage->hub, d->room);
-    if (!room) return;
-    room_on_read(room, &mark);
-    room_unref(room);
-}
-
-/* The store has decided everything, and every room that has to know is told, as by the server. */
-static void settle_store(void)
-{
-    do {
-        const struct store_done *d;
-        while ((d = gate_next_done(&stage->gate))) {
-            struct slink *woken;
-            struct slink *waiters;
-            if (d->mark) {
-                tell_read(d);
-                continue;
-            }
-            if (!d->err && !stage->strict && !d->event->nonce.len) continue;
-            struct room *room = hub_find(stage->hub, d->room);
-            if (!room) continue;
-            room_on_done(room, &stage->encoder, d, &woken, &waiters);
-            assert_null(waiters);
-            push_woken(woken);
-            room_unref(room);
-        }
-    } while (gate_turn_writer(&stage->gate));
-}
-
-static void end(void)
-{
-    for (int i = 0; i < GUESTS; i++)
-        leave(&stage->guests[i]);
-    flush_all();
-    settle_store();
-    while (gate_answer(&stage->gate))
-        ;
-    assert_int_equal(hub_room_count(stage->hub), 0);
-    hub_check(stage->hub, true);
-    gate_close(&stage->gate);
-    hub_free(stage->hub);
-    encoder_fini(&stage->encoder);
-    for (int i = 0; i < GUESTS; i++)
-        buf_fini(&stage->guests[i].bytes);
-    long live = stage->live;
-    free(stage);
-    assert_int_equal(fail_alloc_live(), live);
-}
-
-/* Everybody leaves, and the server starts again. */
-static void restart(const struct hub_options *options)
-{
-    for (int i = 0; i < GUESTS; i++)
-        leave(&stage->guests[i]);
-    flush_all();
-    settle_store();
-    hub_free(stage->hub);
-    open_hub(options);
-}
-
-/* Enters the room; everything the store has to say is said. */
-static void enter(struct guest *g, struct slice name)
-{
-    g->wait.wake = on_wake;
-    g->woken = false;
-    g->takes = SIZE_MAX;
-    int err = hub_enter(stage->hub, name, &g->wait);
-    g->entered = true;
-    if (!err) return;
-    assert_int_equal(err, ERR_AGAIN);
-    gate_mark(&stage->gate);
-    while (gate_answer(&stage->gate))
-        ;
-    if (!g->woken) settle_store(); /* it waits for what is not decided yet */
-    while (gate_answer(&stage->gate))
-        ;
-    assert_true(g->woken);
-    assert_int_equal(g->wait.err, 0);
-}
-
-/* Tries to join; ERR_AGAIN: on_wake will say when to try again. */
-static int try_join(struct guest *g)
-{
-    g->join.username = SLICE_LIT("guest");
-    g->join.wall_ms = WALL_MS;
-    g->woken = false;
-    int err = room_join(g->wait.room, &g->join, &g->member, &g->wait);
-    if (err == ERR_AGAIN) {
-        gate_mark(&stage->gate);
-        return err;
-    }
-    room_unref(g->wait.room);
-    g->entered = false;
-    if (!err && !g->join.from_store) feed_resume(&g->member, &stage->delivery);
-    return err;
-}
-
-static struct guest *guest_in(int i, struct slice name, enum encoding encoding)
-{
-    struct guest *g = &stage->guests[i];
-    g->join = (struct join){.encoding = encoding, .worker = (unsigned)i % WORKERS};
-    enter(g, name);
-    return g;
-}
-
-static struct guest *join_live(int i, struct slice name, enum encoding encoding)
-{
-    struct guest *g = guest_in(i, name, encoding);
-    assert_int_equal(try_join(g), 0);
-    return g;
-}
-
-/* A member that has seen everything up to seq. */
-static struct guest *coming_back(int i, struct slice name, enum encoding encoding, uint64_t seq)
-{
-    struct guest *g = guest_in(i, name, encoding);
-    g->join.resume = true;
-    g->join.since.seq = seq;
-    memcpy(g->join.since.epoch, g->wait.room->epoch, ROOM_EPOCH_LEN);
-    return g;
-}
-
-static int publish(struct guest *g, const struct store_event *e)
-{
-    struct slink *woken;
-    struct publish p = {.event = *e};
-    p.event.username = SLICE_LIT("guest");
-    p.event.ts_ms = WALL_MS;
-    int err = room_publish(g->member.feed->room, &stage->encoder, &p, &woken);
-    if (err) return err;
-    gate_appended(&stage->gate);
-    push_woken(woken);
-    return 0;
-}
-
-static void say(struct guest *g, const char *text)
-{
-    const struct store_event e = {.message = {text, strlen(text)}};
-    assert_int_equal(publish(g, &e), 0);
-}
-
-static void edit(struct guest *g, uint64_t target, const char *text)
-{
-    const struct store_event e = {
-        .kind = STORE_EDIT, .target = target, .message = {text, strlen(text)}};
-    assert_int_equal(publish(g, &e), 0);
-}
-
-/* What the guest was sent: the texts of its frames, separated by spaces. */
-static const char *heard(struct guest *g)
-{
-    size_t at = 0;
-    size_t len = 0;
-    while (at < g->bytes.len) {
-        static const char key[] = "\"message\":\"";
-        uint64_t size = ws_frame_size(g->bytes.data + at);
-        assert_true(size <= g->bytes.len - at);
-        const char *text = memmem(g->bytes.data + at, size, key, sizeof key - 1);
-        assert_non_null(text);
-        text += sizeof key - 1;
-        size_t n = strcspn(text, "\"");
-        assert_true(len + n + 2 <= sizeof g->text);
-        if (len) g->text[len++] = ' ';
-        memcpy(g->text + len, text, n);
-        len += n;
-        at += size;
-    }
-    g->text[len] = '\0';
-    g->bytes.len = 0;
-    return g->text;
-}
-
-/* Joins at last, whatever the store has to be asked. Returns how often it was. */
-static unsigned join_at_last(struct guest *g)
-{
-    unsigned asked = 0;
-    while (try_join(g) == ERR_AGAIN) {
-        asked++;
-        settle_store();
-        while (gate_answer(&stage->gate))
-            ;
-        assert_true(g->woken);
-        assert_int_equal(g->wait.err, 0);
-    }
-    assert_non_null(g->member.feed);
-    return asked;
-}
-
-static const struct slice lobby = {"lobby", 5};
-
+#include "room_stage.h"
 /* ---- memory ---- */
 
 static void test_publish_out_of_memory(void **state)
@@ -354,24 +36,24 @@ static void test_publish_out_of_memory(void **state)
     for (long n = 0;; n++) {
         uint64_t ends[ENCODING_COUNT];
         for (int i = 0; i < ENCODING_COUNT; i++)
-            ends[i] = room->logs[i].log.end;
+            ends[i] = room->logs[i]->log.end;
         fail_alloc_after(n);
         int err = publish(&stage->guests[0], &e);
         fail_alloc_off();
         if (!err) break;
         assert_true(n < 100);
-        assert_int_equal(room->seq, 1);
-        assert_int_equal(nonces_count(&room->nonces), 0);
+        assert_int_equal(room->order.seq, 1);
+        assert_int_equal(nonces_count(&room->order.nonces), 0);
         for (int i = 0; i < ENCODING_COUNT; i++) {
-            assert_int_equal(room->logs[i].log.end, ends[i]);
-            assert_null(room->logs[ENCODING_BARE].log.spare); /* a refusal leaves nothing behind */
+            assert_int_equal(room->logs[i]->log.end, ends[i]);
+            assert_null(room->logs[ENCODING_BARE]->log.spare); /* a refusal leaves nothing behind */
         }
     }
-    assert_int_equal(room->seq, 2);
-    const struct room_log *logs = room->logs;
-    assert_true(logs[ENCODING_BARE_DEFLATE].log.end < logs[ENCODING_BARE].log.end - 500);
-    assert_true(logs[ENCODING_FULL].log.end > logs[ENCODING_BARE].log.end);
-    assert_int_equal(logs[ENCODING_RICH].log.end, logs[ENCODING_FULL].log.end);
+    assert_int_equal(room->order.seq, 2);
+    struct room_log *const *logs = room->logs;
+    assert_true(logs[ENCODING_BARE_DEFLATE]->log.end < logs[ENCODING_BARE]->log.end - 500);
+    assert_true(logs[ENCODING_FULL]->log.end > logs[ENCODING_BARE]->log.end);
+    assert_int_equal(logs[ENCODING_RICH]->log.end, logs[ENCODING_FULL]->log.end);
     end();
 }
 
@@ -393,7 +75,8 @@ static void test_join_out_of_memory(void **state)
         if (!err) break;
         assert_int_equal(err, ERR_NOMEM);
         assert_null(g->member.feed);
-        assert_true(list_empty(&room->logs[ENCODING_FULL_DEFLATE].feeds));
+        const struct room_log *rl = room->logs[ENCODING_FULL_DEFLATE];
+        assert_true(!rl || list_empty(&rl->feeds));
         assert_int_equal(room_member_count(room), 1);
         room_ref(room); /* try_join gave it back */
         assert_true(n < 20);
@@ -417,11 +100,11 @@ static void test_refused(void **state)
     fail_alloc_off();
     assert_false(store_healthy(stage->gate.store));
     const struct room *room = g->member.feed->room;
-    uint64_t seq = room->seq;
+    uint64_t seq = room->order.seq;
     assert_int_equal(publish(g, &(struct store_event){.message = SLICE_LIT("three")}), ERR_STORE);
-    assert_int_equal(room->seq, seq);
-    assert_null(room->logs[ENCODING_BARE].log.tail);
-    assert_null(room->logs[ENCODING_BARE].log.spare);
+    assert_int_equal(room->order.seq, seq);
+    assert_null(room->logs[ENCODING_BARE]->log.tail);
+    assert_null(room->logs[ENCODING_BARE]->log.spare);
     assert_string_equal(heard(other), "two"); /* delivered before the store failed */
     assert_string_equal(heard(g), "one");
     settle_store();
@@ -439,10 +122,10 @@ static void test_idle_owns_nothing(void **state)
     struct guest *g = join_live(0, lobby, ENCODING_BARE);
     struct room *room = g->member.feed->room;
     say(g, "one");
-    assert_non_null(room->logs[ENCODING_BARE].log.tail);
+    assert_non_null(room->logs[ENCODING_BARE]->log.tail);
     flush_all();
     assert_string_equal(heard(g), "one");
-    assert_null(room->logs[ENCODING_BARE].log.tail);
+    assert_null(room->logs[ENCODING_BARE]->log.tail);
     assert_int_equal(hub_recent_bytes(stage->hub), 0);
     leave(g);
     assert_null(hub_find(stage->hub, lobby));
@@ -501,7 +184,7 @@ static void test_budget_keeps_what_is_used(void **state)
     settle_store();
     assert_int_equal(rooms[0]->recent_bytes, 0);
     assert_int_equal(hub_recent_bytes(stage->hub), 2 * one);
-    g = coming_back(4, names[1], ENCODING_FULL, rooms[1]->seq - 1);
+    g = coming_back(4, names[1], ENCODING_FULL, rooms[1]->order.seq - 1);
     assert_int_equal(try_join(g), 0);
     assert_string_equal(heard(g), two);
     g = join_live(3, names[3], ENCODING_FULL);
@@ -630,7 +313,7 @@ static void test_fill_stays_within_limits(void **state)
     assert_int_equal(join_at_last(b), 1);
     assert_string_equal(heard(b), "m15 m16 m17 m18 m19 m20 m21 m22 m23 m24");
     const struct room *room = a->member.feed->room;
-    assert_int_equal(room->logs[ENCODING_FULL].recent.count, 10);
+    assert_int_equal(room->logs[ENCODING_FULL]->recent.count, 10);
 
     struct guest *c = coming_back(2, lobby, ENCODING_FULL, 13);
     assert_int_equal(join_at_last(c), 0); /* asking would not help */
@@ -675,7 +358,7 @@ static void test_fill_behind_retention(void **state)
 
 /* ---- decisions of the store that come late ---- */
 
-static void publish_nonce(struct guest *g, struct publish *p, int64_t now_ms)
+static void publish_nonce(struct guest *g, struct submission *p, int64_t now_ms)
 {
     struct slink *woken;
     p->event = (struct store_event){.username = SLICE_LIT("guest"),
@@ -683,7 +366,7 @@ static void publish_nonce(struct guest *g, struct publish *p, int64_t now_ms)
                                     .nonce = SLICE_LIT("n"),
                                     .ts_ms = now_ms};
     p->now_ms = now_ms;
-    assert_int_equal(room_publish(g->member.feed->room, &stage->encoder, p, &woken), 0);
+    assert_int_equal(room_submit(g->member.feed->room, &stage->encoder, p, &woken), 0);
     if (!p->dup) gate_appended(&stage->gate);
     push_woken(woken);
 }
@@ -694,7 +377,7 @@ static void test_retry_outlives_members(void **state)
     (void)state;
     begin(&plenty, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_BARE);
-    struct publish p = {.waiter = NULL};
+    struct submission p = {.waiter = NULL};
     struct slink waiter;
     struct slink *woken;
     struct slink *waiters;
@@ -707,7 +390,7 @@ static void test_retry_outlives_members(void **state)
     const struct store_done *d = gate_next_done(&stage->gate);
     struct room *room = hub_find(stage->hub, lobby);
     assert_non_null(room);
-    room_on_done(room, &stage->encoder, d, &woken, &waiters);
+    room_deliver(room, &stage->encoder, d, &woken, &waiters);
     assert_ptr_equal(waiters, &waiter);
     assert_null(waiter.next);
     room_unref(room);
@@ -721,7 +404,7 @@ static void test_nonce_of_long_ago(void **state)
     (void)state;
     begin(&plenty, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_BARE);
-    struct publish p = {.waiter = NULL};
+    struct submission p = {.waiter = NULL};
     publish_nonce(g, &p, WALL_MS);
     settle_store();
     publish_nonce(g, &p, WALL_MS + NONCE_KEEP_MS);
@@ -739,19 +422,19 @@ static void test_nonce_and_the_wall_clock(void **state)
     (void)state;
     begin(&plenty, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_BARE);
-    struct publish p = {.event = {.username = SLICE_LIT("guest"),
-                                  .message = SLICE_LIT("hi"),
-                                  .nonce = SLICE_LIT("n"),
-                                  .ts_ms = WALL_MS},
-                        .now_ms = WALL_MS};
+    struct submission p = {.event = {.username = SLICE_LIT("guest"),
+                                     .message = SLICE_LIT("hi"),
+                                     .nonce = SLICE_LIT("n"),
+                                     .ts_ms = WALL_MS},
+                           .now_ms = WALL_MS};
     struct slink *woken;
-    assert_int_equal(room_publish(g->member.feed->room, &stage->encoder, &p, &woken), 0);
+    assert_int_equal(room_submit(g->member.feed->room, &stage->encoder, &p, &woken), 0);
     gate_appended(&stage->gate);
     push_woken(woken);
     settle_store();
     p.event.ts_ms = WALL_MS + 2 * NONCE_KEEP_MS;
     p.now_ms = WALL_MS + 1;
-    assert_int_equal(room_publish(g->member.feed->room, &stage->encoder, &p, &woken), 0);
+    assert_int_equal(room_submit(g->member.feed->room, &stage->encoder, &p, &woken), 0);
     assert_true(p.dup && p.event.seq == 1 && p.event.ts_ms == WALL_MS);
     end();
 }
@@ -762,7 +445,7 @@ static void test_decision_for_a_room_loaded_anew(void **state)
     (void)state;
     begin(&plenty, NULL);
     struct guest *g = join_live(0, lobby, ENCODING_BARE);
-    struct publish p = {.waiter = NULL};
+    struct submission p = {.waiter = NULL};
     publish_nonce(g, &p, WALL_MS);
     flush_all();
     leave(g);
@@ -881,95 +564,6 @@ static void test_read_refused(void **state)
     end();
 }
 
-/* ---- strict ---- */
-
-/* A message that is deleted in the batch that commits it leaves no frame at all. */
-static void test_strict_deleted_at_once(void **state)
-{
-    (void)state;
-    struct hub_options options = plenty;
-    options.strict = true;
-    begin(&options, NULL);
-    struct guest *bare = join_live(0, lobby, ENCODING_BARE);
-    struct guest *full = join_live(1, lobby, ENCODING_FULL);
-    say(bare, "one"); /* holds the writer: the next three are one batch */
-    say(bare, "two");
-    assert_int_equal(publish(bare, &(struct store_event){.kind = STORE_DELETE, .target = 2}), 0);
-    say(bare, "three");
-    flush_all();
-    assert_string_equal(heard(bare), ""); /* nothing is committed, as far as the room knows */
-    settle_store();
-    flush_all();
-    assert_string_equal(heard(bare), "one three");
-    assert_string_equal(heard(full), "one three");
-    end();
-}
-
-/* An event is lost for lack of memory just when its feeds have sent everything else. */
-static void test_lost_before_settling(void **state)
-{
-    (void)state;
-    struct hub_options options = plenty;
-    options.strict = true;
-    begin(&options, NULL);
-    struct guest *g = join_live(0, lobby, ENCODING_FULL);
-    struct room *room = g->member.feed->room;
-    struct slink *woken;
-    struct slink *waiters;
-    say(g, "one");
-    say(g, "two");
-    room_on_done(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
-    gate_turn_writer(&stage->gate);
-    struct feed *r = container_of(woken, struct feed, dirty_link);
-    assert_false(feed_flush(r, &stage->delivery));
-    assert_string_equal(heard(g), "one");
-    buf_fini(&stage->encoder.json[1]); /* so that it has to be allocated */
-    fail_alloc_after(0);
-    room_on_done(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
-    fail_alloc_off();
-    assert_null(woken); /* it is dirty already */
-    assert_false(room_settle(r));
-    feed_flush(r, &stage->delivery);
-    assert_int_equal(stage->lags, 1);
-    assert_true(room_settle(r));
-
-    struct guest *back = coming_back(1, lobby, ENCODING_FULL, 1);
-    join_at_last(back);
-    assert_string_equal(heard(back), "two");
-    end();
-}
-
-/* What is said after an event was lost is not held for a feed whose members are to go; nobody may
- * join them. */
-static void test_join_after_a_loss(void **state)
-{
-    (void)state;
-    struct hub_options options = plenty;
-    options.strict = true;
-    begin(&options, NULL);
-    struct guest *g = join_live(0, lobby, ENCODING_FULL);
-    struct room *room = g->member.feed->room;
-    struct slink *woken;
-    struct slink *waiters;
-    say(g, "one");
-    say(g, "two");
-    edit(g, 2, "second");
-    fail_alloc_after(0);
-    room_on_done(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
-    fail_alloc_off();
-    push_woken(woken);
-    settle_store(); /* two comes into the log, and its edit empties it again */
-    struct guest *late = guest_in(3, lobby, ENCODING_FULL);
-    assert_int_equal(late->join.worker, g->join.worker);
-    assert_int_equal(try_join(late), ERR_NOMEM);
-    flush_all();
-    assert_int_equal(stage->lags, 1);
-    late = coming_back(3, lobby, ENCODING_FULL, 1);
-    join_at_last(late);
-    assert_string_equal(heard(late), "second");
-    end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -991,9 +585,6 @@ int main(void)
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_reads_in_flight),
         cmocka_unit_test(test_read_refused),
-        cmocka_unit_test(test_strict_deleted_at_once),
-        cmocka_unit_test(test_lost_before_settling),
-        cmocka_unit_test(test_join_after_a_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "fail_alloc.h"
+#include "journal/local.h"
 #include "store/store.h"
 #include "store_world.h"
 
@@ -37,7 +38,7 @@ static void test_append_and_load(void **state)
     assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
     assert_int_equal(a.room.first_seq, 1);
     assert_int_equal(a.room.last_seq, 100);
-    assert_int_equal(a.room.next_seq, 101);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), 101);
     assert_int_equal(a.room.trimmed_seq, 0);
     assert_int_equal(world_load(w, "lobb", &a), ERR_NOT_FOUND);
 }
@@ -54,6 +55,22 @@ static void test_begins_later(void **state)
     assert_int_equal(world_load(w, "late", &a), 0);
     assert_int_equal(a.room.first_seq, 100);
     assert_int_equal(a.room.trimmed_seq, 99);
+}
+
+/* Seqs may have gaps: what a room had before its first event is what it is told. */
+static void test_begins_with_a_gap(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    const struct store_event e = {.seq = 7, .message = SLICE_LIT("first of all")};
+    const struct store_append append = {SLICE_LIT("sparse"), world_epoch, &e, NULL, false, 0};
+    assert_non_null(world_open(w, (struct store_options){0}));
+    assert_int_equal(store_append(w->store, &append), 0);
+    world_put(w, "sparse", (struct store_event){.seq = 14, .message = SLICE_LIT("second")});
+    world_wait_done(&w->seen, 2);
+    assert_int_equal(world_load(w, "sparse", &a), 0);
+    assert_int_equal(a.room.first_seq, 7);
+    assert_int_equal(a.room.trimmed_seq, 0);
 }
 
 static void test_texts(void **state)
@@ -74,7 +91,7 @@ static void test_texts(void **state)
     };
     const char all[] =
         "\xc3\xa4nn\0a\0\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\xef\xbf\xbd'\"\n\0{\"x\":1.10}";
-    struct store_append ap = {SLICE_LIT("r\xc3\xb6om"), world_epoch, &e, NULL, false};
+    struct store_append ap = {SLICE_LIT("r\xc3\xb6om"), world_epoch, &e, NULL, false, e.seq - 1};
     assert_int_equal(store_append(w->store, &ap), 0);
     assert_int_equal(world_page(w, "r\xc3\xb6om", STORE_AFTER, 0, 10, &a),
                      0); /* waits for the append */
@@ -133,7 +150,7 @@ static void test_order_is_kept(void **state)
     assert_int_equal(world_add(w, "r", 5, SLICE_LIT("again")), 0);
     assert_int_equal(world_add(w, "r", 3, SLICE_LIT("older")), 0);
     struct store_event e = {.seq = 9, .message = SLICE_LIT("m")};
-    struct store_append other = {SLICE_LIT("r"), "12345678", &e, NULL, false};
+    struct store_append other = {SLICE_LIT("r"), "12345678", &e, NULL, false, e.seq - 1};
     assert_int_equal(store_append(w->store, &other), 0);
     assert_int_equal(world_add(w, "r", 8, SLICE_LIT("b")), 0); /* gaps are allowed */
     world_wait_done(&w->seen, 5);
@@ -251,7 +268,7 @@ static void test_page_bytes(void **state)
     assert_int_equal(a.seqs[0], 3);
     assert_true(a.more_before);
     struct store_event e = {.seq = 9, .message = {"", STORE_TEXT_MAX_BYTES + 1}};
-    struct store_append too_long = {SLICE_LIT("big"), world_epoch, &e, NULL, false};
+    struct store_append too_long = {SLICE_LIT("big"), world_epoch, &e, NULL, false, e.seq - 1};
     assert_int_equal(store_append(w->store, &too_long), ERR_TOO_LONG);
 }
 
@@ -385,7 +402,7 @@ static void expect_trimmed(struct world *w, struct store_keep keep, uint64_t wan
     assert_int_equal(a.room.first_seq, want);
     assert_int_equal(a.room.trimmed_seq, want - 1);
     assert_int_equal(a.room.last_seq, 1000);
-    assert_int_equal(a.room.next_seq, 1001);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), 1001);
     assert_int_equal(first_seq(w, "short", &first), 0);
     assert_int_equal(first, 999);
     world_fill(w, "long", 1001, 1001); /* it goes on */
@@ -443,7 +460,7 @@ static void test_room_goes(void **state)
     assert_int_equal(world_load(w, "long", &a), 0);
     assert_int_equal(a.room.first_seq, 1001);
     assert_int_equal(a.room.trimmed_seq, 1000);
-    assert_int_equal(a.room.next_seq, 1002);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), 1002);
     assert_string_equal(a.shown, "ann>1001 ");
 }
 
@@ -499,12 +516,25 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EVERY(test_append_and_load),  EVERY(test_texts),        EVERY(test_all_of_unicode),
-        EVERY(test_begins_later),     EVERY(test_texts),        EVERY(test_all_of_unicode),
-        EVERY(test_order_is_kept),    EVERY(test_paging),       EVERY(test_page_bytes),
-        EVERY(test_newest_in_pieces), EVERY(test_queue_cap),    EVERY(test_group_commit),
-        EVERY(test_threads),          EVERY(test_close_drains), EVERY(test_keep_events),
-        EVERY(test_keep_bytes),       EVERY(test_keep_age),     EVERY(test_room_goes),
+        EVERY(test_append_and_load),
+        EVERY(test_texts),
+        EVERY(test_all_of_unicode),
+        EVERY(test_begins_later),
+        EVERY(test_begins_with_a_gap),
+        EVERY(test_texts),
+        EVERY(test_all_of_unicode),
+        EVERY(test_order_is_kept),
+        EVERY(test_paging),
+        EVERY(test_page_bytes),
+        EVERY(test_newest_in_pieces),
+        EVERY(test_queue_cap),
+        EVERY(test_group_commit),
+        EVERY(test_threads),
+        EVERY(test_close_drains),
+        EVERY(test_keep_events),
+        EVERY(test_keep_bytes),
+        EVERY(test_keep_age),
+        EVERY(test_room_goes),
         EVERY(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "journal/local.h"
 #include "store/store_sqlite.h"
 #include "store_world.h"
 
@@ -276,8 +277,8 @@ static void test_sync_fails(void **state)
     atomic_store(&fail_sync, false);
     assert_true(world_wait_health(w->store, true));
     assert_int_equal(world_load(w, "r", &a), 0);
-    assert_true(a.room.next_seq > 4);
-    fill_one(w, a.room.next_seq, 0);
+    assert_true(journal_local_next_seq(&a.room, 1) > 4);
+    fill_one(w, journal_local_next_seq(&a.room, 1), 0);
     world_expect_found(w, "r", "hi", "65540 3 2 1 ");
 }
 
@@ -307,7 +308,7 @@ static void test_refused_stays_away(void **state)
     assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 10, &a), 0);
     assert_int_equal(a.count, 1);
     assert_int_equal(a.seqs[0], 1);
-    assert_true(a.room.next_seq > 2);
+    assert_true(journal_local_next_seq(&a.room, 1) > 2);
 }
 
 /* Readers that cannot read say so, for that page, and then work again. */
@@ -333,7 +334,7 @@ static void test_reads_fail(void **state)
     world_expect_found(w, "r", "hi", "52 51 50 49 48 47 46 45 44 43 <");
     assert_true(world_wait_health(w->store, true));
     assert_int_equal(world_load(w, "r", &a), 0);
-    fill_one(w, a.room.next_seq, 0);
+    fill_one(w, journal_local_next_seq(&a.room, 1), 0);
 }
 
 static long long find_leaf(const char *path, const char *name)
@@ -424,12 +425,13 @@ static void expect_bounded(struct world *w, const char *trigger)
         assert_int_equal(w->seen.done[i].err, w->seen.done[i].seq % 2 ? 0 : ERR_STORE_DAMAGED);
     assert_int_equal(world_count(&w->seen, &w->seen.turns), 0);
     assert_int_equal(world_load(w, "ok", &a), 0);
-    assert_int_equal(a.room.next_seq, BATCH + 2);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), BATCH + 2);
     for (unsigned i = 0; i < ROOMS; i++) { /* what was refused was given */
         name[1] = (char)('0' + i);
         assert_int_equal(world_load(w, name, &a), 0);
         assert_int_equal(a.room.last_seq, 1);
-        assert_true(a.room.next_seq > BATCH + 2 && a.room.next_seq < 3 * STORE_IN_FLIGHT_MAX);
+        assert_true(journal_local_next_seq(&a.room, 1) > BATCH + 2 &&
+                    journal_local_next_seq(&a.room, 1) < 3 * STORE_IN_FLIGHT_MAX);
     }
 }
 
@@ -773,7 +775,7 @@ static void test_relaxed_survives_kill(void **state)
     reopen(w);
     assert_int_equal(world_load(w, "r", &a), 0);
     assert_int_equal(a.room.last_seq, 100);
-    assert_true(a.room.next_seq > 100 + STORE_IN_FLIGHT_MAX / 2);
+    assert_true(journal_local_next_seq(&a.room, 1) > 100 + STORE_IN_FLIGHT_MAX / 2);
 }
 
 /* Asks for everything and appends; anything but a crash, a hang or an unknown error is right. */
@@ -784,7 +786,7 @@ static void use_broken(struct world *w)
     int errors[5];
     uint64_t next_seq = 100000;
     errors[0] = world_load(w, "r", &a);
-    if (errors[0] == 0) next_seq = a.room.next_seq;
+    if (errors[0] == 0) next_seq = journal_local_next_seq(&a.room, 1);
     if (next_seq > STORE_SEQ_MAX) next_seq = STORE_SEQ_MAX;
     errors[1] = world_page(w, "r", STORE_BEFORE, STORE_SEQ_MAX, STORE_PAGE_MAX, &a);
     errors[2] = world_page(w, "r", STORE_AFTER, 0, STORE_PAGE_MAX, &a);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "journal/local.h"
 #include "store/store.h"
 #include "store_world.h"
 
@@ -172,7 +173,8 @@ static void test_full_refuses(void **state)
     assert_true(store_healthy(w->store));
     assert_true(seq * TEXT > MIB / 2);
     assert_int_equal(world_load(w, "r", &a), 0);
-    assert_true(a.room.next_seq >= seq); /* what was accepted and then refused counts too */
+    assert_true(journal_local_next_seq(&a.room, 1) >=
+                seq); /* what was accepted and then refused counts too */
     assert_int_equal(world_page(w, "r", STORE_BEFORE, STORE_SEQ_MAX, 1, &a), 0);
     while (world_count(&w->seen, &w->seen.notices[STORE_FULL]) == 0)
         world_nap();
@@ -187,7 +189,7 @@ static void test_full_refuses(void **state)
         world_nap();
     assert_int_equal(world_load(w, "r", &a), 0);
     w->seen.count = 0;
-    assert_int_equal(world_add(w, "r", a.room.next_seq, SLICE_LIT("hi")), 0);
+    assert_int_equal(world_add(w, "r", journal_local_next_seq(&a.room, 1), SLICE_LIT("hi")), 0);
     world_wait_done(&w->seen, 1);
     assert_int_equal(w->seen.done[0].err, 0);
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "journal/local.h"
 #include "store/store_sqlite.h"
 #include "store_world.h"
 
@@ -127,9 +128,9 @@ static void enter(struct life *l, unsigned room)
         return;
     }
     NEED(err == 0);
-    NEED(a.room.next_seq > handed);
+    NEED(journal_local_next_seq(&a.room, 1) > handed);
     NEED(a.room.last_seq >= l->told->acked[room] && a.room.last_seq <= handed);
-    l->next_seq[room] = a.room.next_seq;
+    l->next_seq[room] = journal_local_next_seq(&a.room, 1);
 }
 
 static struct store_event make_event(struct life *l, uint64_t seq)
@@ -155,7 +156,7 @@ static void say(struct life *l, unsigned room)
     struct told *told = l->told;
     uint64_t before = told->handed[room];
     struct store_event e = make_event(l, l->next_seq[room]);
-    const struct store_append a = {name_of(room), world_epoch, &e, NULL, false};
+    const struct store_append a = {name_of(room), world_epoch, &e, NULL, false, e.seq - 1};
     told->handed[room] = e.seq; /* before it may be committed */
     if (store_append(l->w->store, &a) == 0) {
         l->next_seq[room]++;
@@ -170,7 +171,7 @@ static void say_again(struct life *l, unsigned room)
     uint64_t acked = l->told->acked[room];
     if (acked == 0) return;
     struct store_event e = make_event(l, acked - pick(l, acked > 70 ? 70 : (unsigned)acked));
-    const struct store_append a = {name_of(room), world_epoch, &e, &again, false};
+    const struct store_append a = {name_of(room), world_epoch, &e, &again, false, e.seq - 1};
     (void)store_append(l->w->store, &a);
 }
 

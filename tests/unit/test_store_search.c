@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "fail_alloc.h"
+#include "journal/local.h"
 #include "store/store.h"
 #include "store_world.h"
 
@@ -216,7 +217,7 @@ static void test_list(void **state)
     assert_string_equal(a.shown, "10:6/414@10[5-10] 9:7/483@11[5-11] B:4/276@8[5-8] "
                                  "a:2/138@6[5-6] ab:5/345@9[5-9] b:1/69@5[5-5] "
                                  "\xc3\xa4:3/207@7[5-7] ");
-    assert_int_equal(a.room.next_seq, 11);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), 11);
     assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
     assert_int_equal(world_list(w, "", 2, &a), 0);
     assert_string_equal(a.shown, "10:6/414@10[5-10] 9:7/483@11[5-11] >");

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "journal/local.h"
 #include "store/store_sqlite.h"
 #include "store_world.h"
 
@@ -39,7 +40,9 @@ static void test_reopen(void **state)
     for (uint64_t life = 0; life < 3; life++) {
         reopen(w);
         assert_int_equal(world_load(w, "r", &a), life ? 0 : ERR_NOT_FOUND);
-        if (life) assert_int_equal(a.room.next_seq, life * 10 + 1); /* no hole after a clean end */
+        if (life)
+            assert_int_equal(journal_local_next_seq(&a.room, 1),
+                             life * 10 + 1); /* no hole after a clean end */
         world_fill(w, "r", life * 10 + 1, life * 10 + 10);
     }
     assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 100, &a), 0);
@@ -87,10 +90,10 @@ static void test_row_behind(void **state)
     expect_rooms(w, "r:10/690@10[1-10] ");
     assert_int_equal(world_load(w, "r", &a), 0);
     uint64_t next = 10 + STORE_IN_FLIGHT_MAX + 1;
-    assert_int_equal(a.room.next_seq, next);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), next);
     world_fill(w, "r", next, next); /* the first after an outage */
     world_load(w, "r", &a);
-    assert_int_equal(a.room.next_seq, next + 1);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), next + 1);
     expect_row(w, "65547 11 1");
     world_fill(w, "r", next + 1, next + 63);
     expect_row(w, "65547 11 1");
@@ -121,7 +124,7 @@ static void test_row_behind(void **state)
     assert_string_equal(a.shown, "r:3/207@65622[65620-65622] ");
     expect_row(w, "65622 3 1"); /* not of this life: it goes on beyond what was lost */
     assert_int_equal(world_load(w, "r", &a), 0);
-    assert_int_equal(a.room.next_seq, 65622 + STORE_IN_FLIGHT_MAX + 1);
+    assert_int_equal(journal_local_next_seq(&a.room, 1), 65622 + STORE_IN_FLIGHT_MAX + 1);
 }
 
 /* What was not written with the messages is written when it is met. */
@@ -238,8 +241,8 @@ static void *crash_produce(void *arg)
             e.kind = (enum store_kind)(seq / 4 % STORE_KIND_COUNT);
             e.target = seq > 9 ? seq - 1 - seq / 4 % 9 : 1;
         }
-        struct store_append a = {
-            {room, strlen(room)}, world_epoch, &e, (void *)(uintptr_t)c->room, false};
+        struct store_append a = {{room, strlen(room)},       world_epoch, &e,
+                                 (void *)(uintptr_t)c->room, false,       e.seq - 1};
         report('h', c->room, seq);
         while (store_append(c->store, &a) != 0)
             world_nap();
@@ -328,7 +331,7 @@ static void check_after_crash(struct world *w, struct crash_log *log, uint64_t *
         assert_int_equal(err, 0);
         assert_true(a.room.last_seq >= log->acked[i]);
         assert_true(a.room.last_seq <= log->handed[i]);
-        assert_true(a.room.next_seq > log->handed[i]);
+        assert_true(journal_local_next_seq(&a.room, 1) > log->handed[i]);
         uint64_t count = 0;
         for (uint64_t at = next_seq[i] - 1;; at = a.seqs[a.count - 1]) {
             assert_int_equal(world_page(w, room, STORE_AFTER, at, STORE_PAGE_MAX, &a), 0);
@@ -340,7 +343,7 @@ static void check_after_crash(struct world *w, struct crash_log *log, uint64_t *
         assert_true(count >= log->acks[i]);
         log->total[i] += count;
         assert_int_equal(world_load(w, room, &a), 0);
-        next_seq[i] = a.room.next_seq;
+        next_seq[i] = journal_local_next_seq(&a.room, 1);
         log->acks[i] = 0;
     }
     store_close(w->store);
@@ -402,8 +405,8 @@ static void full_child(struct world *w)
     while (world_count(seen, &seen->turns) < 2)
         world_nap();
     NEED(world_load(w, "r", &a) == 0);
-    NEED(a.room.next_seq > seq); /* beyond what was accepted and lost */
-    NEED(world_add(w, "r", a.room.next_seq, SLICE_LIT("again")) == 0);
+    NEED(journal_local_next_seq(&a.room, 1) > seq); /* beyond what was accepted and lost */
+    NEED(world_add(w, "r", journal_local_next_seq(&a.room, 1), SLICE_LIT("again")) == 0);
     store_close(w->store);
     NEED(world_open(w, (struct store_options){0}));
     for (size_t i = 0; i < w->seen.count; i++)
@@ -681,7 +684,7 @@ static void test_older_schema(void **state)
         world_expect_found(w, "r", "first", "1 ");
         assert_int_equal(world_load(w, "r", &a), 0);
         assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
-        assert_int_equal(a.room.next_seq, life ? 5 : 4);
+        assert_int_equal(journal_local_next_seq(&a.room, 1), life ? 5 : 4);
         assert_string_equal(a.shown, life ? "ann>2 " : "");
         if (life) continue;
         world_mark(w, "r", "ann", 2);

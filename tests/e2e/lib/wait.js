@@ -11,6 +11,9 @@ if (!(MODE in SLOWNESS)) throw new Error(`PARLOR_MODE: unknown mode "${MODE}"`);
 /** True for builds whose memory and speed say nothing about the product. */
 export const SANITIZED = MODE === "asan" || MODE === "tsan";
 
+/** Between the seqs of a room: nothing may depend on it (docs/decisions/0009-journal.md). */
+export const SEQ_STEP = MODE === "asan" ? 7 : 1;
+
 /** An upper bound for a wait, given for a release build. */
 export const ms = (release) => release * SLOWNESS[MODE];
 

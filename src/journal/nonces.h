@@ -17,8 +17,8 @@
  *
  * Embedded in the room and called under its lock; entries are the room's. A zeroed struct is empty;
  * an empty one owns no memory. */
-#ifndef CHAT_NONCES_H
-#define CHAT_NONCES_H
+#ifndef JOURNAL_NONCES_H
+#define JOURNAL_NONCES_H
 
 #include <stdbool.h>
 #include <stddef.h>

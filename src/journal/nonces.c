@@ -1,5 +1,5 @@
 /* See nonces.h. */
-#include "chat/nonces.h"
+#include "journal/nonces.h"
 
 #include <assert.h>
 #include <stdlib.h>

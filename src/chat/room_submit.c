@@ -1,5 +1,5 @@
-/* Events on their way into a room, and back from the store. See room.h, which has the interface of
- * a room alone; what one is made of is in room_state.h. */
+/* Events on their way into a room, and back from the journal. See room.h, which has the interface
+ * of a room alone; what one is made of is in room_state.h. */
 #include "chat/room.h"
 #include "chat/room_state.h"
 
@@ -11,6 +11,7 @@
 #include "chat/event_json.h"
 #include "chat/feed.h"
 #include "chat/hub.h"
+#include "journal/journal.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_frame.h"
 
@@ -104,7 +105,7 @@ static int plan_locked(struct room *room, struct encoder *s, const struct store_
     }
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         struct draft *d = &plan->drafts[i];
-        struct room_log *rl = &room->logs[i];
+        struct room_log *rl = room->logs[i];
         if (!d->payload) continue;
         d->at = frame_log_reserve(&rl->log, frame_bytes(d->payload));
         if (!d->at || (rl->log.keeps && recent_reserve(&rl->recent))) return ERR_NOMEM;
@@ -142,7 +143,7 @@ static bool makes_stale(const struct room *room, const struct store_event *e, un
 {
     if (e->kind != STORE_EDIT && e->kind != STORE_DELETE) return false;
     if (e->kind == STORE_DELETE && encoding_is_rich(encoding)) return true;
-    return room->filling & 1 << encoding || e->target > room->logs[encoding].recent.from_seq;
+    return room->filling & 1 << encoding || e->target > room->logs[encoding]->recent.from_seq;
 }
 
 /* What was planned enters the logs; the room is locked. */
@@ -152,7 +153,8 @@ static void deliver_locked(struct room *room, const struct store_event *e,
     const struct recent_limits *limits = hub_recent_limits(room->hub);
     room->head = e->seq;
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        struct room_log *rl = &room->logs[i];
+        struct room_log *rl = room->logs[i];
+        if (!rl) continue;
         uint64_t offset = rl->log.end;
         if (plan->drafts[i].payload) append(rl, &plan->drafts[i], woken);
         if (!rl->log.keeps) {
@@ -171,76 +173,42 @@ static void deliver_locked(struct room *room, const struct store_event *e,
 static void unplan_locked(struct room *room)
 {
     for (unsigned i = 0; i < ENCODING_COUNT; i++)
-        if (room->logs[i].dirty_count == 0) frame_log_relax(&room->logs[i].log);
+        if (room->logs[i] && room->logs[i]->dirty_count == 0) frame_log_relax(&room->logs[i]->log);
 }
 
-static struct nonce_key key_of(const struct store_event *e)
+/* What the journal tells a room while it submits to it. */
+struct room_sink {
+    struct journal_sink sink;
+    struct room *room;
+    struct encoder *encoder;
+    struct slink **woken;
+    struct delivery_plan plan;
+};
+
+static int sink_prepare(struct journal_sink *sink, const struct store_event *e)
 {
-    return (struct nonce_key){e->user.len ? e->user : e->username, e->nonce};
+    struct room_sink *s = container_of(sink, struct room_sink, sink);
+    return plan_locked(s->room, s->encoder, e, &s->plan);
 }
 
-/* True if the event was posted before. */
-static bool is_dup_locked(struct room *room, struct publish *p)
+static void sink_deliver(struct journal_sink *sink, const struct store_event *e)
 {
-    if (!p->event.nonce.len) return false;
-    const struct nonce_key key = key_of(&p->event);
-    struct nonce *first = nonces_find(&room->nonces, &key);
-    if (!first) return false;
-    if (nonce_is_old(first, p->now_ms)) { /* nothing has taken it out yet */
-        nonces_remove(&room->nonces, first);
-        return false;
-    }
-    p->dup = true;
-    p->event.seq = first->seq;
-    p->event.ts_ms = first->ts_ms;
-    p->waiting = first->pending && p->waiter;
-    if (p->waiting) {
-        p->waiter->next = first->waiters;
-        first->waiters = p->waiter;
-        room->waited_nonces += !p->waiter->next;
-    }
-    return true;
+    struct room_sink *s = container_of(sink, struct room_sink, sink);
+    deliver_locked(s->room, e, &s->plan, s->woken);
 }
 
-static int store_locked(struct room *room, const struct publish *p)
+int room_submit(struct room *room, struct encoder *encoder, struct submission *s,
+                struct slink **woken)
 {
-    const struct store_append a = {
-        {room->name, room->name_len}, room->epoch, &p->event, p->tag, .kick_follows = true};
-    const struct store_event *e = &p->event;
-    struct nonce *nonce = NULL;
-    if (e->nonce.len) {
-        const struct nonce_key key = key_of(e);
-        nonce = nonces_add(&room->nonces, &key, e->seq, e->ts_ms, p->now_ms);
-        if (!nonce) return ERR_STORE;
-    }
-    int err = store_append(hub_store(room->hub), &a);
-    if (err && nonce) nonces_remove(&room->nonces, nonce);
-    return err;
-}
-
-int room_publish(struct room *room, struct encoder *s, struct publish *p, struct slink **woken)
-{
-    struct delivery_plan plan = {0};
-    bool strict = hub_is_strict(room->hub);
-    int err = 0;
+    struct room_sink to = {
+        .sink = {sink_prepare, sink_deliver}, .room = room, .encoder = encoder, .woken = woken};
     *woken = NULL;
-    p->dup = p->waiting = false;
+    s->room = room_name(room);
+    s->epoch = room->epoch;
     pthread_mutex_lock(&room->lock);
     CHECK(room->state == ROOM_READY);
-    p->event.seq = room->seq + 1;
-    if (is_dup_locked(room, p)) {
-        pthread_mutex_unlock(&room->lock);
-        return 0;
-    }
-    if (room->seq >= STORE_SEQ_MAX) err = ERR_STORE; /* only an import gets a room there */
-    if (!err && !strict) err = plan_locked(room, s, &p->event, &plan);
-    if (!err) err = store_locked(room, p);
-    if (!err) {
-        room->seq++;
-        if (!strict) deliver_locked(room, &p->event, &plan, woken);
-    } else {
-        unplan_locked(room);
-    }
+    int err = journal_submit(hub_journal(room->hub), &room->order, s, &to.sink);
+    if (err) unplan_locked(room);
     hub_note_use(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
@@ -252,8 +220,8 @@ int room_publish(struct room *room, struct encoder *s, struct publish *p, struct
 static void lose_locked(struct room *room, struct slink **woken)
 {
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
-        struct room_log *rl = &room->logs[i];
-        for (struct list *l = rl->feeds.next; l != &rl->feeds; l = l->next) {
+        struct room_log *rl = room->logs[i];
+        for (struct list *l = rl ? rl->feeds.next : NULL; l && l != &rl->feeds; l = l->next) {
             struct feed *r = container_of(l, struct feed, link);
             atomic_store(&r->lost, true);
             if (r->dirty) continue;
@@ -265,38 +233,36 @@ static void lose_locked(struct room *room, struct slink **woken)
     }
 }
 
-void room_on_done(struct room *room, struct encoder *s, const struct store_done *done,
+/* An event that is safe enters the logs, unless it is there. Of a room that is being loaded only
+ * this is noted: what the store answers may be from before it. */
+static void take_locked(struct room *room, struct encoder *s, const struct store_event *e,
+                        struct slink **woken)
+{
+    struct delivery_plan plan = {0};
+    if (room->state != ROOM_READY) {
+        bool news = hub_journal(room->hub)->shared && e->seq > room->loading_seq;
+        if (news) room->loading_seq = e->seq;
+    } else if (e->seq <= room->head) {
+        return;
+    } else if (plan_locked(room, s, e, &plan) == 0) {
+        deliver_locked(room, e, &plan, woken);
+    } else {
+        room->head = e->seq;
+        room_forget_locked(room);
+        lose_locked(room, woken);
+    }
+}
+
+void room_deliver(struct room *room, struct encoder *s, const struct store_done *done,
                   struct slink **woken, struct slink **waiters)
 {
-    const struct store_event *e = done->event;
-    bool deliver = hub_is_strict(room->hub) && !done->err;
-    struct delivery_plan plan = {0};
     *woken = NULL;
-    *waiters = NULL;
     pthread_mutex_lock(&room->lock);
-    bool ready = room->state == ROOM_READY; /* else it was loaded anew, with this event in it */
-    if (ready && deliver && e->seq > room->head) {
-        if (plan_locked(room, s, e, &plan) == 0) {
-            deliver_locked(room, e, &plan, woken);
-        } else {
-            room->head = e->seq;
-            room_forget_locked(room);
-            lose_locked(room, woken);
-        }
-    }
-    const struct nonce_key key = key_of(e);
-    struct nonce *nonce = e->nonce.len ? nonces_find(&room->nonces, &key) : NULL;
-    /* It is settled already if the room was left and loaded anew since the event was committed. */
-    if (nonce && nonce->seq == e->seq && nonce->pending) {
-        *waiters = nonce->waiters;
-        nonce->waiters = NULL;
-        room->waited_nonces -= *waiters != NULL;
-        if (done->err)
-            nonces_remove(&room->nonces, nonce);
-        else
-            nonces_settle(nonce);
-    }
-    if (ready && done->err) room_forget_locked(room);
+    if (!done->err)
+        take_locked(room, s, done->event, woken);
+    else if (room->state == ROOM_READY)
+        room_forget_locked(room);
+    journal_settle(hub_journal(room->hub), &room->order, done, waiters);
     hub_note_use(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
@@ -312,7 +278,7 @@ int room_read(struct room *room, struct reading *r)
     CHECK(room->state == ROOM_READY);
     if (r->mark.seq == 0 || r->mark.seq > room->head) err = ERR_NO_MESSAGE;
     r->old = !err && marks_find(&room->marks, r->mark.user) >= r->mark.seq;
-    if (!err && !r->old) err = store_move_mark(hub_store(room->hub), &m);
+    if (!err && !r->old) err = journal_move_mark(hub_journal(room->hub), &m);
     pthread_mutex_unlock(&room->lock);
     return err;
 }
@@ -337,7 +303,7 @@ void room_on_read(struct room *room, const struct store_mark *mark)
 
 void room_relax(struct room *room, enum encoding encoding)
 {
-    struct room_log *rl = &room->logs[encoding];
+    struct room_log *rl = room->logs[encoding];
     pthread_mutex_lock(&room->lock);
     if (rl->dirty_count == 0) frame_log_relax(&rl->log);
     pthread_mutex_unlock(&room->lock);
@@ -346,7 +312,7 @@ void room_relax(struct room *room, enum encoding encoding)
 bool room_settle(struct feed *r)
 {
     struct room *room = r->room;
-    struct room_log *rl = &room->logs[r->encoding];
+    struct room_log *rl = room->logs[r->encoding];
     bool detached = r->detached; /* set on this thread only */
     pthread_mutex_lock(&room->lock);
     bool clean = detached || (r->cursor.offset == rl->log.end && !atomic_load(&r->lost));
