@@ -56,7 +56,8 @@ oracles := -ljansson # what tests compare Parlor's own parsers with
 B ?= build/$(MODE)
 sources := $(filter-out src/main.c,$(wildcard src/*.c src/*/*.c src/*/*/*.c))
 objects := $(sources:%.c=$(B)/%.o) $(B)/web_assets.o
-assets := $(filter-out %.test.js %.md,$(wildcard web/*.* web/api/v1/*.json))
+web_folders := $(shell find web -type d)
+assets := $(filter-out %.test.js %.md,$(wildcard $(web_folders:=/*.*)))
 library := $(B)/libparlor.a
 server := $(B)/parlor
 
@@ -86,8 +87,8 @@ $(B)/web_assets.o: $(B)/web_assets.c $(B)/flags.stamp
 	$(call say,CC,$@)
 	$(Q)$(CC) $(cc_flags) -MMD -MP -c -o $@ $<
 
-# The directory is a prerequisite too: its time changes when a file is added or removed.
-$(B)/web_assets.c: tools/embed-web web $(assets)
+# The folders are prerequisites too: their time changes when a file is added or removed.
+$(B)/web_assets.c: tools/embed-web $(web_folders) $(assets)
 	@mkdir -p $(@D)
 	$(call say,EMBED,web/)
 	$(Q)tools/embed-web $(assets) > $@

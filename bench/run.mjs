@@ -51,8 +51,9 @@ A run of all servers and cases that is not --quick also writes the report: bench
 folder, its plots in images/ there.`;
 
 function readOptions() {
-  const text = { type: "string" };
-  const flag = { type: "boolean", default: false };
+  const text = /** @type {const} */ ({ type: "string" });
+  const flag = /** @type {const} */ ({ type: "boolean", default: false });
+  /** @type {{values: any}} */
   const { values } = parseArgs({
     options: {
       servers: text, cases: text, reps: text, parlor: text, tools: text, out: text, docs: text,
@@ -110,7 +111,9 @@ function accepts(port) {
 }
 
 // A process with its own group, so that its children end with it. exit resolves to its exit code.
-function launch(core, [program, ...args], options) {
+/** @param {string[]} command */
+function launch(core, command, options) {
+  const [program, ...args] = command;
   const child = spawn("taskset", ["-c", core, program, ...args], {
     ...options,
     detached: true,

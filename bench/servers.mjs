@@ -34,6 +34,7 @@ const production = { NODE_ENV: "production" };
 
 // command(port, scratch): what to run; scratch is an own directory, on the disk if `disk` says so.
 // lighter: load options by case. historyOnly: takes part only in cases that name it.
+/** @returns {any[]} */
 export function allServers(options) {
   const parlor = (workers, ...more) => (port) => [
     options.parlor,

@@ -1,16 +1,16 @@
 // Behind real proxies, with the files that docs/operations.md prints, here without TLS: the client's
 // address arrives, and what the client itself writes into the headers does not count.
-import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
-import { test } from 'node:test';
-import { Member } from './lib/chat.js';
-import { REPO, freePort, startServer, withDirectory } from './lib/server.js';
-import { request } from './lib/http.js';
-import { limit, ms, until, within } from './lib/wait.js';
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { Member } from "./lib/chat.js";
+import { REPO, freePort, startServer, withDirectory } from "./lib/server.js";
+import { request } from "./lib/http.js";
+import { limit, ms, until, within } from "./lib/wait.js";
 
-const MANUAL = readFileSync(path.join(REPO, 'docs/operations.md'), 'utf8').split('\n');
+const MANUAL = readFileSync(path.join(REPO, "docs/operations.md"), "utf8").split("\n");
 
 /** The indented lines behind the one that begins like this. */
 function documented(beginning) {
@@ -18,10 +18,10 @@ function documented(beginning) {
   assert.ok(at >= 0, `the manual has a line "${beginning}..."`);
   const lines = [];
   for (const line of MANUAL.slice(at + 1)) {
-    if (line !== '' && !line.startsWith('    ')) break;
+    if (line !== "" && !line.startsWith("    ")) break;
     lines.push(line.slice(4));
   }
-  return lines.join('\n');
+  return lines.join("\n");
 }
 
 /** Replaces each text, which has to be there. */
@@ -43,20 +43,20 @@ const proxies = {
         access_log off;
         client_body_temp_path ${directory}/a; proxy_temp_path ${directory}/b;
         fastcgi_temp_path ${directory}/c; uwsgi_temp_path ${directory}/d; scgi_temp_path ${directory}/e;
-        ${adapt(documented('nginx (the'), [['443 ssl', `127.0.0.1:${port}`], ['127.0.0.1:8000', `127.0.0.1:${parlor}`]])}
+        ${adapt(documented("nginx (the"), [["443 ssl", `127.0.0.1:${port}`], ["127.0.0.1:8000", `127.0.0.1:${parlor}`]])}
       }`,
-    command: (file, directory) => ['nginx', '-p', directory, '-c', file],
+    command: (file, directory) => ["nginx", "-p", directory, "-c", file],
   },
   haproxy: {
-    config: ({ port, parlor }) => adapt(documented('HAProxy:'), [
-      ['bind :443 ssl crt /etc/haproxy/chat.example.org.pem', `bind 127.0.0.1:${port}`],
-      ['127.0.0.1:8000', `127.0.0.1:${parlor}`]]),
-    command: (file) => ['haproxy', '-db', '-f', file],
+    config: ({ port, parlor }) => adapt(documented("HAProxy:"), [
+      ["bind :443 ssl crt /etc/haproxy/chat.example.org.pem", `bind 127.0.0.1:${port}`],
+      ["127.0.0.1:8000", `127.0.0.1:${parlor}`]]),
+    command: (file) => ["haproxy", "-db", "-f", file],
   },
-  'haproxy with the PROXY protocol': {
-    config: ({ port, proxied }) => adapt(documented('Or, where it only passes bytes on'), [
-      ['bind :8080', `bind 127.0.0.1:${port}`], ['127.0.0.1:8001', `127.0.0.1:${proxied}`]]),
-    command: (file) => ['haproxy', '-db', '-f', file],
+  "haproxy with the PROXY protocol": {
+    config: ({ port, proxied }) => adapt(documented("Or, where it only passes bytes on"), [
+      ["bind :8080", `bind 127.0.0.1:${port}`], ["127.0.0.1:8001", `127.0.0.1:${proxied}`]]),
+    command: (file) => ["haproxy", "-db", "-f", file],
     internal: 200, // it does not look at paths
   },
   caddy: {
@@ -64,8 +64,8 @@ const proxies = {
       admin off
       auto_https off
     }
-    ${adapt(documented('Caddy passes'), [['chat.example.org {', `http://:${port} {\n bind 127.0.0.1`], ['127.0.0.1:8000', `127.0.0.1:${parlor}`]])}`,
-    command: (file, directory) => ['env', `HOME=${directory}`, 'caddy', 'run', '--adapter', 'caddyfile', '--config', file],
+    ${adapt(documented("Caddy passes"), [["chat.example.org {", `http://:${port} {\n bind 127.0.0.1`], ["127.0.0.1:8000", `127.0.0.1:${parlor}`]])}`,
+    command: (file, directory) => ["env", `HOME=${directory}`, "caddy", "run", "--adapter", "caddyfile", "--config", file],
   },
 };
 
@@ -73,22 +73,22 @@ async function withProxy(name, body) {
   const proxy = proxies[name];
   await withDirectory(async (directory) => {
     const proxied = await freePort();
-    const server = await startServer(['--listen', `proxy:127.0.0.1:${proxied}`, '--trusted-proxies', '127.0.0.1', '--rooms-per-ip', '3', '--log-level', 'debug']);
+    const server = await startServer(["--listen", `proxy:127.0.0.1:${proxied}`, "--trusted-proxies", "127.0.0.1", "--rooms-per-ip", "3", "--log-level", "debug"]);
     const port = await freePort();
-    const file = path.join(directory, 'config');
+    const file = path.join(directory, "config");
     writeFileSync(file, `${proxy.config({ port, parlor: server.port, proxied, directory })}\n`);
     const [program, ...args] = proxy.command(file, directory);
     const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (said += data));
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said += data));
     const gone = new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', resolve);
+      child.once("error", reject);
+      child.once("close", resolve);
     });
     gone.catch(() => {});
     try {
-      const up = () => request(port, 'GET', '/healthz').then((answer) => answer.status === 200, () => false);
+      const up = () => request(port, "GET", "/healthz").then((answer) => answer.status === 200, () => false);
       await Promise.race([
         until(ms(15000), up, `${name} in front`),
         gone.then((code) => Promise.reject(new Error(`${name} ended with ${code}`))),
@@ -98,8 +98,8 @@ async function withProxy(name, body) {
       error.message += `\n[${name}: ${said.slice(-2000)}]`;
       throw error;
     } finally {
-      child.kill('SIGTERM');
-      await within(ms(10000), gone, `end of ${name}`).catch(() => child.kill('SIGKILL'));
+      child.kill("SIGTERM");
+      await within(ms(10000), gone, `end of ${name}`).catch(() => child.kill("SIGKILL"));
       await server.stop();
     }
   });
@@ -115,15 +115,15 @@ for (const name of Object.keys(proxies))
         if (await enter(localAddress, `${prefix}-${i}`, forge?.(i))) entered++;
       return entered;
     };
-    assert.equal(await rooms('127.0.0.5', 'a'), 3);
-    assert.equal(await rooms('127.0.0.6', 'b'), 3, 'another client');
-    const forged = (i) => ({ 'X-Forwarded-For': `203.0.113.${i}`, Forwarded: `for=203.0.113.${i}`, 'X-Real-IP': `203.0.113.${i}` });
-    assert.equal(await rooms('127.0.0.7', 'c', forged), 3, 'whatever it names');
+    assert.equal(await rooms("127.0.0.5", "a"), 3);
+    assert.equal(await rooms("127.0.0.6", "b"), 3, "another client");
+    const forged = (i) => ({ "X-Forwarded-For": `203.0.113.${i}`, Forwarded: `for=203.0.113.${i}`, "X-Real-IP": `203.0.113.${i}` });
+    assert.equal(await rooms("127.0.0.7", "c", forged), 3, "whatever it names");
     assert.match(server.stderr, /websocket_closed.*peer=127\.0\.0\.5 /);
     assert.match(server.stderr, /websocket_closed.*peer=127\.0\.0\.6 /);
-    const page = { Host: 'chat.example.org', Origin: 'https://chat.example.org' };
-    assert.ok(await enter('127.0.0.8', 'page', page), 'the page of the public name');
-    assert.equal((await request(port, 'GET', '/', { Host: 'chat.example.org' })).status, 200);
-    assert.equal((await request(port, 'GET', '/metrics')).status, proxy.internal ?? 404);
-    assert.equal((await request(port, 'GET', '/')).status, 200);
+    const page = { Host: "chat.example.org", Origin: "https://chat.example.org" };
+    assert.ok(await enter("127.0.0.8", "page", page), "the page of the public name");
+    assert.equal((await request(port, "GET", "/", { Host: "chat.example.org" })).status, 200);
+    assert.equal((await request(port, "GET", "/metrics")).status, proxy.internal ?? 404);
+    assert.equal((await request(port, "GET", "/")).status, 200);
   }));

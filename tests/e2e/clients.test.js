@@ -1,14 +1,14 @@
 // Clients as they are in the world, in other languages: what their libraries make of the protocol, and
 // not what the RFCs would have them do. Tornado and Mojolicious keep their compression context whatever
 // the handshake said.
-import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { test } from 'node:test';
-import { Member } from './lib/chat.js';
-import { withServer } from './lib/server.js';
-import { limit, ms, within } from './lib/wait.js';
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { test } from "node:test";
+import { Member } from "./lib/chat.js";
+import { withServer } from "./lib/server.js";
+import { limit, ms, within } from "./lib/wait.js";
 
-const TWO = ['--workers', '2', '--rate', '0'];
+const TWO = ["--workers", "2", "--rate", "0"];
 const MESSAGES = 30;
 const words = (i) => `message ${i % 3}, which repeats what was said before `.repeat(1 + (i % 7));
 
@@ -51,24 +51,24 @@ $ua->websocket($url => {'Sec-WebSocket-Extensions' => 'permessage-deflate'} => s
 Mojo::IOLoop->start;`;
 
 async function run(command, args) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  child.stdout.on('data', (text) => (out += text));
-  child.stderr.on('data', (text) => (out += text));
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  child.stdout.on("data", (text) => (out += text));
+  child.stderr.on("data", (text) => (out += text));
   const code = await within(ms(20000), new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
+    child.once("error", reject);
+    child.once("close", resolve);
   }), `end of ${command}`).finally(() => child.kill());
   return { code, out: out.trim() };
 }
 
-for (const [name, command, args] of [['Tornado', '/usr/bin/python3', ['-c', TORNADO]], // that of the system, which has its packages
-  ['Mojolicious', '/usr/bin/perl', ['-e', MOJOLICIOUS]]]) {
+for (const [name, command, args] of [["Tornado", "/usr/bin/python3", ["-c", TORNADO]], // that of the system, which has its packages
+  ["Mojolicious", "/usr/bin/perl", ["-e", MOJOLICIOUS]]]) {
   test(`${name}, with compression`, limit(40), withServer(TWO, async (server) => {
     const witness = await Member.join(server);
     const url = `ws://127.0.0.1:${server.port}/ws/chat/lobby/`;
     const texts = Array.from({ length: MESSAGES }, (_, i) => words(i));
-    assert.deepEqual(await run(command, [...args, url, JSON.stringify(texts)]), { code: 0, out: 'closed 1000' });
+    assert.deepEqual(await run(command, [...args, url, JSON.stringify(texts)]), { code: 0, out: "closed 1000" });
     for (const text of texts) assert.equal((await witness.next()).message, text);
     await witness.leave();
   }));

@@ -8,20 +8,20 @@
 //  2. Between two lives, either the next one has all that was acknowledged, as it was, or the log and the
 //     metrics say what is wrong, or it does not start and says why.
 //  3. No id ever stands for two texts.
-import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { after, test } from 'node:test';
-import { Rich } from './lib/chat.js';
-import { request } from './lib/http.js';
-import { withLives } from './lib/server.js';
-import { count, limit, ms, until } from './lib/wait.js';
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { after, test } from "node:test";
+import { Rich } from "./lib/chat.js";
+import { request } from "./lib/http.js";
+import { withLives } from "./lib/server.js";
+import { count, limit, ms, until } from "./lib/wait.js";
 
 const CASES = Number(process.env.DAMAGE_CASES) || count(36, 12);
 // The short form is the same each time: what no change of ours has caused is found by the long one.
 const SEED = Number(process.env.DAMAGE_SEED) || (process.env.DAMAGE_CASES ? Math.floor(Math.random() * 2 ** 31) : 1711595);
-const ARGS = ['--workers', '1', '--rate', '0'];
-const SUFFIXES = ['', '-wal', '-shm', '-witness'];
+const ARGS = ["--workers", "1", "--rate", "0"];
+const SUFFIXES = ["", "-wal", "-shm", "-witness"];
 const PAGE = 4096;
 const SAID = /store_(failed|lost|restored|touched|stale|trouble)/;
 
@@ -40,7 +40,7 @@ function randomFrom(seed) {
 const rewrite = (file, change) => {
   const bytes = readFileSync(file);
   change(bytes);
-  writeFileSync(file, bytes, { flag: 'r+' });
+  writeFileSync(file, bytes, { flag: "r+" });
 };
 
 /** What can happen to a file; `old` is a copy of it from earlier. */
@@ -49,42 +49,42 @@ const DAMAGES = {
     const at = random(Math.ceil(bytes.length / PAGE)) * PAGE;
     for (let i = at; i < Math.min(at + PAGE, bytes.length); i++) bytes[i] ^= 0x5a;
   }),
-  'garbled at its head': (file) => rewrite(file, (bytes) => bytes.fill(0xa5, 0, Math.min(PAGE, bytes.length))),
-  'with one letter changed': (file, old, random) => rewrite(file, (bytes) => {
+  "garbled at its head": (file) => rewrite(file, (bytes) => bytes.fill(0xa5, 0, Math.min(PAGE, bytes.length))),
+  "with one letter changed": (file, old, random) => rewrite(file, (bytes) => {
     const places = [];
-    for (let at = bytes.indexOf('said '); at >= 0; at = bytes.indexOf('said ', at + 1)) places.push(at);
+    for (let at = bytes.indexOf("said "); at >= 0; at = bytes.indexOf("said ", at + 1)) places.push(at);
     const at = places.length ? places[random(places.length)] : random(bytes.length);
     if (bytes.length) bytes[at] ^= 1;
   }),
-  'cut in half': (file) => truncateSync(file, Math.floor(statSync(file).size / 2)),
+  "cut in half": (file) => truncateSync(file, Math.floor(statSync(file).size / 2)),
   emptied: (file) => truncateSync(file, 0),
   deleted: (file) => rmSync(file),
-  'replaced by an older copy': (file, old) => {
+  "replaced by an older copy": (file, old) => {
     copyFileSync(old, `${file}.new`);
     renameSync(`${file}.new`, file);
   },
-  'overwritten with an older copy': (file, old) => writeFileSync(file, readFileSync(old)),
+  "overwritten with an older copy": (file, old) => writeFileSync(file, readFileSync(old)),
 };
 
-const WHENS = ['running', 'stopped', 'killed'];
+const WHENS = ["running", "stopped", "killed"];
 
 /** Cutting what the process has mapped into its memory ends it, which nobody can overlook: no case here. */
 const possible = (when, suffix, damage) =>
-  !(suffix === '-shm' && when === 'running' && !['deleted', 'replaced by an older copy'].includes(damage)) &&
-  !(when === 'stopped' && ['-wal', '-shm'].includes(suffix) && !damage.includes('older copy'));
+  !(suffix === "-shm" && when === "running" && !["deleted", "replaced by an older copy"].includes(damage)) &&
+  !(when === "stopped" && ["-wal", "-shm"].includes(suffix) && !damage.includes("older copy"));
 
 const all = WHENS.flatMap((when) => SUFFIXES.flatMap((suffix) =>
   Object.keys(DAMAGES).filter((damage) => possible(when, suffix, damage)).map((damage) => ({ when, suffix, damage }))));
 
 const total = { cases: 0, silent: 0, late: 0, reused: 0, harmless: 0, refused: 0, said: 0 };
-after(() => console.log(`damage total: ${Object.entries(total).map(([name, n]) => `${n} ${name}`).join(', ')}`));
+after(() => console.log(`damage total: ${Object.entries(total).map(([name, n]) => `${n} ${name}`).join(", ")}`));
 
-const enter = (server, query = '') => Rich.join(server, 'lobby', { query: `?username=ann${query}` });
+const enter = (server, query = "") => Rich.join(server, "lobby", { query: `?username=ann${query}` });
 
 async function post(server, n, word, said) {
   const ann = await enter(server);
   await Promise.all(Array.from({ length: n }, async (_, i) => {
-    const text = `said ${word} ${i} ${'.'.repeat(100)}`;
+    const text = `said ${word} ${i} ${".".repeat(100)}`;
     const { id } = await ann.say(text);
     if (said.has(id)) total.reused++;
     assert.ok(!said.has(id), `${id} was "${said.get(id)}" and is "${text}"`);
@@ -99,8 +99,8 @@ async function kept(server) {
     const reader = await enter(server);
     const found = new Map();
     for (let more = true, before; more;) {
-      const page = await reader.ask({ type: 'history', limit: 200, ...(before && { before }) });
-      if (page.type === 'error') return null;
+      const page = await reader.ask({ type: "history", limit: 200, ...(before && { before }) });
+      if (page.type === "error") return null;
       for (const m of page.messages) found.set(m.id, m.message);
       ({ more } = page);
       before = page.messages[0]?.id;
@@ -123,10 +123,10 @@ async function whileRunning(lives, harm) {
   const began = performance.now();
   let red = false;
   await until(ms(2000), async () => {
-    const ready = await request(server.port, 'GET', '/readyz');
+    const ready = await request(server.port, "GET", "/readyz");
     red ||= ready.status === 503 || /damaged/.test(ready.text);
     return red && (await troubles(server)) > before[0] && SAID.test(server.stderr.slice(before[1]));
-  }, 'log, metric and readiness').catch((error) => {
+  }, "log, metric and readiness").catch((error) => {
     total.late++;
     throw error;
   });
@@ -138,7 +138,7 @@ async function nextLife(lives, said, heard) {
   try {
     await lives.start();
   } catch (error) {
-    assert.match(error.message, /server left \(1\) before[^]*store_failed +cannot open/, 'it says why it does not start');
+    assert.match(error.message, /server left \(1\) before[^]*store_failed +cannot open/, "it says why it does not start");
     total.refused++;
     return;
   }
@@ -148,10 +148,10 @@ async function nextLife(lives, said, heard) {
   const told = heard || (SAID.test(server.stderr) && (await troubles(server)) > 0);
   if (!whole && !told) total.silent++;
   assert.ok(whole || told, `silent: ${found?.size} of ${said.size} are there, and nothing is said`);
-  total[told ? 'said' : 'harmless']++;
-  if ((await request(server.port, 'GET', '/readyz')).status !== 200) return;
+  total[told ? "said" : "harmless"]++;
+  if ((await request(server.port, "GET", "/readyz")).status !== 200) return;
   const given = new Map(said);
-  await post(server, 50, 'in the next life', given).catch((error) => {
+  await post(server, 50, "in the next life", given).catch((error) => {
     if (found || !/response: 503/.test(error.message)) throw error; // a room that cannot be read cannot be entered
   });
 }
@@ -160,24 +160,24 @@ async function runCase(lives, { when, suffix, damage }, random) {
   const said = new Map();
   const file = lives.file + suffix;
   const old = `${lives.file}.old`;
-  const backup = () => (suffix === ''
-    ? execFileSync('python3', ['-c',
-      'import sqlite3, sys\nsqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))', lives.file, old])
+  const backup = () => (suffix === ""
+    ? execFileSync("python3", ["-c",
+      "import sqlite3, sys\nsqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))", lives.file, old])
     : copyFileSync(file, old));
-  await post(lives.server, 200, 'before', said);
+  await post(lives.server, 200, "before", said);
   if (random(2)) await lives.restart(); // so that it is in the database file itself
-  await post(lives.server, 100, 'then', said);
+  await post(lives.server, 100, "then", said);
   backup();
-  await post(lives.server, 300, 'later', said);
+  await post(lives.server, 300, "later", said);
   const harm = () => DAMAGES[damage](file, old, random);
   let heard = false;
-  if (when === 'running') {
+  if (when === "running") {
     await whileRunning(lives, harm);
     heard = true;
     await (random(2) ? lives.server.stop() : lives.server.killHard());
   } else {
-    await (when === 'stopped' ? lives.server.stop() : lives.server.killHard());
-    if (existsSync(file) || damage.includes('copy')) harm();
+    await (when === "stopped" ? lives.server.stop() : lives.server.killHard());
+    if (existsSync(file) || damage.includes("copy")) harm();
   }
   await nextLife(lives, said, heard);
 }
@@ -185,10 +185,10 @@ async function runCase(lives, { when, suffix, damage }, random) {
 test(`${CASES} cases of damage: all are said, no id is given twice`, limit(30 + 3 * CASES), async (t) => {
   t.diagnostic(`DAMAGE_SEED=${SEED}`);
   const random = randomFrom(SEED);
-  const order = all.map((c) => [random(1e9), c]).sort((a, b) => a[0] - b[0]).map(([, c]) => c);
+  const order = all.map((c) => ({ c, at: random(1e9) })).sort((a, b) => a.at - b.at).map(({ c }) => c);
   for (let i = 0; i < CASES; i++) {
     const c = order[i % order.length];
-    const name = `${c.when}: the ${c.suffix || 'database'} is ${c.damage}`;
+    const name = `${c.when}: the ${c.suffix || "database"} is ${c.damage}`;
     total.cases++;
     await t.test(name, withLives(ARGS, async (lives) => {
       await runCase(lives, c, random);

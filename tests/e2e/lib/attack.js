@@ -1,15 +1,15 @@
 // 200 ordinary members, and one address that does its worst (lib/attacker.js). What is measured is
 // what the members see: whether they are refused, whether anything is lost, how long a message takes;
 // and whether the health checks answer.
-import { fork } from 'node:child_process';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import WebSocket from 'ws';
-import { request } from './http.js';
-import { ms, pause, until } from './wait.js';
+import { fork } from "node:child_process";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import WebSocket from "ws";
+import { request } from "./http.js";
+import { ms, pause, until } from "./wait.js";
 
-const ATTACKER = path.join(path.dirname(fileURLToPath(import.meta.url)), 'attacker.js');
-const ATTACKER_ADDRESS = '127.66.6.6';
+const ATTACKER = path.join(path.dirname(fileURLToPath(import.meta.url)), "attacker.js");
+const ATTACKER_ADDRESS = "127.66.6.6";
 const ROOM_SIZE = 20;
 const TURN_MS = 50; // one of them says something; of 200, each every 10 s
 const HEALTH_EVERY_MS = 200;
@@ -52,14 +52,18 @@ class Crowd {
 
 /** Says something now and then, hangs up now and then, and comes back with the id it has. */
 class Person {
-  since = '';
+  since = "";
   #last = 0;
   #sent = 0;
   #mine = new Map(); // text: when it was said; those that have not come back
   leaving = false;
 
   constructor(crowd, port, i) {
-    Object.assign(this, { crowd, port, name: `person${i}`, room: `room${Math.floor(i / ROOM_SIZE)}`, address: addressOf(i) });
+    this.crowd = crowd;
+    this.port = port;
+    this.name = `person${i}`;
+    this.room = `room${Math.floor(i / ROOM_SIZE)}`;
+    this.address = addressOf(i);
   }
 
   connect() {
@@ -67,31 +71,31 @@ class Person {
     const url = `ws://127.0.0.1:${this.port}/ws/chat/${this.room}/?username=${this.name}&since=${this.since}`;
     const socket = new WebSocket(url, { localAddress: this.address, perMessageDeflate: false, handshakeTimeout: 20000 });
     this.socket = socket;
-    return new Promise((resolve) => {
-      socket.on('open', () => {
+    return /** @type {Promise<void>} */ (new Promise((resolve) => {
+      socket.on("open", () => {
         this.crowd.entering.add(performance.now() - begun);
         resolve();
       });
-      socket.on('error', (error) => {
-        if (socket.readyState === WebSocket.CONNECTING || error.message.startsWith('Unexpected server response'))
-          this.crowd.fault('returnsRefused', `${this.name}: ${error.message}`);
+      socket.on("error", (error) => {
+        if (socket.readyState === WebSocket.CONNECTING || error.message.startsWith("Unexpected server response"))
+          this.crowd.fault("returnsRefused", `${this.name}: ${error.message}`);
         resolve();
       });
-      socket.on('message', (data) => this.#hear(JSON.parse(data)));
-      socket.on('close', (code, reason) => {
+      socket.on("message", (data) => this.#hear(JSON.parse(data.toString())));
+      socket.on("close", (code, reason) => {
         if (this.socket !== socket || this.leaving) return;
-        this.crowd.fault('refused', `${this.name} was closed with ${code} ${reason}`);
+        this.crowd.fault("refused", `${this.name} was closed with ${code} ${reason}`);
         setTimeout(() => this.leaving || this.connect(), 500);
       });
-    });
+    }));
   }
 
   #hear(frame) {
     const { crowd } = this;
-    if (frame.error) return crowd.fault('refused', `${this.name}: ${JSON.stringify(frame)}`);
+    if (frame.error) return crowd.fault("refused", `${this.name}: ${JSON.stringify(frame)}`);
     if (!frame.id) return undefined;
     this.since = frame.id;
-    if (frame.seq <= this.#last) return crowd.fault('disorder', `${this.name}: ${frame.id} after ${this.#last}`);
+    if (frame.seq <= this.#last) return crowd.fault("disorder", `${this.name}: ${frame.id} after ${this.#last}`);
     this.#last = frame.seq;
     crowd.counts.delivered++;
     const said = Number(/at (\d+\.\d+)/.exec(frame.message)?.[1]);
@@ -130,13 +134,13 @@ class Person {
     let got = 0;
     let late;
     const failure = await new Promise((resolve) => {
-      socket.on('message', () => ++got === messages && resolve(null));
-      socket.on('error', (error) => resolve(error.message));
-      socket.on('close', (code, reason) => resolve(`${code} ${reason}`));
+      socket.on("message", () => ++got === messages && resolve(null));
+      socket.on("error", (error) => resolve(error.message));
+      socket.on("close", (code, reason) => resolve(`${code} ${reason}`));
       late = setTimeout(() => resolve(`${got} of ${messages} in ${VISIT_LIMIT_MS} ms`), VISIT_LIMIT_MS);
     });
     clearTimeout(late);
-    if (failure) crowd.fault('visitsRefused', `${name} in ${room}: ${failure}`);
+    if (failure) crowd.fault("visitsRefused", `${name} in ${room}: ${failure}`);
     else crowd.visiting.add(performance.now() - begun);
     socket.terminate();
   }
@@ -148,7 +152,7 @@ class Person {
   }
 
   checkLost() {
-    for (const message of this.#mine.keys()) this.crowd.fault('lost', `${message} never came back`);
+    for (const message of this.#mine.keys()) this.crowd.fault("lost", `${message} never came back`);
   }
 
   leave() {
@@ -162,8 +166,8 @@ async function watchHealth(port, state) {
   while (!state.over) {
     const begun = performance.now();
     const answer = await Promise.race([
-      request(port, 'GET', '/healthz').catch((error) => ({ status: error.message })),
-      pause(HEALTH_LIMIT_MS).then(() => ({ status: 'no answer in time' })),
+      request(port, "GET", "/healthz").catch((error) => ({ status: error.message })),
+      pause(HEALTH_LIMIT_MS).then(() => ({ status: "no answer in time" })),
     ]);
     state.checks++;
     state.health.add(performance.now() - begun);
@@ -183,11 +187,11 @@ async function watchMemory(server, state) {
 }
 
 function startAttacker(port, connectsPerS, room) {
-  const child = fork(ATTACKER, [String(port), ATTACKER_ADDRESS, String(connectsPerS), room], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  const child = fork(ATTACKER, [String(port), ATTACKER_ADDRESS, String(connectsPerS), room], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
   const attacker = { child, counts: { dialled: 0 } };
-  let rest = '';
-  child.stdout.setEncoding('utf8').on('data', (data) => {
-    const lines = (rest + data).split('\n');
+  let rest = "";
+  child.stdout.setEncoding("utf8").on("data", (data) => {
+    const lines = (rest + data).split("\n");
     rest = lines.pop();
     for (const line of lines) if (line) attacker.counts = JSON.parse(line);
   });
@@ -218,11 +222,11 @@ export async function attack(server, { seconds, members, connectsPerS, fatRoom, 
   }
   state.over = true;
   attacker.child.disconnect();
-  await Promise.all([...watches, new Promise((resolve) => attacker.child.once('exit', resolve))]);
+  await Promise.all([...watches, new Promise((resolve) => attacker.child.once("exit", resolve))]);
   const settled = until(ms(20000), async () => {
     for (const person of people) if (!(await person.caughtUp(0))) return false;
     return true;
-  }, 'everything said has come back');
+  }, "everything said has come back");
   await settled.catch(() => {});
   for (const person of people) {
     person.checkLost();

@@ -1,14 +1,23 @@
 // A chat member on the `ws` package: an implementation of WebSocket that is not ours, so that both
 // ends of a conversation never share one misreading of the RFC.
-import assert from 'node:assert/strict';
-import WebSocket from 'ws';
-import { Inbox, ms, within } from './wait.js';
+import assert from "node:assert/strict";
+import WebSocket from "ws";
+import { Inbox, ms, within } from "./wait.js";
+
+/**
+ * Where and how to connect. What is not named here is an option of the `ws` package.
+ * @typedef {{query?: string, protocols?: string[], host?: string} & WebSocket.ClientOptions} How
+ */
 
 export class Member {
   #inbox = new Inbox();
 
-  /** Joins a room; resolves once the handshake is done. The room is taken as it stands in the URL. */
-  static async join(server, room = 'lobby', { query = '', protocols = [], host = '127.0.0.1', ...options } = {}) {
+  /**
+   * Joins a room; resolves once the handshake is done. The room is taken as it stands in the URL.
+   * @param {How} how
+   */
+  static async join(server, room = "lobby", how = {}) {
+    const { query = "", protocols = [], host = "127.0.0.1", ...options } = how;
     const port = server.port ?? server;
     const url = `ws://${host}:${port}/ws/chat/${room}/${query}`;
     const member = new Member(new WebSocket(url, protocols, { perMessageDeflate: false, ...options }));
@@ -19,23 +28,23 @@ export class Member {
   constructor(socket) {
     this.socket = socket;
     this.opened = new Promise((resolve, reject) => {
-      socket.once('open', resolve);
-      socket.once('error', reject);
+      socket.once("open", resolve);
+      socket.once("error", reject);
     });
     this.opened.catch(() => {});
     this.closed = new Promise((resolve) => {
-      socket.once('close', (code, reason) => {
+      socket.once("close", (code, reason) => {
         resolve({ code, reason: reason.toString() });
         this.#inbox.end(new Error(`closed with ${code} ${reason}`));
       });
     });
-    socket.on('error', () => {});
-    socket.on('message', (data, isBinary) => this.#inbox.push(isBinary ? null : data.toString()));
+    socket.on("error", () => {});
+    socket.on("message", (data, isBinary) => this.#inbox.push(isBinary ? null : data.toString()));
   }
 
   /** Sends a message, or any object as it is. */
   say(what, more = {}) {
-    this.sendText(JSON.stringify(typeof what === 'string' ? { message: what, ...more } : what));
+    this.sendText(JSON.stringify(typeof what === "string" ? { message: what, ...more } : what));
   }
 
   sendText(text) {
@@ -44,8 +53,8 @@ export class Member {
 
   /** The next frame as the text that came. */
   async nextText(time = ms(10000)) {
-    const text = await this.#inbox.next(time, 'frame for a member');
-    assert.notEqual(text, null, 'a binary frame on rung 0 or 1');
+    const text = await this.#inbox.next(time, "frame for a member");
+    assert.notEqual(text, null, "a binary frame on rung 0 or 1");
     return text;
   }
 
@@ -80,26 +89,26 @@ export class Member {
   async closesWith(code, time = ms(10000)) {
     const end = await within(time, this.closed, `close with ${code}`);
     assert.equal(end.code, code, `close code (reason "${end.reason}")`);
-    assert.notEqual(end.reason, '', 'a close without a reason text (protocol.md 8)');
+    assert.notEqual(end.reason, "", "a close without a reason text (protocol.md 8)");
     return end;
   }
 
   async leave() {
     this.socket.close(1000);
-    await within(ms(10000), this.closed, 'close');
+    await within(ms(10000), this.closed, "close");
   }
 }
 
 /** protocol.md section 3: the one form of a refusal. */
 export function refusal(got, code) {
-  assert.deepEqual(Object.keys(got).sort(), ['error', 'message', 'username'], JSON.stringify(got));
-  assert.equal(got.username, 'system');
+  assert.deepEqual(Object.keys(got).sort(), ["error", "message", "username"], JSON.stringify(got));
+  assert.equal(got.username, "system");
   assert.deepEqual(got.error, { code });
-  assert.match(got.message, /^Not sent: \S.{4,}/, 'a reason that a person understands');
+  assert.match(got.message, /^Not sent: \S.{4,}/, "a reason that a person understands");
 }
 
 /** Frames of parlor.v1 that stand in the room's log, and so take part in a resume. */
-export const LOGGED = ['message', 'edit', 'delete', 'react', 'unreact'];
+export const LOGGED = ["message", "edit", "delete", "react", "unreact"];
 
 /**
  * A rich client (parlor.v1). ask() sends a frame with a ref of its own and resolves with the one
@@ -112,16 +121,25 @@ export class Rich {
   #asked = new Map();
   #over = null;
   #ref = 0;
+  /** @type {any} */
+  welcome;
+  /** @type {any} */
+  joined;
 
-  /** Joins a room; resolves once `welcome` and `joined` are there. */
-  static async join(server, room = 'lobby', { query = '', protocols = ['parlor.v1'], ...options } = {}) {
-    const rich = await Rich.open(server, room, { query, protocols, ...options });
-    rich.welcome = await rich.next('welcome');
-    rich.joined = await rich.next('joined');
+  /**
+   * Joins a room; resolves once `welcome` and `joined` are there.
+   * @param {How} how
+   */
+  static async join(server, room = "lobby", how = {}) {
+    const rich = await Rich.open(server, room, how);
+    rich.welcome = await rich.next("welcome");
+    rich.joined = await rich.next("joined");
     return rich;
   }
 
-  static async open(server, room = 'lobby', { query = '', protocols = ['parlor.v1'], ...options } = {}) {
+  /** @param {How} how */
+  static async open(server, room = "lobby", how = {}) {
+    const { query = "", protocols = ["parlor.v1"], ...options } = how;
     const url = `ws://127.0.0.1:${server.port ?? server}/ws/chat/${room}/${query}`;
     const rich = new Rich(new WebSocket(url, protocols, { perMessageDeflate: false, ...options }));
     await within(ms(20000), rich.opened, `WebSocket to ${url}`);
@@ -131,18 +149,18 @@ export class Rich {
   constructor(socket) {
     this.socket = socket;
     this.opened = new Promise((resolve, reject) => {
-      socket.once('open', resolve);
-      socket.once('error', reject);
+      socket.once("open", resolve);
+      socket.once("error", reject);
     });
     this.opened.catch(() => {});
     this.closed = new Promise((resolve) => {
-      socket.once('close', (code, reason) => {
+      socket.once("close", (code, reason) => {
         this.#end(new Error(`closed with ${code} ${reason}`));
         resolve({ code, reason: reason.toString() });
       });
     });
-    socket.on('error', () => {});
-    socket.on('message', (data) => this.#take(JSON.parse(data.toString())));
+    socket.on("error", () => {});
+    socket.on("message", (data) => this.#take(JSON.parse(data.toString())));
   }
 
   #end(error) {
@@ -189,14 +207,14 @@ export class Rich {
 
   /** As ask(), and the answer has to be an error with this code. */
   async refused(code, frame) {
-    const answer = await this.get('error', frame);
+    const answer = await this.get("error", frame);
     assert.equal(answer.code, code, JSON.stringify(answer));
     return answer;
   }
 
   /** Posts; resolves with the ack. */
   say(message, more = {}) {
-    return this.get('ack', { type: 'message', message, ...more });
+    return this.get("ack", { type: "message", message, ...more });
   }
 
   /** The first frame of these types that nobody has read yet. */
@@ -210,13 +228,18 @@ export class Rich {
       reader = { types: wanted, resolve, reject };
       this.#readers.push(reader);
     });
-    return within(time, found, `frame of type ${wanted.join(', ')}`).finally(() => {
+    return within(time, found, `frame of type ${wanted.join(", ")}`).finally(() => {
       const left = this.#readers.indexOf(reader);
       if (left >= 0) this.#readers.splice(left, 1);
     });
   }
 
-  /** The next n of them. */
+  /**
+   * The next n of them.
+   * @param {number} n
+   * @param {string | string[]} types
+   * @param {number} [time]
+   */
   async take(n, types = LOGGED, time) {
     const got = [];
     while (got.length < n) got.push(await this.next(types, time));
@@ -231,7 +254,7 @@ export class Rich {
 
   /** Everything that the server had sent before now is here: the answer to a question comes last. */
   async settled(room) {
-    await this.get('members', { type: 'who', room });
+    await this.get("members", { type: "who", room });
   }
 
   /** None of these frames is waiting. */
@@ -243,18 +266,18 @@ export class Rich {
   async closesWith(code, time = ms(10000)) {
     const end = await within(time, this.closed, `close with ${code}`);
     assert.equal(end.code, code, `close code (reason "${end.reason}")`);
-    assert.notEqual(end.reason, '', 'a close without a reason text (protocol.md 8)');
+    assert.notEqual(end.reason, "", "a close without a reason text (protocol.md 8)");
     return end;
   }
 
   async leave() {
     this.socket.close(1000);
-    await within(ms(10000), this.closed, 'close');
+    await within(ms(10000), this.closed, "close");
   }
 
   /** Cut without a word, as a phone in a tunnel. */
   async cut() {
     this.socket.terminate();
-    await within(ms(10000), this.closed, 'close');
+    await within(ms(10000), this.closed, "close");
   }
 }

@@ -1,26 +1,30 @@
 // Clients at other addresses. On Linux every 127.x.y.z is an address of this machine; to a server
 // that trusts no proxy (NO_PROXIES) each is an ordinary client.
-import net from 'node:net';
-import { HttpConnection, request } from './http.js';
+import net from "node:net";
+import { HttpConnection, request } from "./http.js";
 
-export const NO_PROXIES = ['--trusted-proxies', 'none'];
+export const NO_PROXIES = ["--trusted-proxies", "none"];
 
 /** GET from an address; resolves with the answer. */
 export const getFrom = (server, localAddress, path, headers = {}) =>
-  request(server.port, 'GET', path, headers, undefined, localAddress);
+  request(server.port, "GET", path, headers, undefined, localAddress);
 
 const HANDSHAKE = {
-  Upgrade: 'websocket',
-  Connection: 'Upgrade',
-  'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==',
-  'Sec-WebSocket-Version': '13',
+  Upgrade: "websocket",
+  Connection: "Upgrade",
+  "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+  "Sec-WebSocket-Version": "13",
 };
 
-/** The answer to a handshake, for those that are refused. */
-export async function refusedHandshake(server, path, { localAddress, ...headers } = {}) {
+/**
+ * The answer to a handshake, for those that are refused.
+ * @param {Record<string, string>} how localAddress, and headers
+ */
+export async function refusedHandshake(server, path, how = {}) {
+  const { localAddress, ...headers } = how;
   const connection = await HttpConnection.open(server.port, undefined, localAddress);
   try {
-    return await connection.ask('GET', path, { ...HANDSHAKE, ...headers });
+    return await connection.ask("GET", path, { ...HANDSHAKE, ...headers });
   } finally {
     connection.end();
   }
@@ -35,7 +39,9 @@ export class Silence {
   #over = false;
   closed = 0;
 
-  constructor(server, count, { host = '127.0.0.1', localAddress = host, redial = true, first } = {}) {
+  /** @param {{host?: string, localAddress?: string, redial?: boolean, first?: string | Buffer}} how */
+  constructor(server, count, how = {}) {
+    const { host = "127.0.0.1", localAddress = host, redial = true, first } = how;
     this.server = server;
     this.options = { port: server.port, host, localAddress };
     this.redial = redial;
@@ -56,11 +62,11 @@ export class Silence {
       socket.destroy();
       if (this.redial && !this.#over) setTimeout(() => this.#over || this.#dial(), this.redialMs);
     };
-    if (this.first) socket.once('connect', () => socket.write(this.first));
-    socket.on('data', () => {});
-    socket.on('error', settle);
-    socket.on('close', settle);
-    if (!this.first) socket.on('end', settle); // else it holds the half-closed one
+    if (this.first) socket.once("connect", () => socket.write(this.first));
+    socket.on("data", () => {});
+    socket.on("error", settle);
+    socket.on("close", settle);
+    if (!this.first) socket.on("end", settle); // else it holds the half-closed one
   }
 
   get open() {

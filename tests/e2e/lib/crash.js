@@ -9,11 +9,11 @@
 //  3. Whatever a client is told comes in order of seq; inside a connection never twice.
 //  4. A client's transcript, known ids dropped, is the history. Without `strict` it may hold messages
 //     more that were shown and not committed when the server died; under `strict` it may not.
-import WebSocket from 'ws';
-import { LOGGED, Rich } from './chat.js';
-import { ms, pause, until } from './wait.js';
+import WebSocket from "ws";
+import { LOGGED, Rich } from "./chat.js";
+import { ms, pause, until } from "./wait.js";
 
-const ROOMS = ['lobby', 'kitchen', 'attic'];
+const ROOMS = ["lobby", "kitchen", "attic"];
 const PENDING_MAX = 20;
 const FAULTS_SHOWN = 10;
 
@@ -35,13 +35,13 @@ function randomFrom(seed) {
 }
 
 /** Texts begin with a token of their own, which edits leave alone. */
-const tokenOf = (text) => text.split('|')[0];
+const tokenOf = (text) => text.split("|")[0];
 
 /** What a frame of the log says, and under which id. */
 function entryOf(frame) {
   const { type, seq, id, event_id: eventId, message, emoji, username } = frame;
-  if (type === 'message') return { type, seq, id, text: message, says: `message ${tokenOf(message)}` };
-  return { type, seq, id: eventId, target: id, text: message, says: `${type} ${id} ${username} ${message ?? emoji ?? ''}` };
+  if (type === "message") return { type, seq, id, text: message, says: `message ${tokenOf(message)}` };
+  return { type, seq, id: eventId, target: id, text: message, says: `${type} ${id} ${username} ${message ?? emoji ?? ""}` };
 }
 
 /** What has been said to anybody, and what went wrong. */
@@ -61,7 +61,7 @@ class Ledger {
     const key = `${room} ${id}`;
     const before = this.said.get(key);
     if (before === undefined) this.said.set(key, says);
-    else if (before !== says) this.fault('reused', `${key} was "${before}", and is "${says}"`);
+    else if (before !== says) this.fault("reused", `${key} was "${before}", and is "${says}"`);
   }
 
   ack(room, id, token) {
@@ -78,7 +78,11 @@ class Transcript {
   #here = 0; // seq of the newest in this connection
 
   constructor(ledger, who, room, start) {
-    Object.assign(this, { ledger, who, room, since: start, seq: 0 });
+    this.ledger = ledger;
+    this.who = who;
+    this.room = room;
+    this.since = start;
+    this.seq = 0;
   }
 
   connected() {
@@ -93,10 +97,10 @@ class Transcript {
     const { id, seq, says } = entry;
     const where = `${this.who} in ${this.room}: ${id}`;
     this.ledger.tell(this.room, id, says);
-    if (seq <= this.#here) this.ledger.fault('disorder', `${where} after ${this.#here} on one connection`);
+    if (seq <= this.#here) this.ledger.fault("disorder", `${where} after ${this.#here} on one connection`);
     this.#here = seq;
     if (this.#known.has(id)) return;
-    if (seq <= this.seq) this.ledger.fault('disorder', `${where} for the first time after ${this.seq}`);
+    if (seq <= this.seq) this.ledger.fault("disorder", `${where} for the first time after ${this.seq}`);
     this.#known.add(id);
     this.log.push(entry);
     this.seq = seq;
@@ -112,21 +116,25 @@ class Transcript {
 function stateOf(log) {
   const state = new Map();
   for (const { type, id, target, text } of log) {
-    if (type === 'message') state.set(id, text);
-    if (type === 'delete') state.delete(target);
-    if (type === 'edit' && state.has(target)) state.set(target, text);
+    if (type === "message") state.set(id, text);
+    if (type === "delete") state.delete(target);
+    if (type === "edit" && state.has(target)) state.set(target, text);
   }
   return state;
 }
 
-/** A client that is cut again and again, and comes back. */
+/** A client that is cut again and again, and comes back. What it says and hears is up to its kind. */
 class Client {
+  /** @type {string[]} */
+  protocols = [];
   socket = null;
   talking = true;
   leaving = false;
 
   constructor(world, name, rooms) {
-    Object.assign(this, { world, name, rooms, sent: 0 });
+    this.world = world;
+    this.name = name;
+    this.sent = 0;
     this.rooms = new Map(rooms.map((room) =>
       [room, new Transcript(world.ledger, name, room, world.starts.get(room))]));
     this.home = rooms[0];
@@ -144,12 +152,12 @@ class Client {
     const query = `?username=${this.name}&since=${this.rooms.get(this.home).since}`;
     const socket = new WebSocket(at + query, this.protocols, { perMessageDeflate: false, handshakeTimeout: ms(10000) });
     this.socket = socket;
-    socket.on('open', () => this.onOpen());
-    socket.on('message', (data) => this.socket === socket && this.onFrame(JSON.parse(data.toString())));
-    socket.on('error', () => {});
-    socket.on('close', (code, reason) => {
+    socket.on("open", () => this.onOpen());
+    socket.on("message", (data) => this.socket === socket && this.onFrame(JSON.parse(data.toString())));
+    socket.on("error", () => {});
+    socket.on("close", (code, reason) => {
       if (![1006, 4202, 1012, 1013].includes(code))
-        this.world.ledger.fault('other', `${this.name} closed with ${code} ${reason}`);
+        this.world.ledger.fault("other", `${this.name} closed with ${code} ${reason}`);
       if (this.socket === socket) this.lost();
       setTimeout(() => this.connect(), random.upTo(60));
     });
@@ -165,6 +173,13 @@ class Client {
   lost() {
     this.socket = null;
   }
+
+  onOpen() {}
+
+  /** @param {any} _frame */
+  onFrame(_frame) {}
+
+  act() {}
 
   /** Says something now and then, and loses its connection now and then. */
   async talk() {
@@ -185,14 +200,12 @@ class Client {
 
 /** Rung 1: `?since=`, and messages without an ack. */
 class PlainClient extends Client {
-  protocols = [];
-
   onOpen() {
     this.rooms.get(this.home).connected();
   }
 
   onFrame(frame) {
-    if (frame.error) this.world.ledger.fault('other', `${this.name} was refused: ${frame.error.code}`);
+    if (frame.error) this.world.ledger.fault("other", `${this.name} was refused: ${frame.error.code}`);
     else this.rooms.get(this.home).take(entryOf(frame));
   }
 
@@ -204,12 +217,10 @@ class PlainClient extends Client {
 
 /** parlor.v1 in several rooms: whatever was not acked is sent again. */
 class RichClient extends Client {
-  protocols = ['parlor.v1'];
+  protocols = ["parlor.v1"];
   ready = new Set(); // rooms joined on this connection
   pending = new Map(); // ref: frame
   mine = []; // acked, not deleted, nothing pending for it: {room, id, token, edits}
-
-  onOpen() {}
 
   lost() {
     super.lost();
@@ -218,19 +229,19 @@ class RichClient extends Client {
 
   onFrame(frame) {
     if (LOGGED.includes(frame.type)) this.rooms.get(frame.room).take(entryOf(frame));
-    else if (frame.type === 'joined') this.onJoined(frame);
-    else if (frame.type === 'ack') this.onAck(frame);
-    else if (frame.type === 'error') this.onError(frame);
-    else if (frame.type === 'gap') this.cut(); // the rest comes after a further join
+    else if (frame.type === "joined") this.onJoined(frame);
+    else if (frame.type === "ack") this.onAck(frame);
+    else if (frame.type === "error") this.onError(frame);
+    else if (frame.type === "gap") this.cut(); // the rest comes after a further join
   }
 
   onJoined({ room, recovered }) {
-    if (!recovered) this.world.ledger.fault('other', `${this.name}: ${room} was not recovered`);
+    if (!recovered) this.world.ledger.fault("other", `${this.name}: ${room} was not recovered`);
     this.rooms.get(room).connected();
     this.ready.add(room);
     if (room === this.home)
       for (const [other, { since }] of this.rooms)
-        if (other !== this.home) this.socket.send(JSON.stringify({ type: 'join', room: other, since }));
+        if (other !== this.home) this.socket.send(JSON.stringify({ type: "join", room: other, since }));
     for (const frame of this.pending.values()) if (frame.room === room) this.transmit(frame);
   }
 
@@ -240,8 +251,8 @@ class RichClient extends Client {
 
   ask(frame, done) {
     const ref = `${this.name}#${this.sent++}`;
-    if (frame.type === 'message') Object.assign(frame, { message: ref, nonce: ref });
-    Object.defineProperty(frame, 'done', { value: done }); // not sent
+    if (frame.type === "message") Object.assign(frame, { message: ref, nonce: ref });
+    Object.defineProperty(frame, "done", { value: done }); // not sent
     this.pending.set(ref, Object.assign(frame, { ref }));
     this.transmit(frame);
   }
@@ -250,7 +261,7 @@ class RichClient extends Client {
     const frame = this.pending.get(ref);
     if (!frame) return; // sent twice, acked twice
     this.pending.delete(ref);
-    if (frame.type === 'message') {
+    if (frame.type === "message") {
       this.world.ledger.ack(frame.room, id, ref);
       this.mine.push({ room: frame.room, id, token: ref, edits: 0 });
     }
@@ -259,13 +270,13 @@ class RichClient extends Client {
 
   onError({ ref, code }) {
     const frame = this.pending.get(ref);
-    if (frame && code === 'no_message') { // deleted, and the ack was lost
+    if (frame && code === "no_message") { // deleted, and the ack was lost
       this.pending.delete(ref);
       frame.done?.();
-    } else if (code === 'unavailable') {
+    } else if (code === "unavailable") {
       this.cut();
     } else {
-      this.world.ledger.fault('other', `${this.name} was refused: ${code}`);
+      this.world.ledger.fault("other", `${this.name} was refused: ${code}`);
     }
   }
 
@@ -275,15 +286,15 @@ class RichClient extends Client {
     const dice = random.upTo(100);
     const own = this.mine.length > 0 && dice < 20 ? this.mine.splice(random.upTo(this.mine.length), 1)[0] : null;
     if (!own) {
-      this.ask({ type: 'message', room: random.of([...this.rooms.keys()]) });
+      this.ask({ type: "message", room: random.of([...this.rooms.keys()]) });
     } else if (dice < 8) {
       const message = `${own.token}|${++own.edits}`;
-      this.ask({ type: 'edit', room: own.room, id: own.id, message }, () => this.mine.push(own));
+      this.ask({ type: "edit", room: own.room, id: own.id, message }, () => this.mine.push(own));
     } else if (dice < 15) {
-      this.ask({ type: 'react', room: own.room, id: own.id, emoji: random.of(['👍', '🎉']) }, () => this.mine.push(own));
+      this.ask({ type: "react", room: own.room, id: own.id, emoji: random.of(["👍", "🎉"]) }, () => this.mine.push(own));
     } else {
       this.world.deleting.add(`${own.room} ${own.id}`);
-      this.ask({ type: 'delete', room: own.room, id: own.id });
+      this.ask({ type: "delete", room: own.room, id: own.id });
     }
   }
 }
@@ -292,23 +303,23 @@ class RichClient extends Client {
 async function readLog(port, room, start) {
   const log = [];
   const reader = await Rich.open(port, room, { query: `?since=${start}` });
-  let joined = await reader.next('joined', ms(20000));
+  let joined = await reader.next("joined", ms(20000));
   for (;;) {
     if (!joined.recovered) throw new Error(`${room} from ${start}: not recovered`);
     let seq = 0;
-    while (seq < joined.seq && reader.unread('gap').length === 0) {
-      const frame = await reader.next([...LOGGED, 'gap'], ms(20000));
-      if (frame.type === 'gap') break;
+    while (seq < joined.seq && reader.unread("gap").length === 0) {
+      const frame = await reader.next([...LOGGED, "gap"], ms(20000));
+      if (frame.type === "gap") break;
       log.push(entryOf(frame));
       ({ seq } = frame);
     }
     if (seq >= joined.seq) break;
-    await reader.get('left', { type: 'leave', room });
-    while (reader.unread([...LOGGED, 'gap']).length > 0) {
-      const frame = await reader.next([...LOGGED, 'gap']);
-      if (frame.type !== 'gap') log.push(entryOf(frame));
+    await reader.get("left", { type: "leave", room });
+    while (reader.unread([...LOGGED, "gap"]).length > 0) {
+      const frame = await reader.next([...LOGGED, "gap"]);
+      if (frame.type !== "gap") log.push(entryOf(frame));
     }
-    joined = await reader.get('joined', { type: 'join', room, since: log.at(-1).id }, ms(20000));
+    joined = await reader.get("joined", { type: "join", room, since: log.at(-1).id }, ms(20000));
   }
   await reader.leave();
   return log;
@@ -318,25 +329,25 @@ async function readLog(port, room, start) {
 function checkAcks(world, room, state) {
   const { ledger } = world;
   for (const [key, token] of ledger.acked) {
-    const [at, id] = key.split(' ');
+    const [at, id] = key.split(" ");
     if (at !== room) continue;
     const there = state.get(id);
     if (world.deleting.has(key)) {
-      if (there !== undefined) ledger.fault('lost', `${key}: an acked deletion`);
+      if (there !== undefined) ledger.fault("lost", `${key}: an acked deletion`);
     } else if (there === undefined || tokenOf(there) !== token) {
-      ledger.fault('lost', `${key} "${token}" was acked; there is "${there}"`);
+      ledger.fault("lost", `${key} "${token}" was acked; there is "${there}"`);
     }
   }
   const tokens = [...state.values()].map(tokenOf);
-  for (const token of new Set(tokens.filter((token, i) => tokens.indexOf(token) !== i && !token.startsWith('plain'))))
-    ledger.fault('doubled', `${token} was posted twice in ${room}`);
+  for (const token of new Set(tokens.filter((one, i) => tokens.indexOf(one) !== i && !one.startsWith("plain"))))
+    ledger.fault("doubled", `${token} was posted twice in ${room}`);
 }
 
 /** Rule 4. */
 function checkTranscript(world, client, transcript, log, strict) {
   const final = [...stateOf(log)];
   const there = new Map(final);
-  const gone = new Set(log.filter((e) => e.type === 'delete').map((e) => e.target));
+  const gone = new Set(log.filter((e) => e.type === "delete").map((e) => e.target));
   const all = [...transcript.state()].filter(([id]) => !gone.has(id));
   const own = strict ? all : all.filter(([id]) => there.has(id));
   for (const [id] of all) if (!there.has(id)) world.shown.add(`${transcript.room} ${id}`);
@@ -346,7 +357,7 @@ function checkTranscript(world, client, transcript, log, strict) {
   const got = own.map(told);
   const at = want.findIndex((line, i) => line !== got[i]);
   if (at >= 0 || got.length !== want.length)
-    world.ledger.fault('differing', `${client.name} in ${transcript.room}: ${got.length} of ${want.length}; ` +
+    world.ledger.fault("differing", `${client.name} in ${transcript.room}: ${got.length} of ${want.length}; ` +
       `at ${at} "${got[at]}", in the history "${want[at]}"`);
 }
 
@@ -356,15 +367,15 @@ const roomsOf = (i) => ROOMS.map((_, k) => ROOMS[(i + k) % ROOMS.length]).slice(
 /** Everybody stops talking, gets what it waits for, and has seen the last message of every room. */
 async function settle(world, clients, starts) {
   for (const client of clients) client.talking = false;
-  await until(ms(30000), () => clients.every((c) => !c.pending?.size), 'everything acked');
+  await until(ms(30000), () => clients.every((c) => !c.pending?.size), "everything acked");
   const ends = new Map();
   for (const room of starts.keys()) {
     const closer = await Rich.join(world.port, room);
-    ends.set(room, (await closer.say('the end')).id);
+    ends.set(room, (await closer.say("the end")).id);
     await closer.leave();
   }
   const caughtUp = (client) => [...client.rooms].every(([room, transcript]) => transcript.has(ends.get(room)));
-  await until(ms(30000), () => clients.every(caughtUp), 'everybody caught up');
+  await until(ms(30000), () => clients.every(caughtUp), "everybody caught up");
 }
 
 /**
@@ -378,7 +389,7 @@ export async function crash(lives, { rounds, seed, strict = false }) {
   const world = { port: lives.port, random, ledger, starts: new Map(), deleting: new Set(), shown: new Set() };
   for (const room of ROOMS) {
     const opener = await Rich.join(lives.server, room);
-    world.starts.set(room, (await opener.say('the beginning')).id);
+    world.starts.set(room, (await opener.say("the beginning")).id);
     await opener.leave();
   }
   const clients = [
@@ -392,7 +403,7 @@ export async function crash(lives, { rounds, seed, strict = false }) {
       await pause(random.upTo(ms(350)));
       await lives.server.killHard();
       if (random.chance(0.2)) await lives.startAndKill(random.upTo(ms(30)));
-      await lives.start(random.chance(0.3) ? [...args, '--memory-budget', '0'] : args);
+      await lives.start(random.chance(0.3) ? [...args, "--memory-budget", "0"] : args);
     }
     await pause(ms(100));
     await settle(world, clients, world.starts);

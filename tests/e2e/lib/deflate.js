@@ -1,7 +1,7 @@
 // permessage-deflate (RFC 7692) on node's zlib, outside any WebSocket library, so that a test decides
 // about windows, flushes and blocks, and reads with exactly the window that was agreed on.
-import assert from 'node:assert/strict';
-import zlib from 'node:zlib';
+import assert from "node:assert/strict";
+import zlib from "node:zlib";
 
 const TAIL = Buffer.from([0x00, 0x00, 0xff, 0xff]);
 
@@ -28,13 +28,13 @@ export function inflate(payload, bits = 15) {
 /** The extensions of a response: [{name, params: Map}]. */
 export function parseExtensions(header) {
   if (!header) return [];
-  return header.split(',').map((one) => {
-    const [name, ...params] = one.split(';').map((s) => s.trim());
+  return header.split(",").map((one) => {
+    const [name, ...params] = one.split(";").map((s) => s.trim());
     return {
       name,
       params: new Map(params.map((p) => {
-        const [key, value] = p.split('=').map((s) => s.trim());
-        return [key, value === undefined ? true : value.replace(/^"(.*)"$/, '$1')];
+        const [key, value] = p.split("=").map((s) => s.trim());
+        return [key, value === undefined ? true : value.replace(/^"(.*)"$/, "$1")];
       })),
     };
   });
@@ -42,7 +42,7 @@ export function parseExtensions(header) {
 
 /** Text that compresses like prose, of exactly this many bytes, with far repeats of `distance`. */
 export function prose(bytes, seed = 1, distance = 3000) {
-  const words = ['room', 'log', 'cursor', 'member', 'chunk', 'order', 'tail', 'frame', 'worker', 'turn'];
+  const words = ["room", "log", "cursor", "member", "chunk", "order", "tail", "frame", "worker", "turn"];
   let state = seed >>> 0 || 1;
   const random = () => {
     state ^= state << 13;
@@ -50,10 +50,10 @@ export function prose(bytes, seed = 1, distance = 3000) {
     state ^= state << 5;
     return state >>> 0;
   };
-  let block = '';
+  let block = "";
   while (block.length < distance) block += `${words[random() % words.length]}${random() % 997} `;
   block = block.slice(0, distance);
-  let out = '';
+  let out = "";
   while (out.length < bytes) out += block;
   return out.slice(0, bytes);
 }

@@ -2,10 +2,10 @@
 // where a test wants them split, and reads the server's frames with the strictness of RFC 6455: a
 // server frame that is masked, has RSV2 or RSV3, an opcode unknown, a length not in its shortest form
 // or a control frame that is fragmented or long, fails the test that receives it, whatever it tests.
-import { createHash, randomBytes } from 'node:crypto';
-import assert from 'node:assert/strict';
-import net from 'node:net';
-import { Inbox, ms, within } from './wait.js';
+import { createHash, randomBytes } from "node:crypto";
+import assert from "node:assert/strict";
+import net from "node:net";
+import { Inbox, ms, within } from "./wait.js";
 
 export const CONT = 0;
 export const TEXT = 1;
@@ -15,17 +15,20 @@ export const PING = 9;
 export const PONG = 10;
 
 /** The headers that ask for the rich form. */
-export const RICH = { 'Sec-WebSocket-Protocol': 'parlor.v1' };
+export const RICH = { "Sec-WebSocket-Protocol": "parlor.v1" };
 
-const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-export const acceptFor = (key) => createHash('sha1').update(key + GUID).digest('base64');
+export const acceptFor = (key) => createHash("sha1").update(key + GUID).digest("base64");
 
 /**
  * A client frame. lengthForm forces the 7, 16 or 64 bit form; length claims another length than
  * the payload has; mask false sends it unmasked, a Buffer of four is the key.
+ * @param {number} opcode
+ * @param {string | Uint8Array} payload
+ * @param {{fin?: boolean, rsv?: number, mask?: boolean | Buffer, lengthForm?: number, length?: number}} options
  */
-export function frame(opcode, payload = '', options = {}) {
+export function frame(opcode, payload = "", options = {}) {
   const { fin = true, rsv = 0, mask = true, lengthForm, length } = options;
   const data = Buffer.from(payload);
   const said = length ?? data.length;
@@ -51,8 +54,12 @@ export const pong = (payload, options) => frame(PONG, payload, options);
 
 export const jsonText = (object) => text(JSON.stringify(object));
 
-/** A close frame: no code means no payload. */
-export function close(code, reason = '') {
+/**
+ * A close frame: no code means no payload.
+ * @param {number} [code]
+ * @param {string | Buffer} reason
+ */
+export function close(code, reason = "") {
   if (code === undefined) return frame(CLOSE);
   const head = Buffer.alloc(2);
   head.writeUInt16BE(code);
@@ -76,15 +83,15 @@ export function fragments(opcode, payload, size, { rsv = 0 } = {}) {
 /** The head of a handshake as text, with these headers too, or instead; one that is null is left out. */
 export function handshake(path, headers = {}) {
   const all = {
-    Host: 'localhost',
-    Upgrade: 'websocket',
-    Connection: 'Upgrade',
-    'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
-    'Sec-WebSocket-Version': '13',
+    Host: "localhost",
+    Upgrade: "websocket",
+    Connection: "Upgrade",
+    "Sec-WebSocket-Key": randomBytes(16).toString("base64"),
+    "Sec-WebSocket-Version": "13",
     ...headers,
   };
   const lines = Object.entries(all).filter(([, v]) => v !== null).map(([k, v]) => `${k}: ${v}\r\n`);
-  return `GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
+  return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
 }
 
 /** Received bytes, taken from the front without copying the rest. */
@@ -143,10 +150,10 @@ class FrameReader {
     const [a, b] = this.#bytes.take(2);
     const opcode = a & 15;
     const fin = (a & 0x80) !== 0;
-    assert.equal(b & 0x80, 0, 'server frame is masked (RFC 6455 5.1)');
-    assert.equal(a & 0x30, 0, 'server frame with RSV2 or RSV3');
+    assert.equal(b & 0x80, 0, "server frame is masked (RFC 6455 5.1)");
+    assert.equal(a & 0x30, 0, "server frame with RSV2 or RSV3");
     assert.ok([0, 1, 2, 8, 9, 10].includes(opcode), `server frame with opcode ${opcode}`);
-    if (opcode >= 8) assert.ok(fin && (b & 127) < 126, 'server control frame fragmented or long');
+    if (opcode >= 8) assert.ok(fin && (b & 127) < 126, "server control frame fragmented or long");
     this.#head = { fin, rsv1: (a & 0x40) !== 0, opcode, form: b & 127, length: -1 };
     return true;
   }
@@ -160,7 +167,7 @@ class FrameReader {
     if (extra === 0) head.length = head.form;
     else head.length = extra === 2 ? raw.readUInt16BE() : Number(raw.readBigUInt64BE());
     const least = extra === 0 ? 0 : extra === 2 ? 126 : 65536;
-    assert.ok(head.length >= least, 'server length not in its shortest form (RFC 6455 5.2)');
+    assert.ok(head.length >= least, "server length not in its shortest form (RFC 6455 5.2)");
     return true;
   }
 }
@@ -176,20 +183,24 @@ export class Raw {
   bytesIn = 0;
 
   /** Connects and upgrades. The response's head is in .response. */
-  static async open(port, path = '/ws/echo/', options = {}) {
+  static async open(port, path = "/ws/echo/", options = {}) {
     const raw = await Raw.connect(port, options);
     await raw.upgrade(path, options);
     return raw;
   }
 
-  /** localAddress: any 127.x.y.z is another client's address. */
-  static async connect(port, { host = '127.0.0.1', answerPings = true, localAddress } = {}) {
+  /**
+   * localAddress: any 127.x.y.z is another client's address.
+   * @param {number} port
+   * @param {{host?: string, answerPings?: boolean, localAddress?: string}} how
+   */
+  static async connect(port, { host = "127.0.0.1", answerPings = true, localAddress } = {}) {
     const socket = net.connect({ port, host, localAddress, noDelay: true, allowHalfOpen: true });
     const raw = new Raw(socket, answerPings);
     await within(ms(10000), new Promise((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', reject);
-    }), 'TCP connection');
+      socket.once("connect", resolve);
+      socket.once("error", reject);
+    }), "TCP connection");
     return raw;
   }
 
@@ -203,12 +214,12 @@ export class Raw {
         this.#frames.end(error);
         this.#refused?.(error);
       };
-      socket.once('end', () => settle('fin'));
-      socket.once('error', (error) => settle(error.code));
-      socket.once('close', () => settle('closed here'));
+      socket.once("end", () => settle("fin"));
+      socket.once("error", (error) => settle(error.code));
+      socket.once("close", () => settle("closed here"));
     });
-    socket.on('error', () => {});
-    socket.on('data', (chunk) => this.#onData(chunk));
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => this.#onData(chunk));
   }
 
   #onData(chunk) {
@@ -224,18 +235,18 @@ export class Raw {
 
   #onHead(chunk) {
     this.#head = Buffer.concat([this.#head, chunk]);
-    const end = this.#head.indexOf('\r\n\r\n');
+    const end = this.#head.indexOf("\r\n\r\n");
     if (end < 0) return;
-    const [status, ...lines] = this.#head.subarray(0, end).toString('latin1').split('\r\n');
+    const [status, ...lines] = this.#head.subarray(0, end).toString("latin1").split("\r\n");
     const headers = {};
     for (const line of lines) {
-      const colon = line.indexOf(':');
+      const colon = line.indexOf(":");
       headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
     }
     const rest = this.#head.subarray(end + 4);
     const done = this.#upgraded;
     this.#upgraded = null;
-    const code = Number(status.split(' ')[1]);
+    const code = Number(status.split(" ")[1]);
     if (code === 101 && rest.length > 0) this.#reader.feed(rest, (got) => this.#onFrame(got));
     done({ status: code, headers, rest });
   }
@@ -249,26 +260,30 @@ export class Raw {
     }
   }
 
-  /** Sends the handshake and reads the answer. `first` are bytes sent in the same write. */
+  /**
+   * Sends the handshake and reads the answer. `first` are bytes sent in the same write.
+   * @param {string} path
+   * @param {{headers?: Record<string, string>, extensions?: string, expect?: number, first?: Buffer}} how
+   */
   async upgrade(path, { headers = {}, extensions, expect = 101, first } = {}) {
-    const key = randomBytes(16).toString('base64');
+    const key = randomBytes(16).toString("base64");
     const head = handshake(path, {
       Host: `localhost:${this.socket.remotePort}`,
-      'Sec-WebSocket-Key': key,
-      ...(extensions === undefined ? {} : { 'Sec-WebSocket-Extensions': extensions }),
+      "Sec-WebSocket-Key": key,
+      ...(extensions === undefined ? {} : { "Sec-WebSocket-Extensions": extensions }),
       ...headers,
     });
     const answered = new Promise((resolve, reject) => {
       this.#upgraded = resolve;
       this.#refused = reject;
     });
-    const bytes = Buffer.from(head, 'latin1');
+    const bytes = Buffer.from(head, "latin1");
     this.socket.write(first ? Buffer.concat([bytes, first]) : bytes);
-    this.response = await within(ms(20000), answered, 'handshake answer');
+    this.response = await within(ms(20000), answered, "handshake answer");
     this.#refused = null;
     assert.equal(this.response.status, expect, `handshake of ${path}`);
     if (expect === 101) {
-      assert.equal(this.response.headers['sec-websocket-accept'], acceptFor(key));
+      assert.equal(this.response.headers["sec-websocket-accept"], acceptFor(key));
       assert.match(this.response.headers.upgrade, /^websocket$/i);
       assert.match(this.response.headers.connection, /^upgrade$/i);
     }
@@ -287,10 +302,11 @@ export class Raw {
   }
 
   next(time = ms(10000)) {
-    return this.#frames.next(time, 'frame from the server');
+    return this.#frames.next(time, "frame from the server");
   }
 
   /** The next data message, put together; control frames between its fragments go to `between`. */
+  /** @returns {Promise<any>} payload: as bytes */
   async message(time = ms(10000)) {
     const between = [];
     const parts = [];
@@ -303,10 +319,10 @@ export class Raw {
         continue;
       }
       if (first) {
-        assert.equal(got.opcode, CONT, 'a new message inside a fragmented one');
-        assert.equal(got.rsv1, false, 'RSV1 on a continuation (RFC 7692 6.1)');
+        assert.equal(got.opcode, CONT, "a new message inside a fragmented one");
+        assert.equal(got.rsv1, false, "RSV1 on a continuation (RFC 7692 6.1)");
       } else {
-        assert.notEqual(got.opcode, CONT, 'a continuation without a message');
+        assert.notEqual(got.opcode, CONT, "a continuation without a message");
         first = got;
       }
       parts.push(got.payload);
@@ -322,7 +338,8 @@ export class Raw {
     return got;
   }
 
-  async expectPong(payload = '') {
+  /** @param {string | Buffer} payload */
+  async expectPong(payload = "") {
     const got = await this.next();
     assert.equal(got.opcode, PONG, `a pong, not opcode ${got.opcode}: ${got.payload.subarray(0, 80)}`);
     sameBytes(got.payload, Buffer.from(payload));
@@ -339,10 +356,10 @@ export class Raw {
 
   /** The server ends TCP by itself, and nothing but the end comes. */
   async expectEnd(time = ms(10000)) {
-    const end = await within(time, this.over, 'end of TCP by the server');
-    assert.notEqual(end.how, 'closed here', 'the server has to close TCP first (RFC 6455 7.1.1)');
-    assert.deepEqual(this.#frames.drain().map((f) => f.opcode), [], 'frames after the close');
-    assert.equal(this.#reader.partial, 0, 'bytes of a frame after the close');
+    const end = await within(time, this.over, "end of TCP by the server");
+    assert.notEqual(end.how, "closed here", "the server has to close TCP first (RFC 6455 7.1.1)");
+    assert.deepEqual(this.#frames.drain().map((f) => f.opcode), [], "frames after the close");
+    assert.equal(this.#reader.partial, 0, "bytes of a frame after the close");
     this.socket.destroy();
     return end;
   }
@@ -379,13 +396,13 @@ export class Raw {
 
 /** Code and reason of a close payload, checked for form. */
 export function closeOf(payload) {
-  if (payload.length === 0) return { code: undefined, reason: '' };
-  assert.ok(payload.length >= 2, 'close payload of one byte');
+  if (payload.length === 0) return { code: undefined, reason: "" };
+  assert.ok(payload.length >= 2, "close payload of one byte");
   const code = payload.readUInt16BE();
   const known = (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) ||
     (code >= 3000 && code <= 4999);
   assert.ok(known, `close code ${code} must not be on the wire`);
-  const reason = new TextDecoder('utf-8', { fatal: true }).decode(payload.subarray(2));
+  const reason = new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2));
   return { code, reason };
 }
 
@@ -394,6 +411,6 @@ export function sameBytes(got, want) {
   if (got.equals(want)) return;
   let at = 0;
   while (at < got.length && at < want.length && got[at] === want[at]) at++;
-  const cut = (b) => JSON.stringify(b.subarray(Math.max(0, at - 16), at + 32).toString('latin1'));
+  const cut = (b) => JSON.stringify(b.subarray(Math.max(0, at - 16), at + 32).toString("latin1"));
   assert.fail(`${got.length} bytes, not ${want.length}; differ at ${at}: ${cut(got)}, not ${cut(want)}`);
 }

@@ -1,42 +1,42 @@
 // The binary under test as a child process: started on a free port, watched on stderr, stopped with
 // SIGTERM. Each test owns its server, and the end of each test is itself a check: the server has to
 // leave with exit code 0 in time, and its stderr must hold no report of a sanitizer.
-import { spawn } from 'node:child_process';
-import dgram from 'node:dgram';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import net from 'node:net';
-import os from 'node:os';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { request } from './http.js';
-import { ms, pause, until, within } from './wait.js';
+import { spawn } from "node:child_process";
+import dgram from "node:dgram";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { request } from "./http.js";
+import { ms, pause, until, within } from "./wait.js";
 
-export const REPO = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
-export const BIN = path.resolve(REPO, process.env.PARLOR_BIN || 'build/parlor');
+export const REPO = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..");
+export const BIN = path.resolve(REPO, process.env.PARLOR_BIN || "build/parlor");
 
 const REPORT =
   /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:|CHECK failed|Assertion .* failed/;
 const STDERR_MAX = 4 * 1024 * 1024;
 
 const SANITIZER_ENV = {
-  ASAN_OPTIONS: 'detect_leaks=1:exitcode=99:abort_on_error=0',
-  UBSAN_OPTIONS: 'print_stacktrace=1',
-  TSAN_OPTIONS: 'exitcode=66:halt_on_error=0',
+  ASAN_OPTIONS: "detect_leaks=1:exitcode=99:abort_on_error=0",
+  UBSAN_OPTIONS: "print_stacktrace=1",
+  TSAN_OPTIONS: "exitcode=66:halt_on_error=0",
 };
 
 /** Our environment without PARLOR_*: those variables are options to the server, or the tests' own. */
 const plainEnv = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')),
+  Object.entries(process.env).filter(([name]) => !name.startsWith("PARLOR_")),
 );
 
 /** No test leaves a file behind unless it says where: history stays in memory. */
 const dataArgs = (args) =>
-  args.some((arg) => /^--data(=|$)/.test(arg)) ? args : ['--data', ':memory:', ...args];
+  args.some((arg) => /^--data(=|$)/.test(arg)) ? args : ["--data", ":memory:", ...args];
 
 const bindable = (port, host) =>
   new Promise((resolve) => {
     const probe = net.createServer();
-    probe.once('error', () => resolve(false));
+    probe.once("error", () => resolve(false));
     probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve(true)));
   });
 
@@ -45,11 +45,11 @@ const bindable = (port, host) =>
  * gets a port claims it for as long as its process lives, with a UDP socket of the same number, on an address
  * that nobody else uses (for HTTP/3 proxies take the UDP port as well).
  */
-const CLAIMS = '127.0.99.99';
+const CLAIMS = "127.0.99.99";
 const claim = (port) =>
   new Promise((resolve) => {
-    const socket = dgram.createSocket('udp4').unref();
-    socket.once('error', () => socket.close(() => resolve(false)));
+    const socket = dgram.createSocket("udp4").unref();
+    socket.once("error", () => socket.close(() => resolve(false)));
     socket.bind({ port, address: CLAIMS, exclusive: true }, () => resolve(true));
   });
 
@@ -59,20 +59,25 @@ export async function freePort() {
     const port = 12000 + Math.floor(Math.random() * 20000);
     if ((await claim(port)) && (await portIsFree(port))) return port;
   }
-  throw new Error('no free port');
+  throw new Error("no free port");
 }
 
 /** True if nobody holds this port on the loopback addresses. */
 export const portIsFree = async (port) =>
-  (await bindable(port, '127.0.0.1')) && (await bindable(port, '0.0.0.0'));
+  (await bindable(port, "127.0.0.1")) && (await bindable(port, "0.0.0.0"));
 
 export class Server {
-  stderr = '';
-  stdout = '';
+  stderr = "";
+  stdout = "";
   status = null; // {code, signal} once the process is gone
   #heard = [];
 
-  constructor(port, args, env = {}, { wrap = [], ...options } = {}) {
+  /**
+   * @param {Record<string, string>} env
+   * @param {{wrap?: string[]} & import("node:child_process").SpawnOptions} how
+   */
+  constructor(port, args, env = {}, how = {}) {
+    const { wrap = [], ...options } = how;
     this.port = port;
     this.args = dataArgs(args);
     this.startedAt = process.hrtime.bigint();
@@ -80,14 +85,14 @@ export class Server {
     this.child = spawn(program, [...before, ...this.args], {
       cwd: REPO,
       env: { ...SANITIZER_ENV, ...plainEnv, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ["ignore", "pipe", "pipe"],
       ...options,
     });
-    this.child.stdout.setEncoding('utf8').on('data', (text) => (this.stdout += text));
-    this.child.stderr.setEncoding('utf8').on('data', (text) => this.#hear(text));
+    this.child.stdout.setEncoding("utf8").on("data", (text) => (this.stdout += text));
+    this.child.stderr.setEncoding("utf8").on("data", (text) => this.#hear(text));
     this.gone = new Promise((resolve, reject) => {
-      this.child.once('error', reject);
-      this.child.once('close', (code, signal) => {
+      this.child.once("error", reject);
+      this.child.once("close", (code, signal) => {
         this.status = { code, signal };
         resolve(this.status);
       });
@@ -101,7 +106,7 @@ export class Server {
 
   /** What it has used of the processors so far. */
   get cpuSeconds() {
-    const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1].split(" ");
     return (Number(fields[11]) + Number(fields[12])) / 100;
   }
 
@@ -113,7 +118,7 @@ export class Server {
 
   /** Resolves once stderr matches; rejects if the process ends without having said it. */
   says(pattern, time) {
-    const said = new Promise((resolve, reject) => {
+    const said = /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
       const look = () => pattern.test(this.stderr) && resolve();
       this.#heard.push(look);
       look();
@@ -121,7 +126,7 @@ export class Server {
         (s) => reject(new Error(`server left (${s.code ?? s.signal}) before ${pattern}:\n${this.stderr}`)),
         reject,
       );
-    });
+    }));
     return within(time, said, `${pattern} on stderr`);
   }
 
@@ -133,9 +138,9 @@ export class Server {
 
   /** GET /metrics as a Map of "name{labels}" to number. */
   async metrics() {
-    const answer = await request(this.port, 'GET', '/metrics');
+    const answer = await request(this.port, "GET", "/metrics");
     const values = new Map();
-    for (const line of answer.text.split('\n')) {
+    for (const line of answer.text.split("\n")) {
       const match = /^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$/.exec(line);
       if (match) values.set(match[1], Number(match[2]));
     }
@@ -157,34 +162,35 @@ export class Server {
 
   /** Resident memory now, in bytes. */
   residentBytes() {
-    const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
+    const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, "utf8"));
     return Number(line[1]) * 1024;
   }
 
   openFileLimit() {
-    const line = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${this.pid}/limits`, 'utf8'));
+    const line = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${this.pid}/limits`, "utf8"));
     return Number(line[1]);
   }
 
-  kill(signal = 'SIGTERM') {
+  /** @param {NodeJS.Signals} signal */
+  kill(signal = "SIGTERM") {
     if (!this.status) this.child.kill(signal);
   }
 
   /** Stands still until SIGCONT. The signal stops one thread first, which then has to stop the others. */
   async freeze() {
-    this.kill('SIGSTOP');
+    this.kill("SIGSTOP");
     const tasks = `/proc/${this.pid}/task`;
-    const stopped = (task) => /^T/.test(readFileSync(`${tasks}/${task}/stat`, 'latin1').split(') ').at(-1));
-    await until(ms(10000), () => readdirSync(tasks).every(stopped), 'all threads standing still');
+    const stopped = (task) => /^T/.test(readFileSync(`${tasks}/${task}/stat`, "latin1").split(") ").at(-1));
+    await until(ms(10000), () => readdirSync(tasks).every(stopped), "all threads standing still");
   }
 
   /** Waits for the end after SIGTERM and checks how it ended. */
   async stop() {
-    this.kill('SIGTERM');
+    this.kill("SIGTERM");
     try {
-      await within(ms(15000), this.gone, 'exit after SIGTERM');
+      await within(ms(15000), this.gone, "exit after SIGTERM");
     } catch (error) {
-      this.kill('SIGABRT');
+      this.kill("SIGABRT");
       throw new Error(`${error.message}\n${this.stderr.slice(-4000)}`);
     }
     this.check();
@@ -192,10 +198,10 @@ export class Server {
 
   /** Ends it as a power cut of the process would: nothing is flushed, nothing is said. */
   async killHard() {
-    this.kill('SIGKILL');
-    const { signal } = await within(ms(5000), this.gone, 'end after SIGKILL');
+    this.kill("SIGKILL");
+    const { signal } = await within(ms(5000), this.gone, "end after SIGKILL");
     this.checkReports();
-    if (signal !== 'SIGKILL') throw new Error(`it ended by itself before (${this.status.code ?? signal})`);
+    if (signal !== "SIGKILL") throw new Error(`it ended by itself before (${this.status.code ?? signal})`);
   }
 
   checkReports() {
@@ -214,16 +220,21 @@ export class Server {
   }
 }
 
-/** A server that listens on 127.0.0.1:port with these further options. */
-export async function startServer(args = [], { port, env, wrap } = {}) {
-  const drain = args.includes('--drain-timeout') ? [] : ['--drain-timeout', '2s'];
+/**
+ * A server that listens on 127.0.0.1:port with these further options.
+ * @param {string[]} args
+ * @param {{port?: number, env?: Record<string, string>, wrap?: string[]}} how
+ */
+export async function startServer(args = [], how = {}) {
+  const { port, env, wrap } = how;
+  const drain = args.includes("--drain-timeout") ? [] : ["--drain-timeout", "2s"];
   for (;;) {
     const at = port ?? (await freePort());
-    const server = new Server(at, ['--listen', `127.0.0.1:${at}`, ...drain, ...args], env, { wrap });
+    const server = new Server(at, ["--listen", `127.0.0.1:${at}`, ...drain, ...args], env, { wrap });
     try {
       return await server.listening();
     } catch (error) {
-      server.kill('SIGKILL');
+      server.kill("SIGKILL");
       const taken = /listen_failed.*in use/.test(server.stderr); // since it was found free
       if (port !== undefined || !taken) throw error;
     }
@@ -250,17 +261,17 @@ async function both(body, end) {
 /** The body of a test with a server of its own, which is stopped and checked at the end. */
 export function withServer(args, body, env, wrap) {
   return async (t) => {
-    const server = await startServer(typeof args === 'function' ? args() : args, { env, wrap });
+    const server = await startServer(typeof args === "function" ? args() : args, { env, wrap });
     await both(() => body(server, t), () => server.stop());
   };
 }
 
 /** For a server whose memory is measured: the allocator gives back at once what is not in use. */
-export const NO_SLACK = { MIMALLOC_DECOMMIT_DELAY: '0' };
+export const NO_SLACK = { MIMALLOC_DECOMMIT_DELAY: "0" };
 
 /** A directory for the body alone. */
 export async function withDirectory(body) {
-  const directory = mkdtempSync(path.join(os.tmpdir(), 'parlor-e2e-'));
+  const directory = mkdtempSync(path.join(os.tmpdir(), "parlor-e2e-"));
   try {
     return await body(directory);
   } finally {
@@ -270,18 +281,21 @@ export async function withDirectory(body) {
 
 /** One life after another of a server on the same port and the same file. */
 export class Lives {
+  /** @type {Server} */
   server = null;
+  /** @type {number} */
+  port;
 
   constructor(directory, args) {
     this.directory = directory;
-    this.file = path.join(directory, 'parlor.db');
+    this.file = path.join(directory, "parlor.db");
     this.args = args;
   }
 
   async start(args = this.args) {
     this.args = args;
     this.port ??= await freePort();
-    this.server = await startServer(['--data', this.file, ...args], { port: this.port });
+    this.server = await startServer(["--data", this.file, ...args], { port: this.port });
     return this.server;
   }
 
@@ -292,7 +306,7 @@ export class Lives {
 
   /** Started, and killed so soon that it may not have opened the file yet. */
   async startAndKill(afterMs) {
-    const server = new Server(this.port, ['--listen', `127.0.0.1:${this.port}`, '--data', this.file, ...this.args]);
+    const server = new Server(this.port, ["--listen", `127.0.0.1:${this.port}`, "--data", this.file, ...this.args]);
     await pause(afterMs);
     await server.killHard();
   }
@@ -316,9 +330,9 @@ export function withLives(args, body) {
 export async function runToEnd(args, env, options, time = ms(10000)) {
   const server = new Server(0, args, env, options);
   try {
-    const { code, signal } = await within(time, server.gone, `exit of parlor ${args.join(' ')}`);
+    const { code, signal } = await within(time, server.gone, `exit of parlor ${args.join(" ")}`);
     return { code, signal, stdout: server.stdout, stderr: server.stderr };
   } finally {
-    server.kill('SIGKILL');
+    server.kill("SIGKILL");
   }
 }

@@ -3,16 +3,16 @@
 // make the server several times slower, and a busy two-core machine adds its own factor.
 
 /** release | debug | asan | tsan: how the binary under test was built. */
-export const MODE = process.env.PARLOR_MODE || 'release';
+export const MODE = process.env.PARLOR_MODE || "release";
 
 const SLOWNESS = { release: 1, debug: 2, asan: 3, tsan: 4 };
 if (!(MODE in SLOWNESS)) throw new Error(`PARLOR_MODE: unknown mode "${MODE}"`);
 
 /** True for builds whose memory and speed say nothing about the product. */
-export const SANITIZED = MODE === 'asan' || MODE === 'tsan';
+export const SANITIZED = MODE === "asan" || MODE === "tsan";
 
 /** Between the seqs of a room: nothing may depend on it (docs/decisions/0009-journal.md). */
-export const SEQ_STEP = MODE === 'asan' ? 7 : 1;
+export const SEQ_STEP = MODE === "asan" ? 7 : 1;
 
 /** An upper bound for a wait, given for a release build. */
 export const ms = (release) => release * SLOWNESS[MODE];
