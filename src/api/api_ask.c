@@ -110,10 +110,9 @@ int api_ask_rooms(struct conn *c, struct slice after, unsigned limit, struct api
 
 static int encode_message(struct api_question *q, const struct store_page *page)
 {
-    const struct store_event *e = page->count ? page->events[0] : NULL;
+    const struct store_event *e = event_message(page, q->id.seq);
     const struct event_room room = {q->room, page->room.epoch};
-    if (!e || e->seq != q->id.seq || e->kind != STORE_MESSAGE || e->deleted) return ERR_NO_MESSAGE;
-    return event_encode(&room, e, EVENT_PAGE, &q->json);
+    return e ? event_encode(&room, e, EVENT_PAGE, &q->json) : ERR_NO_MESSAGE;
 }
 
 int api_ask_message(struct conn *c, const struct api_call *call, const struct id *id,

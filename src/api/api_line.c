@@ -18,11 +18,6 @@ enum {
     JSON_DOCUMENT_DEPTH = 0,
 };
 
-static const char *const kinds[STORE_KIND_COUNT] = {
-    [STORE_MESSAGE] = "message", [STORE_EDIT] = "edit",       [STORE_DELETE] = "delete",
-    [STORE_REACT] = "react",     [STORE_UNREACT] = "unreact",
-};
-
 static struct slice slice_of(const char *text)
 {
     return (struct slice){text, strlen(text)};
@@ -54,7 +49,7 @@ int api_line_put_event(const struct store_event *e, struct buf *out)
     struct json_out o = json_out_begin(out, out->len + LINE_MAX_BYTES);
     json_out_uint(&o, SLICE_LIT("{\"type\":\"event\",\"seq\":"), e->seq);
     json_out_int(&o, SLICE_LIT(",\"ts\":"), e->ts_ms);
-    json_out_text(&o, SLICE_LIT(",\"kind\":"), slice_of(kinds[e->kind]));
+    json_out_text(&o, SLICE_LIT(",\"kind\":"), slice_of(event_kinds[e->kind].word));
     put_number(&o, SLICE_LIT(",\"target\":"), e->target);
     put_number(&o, SLICE_LIT(",\"reply_to\":"), e->reply_to);
     put_text(&o, SLICE_LIT(",\"username\":"), e->username);
@@ -177,7 +172,7 @@ static const char *read_numbers(const struct json_value *v, struct store_event *
 
 static const char *read_texts(const struct json_value *v, struct store_event *e)
 {
-    bool reaction = e->kind == STORE_REACT || e->kind == STORE_UNREACT;
+    bool reaction = event_kinds[e->kind].text == EVENT_TEXT_EMOJI;
     size_t max = reaction ? EMOJI_MAX_BYTES : STORE_TEXT_MAX_BYTES;
     if (!read_text(&v[USERNAME], NAME_USER_MAX, &e->username) || e->username.len == 0)
         return "\"username\" is not a user's name";
@@ -192,11 +187,8 @@ static const char *read_texts(const struct json_value *v, struct store_event *e)
 
 static const char *read_event(const struct json_value *v, struct store_event *e)
 {
-    size_t kind = 0;
-    while (kind < STORE_KIND_COUNT &&
-           !(v[KIND].kind == JSON_KIND_STRING && slice_is(v[KIND].text, kinds[kind])))
-        kind++;
-    if (kind == STORE_KIND_COUNT) return "\"kind\" is not known";
+    int kind = v[KIND].kind == JSON_KIND_STRING ? event_kind_find(v[KIND].text) : -1;
+    if (kind < 0) return "\"kind\" is not known";
     e->kind = (enum store_kind)kind;
     const char *why = read_numbers(v, e);
     if (!why) why = read_texts(v, e);

@@ -126,9 +126,7 @@ static int publish(struct conn *c, struct api_call *call)
 
 static int encode_target(struct api_question *q, const struct store_page *page)
 {
-    const struct store_event *e = page->count ? page->events[0] : NULL;
-    bool found = e && e->seq == q->id.seq && e->kind == STORE_MESSAGE && !e->deleted;
-    return found ? 0 : ERR_NO_MESSAGE;
+    return event_message(page, q->id.seq) ? 0 : ERR_NO_MESSAGE;
 }
 
 static void take_target(struct conn *c, struct api_call *call, struct api_question *q)
@@ -153,12 +151,9 @@ static int ask_target(struct conn *c, struct api_call *call)
 
 static int go_on(struct conn *c, struct api_call *call)
 {
-    static const enum action actions[] = {[STORE_MESSAGE] = ACTION_PUBLISH,
-                                          [STORE_EDIT] = ACTION_EDIT,
-                                          [STORE_DELETE] = ACTION_DELETE};
     const struct room *room = call->entered;
     const struct slice author = {NULL, 0}; /* not known yet; the API may whoever it is */
-    int err = may(&identity_api, actions[call->event.kind], call->room, author);
+    int err = may(&identity_api, policy_action(call->event.kind), call->room, author);
     if (err) return err;
     if (call->event.kind != STORE_MESSAGE) return ask_target(c, call);
     bool elsewhere = call->reply_to.seq && !room_gave(room, &call->reply_to);

@@ -25,6 +25,9 @@ struct event_room {
 int event_encode(const struct event_room *room, const struct store_event *e, enum event_form form,
                  struct buf *out);
 
+/* The message that a page with this seq in front begins with; NULL if that is none, or deleted. */
+const struct store_event *event_message(const struct store_page *page, uint64_t seq);
+
 /* Which of the events of a page are encoded: as many as fit, and at least one. */
 struct event_window {
     enum store_direction

@@ -189,11 +189,7 @@ int rich_encode_presence(const struct rich_presence *p, struct buf *out, size_t 
 
 int rich_encode_event(const struct rich_event *e, struct buf *out, size_t max_bytes)
 {
-    static const char *const types[] = {[RICH_EVENT_EDIT] = "edit",
-                                        [RICH_EVENT_DELETE] = "delete",
-                                        [RICH_EVENT_REACT] = "react",
-                                        [RICH_EVENT_UNREACT] = "unreact"};
-    struct json_out o = begin(types[e->type], (struct slice){0}, out, max_bytes);
+    struct json_out o = begin(e->kind->word, (struct slice){0}, out, max_bytes);
     put_room(&o, e->room);
     json_out_id(&o, SLICE_LIT(",\"id\":"), &e->target);
     json_out_id(&o, SLICE_LIT(",\"event_id\":"), &e->id);
@@ -201,10 +197,8 @@ int rich_encode_event(const struct rich_event *e, struct buf *out, size_t max_by
     json_out_int(&o, SLICE_LIT(",\"ts\":"), e->ts_ms);
     json_out_text(&o, SLICE_LIT(",\"username\":"), e->username);
     if (e->user.len) json_out_text(&o, SLICE_LIT(",\"user\":"), e->user);
-    if (e->type == RICH_EVENT_EDIT)
-        json_out_text(&o, SLICE_LIT(",\"message\":"), e->text);
-    else if (e->type != RICH_EVENT_DELETE)
-        json_out_text(&o, SLICE_LIT(",\"emoji\":"), e->text);
+    if (e->kind->text == EVENT_TEXT_MESSAGE) json_out_text(&o, SLICE_LIT(",\"message\":"), e->text);
+    if (e->kind->text == EVENT_TEXT_EMOJI) json_out_text(&o, SLICE_LIT(",\"emoji\":"), e->text);
     return end(&o);
 }
 

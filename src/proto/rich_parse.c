@@ -214,10 +214,17 @@ static int read_emoji(const struct found *f, struct rich_input *out)
     return name_is_word(out->emoji) ? 0 : ERR_BAD_FIELD;
 }
 
+static int read_change_text(const struct found *f, struct rich_input *out)
+{
+    enum event_text text = event_kinds[out->kind].text;
+    if (text == EVENT_TEXT_NONE) return 0;
+    return text == EVENT_TEXT_EMOJI ? read_emoji(f, out) : read_message(f, out);
+}
+
 typedef int read_fn(const struct found *f, struct rich_input *out);
 
 struct frame {
-    const char *type;
+    const char *type; /* NULL: of a change, the word of its kind */
     read_fn *reads[FRAME_READS_MAX];
 };
 
@@ -230,12 +237,9 @@ static const struct frame frames[] = {
     [RICH_HISTORY] = {"history", {read_room, read_position, read_limit}},
     [RICH_WHO] = {"who", {read_room}},
     [RICH_TYPING] = {"typing", {read_room, read_on}},
-    [RICH_EDIT] = {"edit", {read_room, read_id, read_message}},
-    [RICH_DELETE] = {"delete", {read_room, read_id}},
-    [RICH_REACT] = {"react", {read_room, read_id, read_emoji}},
-    [RICH_UNREACT] = {"unreact", {read_room, read_id, read_emoji}},
     [RICH_READ] = {"read", {read_room, read_id}},
     [RICH_AUTH] = {"auth", {NULL}},
+    [RICH_CHANGE] = {NULL, {read_room, read_id, read_change_text}},
 };
 
 static int read_type(const struct found *f, struct rich_input *out)
@@ -243,12 +247,13 @@ static int read_type(const struct found *f, struct rich_input *out)
     const struct json_value *v = &f->values[TYPE];
     if (is_absent(v)) return 0; /* a message, as on the rungs below */
     if (!is_string(v)) return ERR_UNKNOWN_TYPE;
-    for (size_t i = 0; i < sizeof(frames) / sizeof(*frames); i++) {
-        if (!slice_is(v->text, frames[i].type)) continue;
-        out->type = (enum rich_type)i;
-        return 0;
-    }
-    return ERR_UNKNOWN_TYPE;
+    unsigned type = RICH_MESSAGE;
+    while (type < RICH_CHANGE && !slice_is(v->text, frames[type].type))
+        type++;
+    if (type == RICH_CHANGE) out->kind = event_kind_find(v->text);
+    if (out->kind < 0) return ERR_UNKNOWN_TYPE;
+    out->type = (enum rich_type)type;
+    return 0;
 }
 
 int rich_parse(struct slice json, size_t max_message_bytes, struct buf *scratch,

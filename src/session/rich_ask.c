@@ -247,8 +247,8 @@ struct change {
 static void on_target(void *ctx, int err, const struct store_page *page)
 {
     struct change *ch = ctx;
-    const struct store_event *e = page && page->count ? page->events[0] : NULL;
-    if (e && e->seq == ch->target && e->kind == STORE_MESSAGE && !e->deleted) {
+    const struct store_event *e = page ? event_message(page, ch->target) : NULL;
+    if (e) {
         ch->found = true;
         ch->author_len = (uint8_t)(e->username.len <= NAME_USER_MAX ? e->username.len : 0);
         memcpy(ch->author, e->username.ptr, ch->author_len);
@@ -258,14 +258,8 @@ static void on_target(void *ctx, int err, const struct store_page *page)
 
 static int may_change(const struct conn *c, const struct change *ch)
 {
-    static const enum action actions[] = {
-        [STORE_EDIT] = ACTION_EDIT,
-        [STORE_DELETE] = ACTION_DELETE,
-        [STORE_REACT] = ACTION_REACT,
-        [STORE_UNREACT] = ACTION_REACT,
-    };
     const struct slice author = {ch->author, ch->author_len};
-    return may(c->identity, actions[ch->kind], room_name(ch->q.p.room), author);
+    return may(c->identity, policy_action(ch->kind), room_name(ch->q.p.room), author);
 }
 
 static int publish_change(struct conn *c, struct change *ch)
@@ -299,19 +293,12 @@ static void on_change(struct conn *c, struct pending *p)
 
 int rich_ask_change(struct conn *c, struct subscription *s, const struct rich_input *in)
 {
-    static const enum store_kind kinds[] = {
-        [RICH_EDIT] = STORE_EDIT,
-        [RICH_DELETE] = STORE_DELETE,
-        [RICH_REACT] = STORE_REACT,
-        [RICH_UNREACT] = STORE_UNREACT,
-    };
-    struct slice text = in->type == RICH_EDIT ? in->message : in->emoji;
-    if (in->type == RICH_DELETE) text.len = 0;
+    struct slice text = in->message.len ? in->message : in->emoji;
     if (in->id.seq == 0) return ERR_NO_MESSAGE;
     struct change *ch = calloc(1, sizeof *ch + text.len);
     if (!ch) return ERR_NOMEM;
     question_init(&ch->q, c, s, in->ref, on_change);
-    ch->kind = kinds[in->type];
+    ch->kind = (enum store_kind)in->kind;
     ch->target = in->id.seq;
     ch->text_len = text.len;
     if (text.len) memcpy(ch->text, text.ptr, text.len);

@@ -271,9 +271,8 @@ static const struct {
     [RICH_MESSAGE] = {on_message, false, true}, [RICH_JOIN] = {rich_join, true, false},
     [RICH_LEAVE] = {on_leave, true, false},     [RICH_HISTORY] = {on_history, true, true},
     [RICH_WHO] = {on_who, true, true},          [RICH_TYPING] = {on_typing, true, true},
-    [RICH_EDIT] = {on_change, false, true},     [RICH_DELETE] = {on_change, false, true},
-    [RICH_REACT] = {on_change, false, true},    [RICH_UNREACT] = {on_change, false, true},
     [RICH_READ] = {on_read, true, true},        [RICH_AUTH] = {on_auth, true, false},
+    [RICH_CHANGE] = {on_change, false, true},
 };
 
 /* Whether the frame is for a room that the store was asked for, and has not said; or its answer

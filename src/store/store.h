@@ -32,6 +32,7 @@
 
 #include "base/account.h"
 #include "base/buf.h"
+#include "base/event_kind.h"
 
 enum {
     STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
@@ -65,12 +66,10 @@ enum {
 #define STORE_SEQ_MAX ((UINT64_C(1) << 53) - 1) /* protocol.md section 4 */
 
 enum store_kind {
-    STORE_MESSAGE,
-    STORE_EDIT,
-    STORE_DELETE,
-    STORE_REACT,
-    STORE_UNREACT,
-    STORE_KIND_COUNT,
+#define X(symbol, word, text, action) symbol,
+    EVENT_KIND_TABLE(X)
+#undef X
+        STORE_KIND_COUNT,
 };
 
 /* How many users reacted with it. */

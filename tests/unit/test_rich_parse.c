@@ -61,10 +61,10 @@ static char *put_id(char *at, const char *name, const struct id *id)
 /* Everything that is not zero, in words. */
 static void describe(const struct rich_input *in, char *at)
 {
-    static const char *const types[] = {"message", "join",   "leave", "history", "who",  "typing",
-                                        "edit",    "delete", "react", "unreact", "read", "auth"};
+    static const char *const types[] = {"message", "join",   "leave", "history",
+                                        "who",     "typing", "read",  "auth"};
     static const char *const positions[] = {"", "before", "after", "around"};
-    at += sprintf(at, "%s", types[in->type]);
+    at += sprintf(at, "%s", in->type == RICH_CHANGE ? event_kinds[in->kind].word : types[in->type]);
     at = put_text(at, "ref", in->ref);
     at = put_text(at, "room", in->room);
     at = put_text(at, "message", in->message);

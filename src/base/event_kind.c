@@ -1,0 +1,15 @@
+/* See event_kind.h. */
+#include "base/event_kind.h"
+
+const struct event_kind event_kinds[] = {
+#define X(symbol, word, text, action) {word, text},
+    EVENT_KIND_TABLE(X)
+#undef X
+};
+
+int event_kind_find(struct slice word)
+{
+    for (size_t i = 0; i < sizeof event_kinds / sizeof *event_kinds; i++)
+        if (slice_is(word, event_kinds[i].word)) return (int)i;
+    return -1;
+}
