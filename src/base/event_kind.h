@@ -17,8 +17,7 @@
 enum event_text { EVENT_TEXT_NONE, EVENT_TEXT_MESSAGE, EVENT_TEXT_EMOJI };
 
 struct event_kind {
-    const char
-        *word; /* `type` of a rich frame that asks for it or tells of it, `kind` in an export */
+    const char *word; /* `type` in frames that ask for it or tell of it, `kind` in an export */
     enum event_text text;
 };
 

@@ -139,9 +139,7 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
     if (o->kind == CONFIG_KIND_SECRET && l->source == SOURCE_FILE && is_public(l->file))
         return fail(l, ERR_CONFIG, "%s: " PUBLIC_TEXT, o->key);
 
-    bool list = o->kind == CONFIG_KIND_LISTEN || o->kind == CONFIG_KIND_ORIGINS ||
-                o->kind == CONFIG_KIND_NETS;
-    if (l->source == SOURCE_FILE && l->line_of[i] && !list)
+    if (l->source == SOURCE_FILE && l->line_of[i] && !config_value_is_list(o))
         return fail(l, ERR_CONFIG, "%s: given twice, first in line %u", o->key, l->line_of[i]);
     if (l->from[i] != l->source) config_value_clear(l->config, o);
     l->from[i] = l->source;
