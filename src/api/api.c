@@ -9,6 +9,7 @@
 #include "auth/api_key.h"
 #include "auth/identity.h"
 #include "auth/policy.h"
+#include "base/ascii.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -72,15 +73,12 @@ static void refuse(struct conn *c, const struct http_request *r, int err)
     http_answer_error(c, r, err, headers);
 }
 
-static bool is_json(const struct http_request *r)
+static bool has_json_body(const struct http_request *r)
 {
     struct slice type = http_header_get(r, "Content-Type");
     const char *semicolon = type.len ? memchr(type.ptr, ';', type.len) : NULL;
     if (semicolon) type.len = (size_t)(semicolon - type.ptr);
-    while (type.len > 0 && (type.ptr[type.len - 1] == ' ' || type.ptr[type.len - 1] == '\t'))
-        type.len--;
-    static const char json[] = "application/json";
-    return type.len == sizeof json - 1 && strncasecmp(type.ptr, json, type.len) == 0;
+    return slice_is_nocase(ascii_trim(type), "application/json");
 }
 
 static int check_body(const struct http_request *r, bool wanted)
@@ -88,7 +86,7 @@ static int check_body(const struct http_request *r, bool wanted)
     if (!wanted) return r->has_body ? ERR_BODY_REFUSED : 0;
     if (!r->has_length && !r->chunked) return ERR_LENGTH_REQUIRED;
     if (r->body_bytes > BODY_MAX_BYTES) return ERR_BODY_TOO_LARGE;
-    return is_json(r) ? 0 : ERR_MEDIA_TYPE;
+    return has_json_body(r) ? 0 : ERR_MEDIA_TYPE;
 }
 
 static int read_idempotency_key(const struct http_request *r, struct api_call *call)

@@ -18,11 +18,6 @@ enum {
     JSON_DOCUMENT_DEPTH = 0,
 };
 
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
-}
-
 /* ---- writing ---- */
 
 int api_line_put_room(struct slice room, const char *epoch, struct buf *out)
@@ -147,12 +142,9 @@ static const char *read_room(const struct json_value *v, struct api_line *out)
         name_room_check(out->room) != 0)
         return "\"room\" is not the name of a room";
     const struct slice epoch = v[EPOCH].text;
-    bool good = v[EPOCH].kind == JSON_KIND_STRING && epoch.len == STORE_EPOCH_LEN;
-    for (size_t i = 0; good && i < epoch.len; i++) {
-        char c = epoch.ptr[i];
-        good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
-    }
-    if (!good) return "\"epoch\" is not 8 characters of 0-9 and a-z";
+    if (v[EPOCH].kind != JSON_KIND_STRING || epoch.len != STORE_EPOCH_LEN ||
+        !id_is_epoch(epoch.ptr))
+        return "\"epoch\" is not 8 characters of 0-9 and a-z";
     memcpy(out->epoch, epoch.ptr, STORE_EPOCH_LEN);
     return NULL;
 }

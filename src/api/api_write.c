@@ -29,11 +29,6 @@ static const struct json_field fields[FIELD_COUNT] = {
     [REPLY_TO] = {.name = SLICE_LIT("reply_to")},
 };
 
-static bool is_absent(const struct json_value *v)
-{
-    return v->kind == JSON_KIND_ABSENT || (v->kind == JSON_KIND_RAW && slice_is(v->text, "null"));
-}
-
 static int read_fields(struct api_call *call, struct json_value values[static FIELD_COUNT])
 {
     struct slice json = {(const char *)call->body.data, call->body.len};
@@ -63,12 +58,12 @@ static int read_post(const struct conn *c, struct api_call *call)
     if (!err) err = read_message(c, &values[MESSAGE], &e->message);
     if (!err) err = read_name(&values[USERNAME], call->username, &e->username);
     if (err) return err;
-    if (!is_absent(&values[USER]) && read_name(&values[USER], call->user, &e->user) != 0)
+    if (!json_is_absent(&values[USER]) && read_name(&values[USER], call->user, &e->user) != 0)
         return ERR_BAD_FIELD;
-    if (!is_absent(&values[DATA])) e->data = values[DATA].text;
+    if (!json_is_absent(&values[DATA])) e->data = values[DATA].text;
     if (e->data.len > ENVELOPE_DATA_MAX) return ERR_TOO_LONG;
     const struct json_value *reply = &values[REPLY_TO];
-    if (is_absent(reply)) return 0;
+    if (json_is_absent(reply)) return 0;
     if (reply->kind != JSON_KIND_STRING || id_parse(reply->text, &call->reply_to) != 0 ||
         call->reply_to.seq == 0)
         return ERR_BAD_ID;

@@ -39,8 +39,7 @@ static struct presence_name *find_name(const struct presence *p, struct slice us
 {
     for (unsigned i = p->name_count; i-- > 0;) {
         struct presence_name *name = &p->names[i];
-        if (name->len == username.len && memcmp(name->text, username.ptr, name->len) == 0)
-            return name;
+        if (slice_equal(name_slice(name), username)) return name;
     }
     return NULL;
 }

@@ -248,7 +248,7 @@ static int set_list(struct config *c, const char *text,
 static bool read_port(const char *text, uint16_t *port)
 {
     uint64_t n;
-    if (!slice_to_u64((struct slice){text, strlen(text)}, &n) || n > UINT16_MAX) return false;
+    if (!slice_to_u64(slice_of(text), &n) || n > UINT16_MAX) return false;
     *port = (uint16_t)n;
     return true;
 }
@@ -451,7 +451,7 @@ static const char *const loopback[] = {"127.0.0.0/8", "::1/128"};
 static int add_net(struct config *c, const char *text)
 {
     struct ip_net net;
-    if (!ip_net_parse((struct slice){text, strlen(text)}, &net)) return ERR_CONFIG;
+    if (!ip_net_parse(slice_of(text), &net)) return ERR_CONFIG;
     for (size_t i = 0; i < c->trusted_proxy_count; i++)
         if (memcmp(&c->trusted_proxies[i], &net, sizeof net) == 0) return 0;
     if (c->trusted_proxy_count == CONFIG_NETS_MAX) return ERR_TOO_LONG;

@@ -5,20 +5,16 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "base/err.h"
 
 enum { SEQ_DIGITS_MAX = ID_TEXT_MAX - ID_EPOCH_LEN - 1 };
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_epoch(const char *p)
+bool id_is_epoch(const char *p)
 {
     for (size_t i = 0; i < ID_EPOCH_LEN; i++)
-        if (!is_digit(p[i]) && !(p[i] >= 'a' && p[i] <= 'z')) return false;
+        if (!ascii_is_digit(p[i]) && !(p[i] >= 'a' && p[i] <= 'z')) return false;
     return true;
 }
 
@@ -30,7 +26,7 @@ static int read_seq(const char *p, size_t n, uint64_t *out)
 
 int id_parse(struct slice text, struct id *out)
 {
-    if (text.len <= ID_EPOCH_LEN || text.ptr[ID_EPOCH_LEN] != '-' || !is_epoch(text.ptr))
+    if (text.len <= ID_EPOCH_LEN || text.ptr[ID_EPOCH_LEN] != '-' || !id_is_epoch(text.ptr))
         return ERR_BAD_ID;
     const size_t prefix = ID_EPOCH_LEN + 1;
     uint64_t seq;
@@ -44,7 +40,7 @@ int id_parse(struct slice text, struct id *out)
 size_t id_write(const struct id *id, char out[static ID_TEXT_MAX])
 {
     CHECK(id->seq <= ID_SEQ_MAX);
-    DCHECK(is_epoch(id->epoch));
+    DCHECK(id_is_epoch(id->epoch));
     char digits[SEQ_DIGITS_MAX];
     size_t at = sizeof(digits);
     uint64_t seq = id->seq;

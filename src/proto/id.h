@@ -3,6 +3,7 @@
 #ifndef PROTO_ID_H
 #define PROTO_ID_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,9 @@ struct id {
     char epoch[ID_EPOCH_LEN]; /* each one of 0-9 a-z */
     uint64_t seq;             /* 0..ID_SEQ_MAX; 0 is the head of a log without events */
 };
+
+/* Whether these ID_EPOCH_LEN bytes can be an epoch. */
+bool id_is_epoch(const char *p);
 
 /* Reads exactly what id_write writes, nothing else: ERR_BAD_ID, *out untouched. */
 int id_parse(struct slice text, struct id *out);

@@ -2,18 +2,12 @@
  * rich_parse.c, and chat messages are encoded by envelope.c. */
 #include "proto/rich.h"
 
-#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "proto/json_out.h"
 
 enum { MS_PER_S = 1000 };
-
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
-}
 
 /* Every frame begins with its type, so that all members after it begin with a comma. */
 static struct json_out begin(const char *type, struct slice ref, struct buf *out, size_t max_bytes)

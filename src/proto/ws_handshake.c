@@ -6,8 +6,8 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "proto/http.h"
@@ -67,15 +67,9 @@ struct scan {
     const char *end;
 };
 
-static bool is_token_char(char c)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return true;
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c);
-}
-
 static void skip_blanks(struct scan *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t'))
+    while (r->at < r->end && ascii_is_blank(*r->at))
         r->at++;
 }
 
@@ -89,7 +83,7 @@ static bool take(struct scan *r, char c)
 static bool take_token(struct scan *r, struct slice *token)
 {
     const char *start = r->at;
-    while (r->at < r->end && is_token_char(*r->at))
+    while (r->at < r->end && ascii_is_token(*r->at))
         r->at++;
     *token = (struct slice){start, (size_t)(r->at - start)};
     return token->len > 0;
@@ -106,7 +100,7 @@ static bool take_quoted(struct scan *r, struct param *p)
 {
     while (r->at < r->end && *r->at != '"') {
         if (*r->at == '\\') r->at++;
-        if (r->at == r->end || !is_token_char(*r->at)) return false;
+        if (r->at == r->end || !ascii_is_token(*r->at)) return false;
         value_push(p, *r->at++);
     }
     return take(r, '"') && p->value_len > 0;
@@ -137,11 +131,6 @@ static unsigned window_bits(const struct param *p)
     return bits >= WINDOW_BITS_MIN && bits <= WINDOW_BITS_MAX ? (unsigned)bits : 0;
 }
 
-static bool name_is(struct slice name, const char *text)
-{
-    return name.len == strlen(text) && strncasecmp(name.ptr, text, name.len) == 0;
-}
-
 /* A parameter that takes no value and may stand once. */
 static bool set_flag(bool *flag, const struct param *p)
 {
@@ -153,14 +142,16 @@ static bool set_flag(bool *flag, const struct param *p)
 /* False if this parameter makes the offer one to decline (RFC 7692 section 7.1). */
 static bool offer_add(struct offer *o, const struct param *p)
 {
-    if (name_is(p->name, "server_no_context_takeover")) return set_flag(&o->server_no_context, p);
-    if (name_is(p->name, "client_no_context_takeover")) return set_flag(&o->client_no_context, p);
-    if (name_is(p->name, "server_max_window_bits")) {
+    if (slice_is_nocase(p->name, "server_no_context_takeover"))
+        return set_flag(&o->server_no_context, p);
+    if (slice_is_nocase(p->name, "client_no_context_takeover"))
+        return set_flag(&o->client_no_context, p);
+    if (slice_is_nocase(p->name, "server_max_window_bits")) {
         bool first = o->server_bits == 0;
         o->server_bits = window_bits(p);
         return first && o->server_bits != 0;
     }
-    if (name_is(p->name, "client_max_window_bits")) {
+    if (slice_is_nocase(p->name, "client_max_window_bits")) {
         bool first = !o->client_bits_seen;
         o->client_bits_seen = true;
         o->client_bits = window_bits(p);
@@ -175,7 +166,7 @@ static bool take_offer(struct scan *r, struct offer *o)
     struct slice name;
     *o = (struct offer){0};
     if (!take_token(r, &name)) return false;
-    o->is_deflate = name_is(name, "permessage-deflate");
+    o->is_deflate = slice_is_nocase(name, "permessage-deflate");
     for (;;) {
         struct param p;
         skip_blanks(r);
@@ -256,21 +247,21 @@ static int read_header(const struct http_header *header, struct seen *s, bool al
     struct slice value = header->value;
     switch (header->name.len) { /* most headers differ in length from all of these */
     case sizeof("upgrade") - 1:
-        if (name_is(header->name, "upgrade") && http_list_has(value, "websocket"))
+        if (slice_is_nocase(header->name, "upgrade") && http_list_has(value, "websocket"))
             s->upgrade = true;
         return 0;
     case sizeof("connection") - 1:
-        if (name_is(header->name, "connection") && http_list_has(value, "upgrade"))
+        if (slice_is_nocase(header->name, "connection") && http_list_has(value, "upgrade"))
             s->connection = true;
         return 0;
     case sizeof("sec-websocket-key") - 1:
-        if (name_is(header->name, "sec-websocket-key")) {
+        if (slice_is_nocase(header->name, "sec-websocket-key")) {
             s->keys++;
             s->key = value;
         }
         return 0;
     case sizeof("sec-websocket-version") - 1:
-        if (name_is(header->name, "sec-websocket-version")) {
+        if (slice_is_nocase(header->name, "sec-websocket-version")) {
             if (slice_is(value, "13"))
                 s->version_ok = true;
             else
@@ -278,11 +269,11 @@ static int read_header(const struct http_header *header, struct seen *s, bool al
         }
         return 0;
     case sizeof("sec-websocket-protocol") - 1:
-        if (!s->protocols.ptr && name_is(header->name, "sec-websocket-protocol"))
+        if (!s->protocols.ptr && slice_is_nocase(header->name, "sec-websocket-protocol"))
             s->protocols = value;
         return 0;
     case sizeof("sec-websocket-extensions") - 1:
-        if (name_is(header->name, "sec-websocket-extensions"))
+        if (slice_is_nocase(header->name, "sec-websocket-extensions"))
             return read_extensions(value, allow_deflate, h);
         return 0;
     default:
@@ -296,9 +287,7 @@ static bool key_is_valid(struct slice key)
         return false;
     for (size_t i = 0; i < KEY_DIGITS; i++) {
         char c = key.ptr[i];
-        bool digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                     c == '+' || c == '/';
-        if (!digit) return false;
+        if (!ascii_is_alnum(c) && c != '+' && c != '/') return false;
     }
     return true;
 }

@@ -21,11 +21,6 @@ enum { NO_LIMIT = 1 << 24 };
 #define ID_A "k3f90abc-1052"
 #define ID_B "k3f90abc-7"
 
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
-}
-
 #define HEAD_ID                                                                                    \
     {                                                                                              \
         .epoch = {'k', '3', 'f', '9', '0', 'a', 'b', 'c'}, .seq = 1052                             \

@@ -25,11 +25,6 @@ static bool same(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
-}
-
 /* Parses out of a block of exactly its size, so that the sanitizer sees a read past the end. The
  * block is the caller's to free, as the slices point into it. */
 static int parse(struct slice json, size_t max, struct buf *scratch, struct rich_input *in,
