@@ -9,7 +9,6 @@
 #include "auth/api_key.h"
 #include "auth/identity.h"
 #include "auth/policy.h"
-#include "base/ascii.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
@@ -78,7 +77,7 @@ static bool has_json_body(const struct http_request *r)
     struct slice type = http_header_get(r, "Content-Type");
     const char *semicolon = type.len ? memchr(type.ptr, ';', type.len) : NULL;
     if (semicolon) type.len = (size_t)(semicolon - type.ptr);
-    return slice_is_nocase(ascii_trim(type), "application/json");
+    return slice_is_nocase(slice_trim(type), "application/json");
 }
 
 static int check_body(const struct http_request *r, bool wanted)

@@ -53,7 +53,8 @@ static void on_page(void *ctx, int err, const struct store_page *page)
 {
     struct api_question *q = ctx;
     if (err == ERR_NOT_FOUND) err = 0;
-    bool stale = q->id.seq && (!page || memcmp(page->room.epoch, q->id.epoch, ID_EPOCH_LEN) != 0);
+    bool stale =
+        q->id.seq && (!page || memcmp(page->room.epoch, q->id.epoch, EVENT_EPOCH_LEN) != 0);
     if (!err && stale) err = ERR_NO_MESSAGE;
     pending_answer(&q->p, err ? err : q->encode(q, page));
 }

@@ -50,7 +50,7 @@ struct api_import {
     /* The room being read; room_len 0: none. */
     char room[NAME_ROOM_MAX];
     size_t room_len;
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     uint64_t last_seq;
     uint64_t events;
     struct api_import_sum sum;
@@ -201,7 +201,7 @@ static int on_room(struct api_import *im, const struct api_line *line)
 {
     if (im->room_len) return fail(im, ERR_BAD_JSON, "the room before has no end");
     memcpy(im->room, line->room.ptr, line->room.len);
-    memcpy(im->epoch, line->epoch, STORE_EPOCH_LEN);
+    memcpy(im->epoch, line->epoch, EVENT_EPOCH_LEN);
     im->room_len = line->room.len;
     im->last_seq = 0;
     im->events = 0;

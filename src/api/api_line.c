@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "proto/id.h"
 #include "proto/json.h"
 #include "proto/json_out.h"
 #include "proto/name.h"
@@ -24,7 +23,7 @@ int api_line_put_room(struct slice room, const char *epoch, struct buf *out)
 {
     struct json_out o = json_out_begin(out, LINE_MAX_BYTES);
     json_out_text(&o, SLICE_LIT("{\"type\":\"room\",\"room\":"), room);
-    json_out_text(&o, SLICE_LIT(",\"epoch\":"), (struct slice){epoch, STORE_EPOCH_LEN});
+    json_out_text(&o, SLICE_LIT(",\"epoch\":"), (struct slice){epoch, EVENT_EPOCH_LEN});
     json_out_raw(&o, SLICE_LIT("}\n"));
     return json_out_end(&o);
 }
@@ -142,10 +141,10 @@ static const char *read_room(const struct json_value *v, struct api_line *out)
         name_room_check(out->room) != 0)
         return "\"room\" is not the name of a room";
     const struct slice epoch = v[EPOCH].text;
-    if (v[EPOCH].kind != JSON_KIND_STRING || epoch.len != STORE_EPOCH_LEN ||
-        !id_is_epoch(epoch.ptr))
+    if (v[EPOCH].kind != JSON_KIND_STRING || epoch.len != EVENT_EPOCH_LEN ||
+        !event_epoch_is_valid(epoch.ptr))
         return "\"epoch\" is not 8 characters of 0-9 and a-z";
-    memcpy(out->epoch, epoch.ptr, STORE_EPOCH_LEN);
+    memcpy(out->epoch, epoch.ptr, EVENT_EPOCH_LEN);
     return NULL;
 }
 

@@ -14,7 +14,7 @@
 static struct id id_of(const char *epoch, uint64_t seq)
 {
     struct id id = {.seq = seq};
-    memcpy(id.epoch, epoch, ID_EPOCH_LEN);
+    memcpy(id.epoch, epoch, EVENT_EPOCH_LEN);
     return id;
 }
 
@@ -79,7 +79,7 @@ static int put_silent_room(struct json_out *o, struct hub *hub, struct slice nam
     uint64_t members = room ? room_member_count(room) : 0;
     struct store_room_info info = {.name = name};
     if (members) { /* then it is READY, and its epoch is known */
-        memcpy(info.room.epoch, room_epoch(room), STORE_EPOCH_LEN);
+        memcpy(info.room.epoch, room_epoch(room), EVENT_EPOCH_LEN);
         put_room(o, &info, members);
     }
     if (room) room_unref(room);

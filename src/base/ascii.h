@@ -5,8 +5,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/buf.h"
-
 static inline bool ascii_is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -34,16 +32,6 @@ static inline int ascii_hex_value(char c)
     if (ascii_is_digit(c)) return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Without blanks around it. */
-static inline struct slice ascii_trim(struct slice s)
-{
-    for (; s.len > 0 && ascii_is_blank(s.ptr[0]); s.len--)
-        s.ptr++;
-    while (s.len > 0 && ascii_is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
 }
 
 #endif

@@ -27,6 +27,9 @@ bool slice_is(struct slice a, const char *b);
 bool slice_equal_nocase(struct slice a, struct slice b);
 bool slice_is_nocase(struct slice a, const char *b);
 
+/* Without the blanks and tabs around it. */
+struct slice slice_trim(struct slice s);
+
 /* A whole number, in digits alone; one that is too large becomes UINT64_MAX. False, and *out is as
  * it was: it is none, or empty. */
 bool slice_to_u64(struct slice digits, uint64_t *out);

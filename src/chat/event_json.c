@@ -12,7 +12,7 @@
 static struct id id_of(const struct event_room *room, uint64_t seq)
 {
     struct id id = {.seq = seq};
-    memcpy(id.epoch, room->epoch, ID_EPOCH_LEN);
+    memcpy(id.epoch, room->epoch, EVENT_EPOCH_LEN);
     return id;
 }
 

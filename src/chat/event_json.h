@@ -16,7 +16,7 @@ enum { EVENT_REACTIONS_MAX = 64 }; /* kinds of them shown of one message; the fi
 
 struct event_room {
     struct slice name;
-    const char *epoch; /* ROOM_EPOCH_LEN bytes */
+    const char *epoch; /* EVENT_EPOCH_LEN bytes */
 };
 
 /* Appends one JSON object, or nothing if the event is none for this form: a change for those who

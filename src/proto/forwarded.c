@@ -1,9 +1,10 @@
 /* See forwarded.h. */
 #include "proto/forwarded.h"
-#include "base/ascii.h"
 
 #include <string.h>
 #include <strings.h>
+
+#include "base/ascii.h"
 
 static const char *const names[] = {
     [FORWARDED_X_FORWARDED_FOR] = "X-Forwarded-For",
@@ -48,7 +49,7 @@ static struct slice take_last(struct slice *list)
         at--;
     struct slice item = {list->ptr + at, list->len - at};
     list->len = at > 0 ? at - 1 : 0;
-    return ascii_trim(item);
+    return slice_trim(item);
 }
 
 static bool is_port(struct slice s)
@@ -130,12 +131,12 @@ static bool read_element(struct slice element, uint8_t ip[static IP_BYTES])
             if (node.ptr) return false;
             node = value;
         }
-        element = ascii_trim(element);
+        element = slice_trim(element);
         if (element.len == 0) break;
         if (element.ptr[0] != ';') return false;
         element.ptr++;
         element.len--;
-        element = ascii_trim(element);
+        element = slice_trim(element);
     }
     return node.ptr && read_node(node, ip);
 }

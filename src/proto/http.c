@@ -250,7 +250,7 @@ struct slice http_list_take(struct slice *list)
     size_t used = item.len + (comma ? 1 : 0);
     list->ptr += used;
     list->len -= used;
-    return ascii_trim(item);
+    return slice_trim(item);
 }
 
 bool http_list_has(struct slice list, const char *token)

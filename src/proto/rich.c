@@ -2,7 +2,6 @@
  * rich_parse.c, and chat messages are encoded by envelope.c. */
 #include "proto/rich.h"
 
-
 #include "base/check.h"
 #include "base/err.h"
 #include "proto/json_out.h"
@@ -86,7 +85,7 @@ int rich_encode_joined(const struct rich_joined *j, struct buf *out, size_t max_
 {
     struct json_out o = begin("joined", j->ref, out, max_bytes);
     put_room(&o, j->room);
-    json_out_text(&o, SLICE_LIT(",\"epoch\":"), (struct slice){j->head.epoch, ID_EPOCH_LEN});
+    json_out_text(&o, SLICE_LIT(",\"epoch\":"), (struct slice){j->head.epoch, EVENT_EPOCH_LEN});
     json_out_uint(&o, SLICE_LIT(",\"seq\":"), j->head.seq);
     json_out_id(&o, SLICE_LIT(",\"id\":"), &j->head);
     json_out_bool(&o, SLICE_LIT(",\"recovered\":"), j->recovered);

@@ -12,8 +12,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/event_kind.h"
-#include "proto/envelope.h"
+#include "base/event.h"
 #include "proto/id.h"
 #include "proto/name.h"
 

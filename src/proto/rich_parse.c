@@ -4,12 +4,13 @@
  * them each type reads and in which order, which is also the order in which they are refused. The
  * frame is scanned from end to end before anything in it is judged, so what a client is told does
  * not depend on the order of its keys. */
-#include "base/ascii.h"
 #include "proto/rich.h"
 
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/err.h"
+#include "proto/envelope.h"
 #include "proto/json.h"
 
 enum { FRAME_READS_MAX = 6 };

@@ -32,7 +32,7 @@
 
 #include "base/account.h"
 #include "base/buf.h"
-#include "base/event_kind.h"
+#include "base/event.h"
 
 enum {
     STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
@@ -58,7 +58,7 @@ enum {
     STORE_INDEX_WAIT_MS = 250,    /* a search waits so long for the newest messages to be indexed */
     STORE_TRIM_MAX = 256,         /* events removed by one step of retention, then appends go on */
     STORE_TRIM_MAX_BYTES = 1 << 20, /* likewise, but for one event that is larger */
-    STORE_EPOCH_LEN = 8,
+    STORE_EPOCH_LEN = EVENT_EPOCH_LEN,
     STORE_NAME_MAX_BYTES = 255,
     STORE_TEXT_MAX_BYTES = 1 << 24, /* each text of an event */
 };

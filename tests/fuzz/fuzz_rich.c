@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/utf8.h"
+#include "proto/envelope.h"
 #include "proto/json.h"
 #include "proto/rich.h"
 #include "store/store.h"

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "encode_check.h"
+#include "proto/envelope.h"
 #include "proto/rich.h"
 #include "store/store.h"
 

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "fail_alloc.h"
+#include "proto/envelope.h"
 #include "proto/rich.h"
 
 enum { TEXT_MAX = 1 << 16 };
