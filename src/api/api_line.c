@@ -28,7 +28,7 @@ int api_line_put_room(struct slice room, const char *epoch, struct buf *out)
     return json_out_end(&o);
 }
 
-static void put_text(struct json_out *o, struct slice key, struct slice text)
+static void put_optional_text(struct json_out *o, struct slice key, struct slice text)
 {
     if (text.ptr) json_out_text(o, key, text);
 }
@@ -46,11 +46,11 @@ int api_line_put_event(const struct store_event *e, struct buf *out)
     json_out_text(&o, SLICE_LIT(",\"kind\":"), slice_of(event_kinds[e->kind].word));
     put_number(&o, SLICE_LIT(",\"target\":"), e->target);
     put_number(&o, SLICE_LIT(",\"reply_to\":"), e->reply_to);
-    put_text(&o, SLICE_LIT(",\"username\":"), e->username);
-    put_text(&o, SLICE_LIT(",\"user\":"), e->user);
-    put_text(&o, SLICE_LIT(",\"message\":"), e->message);
-    put_text(&o, SLICE_LIT(",\"data\":"), e->data);
-    put_text(&o, SLICE_LIT(",\"nonce\":"), e->nonce);
+    put_optional_text(&o, SLICE_LIT(",\"username\":"), e->username);
+    put_optional_text(&o, SLICE_LIT(",\"user\":"), e->user);
+    put_optional_text(&o, SLICE_LIT(",\"message\":"), e->message);
+    put_optional_text(&o, SLICE_LIT(",\"data\":"), e->data);
+    put_optional_text(&o, SLICE_LIT(",\"nonce\":"), e->nonce);
     if (e->edited_ms) json_out_int(&o, SLICE_LIT(",\"edited\":"), e->edited_ms);
     if (e->deleted) json_out_raw(&o, SLICE_LIT(",\"deleted\":true"));
     json_out_raw(&o, SLICE_LIT("}\n"));
@@ -135,7 +135,7 @@ static bool is_json(struct slice text)
     return json_scan_value(&j, JSON_DOCUMENT_DEPTH, &value) == 0 && j.at == j.end;
 }
 
-static const char *read_room(const struct json_value *v, struct api_line *out)
+static const char *read_room_line(const struct json_value *v, struct api_line *out)
 {
     if (!read_text(&v[ROOM], NAME_ROOM_MAX, &out->room) || !out->room.ptr ||
         name_room_check(out->room) != 0)
@@ -176,7 +176,7 @@ static const char *read_texts(const struct json_value *v, struct store_event *e)
     return NULL;
 }
 
-static const char *read_event(const struct json_value *v, struct store_event *e)
+static const char *read_event_line(const struct json_value *v, struct store_event *e)
 {
     int kind = v[KIND].kind == JSON_KIND_STRING ? event_kind_find(v[KIND].text) : -1;
     if (kind < 0) return "\"kind\" is not known";
@@ -201,10 +201,10 @@ const char *api_line_parse(struct slice line, struct buf *scratch, struct api_li
     if (json_scan_fields(line, scratch, fields, FIELD_COUNT, v) != 0)
         return "it is not a JSON object";
     struct slice type = v[TYPE].kind == JSON_KIND_STRING ? v[TYPE].text : (struct slice){"", 0};
-    if (slice_is(type, "room")) return read_room(v, out);
+    if (slice_is(type, "room")) return read_room_line(v, out);
     if (slice_is(type, "event")) {
         out->type = API_LINE_EVENT;
-        return read_event(v, &out->event);
+        return read_event_line(v, &out->event);
     }
     if (slice_is(type, "end")) {
         out->type = API_LINE_END;

@@ -26,7 +26,7 @@ static bool set_option(int fd, int level, int name)
     return setsockopt(fd, level, name, &on, sizeof on) == 0;
 }
 
-static bool listen_on(int fd, const struct addrinfo *ai, bool first)
+static bool socket_listen_on(int fd, const struct addrinfo *ai, bool first)
 {
     if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR)) return false;
     if (ai->ai_family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY)) return false;
@@ -51,7 +51,7 @@ int socket_listen(const char *host, uint16_t port, bool first)
     }
 
     int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && !listen_on(fd, ai, first)) {
+    if (fd >= 0 && !socket_listen_on(fd, ai, first)) {
         int reason = errno;
         close(fd);
         errno = reason;

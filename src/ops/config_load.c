@@ -328,7 +328,7 @@ static void survey_environment(struct loader *l, char **env)
 
 /* Reads one line into out (at most size - 1 bytes, newline included). False at the end or a
  * mistake. */
-static bool read_line(struct loader *l, char *out, size_t size)
+static bool read_ini_line(struct loader *l, char *out, size_t size)
 {
     size_t n = 0;
     bool comment = false;
@@ -363,7 +363,7 @@ static char *on_ini_line(char *out, int size, void *arg)
         fail(l, ERR_CONFIG, "more than %d lines", FILE_LINES_MAX);
         return NULL;
     }
-    return read_line(l, out, (size_t)size) ? out : NULL;
+    return read_ini_line(l, out, (size_t)size) ? out : NULL;
 }
 
 static int on_ini_value(void *arg, const char *section, const char *key, const char *value)

@@ -65,7 +65,7 @@ static const struct unit duration_units[] = {
 static const struct unit age_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60},
                                         {"s", 1},     {"", 1},     {NULL, 0}};
 
-static bool read_number(const char *text, const struct unit *units, uint64_t *value)
+static bool read_amount(const char *text, const struct unit *units, uint64_t *value)
 {
     struct slice digits = {text, strspn(text, "0123456789")};
     if (!slice_to_u64(digits, value) || *value > UINT32_MAX) return false;
@@ -79,7 +79,7 @@ static int set_number(struct config *c, const struct config_option *o, const cha
 {
     uint64_t value = 0;
     bool zero = o->zero && strcasecmp(text, o->zero) == 0;
-    if (!zero && !read_number(text, kind_of(o)->units, &value)) return ERR_CONFIG;
+    if (!zero && !read_amount(text, kind_of(o)->units, &value)) return ERR_CONFIG;
     bool in_range = (value >= o->min && value <= o->max) || (value == 0 && o->zero);
     if (!in_range) return ERR_CONFIG;
     if (kind_of(o)->wide)
@@ -245,7 +245,7 @@ static int set_list(struct config *c, const char *text,
     }
 }
 
-static bool read_port(const char *text, uint16_t *port)
+static bool port_of(const char *text, uint16_t *port)
 {
     uint64_t n;
     if (!slice_to_u64(slice_of(text), &n) || n > UINT16_MAX) return false;
@@ -308,7 +308,7 @@ static int add_listen(struct config *c, const char *text)
         host[len] = '\0';
     }
 
-    if (!read_port(port_text, &wanted.port)) return ERR_CONFIG;
+    if (!port_of(port_text, &wanted.port)) return ERR_CONFIG;
     wanted.optional = true;
     if (!bracketed && (host[0] == '\0' || strcmp(host, "*") == 0)) {
         int err = listen_add(c, "0.0.0.0", &wanted);
@@ -380,7 +380,7 @@ static bool normalize_origin(char *origin)
     char *colon = strrchr(host, ':');
     if (!colon || strchr(colon, ']')) return true;
     uint16_t port;
-    if (!read_port(colon + 1, &port) || port == 0) return false;
+    if (!port_of(colon + 1, &port) || port == 0) return false;
     bool is_default = (strncmp(origin, "https:", 6) == 0 && port == 443) ||
                       (strncmp(origin, "http:", 5) == 0 && port == 80);
     if (is_default) *colon = '\0';

@@ -52,7 +52,7 @@ static struct slice take_last(struct slice *list)
     return slice_trim(item);
 }
 
-static bool is_port(struct slice s)
+static bool is_node_port(struct slice s)
 {
     uint64_t n;
     return s.len <= 5 && slice_to_u64(s, &n);
@@ -81,12 +81,12 @@ static bool read_node(struct slice node, uint8_t ip[static IP_BYTES])
     }
     if (rest.len > 0) {
         if (rest.ptr[0] != ':') return false;
-        if (!is_port((struct slice){rest.ptr + 1, rest.len - 1})) return false;
+        if (!is_node_port((struct slice){rest.ptr + 1, rest.len - 1})) return false;
     }
     return ip_parse(node, ip);
 }
 
-static struct slice take_token(struct slice *s)
+static struct slice take_name(struct slice *s)
 {
     struct slice token = {s->ptr, 0};
     while (s->len > 0 && ascii_is_token(s->ptr[0])) {
@@ -102,7 +102,7 @@ static struct slice take_token(struct slice *s)
 static bool take_value(struct slice *s, struct slice *value)
 {
     if (s->len == 0 || s->ptr[0] != '"') {
-        *value = take_token(s);
+        *value = take_name(s);
         return value->len > 0;
     }
     size_t end = 1;
@@ -122,7 +122,7 @@ static bool read_element(struct slice element, uint8_t ip[static IP_BYTES])
     struct slice node = {0};
     for (;;) {
         struct slice value;
-        struct slice name = take_token(&element);
+        struct slice name = take_name(&element);
         if (name.len == 0 || element.len == 0 || element.ptr[0] != '=') return false;
         element.ptr++;
         element.len--;
@@ -161,7 +161,7 @@ struct way {
     bool ended; /* at one that is not trusted: what is left of it, anybody may have written */
 };
 
-static void read_line(struct way *way, struct slice line)
+static void way_read_line(struct way *way, struct slice line)
 {
     while (line.len > 0 && !way->malformed && !way->ended) {
         struct slice item = take_last(&line);
@@ -184,7 +184,7 @@ bool forwarded_client(const struct http_request *r, const struct forwarded_rules
     for (size_t i = r->header_count; i > 0 && !way.malformed && !way.ended; i--) {
         if (!slice_is_nocase(r->headers[i - 1].name, name)) continue;
         any = any || r->headers[i - 1].value.len > 0;
-        read_line(&way, r->headers[i - 1].value);
+        way_read_line(&way, r->headers[i - 1].value);
     }
     static const uint8_t none[IP_BYTES];
     bool found = any && !way.malformed && memcmp(way.ip, none, sizeof none) != 0;

@@ -77,7 +77,7 @@ static int read_count(const struct json_value *v, unsigned max, unsigned *out)
 }
 
 /* A string of 1..max bytes. */
-static int read_text(const struct json_value *v, size_t max, struct slice *out)
+static int read_string(const struct json_value *v, size_t max, struct slice *out)
 {
     if (!is_string(v) || v->text.len == 0 || v->text.len > max) return ERR_BAD_FIELD;
     *out = v->text;
@@ -133,7 +133,7 @@ static int read_data(const struct found *f, struct rich_input *out)
 static int read_nonce(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[NONCE];
-    return json_is_absent(v) ? 0 : read_text(v, RICH_NONCE_MAX, &out->nonce);
+    return json_is_absent(v) ? 0 : read_string(v, RICH_NONCE_MAX, &out->nonce);
 }
 
 /* Nobody can answer the head of an empty log, and in *out its seq would mean absent. */
@@ -201,7 +201,7 @@ static int read_on(const struct found *f, struct rich_input *out)
 
 static int read_emoji(const struct found *f, struct rich_input *out)
 {
-    int err = read_text(&f->values[EMOJI], RICH_EMOJI_MAX, &out->emoji);
+    int err = read_string(&f->values[EMOJI], RICH_EMOJI_MAX, &out->emoji);
     if (err) return err;
     return name_is_word(out->emoji) ? 0 : ERR_BAD_FIELD;
 }

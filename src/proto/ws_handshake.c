@@ -73,14 +73,14 @@ static void skip_blanks(struct scan *r)
         r->at++;
 }
 
-static bool take(struct scan *r, char c)
+static bool scan_take(struct scan *r, char c)
 {
     if (r->at == r->end || *r->at != c) return false;
     r->at++;
     return true;
 }
 
-static bool take_token(struct scan *r, struct slice *token)
+static bool scan_token(struct scan *r, struct slice *token)
 {
     const char *start = r->at;
     while (r->at < r->end && ascii_is_token(*r->at))
@@ -103,20 +103,20 @@ static bool take_quoted(struct scan *r, struct param *p)
         if (r->at == r->end || !ascii_is_token(*r->at)) return false;
         value_push(p, *r->at++);
     }
-    return take(r, '"') && p->value_len > 0;
+    return scan_take(r, '"') && p->value_len > 0;
 }
 
 static bool take_param(struct scan *r, struct param *p)
 {
     struct slice token;
     *p = (struct param){0};
-    if (!take_token(r, &p->name)) return false;
+    if (!scan_token(r, &p->name)) return false;
     skip_blanks(r);
-    if (!take(r, '=')) return true;
+    if (!scan_take(r, '=')) return true;
     skip_blanks(r);
     p->has_value = true;
-    if (take(r, '"')) return take_quoted(r, p);
-    if (!take_token(r, &token)) return false;
+    if (scan_take(r, '"')) return take_quoted(r, p);
+    if (!scan_token(r, &token)) return false;
     for (size_t i = 0; i < token.len; i++)
         value_push(p, token.ptr[i]);
     return true;
@@ -165,12 +165,12 @@ static bool take_offer(struct scan *r, struct offer *o)
 {
     struct slice name;
     *o = (struct offer){0};
-    if (!take_token(r, &name)) return false;
+    if (!scan_token(r, &name)) return false;
     o->is_deflate = slice_is_nocase(name, "permessage-deflate");
     for (;;) {
         struct param p;
         skip_blanks(r);
-        if (!take(r, ';')) return true;
+        if (!scan_take(r, ';')) return true;
         skip_blanks(r);
         if (!take_param(r, &p)) return false;
         if (!offer_add(o, &p)) o->declined = true;
@@ -234,10 +234,10 @@ static int read_extensions(struct slice value, bool allow_deflate, struct ws_han
         struct offer o;
         skip_blanks(&r);
         if (r.at == r.end) return 0;
-        if (take(&r, ',')) continue;
+        if (scan_take(&r, ',')) continue;
         if (!take_offer(&r, &o)) return ERR_BAD_UPGRADE;
         if (o.is_deflate && !o.declined && allow_deflate && !h->deflate) accept_offer(h, &o);
-        if (r.at < r.end && !take(&r, ',')) return ERR_BAD_UPGRADE;
+        if (r.at < r.end && !scan_take(&r, ',')) return ERR_BAD_UPGRADE;
     }
 }
 
@@ -332,7 +332,7 @@ int ws_handshake_parse(const struct http_request *r, bool allow_deflate, struct 
     return compute_accept(seen.key, out->accept);
 }
 
-static int append(struct buf *out, const char *text, size_t max_bytes)
+static int append_text(struct buf *out, const char *text, size_t max_bytes)
 {
     return buf_append(out, text, strlen(text), max_bytes);
 }
@@ -341,21 +341,22 @@ static int append_response(const struct ws_handshake *h, struct slice protocol, 
                            size_t max_bytes)
 {
     int err;
-    if ((err = append(out,
-                      "HTTP/1.1 101 Switching Protocols\r\n"
-                      "Upgrade: websocket\r\n"
-                      "Connection: Upgrade\r\n"
-                      "Sec-WebSocket-Accept: ",
-                      max_bytes)) ||
+    if ((err = append_text(out,
+                           "HTTP/1.1 101 Switching Protocols\r\n"
+                           "Upgrade: websocket\r\n"
+                           "Connection: Upgrade\r\n"
+                           "Sec-WebSocket-Accept: ",
+                           max_bytes)) ||
         (err = buf_append(out, h->accept, WS_HANDSHAKE_ACCEPT_LEN, max_bytes)))
         return err;
-    if (protocol.len && ((err = append(out, "\r\nSec-WebSocket-Protocol: ", max_bytes)) ||
+    if (protocol.len && ((err = append_text(out, "\r\nSec-WebSocket-Protocol: ", max_bytes)) ||
                          (err = buf_append(out, protocol.ptr, protocol.len, max_bytes))))
         return err;
-    if (h->extensions[0] && ((err = append(out, "\r\nSec-WebSocket-Extensions: ", max_bytes)) ||
-                             (err = append(out, h->extensions, max_bytes))))
+    if (h->extensions[0] &&
+        ((err = append_text(out, "\r\nSec-WebSocket-Extensions: ", max_bytes)) ||
+         (err = append_text(out, h->extensions, max_bytes))))
         return err;
-    return append(out, "\r\n\r\n", max_bytes);
+    return append_text(out, "\r\n\r\n", max_bytes);
 }
 
 int ws_handshake_response(const struct ws_handshake *h, struct slice protocol, struct buf *out,
