@@ -120,19 +120,14 @@ void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_
     }
 }
 
-static bool is_v4(const uint8_t *ip)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    return memcmp(ip, mapped, sizeof mapped) == 0;
-}
-
 void socket_ip_client(uint8_t ip[static SOCKET_IP_BYTES])
 {
-    if (!is_v4(ip) && !ip_is_loopback(ip)) memset(ip + SOCKET_IP_BYTES / 2, 0, SOCKET_IP_BYTES / 2);
+    if (!ip_is_v4(ip) && !ip_is_loopback(ip))
+        memset(ip + SOCKET_IP_BYTES / 2, 0, SOCKET_IP_BYTES / 2);
 }
 
 void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX])
 {
-    bool v4 = is_v4(ip);
+    bool v4 = ip_is_v4(ip);
     if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, out, SOCKET_TEXT_MAX)) out[0] = '\0';
 }
