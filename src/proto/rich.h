@@ -36,7 +36,7 @@ enum rich_type {
     RICH_TYPING,
     RICH_READ,
     RICH_AUTH,
-    RICH_CHANGE, /* of a message: one of event_kinds */
+    RICH_CHANGE, /* of a message; the last, as its words are those of event_kinds */
 };
 
 enum rich_position { RICH_NEWEST, RICH_BEFORE, RICH_AFTER, RICH_AROUND };
