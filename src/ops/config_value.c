@@ -24,11 +24,11 @@ struct kind {
     void (*allow)(const struct config_option *o, char *text);
     const char *hint;
     const struct unit *units;        /* of a number */
-    bool wide;                       /* of a number: its field has 64 bits */
     const char *const *words;        /* of an enum */
     void (*clear)(struct config *c); /* of a list, as are count and most */
     size_t (*count)(const struct config *c);
     int most;
+    bool wide; /* of a number: its field has 64 bits */
 };
 
 static const struct kind *kind_of(const struct config_option *o);
