@@ -10,7 +10,6 @@
 #include "base/event.h"
 
 enum {
-    ID_EPOCH_LEN = EVENT_EPOCH_LEN,
     ID_TEXT_MAX = EVENT_EPOCH_LEN + 1 + 16 /* a seq below 2^53 has 16 digits */
 };
 
