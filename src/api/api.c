@@ -61,7 +61,7 @@ static void note_refused_key(struct conn *c, const struct http_request *r)
 }
 
 /* Who has the key has no budget, whoever else asks has that of a client. */
-static void refuse(struct conn *c, const struct http_request *r, int err)
+static void api_refuse(struct conn *c, const struct http_request *r, int err)
 {
     const char *headers = err == ERR_API_KEY ? AUTHENTICATE : NULL;
     if (!client_take(c, BUDGET_REQUESTS)) {
@@ -72,15 +72,12 @@ static void refuse(struct conn *c, const struct http_request *r, int err)
     http_answer_error(c, r, err, headers);
 }
 
-static bool is_json(const struct http_request *r)
+static bool has_json_body(const struct http_request *r)
 {
     struct slice type = http_header_get(r, "Content-Type");
     const char *semicolon = type.len ? memchr(type.ptr, ';', type.len) : NULL;
     if (semicolon) type.len = (size_t)(semicolon - type.ptr);
-    while (type.len > 0 && (type.ptr[type.len - 1] == ' ' || type.ptr[type.len - 1] == '\t'))
-        type.len--;
-    static const char json[] = "application/json";
-    return type.len == sizeof json - 1 && strncasecmp(type.ptr, json, type.len) == 0;
+    return slice_is_nocase(slice_trim(type), "application/json");
 }
 
 static int check_body(const struct http_request *r, bool wanted)
@@ -88,7 +85,7 @@ static int check_body(const struct http_request *r, bool wanted)
     if (!wanted) return r->has_body ? ERR_BODY_REFUSED : 0;
     if (!r->has_length && !r->chunked) return ERR_LENGTH_REQUIRED;
     if (r->body_bytes > BODY_MAX_BYTES) return ERR_BODY_TOO_LARGE;
-    return is_json(r) ? 0 : ERR_MEDIA_TYPE;
+    return has_json_body(r) ? 0 : ERR_MEDIA_TYPE;
 }
 
 static int read_idempotency_key(const struct http_request *r, struct api_call *call)
@@ -139,7 +136,7 @@ static int read_path(struct api_call *call, const struct api_match *match)
 
 /* Everything is here. If the handler does not answer at once, nothing more is read until it does.
  */
-static void run(struct conn *c, struct api_call *call)
+static void call_run(struct conn *c, struct api_call *call)
 {
     const struct slice nobody = {NULL, 0};
     call->running = true;
@@ -151,7 +148,7 @@ static void run(struct conn *c, struct api_call *call)
     conn_set_timeout(c, TIMEOUT_HANDSHAKE);
 }
 
-static void begin(struct conn *c, const struct http_request *r, const struct api_match *match)
+static void call_begin(struct conn *c, const struct http_request *r, const struct api_match *match)
 {
     int err = check_body(r, api_routes[match->route].takes_body);
     if (err) {
@@ -174,14 +171,14 @@ static void begin(struct conn *c, const struct http_request *r, const struct api
     if (c->over_limit) call->manner.keep_alive = false; /* it was never counted, and cannot stay */
     c->kept_alive = false;
     if (!r->has_body) {
-        run(c, call);
+        call_run(c, call);
         return;
     }
     conn_set_timeout(c, TIMEOUT_HANDSHAKE);
     if (r->expects_continue) conn_send(c, CONTINUE, sizeof CONTINUE - 1);
 }
 
-static void on_request(struct conn *c, const struct http_request *r)
+static void api_on_request(struct conn *c, const struct http_request *r)
 {
     char allow[API_ALLOW_MAX];
     char header[API_ALLOW_MAX + 16];
@@ -189,12 +186,12 @@ static void on_request(struct conn *c, const struct http_request *r)
     const struct server *s = c->worker->server;
     int err = s->options.api_key ? check_key(s, r) : ERR_API_OFF;
     if (err) {
-        refuse(c, r, err);
+        api_refuse(c, r, err);
         return;
     }
     err = api_route_find(r->method, r->path, &match, allow);
     if (err == 0) {
-        begin(c, r, &match);
+        call_begin(c, r, &match);
         return;
     }
     if (err == ERR_BAD_METHOD) snprintf(header, sizeof header, "Allow: %s\r\n", allow);
@@ -229,19 +226,19 @@ static size_t on_body(struct conn *c, const uint8_t *data, size_t len)
     struct api_call *call = c->api;
     struct slice in = {(const char *)data, len};
     int got = call->chunked ? take_chunks(call, &in) : take_length(call, &in);
-    if (got > 0) run(c, call);
+    if (got > 0) call_run(c, call);
     if (got >= 0) return len - in.len;
     call->manner.keep_alive = false; /* where the next request begins is not known any more */
     api_fail(c, call, got);
     return len;
 }
 
-static void on_writable(struct conn *c)
+static void api_on_writable(struct conn *c)
 {
     if (c->api->export.begun) api_export_go_on(c, c->api);
 }
 
-static size_t input_bytes(const struct conn *c)
+static size_t api_input_bytes(const struct conn *c)
 {
     const struct api_call *call = c->api;
     return call->body.cap + call->scratch.cap;
@@ -258,7 +255,7 @@ static void end_with(struct conn *c, int err)
     api_fail(c, call, err);
 }
 
-static void on_timeout(struct conn *c)
+static void api_on_timeout(struct conn *c)
 {
     const struct api_call *call = c->api;
     bool writes = api_routes[call->route].takes_body || call->route == API_DELETE;
@@ -284,12 +281,12 @@ static_assert((int)HTTP_ALLOW_MAX == (int)API_ALLOW_MAX, "the same lists");
 const struct http_api api_http = {
     .prefix = API_PREFIX,
     .document = API_DOCUMENT,
-    .on_request = on_request,
+    .on_request = api_on_request,
     .allow = allow,
     .on_body = on_body,
-    .on_writable = on_writable,
-    .on_timeout = on_timeout,
+    .on_writable = api_on_writable,
+    .on_timeout = api_on_timeout,
     .refuse = end_with,
     .drop = drop,
-    .input_bytes = input_bytes,
+    .input_bytes = api_input_bytes,
 };

@@ -11,7 +11,7 @@
 #include "server/conn.h"
 #include "server/worker.h"
 
-static void on_answer(struct conn *c, struct pending *p)
+static void question_on_answer(struct conn *c, struct pending *p)
 {
     struct api_question *q = container_of(p, struct api_question, p);
     struct api_call *call = api_call_of(c);
@@ -24,7 +24,7 @@ struct api_question *api_question_new(struct conn *c, const struct api_call *cal
 {
     struct api_question *q = calloc(1, sizeof *q);
     if (!q) return NULL;
-    pending_init(&q->p, c, NULL, on_answer);
+    pending_init(&q->p, c, NULL, question_on_answer);
     q->hub = c->worker->server->hub;
     q->take = api_take_json;
     q->status = 200;
@@ -49,11 +49,12 @@ void api_take_json(struct conn *c, struct api_call *call, struct api_question *q
 }
 
 /* The store's thread. An id of another epoch is not one of this room, also while it has none. */
-static void on_page(void *ctx, int err, const struct store_page *page)
+static void question_on_page(void *ctx, int err, const struct store_page *page)
 {
     struct api_question *q = ctx;
     if (err == ERR_NOT_FOUND) err = 0;
-    bool stale = q->id.seq && (!page || memcmp(page->room.epoch, q->id.epoch, ID_EPOCH_LEN) != 0);
+    bool stale =
+        q->id.seq && (!page || memcmp(page->room.epoch, q->id.epoch, EVENT_EPOCH_LEN) != 0);
     if (!err && stale) err = ERR_NO_MESSAGE;
     pending_answer(&q->p, err ? err : q->encode(q, page));
 }
@@ -86,14 +87,14 @@ int api_ask_page(struct conn *c, const struct store_query *query, struct api_que
 {
     struct store_query mine = *query;
     mine.asker = asker_of(c, q, query->limit > 1);
-    int err = store_read_page(c->worker->server->options.store, &mine, on_page, q);
+    int err = store_read_page(c->worker->server->options.store, &mine, question_on_page, q);
     return asked(c, q, err);
 }
 
 int api_ask_search(struct conn *c, const struct store_search *search, struct api_question *q)
 {
     const struct store_asker asker = asker_of(c, q, true);
-    int err = store_search(c->worker->server->options.store, &asker, search, on_page, q);
+    int err = store_search(c->worker->server->options.store, &asker, search, question_on_page, q);
     err = asked(c, q, err);
     return err == ERR_BAD_REQUEST ? ERR_BAD_SEARCH : err;
 }
@@ -108,12 +109,11 @@ int api_ask_rooms(struct conn *c, struct slice after, unsigned limit, struct api
 
 /* ---- one message ---- */
 
-static int encode_message(struct api_question *q, const struct store_page *page)
+static int question_encode_message(struct api_question *q, const struct store_page *page)
 {
-    const struct store_event *e = page->count ? page->events[0] : NULL;
+    const struct store_event *e = event_message(page, q->id.seq);
     const struct event_room room = {q->room, page->room.epoch};
-    if (!e || e->seq != q->id.seq || e->kind != STORE_MESSAGE || e->deleted) return ERR_NO_MESSAGE;
-    return event_encode(&room, e, EVENT_PAGE, &q->json);
+    return e ? event_encode(&room, e, EVENT_PAGE, &q->json) : ERR_NO_MESSAGE;
 }
 
 int api_ask_message(struct conn *c, const struct api_call *call, const struct id *id,
@@ -122,7 +122,7 @@ int api_ask_message(struct conn *c, const struct api_call *call, const struct id
     if (id->seq == 0) return ERR_NO_MESSAGE;
     struct api_question *q = api_question_new(c, call);
     if (!q) return ERR_NOMEM;
-    q->encode = encode_message;
+    q->encode = question_encode_message;
     q->id = *id;
     q->status = status;
     const struct store_query query = {

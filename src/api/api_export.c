@@ -43,7 +43,7 @@ static bool send_page(struct conn *c, struct api_call *call, const struct api_qu
     return c->api;
 }
 
-static void take_page(struct conn *c, struct api_call *call, struct api_question *q)
+static void export_take_page(struct conn *c, struct api_call *call, struct api_question *q)
 {
     const struct http_manner manner = call->manner;
     bool begun = call->export.begun;
@@ -69,12 +69,12 @@ static void take_page(struct conn *c, struct api_call *call, struct api_question
     api_end(c, call);
 }
 
-static int ask(struct conn *c, struct api_call *call)
+static int export_ask(struct conn *c, struct api_call *call)
 {
     struct api_question *q = api_question_new(c, call);
     if (!q) return ERR_NOMEM;
     q->encode = encode_lines;
-    q->take = take_page;
+    q->take = export_take_page;
     q->export = call->export;
     const struct store_query query = {
         .room = q->room,
@@ -89,7 +89,7 @@ static int ask(struct conn *c, struct api_call *call)
 
 void api_export_go_on(struct conn *c, struct api_call *call)
 {
-    if (!call->export.asked && ask(c, call) != 0) conn_drop(c);
+    if (!call->export.asked && export_ask(c, call) != 0) conn_drop(c);
 }
 
 int api_get_export(struct conn *c, struct api_call *call)
@@ -98,5 +98,5 @@ int api_get_export(struct conn *c, struct api_call *call)
         api_param_text(call, "room", call->room_name, sizeof call->room_name, &call->room.len);
     if (err) return err;
     if (name_room_check(call->room) != 0) return ERR_BAD_ROOM;
-    return ask(c, call);
+    return export_ask(c, call);
 }

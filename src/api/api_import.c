@@ -50,7 +50,7 @@ struct api_import {
     /* The room being read; room_len 0: none. */
     char room[NAME_ROOM_MAX];
     size_t room_len;
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     uint64_t last_seq;
     uint64_t events;
     struct api_import_sum sum;
@@ -59,7 +59,7 @@ struct api_import {
 
 /* ---- the store's threads ---- */
 
-static void on_done(void *ctx, const struct store_done *done, size_t count)
+static void import_on_done(void *ctx, const struct store_done *done, size_t count)
 {
     struct api_import *im = ctx;
     pthread_mutex_lock(&im->lock);
@@ -70,7 +70,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     pthread_mutex_unlock(&im->lock);
 }
 
-static void on_health(void *ctx, bool healthy, const char *text)
+static void import_on_health(void *ctx, bool healthy, const char *text)
 {
     struct api_import *im = ctx;
     if (healthy) return;
@@ -79,7 +79,7 @@ static void on_health(void *ctx, bool healthy, const char *text)
     pthread_mutex_unlock(&im->lock);
 }
 
-static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
+static void import_on_loaded(void *ctx, int err, const struct store_loaded *loaded)
 {
     struct api_import *im = ctx;
     (void)loaded;
@@ -144,11 +144,11 @@ static int note_room(struct api_import *im)
 }
 
 /* 0 if the store has never heard of the room. */
-static int check_room(struct api_import *im)
+static int import_check_room(struct api_import *im)
 {
     struct slice name = {im->room, im->room_len};
     im->loaded = false;
-    int err = store_load_room(im->store, NULL, name, on_loaded, im);
+    int err = store_load_room(im->store, NULL, name, import_on_loaded, im);
     if (err) return fail_store(im, err);
     pthread_mutex_lock(&im->lock);
     while (!im->loaded)
@@ -201,16 +201,16 @@ static int on_room(struct api_import *im, const struct api_line *line)
 {
     if (im->room_len) return fail(im, ERR_BAD_JSON, "the room before has no end");
     memcpy(im->room, line->room.ptr, line->room.len);
-    memcpy(im->epoch, line->epoch, STORE_EPOCH_LEN);
+    memcpy(im->epoch, line->epoch, EVENT_EPOCH_LEN);
     im->room_len = line->room.len;
     im->last_seq = 0;
     im->events = 0;
     im->sum.rooms++;
     int err = im->write ? 0 : note_room(im);
-    return err ? err : check_room(im);
+    return err ? err : import_check_room(im);
 }
 
-static int on_event(struct api_import *im, const struct store_event *e)
+static int import_event(struct api_import *im, const struct store_event *e)
 {
     if (!im->room_len) return fail(im, ERR_BAD_JSON, "an event without a room");
     if (e->seq <= im->last_seq) return fail(im, ERR_BAD_JSON, "\"seq\" does not go up");
@@ -222,7 +222,7 @@ static int on_event(struct api_import *im, const struct store_event *e)
     return im->write ? store_event(im, e) : 0;
 }
 
-static int on_end(struct api_import *im, uint64_t events)
+static int import_end(struct api_import *im, uint64_t events)
 {
     if (!im->room_len) return fail(im, ERR_BAD_JSON, "an end without a room");
     if (events != im->events)
@@ -242,15 +242,15 @@ static int on_line(struct api_import *im)
     case API_LINE_ROOM:
         return on_room(im, &line);
     case API_LINE_EVENT:
-        return on_event(im, &line.event);
+        return import_event(im, &line.event);
     case API_LINE_END:
         break;
     }
-    return on_end(im, line.events);
+    return import_end(im, line.events);
 }
 
 /* The next line into text, without its end. 1, 0 at the end of the file, or an error. */
-static int read_line(struct api_import *im, FILE *in)
+static int import_read_line(struct api_import *im, FILE *in)
 {
     int c;
     im->text.len = 0;
@@ -270,7 +270,7 @@ static int read_all(struct api_import *im, FILE *in, bool write)
     im->write = write;
     im->line = 0;
     im->sum = (struct api_import_sum){0, 0};
-    while ((got = read_line(im, in)) > 0) {
+    while ((got = import_read_line(im, in)) > 0) {
         int err = on_line(im);
         if (err) return err;
     }
@@ -328,8 +328,8 @@ struct api_import *api_import_new(struct store_options *options)
     pthread_mutex_init(&im->lock, NULL);
     pthread_cond_init(&im->changed, NULL);
     im->told_s = time(NULL);
-    options->on_done = on_done;
-    options->on_health = on_health;
+    options->on_done = import_on_done;
+    options->on_health = import_on_health;
     options->ctx = im;
     return im;
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "proto/id.h"
 #include "proto/json.h"
 #include "proto/json_out.h"
 #include "proto/name.h"
@@ -18,28 +17,18 @@ enum {
     JSON_DOCUMENT_DEPTH = 0,
 };
 
-static const char *const kinds[STORE_KIND_COUNT] = {
-    [STORE_MESSAGE] = "message", [STORE_EDIT] = "edit",       [STORE_DELETE] = "delete",
-    [STORE_REACT] = "react",     [STORE_UNREACT] = "unreact",
-};
-
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
-}
-
 /* ---- writing ---- */
 
 int api_line_put_room(struct slice room, const char *epoch, struct buf *out)
 {
     struct json_out o = json_out_begin(out, LINE_MAX_BYTES);
     json_out_text(&o, SLICE_LIT("{\"type\":\"room\",\"room\":"), room);
-    json_out_text(&o, SLICE_LIT(",\"epoch\":"), (struct slice){epoch, STORE_EPOCH_LEN});
+    json_out_text(&o, SLICE_LIT(",\"epoch\":"), (struct slice){epoch, EVENT_EPOCH_LEN});
     json_out_raw(&o, SLICE_LIT("}\n"));
     return json_out_end(&o);
 }
 
-static void put_text(struct json_out *o, struct slice key, struct slice text)
+static void put_optional_text(struct json_out *o, struct slice key, struct slice text)
 {
     if (text.ptr) json_out_text(o, key, text);
 }
@@ -54,14 +43,14 @@ int api_line_put_event(const struct store_event *e, struct buf *out)
     struct json_out o = json_out_begin(out, out->len + LINE_MAX_BYTES);
     json_out_uint(&o, SLICE_LIT("{\"type\":\"event\",\"seq\":"), e->seq);
     json_out_int(&o, SLICE_LIT(",\"ts\":"), e->ts_ms);
-    json_out_text(&o, SLICE_LIT(",\"kind\":"), slice_of(kinds[e->kind]));
+    json_out_text(&o, SLICE_LIT(",\"kind\":"), slice_of(event_kinds[e->kind].word));
     put_number(&o, SLICE_LIT(",\"target\":"), e->target);
     put_number(&o, SLICE_LIT(",\"reply_to\":"), e->reply_to);
-    put_text(&o, SLICE_LIT(",\"username\":"), e->username);
-    put_text(&o, SLICE_LIT(",\"user\":"), e->user);
-    put_text(&o, SLICE_LIT(",\"message\":"), e->message);
-    put_text(&o, SLICE_LIT(",\"data\":"), e->data);
-    put_text(&o, SLICE_LIT(",\"nonce\":"), e->nonce);
+    put_optional_text(&o, SLICE_LIT(",\"username\":"), e->username);
+    put_optional_text(&o, SLICE_LIT(",\"user\":"), e->user);
+    put_optional_text(&o, SLICE_LIT(",\"message\":"), e->message);
+    put_optional_text(&o, SLICE_LIT(",\"data\":"), e->data);
+    put_optional_text(&o, SLICE_LIT(",\"nonce\":"), e->nonce);
     if (e->edited_ms) json_out_int(&o, SLICE_LIT(",\"edited\":"), e->edited_ms);
     if (e->deleted) json_out_raw(&o, SLICE_LIT(",\"deleted\":true"));
     json_out_raw(&o, SLICE_LIT("}\n"));
@@ -146,19 +135,16 @@ static bool is_json(struct slice text)
     return json_scan_value(&j, JSON_DOCUMENT_DEPTH, &value) == 0 && j.at == j.end;
 }
 
-static const char *read_room(const struct json_value *v, struct api_line *out)
+static const char *read_room_line(const struct json_value *v, struct api_line *out)
 {
     if (!read_text(&v[ROOM], NAME_ROOM_MAX, &out->room) || !out->room.ptr ||
         name_room_check(out->room) != 0)
         return "\"room\" is not the name of a room";
     const struct slice epoch = v[EPOCH].text;
-    bool good = v[EPOCH].kind == JSON_KIND_STRING && epoch.len == STORE_EPOCH_LEN;
-    for (size_t i = 0; good && i < epoch.len; i++) {
-        char c = epoch.ptr[i];
-        good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
-    }
-    if (!good) return "\"epoch\" is not 8 characters of 0-9 and a-z";
-    memcpy(out->epoch, epoch.ptr, STORE_EPOCH_LEN);
+    if (v[EPOCH].kind != JSON_KIND_STRING || epoch.len != EVENT_EPOCH_LEN ||
+        !event_epoch_is_valid(epoch.ptr))
+        return "\"epoch\" is not 8 characters of 0-9 and a-z";
+    memcpy(out->epoch, epoch.ptr, EVENT_EPOCH_LEN);
     return NULL;
 }
 
@@ -177,7 +163,7 @@ static const char *read_numbers(const struct json_value *v, struct store_event *
 
 static const char *read_texts(const struct json_value *v, struct store_event *e)
 {
-    bool reaction = e->kind == STORE_REACT || e->kind == STORE_UNREACT;
+    bool reaction = event_kinds[e->kind].text == EVENT_TEXT_EMOJI;
     size_t max = reaction ? EMOJI_MAX_BYTES : STORE_TEXT_MAX_BYTES;
     if (!read_text(&v[USERNAME], NAME_USER_MAX, &e->username) || e->username.len == 0)
         return "\"username\" is not a user's name";
@@ -190,13 +176,10 @@ static const char *read_texts(const struct json_value *v, struct store_event *e)
     return NULL;
 }
 
-static const char *read_event(const struct json_value *v, struct store_event *e)
+static const char *read_event_line(const struct json_value *v, struct store_event *e)
 {
-    size_t kind = 0;
-    while (kind < STORE_KIND_COUNT &&
-           !(v[KIND].kind == JSON_KIND_STRING && slice_is(v[KIND].text, kinds[kind])))
-        kind++;
-    if (kind == STORE_KIND_COUNT) return "\"kind\" is not known";
+    int kind = v[KIND].kind == JSON_KIND_STRING ? event_kind_find(v[KIND].text) : -1;
+    if (kind < 0) return "\"kind\" is not known";
     e->kind = (enum store_kind)kind;
     const char *why = read_numbers(v, e);
     if (!why) why = read_texts(v, e);
@@ -218,10 +201,10 @@ const char *api_line_parse(struct slice line, struct buf *scratch, struct api_li
     if (json_scan_fields(line, scratch, fields, FIELD_COUNT, v) != 0)
         return "it is not a JSON object";
     struct slice type = v[TYPE].kind == JSON_KIND_STRING ? v[TYPE].text : (struct slice){"", 0};
-    if (slice_is(type, "room")) return read_room(v, out);
+    if (slice_is(type, "room")) return read_room_line(v, out);
     if (slice_is(type, "event")) {
         out->type = API_LINE_EVENT;
-        return read_event(v, &out->event);
+        return read_event_line(v, &out->event);
     }
     if (slice_is(type, "end")) {
         out->type = API_LINE_END;

@@ -21,7 +21,7 @@ enum api_line_type { API_LINE_ROOM, API_LINE_EVENT, API_LINE_END };
 struct api_line {
     enum api_line_type type;
     struct slice room; /* of ROOM, as is epoch */
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     struct store_event event; /* of EVENT */
     uint64_t events;          /* of END: lines of events since the room's */
 };

@@ -47,7 +47,8 @@ static int answer_members(struct conn *c, struct api_call *call, const struct ri
     return err;
 }
 
-static void on_members(struct occupants_wait *wait, int err, const struct occupants_answer *answer)
+static void live_on_members(struct occupants_wait *wait, int err,
+                            const struct occupants_answer *answer)
 {
     struct who *who = container_of(wait, struct who, wait);
     struct conn *c = conn_find(&who->conn);
@@ -66,7 +67,7 @@ int api_get_members(struct conn *c, struct api_call *call)
     int err = who ? 0 : ERR_NOMEM;
     if (who) {
         who->conn = conn_ref(c);
-        who->wait.done = on_members;
+        who->wait.done = live_on_members;
         err = occupants_ask(c->worker, room, &who->wait);
         if (err) free(who);
     }

@@ -11,17 +11,17 @@
 
 /* ---- rooms; encoded on the store's thread ---- */
 
-static struct id id_of(const char *epoch, uint64_t seq)
+static struct id id_in_epoch(const char *epoch, uint64_t seq)
 {
     struct id id = {.seq = seq};
-    memcpy(id.epoch, epoch, ID_EPOCH_LEN);
+    memcpy(id.epoch, epoch, EVENT_EPOCH_LEN);
     return id;
 }
 
-static void put_room(struct json_out *o, const struct store_room_info *info, uint64_t members)
+static void put_room_info(struct json_out *o, const struct store_room_info *info, uint64_t members)
 {
-    const struct id head = id_of(info->room.epoch, info->room.last_seq);
-    const struct id first = id_of(info->room.epoch, info->room.first_seq);
+    const struct id head = id_in_epoch(info->room.epoch, info->room.last_seq);
+    const struct id first = id_in_epoch(info->room.epoch, info->room.first_seq);
     json_out_text(o, SLICE_LIT("{\"room\":"), info->name);
     json_out_uint(o, SLICE_LIT(",\"members\":"), members);
     json_out_id(o, SLICE_LIT(",\"head\":"), &head);
@@ -51,7 +51,7 @@ static int encode_rooms(struct api_question *q, const struct store_rooms *rooms)
     json_out_raw(&o, SLICE_LIT("{\"rooms\":["));
     for (size_t i = 0; i < rooms->count; i++) {
         if (i > 0) json_out_raw(&o, SLICE_LIT(","));
-        put_room(&o, &rooms->rooms[i], count_members(q->hub, rooms->rooms[i].name));
+        put_room_info(&o, &rooms->rooms[i], count_members(q->hub, rooms->rooms[i].name));
     }
     json_out_bool(&o, SLICE_LIT("],\"more\":"), rooms->more);
     json_out_raw(&o, SLICE_LIT("}"));
@@ -79,8 +79,8 @@ static int put_silent_room(struct json_out *o, struct hub *hub, struct slice nam
     uint64_t members = room ? room_member_count(room) : 0;
     struct store_room_info info = {.name = name};
     if (members) { /* then it is READY, and its epoch is known */
-        memcpy(info.room.epoch, room_epoch(room), STORE_EPOCH_LEN);
-        put_room(o, &info, members);
+        memcpy(info.room.epoch, room_epoch(room), EVENT_EPOCH_LEN);
+        put_room_info(o, &info, members);
     }
     if (room) room_unref(room);
     return members ? 0 : ERR_NO_ROOM;
@@ -91,7 +91,7 @@ static int encode_room(struct api_question *q, const struct store_rooms *rooms)
     int err = 0;
     struct json_out o = json_out_begin(&q->json, CONN_OUT_MAX_BYTES);
     if (rooms->count > 0 && slice_equal(rooms->rooms[0].name, q->room))
-        put_room(&o, &rooms->rooms[0], count_members(q->hub, q->room));
+        put_room_info(&o, &rooms->rooms[0], count_members(q->hub, q->room));
     else
         err = put_silent_room(&o, q->hub, q->room);
     return err ? err : json_out_end(&o);
@@ -132,7 +132,7 @@ static int encode_messages(struct api_question *q, const struct store_page *page
 }
 
 /* At most one of before, after and around. */
-static int read_position(const struct api_call *call, struct store_query *query, struct id *at)
+static int read_page_position(const struct api_call *call, struct store_query *query, struct id *at)
 {
     static const struct {
         const char *key;
@@ -163,7 +163,7 @@ int api_get_messages(struct conn *c, struct api_call *call)
         .messages_only = true,
         .reactions = true,
     };
-    int err = read_position(call, &query, &at);
+    int err = read_page_position(call, &query, &at);
     if (!err) err = api_param_count(call, "limit", API_PAGE_MAX, &query.limit);
     if (err) return err;
     struct api_question *q = api_question_new(c, call);

@@ -29,11 +29,6 @@ static const struct json_field fields[FIELD_COUNT] = {
     [REPLY_TO] = {.name = SLICE_LIT("reply_to")},
 };
 
-static bool is_absent(const struct json_value *v)
-{
-    return v->kind == JSON_KIND_ABSENT || (v->kind == JSON_KIND_RAW && slice_is(v->text, "null"));
-}
-
 static int read_fields(struct api_call *call, struct json_value values[static FIELD_COUNT])
 {
     struct slice json = {(const char *)call->body.data, call->body.len};
@@ -41,7 +36,7 @@ static int read_fields(struct api_call *call, struct json_value values[static FI
     return json_scan_fields(json, &call->scratch, fields, FIELD_COUNT, values);
 }
 
-static int read_message(const struct conn *c, const struct json_value *v, struct slice *out)
+static int read_body_message(const struct conn *c, const struct json_value *v, struct slice *out)
 {
     uint32_t max = c->worker->server->options.max_message_bytes;
     if (v->kind != JSON_KIND_STRING || v->text.len == 0) return ERR_BAD_MESSAGE;
@@ -60,15 +55,15 @@ static int read_post(const struct conn *c, struct api_call *call)
     struct json_value values[FIELD_COUNT];
     struct store_event *e = &call->event;
     int err = read_fields(call, values);
-    if (!err) err = read_message(c, &values[MESSAGE], &e->message);
+    if (!err) err = read_body_message(c, &values[MESSAGE], &e->message);
     if (!err) err = read_name(&values[USERNAME], call->username, &e->username);
     if (err) return err;
-    if (!is_absent(&values[USER]) && read_name(&values[USER], call->user, &e->user) != 0)
+    if (!json_is_absent(&values[USER]) && read_name(&values[USER], call->user, &e->user) != 0)
         return ERR_BAD_FIELD;
-    if (!is_absent(&values[DATA])) e->data = values[DATA].text;
+    if (!json_is_absent(&values[DATA])) e->data = values[DATA].text;
     if (e->data.len > ENVELOPE_DATA_MAX) return ERR_TOO_LONG;
     const struct json_value *reply = &values[REPLY_TO];
-    if (is_absent(reply)) return 0;
+    if (json_is_absent(reply)) return 0;
     if (reply->kind != JSON_KIND_STRING || id_parse(reply->text, &call->reply_to) != 0 ||
         call->reply_to.seq == 0)
         return ERR_BAD_ID;
@@ -109,7 +104,7 @@ static void on_stored(struct conn *c, const struct receipt *r)
     if (err) api_fail(c, call, err);
 }
 
-static int publish(struct conn *c, struct api_call *call)
+static int write_publish(struct conn *c, struct api_call *call)
 {
     struct submission p = {.event = call->event};
     p.event.ts_ms = c->worker->wall_ms;
@@ -126,14 +121,12 @@ static int publish(struct conn *c, struct api_call *call)
 
 static int encode_target(struct api_question *q, const struct store_page *page)
 {
-    const struct store_event *e = page->count ? page->events[0] : NULL;
-    bool found = e && e->seq == q->id.seq && e->kind == STORE_MESSAGE && !e->deleted;
-    return found ? 0 : ERR_NO_MESSAGE;
+    return event_message(page, q->id.seq) ? 0 : ERR_NO_MESSAGE;
 }
 
 static void take_target(struct conn *c, struct api_call *call, struct api_question *q)
 {
-    int err = q->p.err ? q->p.err : publish(c, call);
+    int err = q->p.err ? q->p.err : write_publish(c, call);
     if (err) api_fail(c, call, err);
 }
 
@@ -151,18 +144,15 @@ static int ask_target(struct conn *c, struct api_call *call)
 
 /* ---- entering ---- */
 
-static int go_on(struct conn *c, struct api_call *call)
+static int write_go_on(struct conn *c, struct api_call *call)
 {
-    static const enum action actions[] = {[STORE_MESSAGE] = ACTION_PUBLISH,
-                                          [STORE_EDIT] = ACTION_EDIT,
-                                          [STORE_DELETE] = ACTION_DELETE};
     const struct room *room = call->entered;
     const struct slice author = {NULL, 0}; /* not known yet; the API may whoever it is */
-    int err = may(&identity_api, actions[call->event.kind], call->room, author);
+    int err = may(&identity_api, policy_action(call->event.kind), call->room, author);
     if (err) return err;
     if (call->event.kind != STORE_MESSAGE) return ask_target(c, call);
     bool elsewhere = call->reply_to.seq && !room_gave(room, &call->reply_to);
-    return elsewhere ? ERR_NO_MESSAGE : publish(c, call);
+    return elsewhere ? ERR_NO_MESSAGE : write_publish(c, call);
 }
 
 /* The room is in memory. Its reference moves to the call. */
@@ -175,10 +165,10 @@ static int take_room(struct conn *c, struct api_call *call, struct entry *e)
     }
     entry_fini(e);
     free(e);
-    return err ? err : go_on(c, call);
+    return err ? err : write_go_on(c, call);
 }
 
-static void on_entered(struct conn *c, struct pending *p)
+static void write_on_entered(struct conn *c, struct pending *p)
 {
     struct entry *e = entry_of(p);
     struct api_call *call = api_call_of(c);
@@ -191,11 +181,11 @@ static void on_entered(struct conn *c, struct pending *p)
     if (err) api_fail(c, call, err);
 }
 
-static int enter(struct conn *c, struct api_call *call)
+static int write_enter(struct conn *c, struct api_call *call)
 {
     struct entry *e = calloc(1, sizeof *e);
     if (!e) return ERR_NOMEM;
-    int err = entry_start(e, c, call->room, on_entered);
+    int err = entry_start(e, c, call->room, write_on_entered);
     if (err == ERR_AGAIN) return 0;
     e->wait.err = err;
     return take_room(c, call, e);
@@ -207,7 +197,7 @@ int api_post(struct conn *c, struct api_call *call)
 {
     int err = read_post(c, call);
     call->event.kind = STORE_MESSAGE;
-    return err ? err : enter(c, call);
+    return err ? err : write_enter(c, call);
 }
 
 static int change(struct conn *c, struct api_call *call, enum store_kind kind)
@@ -216,14 +206,14 @@ static int change(struct conn *c, struct api_call *call, enum store_kind kind)
     call->event.kind = kind;
     call->event.target = call->id.seq;
     call->event.username = identity_name(&identity_api); /* which no member can have */
-    return enter(c, call);
+    return write_enter(c, call);
 }
 
 int api_edit(struct conn *c, struct api_call *call)
 {
     struct json_value values[FIELD_COUNT];
     int err = read_fields(call, values);
-    if (!err) err = read_message(c, &values[MESSAGE], &call->event.message);
+    if (!err) err = read_body_message(c, &values[MESSAGE], &call->event.message);
     return err ? err : change(c, call, STORE_EDIT);
 }
 

@@ -4,6 +4,16 @@
 #include "auth/identity.h"
 #include "base/err.h"
 
+enum action policy_action(enum store_kind kind)
+{
+    static const enum action actions[] = {
+#define X(symbol, word, text, action) action,
+        EVENT_KIND_TABLE(X)
+#undef X
+    };
+    return actions[kind];
+}
+
 static bool is_author(const struct identity *who, struct slice author)
 {
     struct slice name = identity_name(who);

@@ -3,7 +3,7 @@
 #ifndef AUTH_POLICY_H
 #define AUTH_POLICY_H
 
-#include "base/buf.h"
+#include "store/store.h"
 
 struct identity;
 
@@ -15,6 +15,9 @@ enum action {
     ACTION_EDIT,
     ACTION_DELETE,
 };
+
+/* What it takes to cause an event of this kind. */
+enum action policy_action(enum store_kind kind);
 
 /* 0, or why not: ERR_FORBIDDEN, ERR_UNAUTHORIZED (it would have to be somebody). author: of the
  * message that is changed, else empty. */

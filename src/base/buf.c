@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "base/err.h"
 
@@ -16,7 +18,26 @@ bool slice_equal(struct slice a, struct slice b)
 
 bool slice_is(struct slice a, const char *b)
 {
-    return slice_equal(a, (struct slice){b, strlen(b)});
+    return slice_equal(a, slice_of(b));
+}
+
+bool slice_equal_nocase(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || strncasecmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool slice_is_nocase(struct slice a, const char *b)
+{
+    return slice_equal_nocase(a, slice_of(b));
+}
+
+struct slice slice_trim(struct slice s)
+{
+    for (; s.len > 0 && ascii_is_blank(s.ptr[0]); s.len--)
+        s.ptr++;
+    while (s.len > 0 && ascii_is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
 }
 
 bool slice_to_u64(struct slice digits, uint64_t *out)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* A view of bytes owned by somebody else; not NUL-terminated. */
 struct slice {
@@ -15,9 +16,19 @@ struct slice {
 
 #define SLICE_LIT(text) ((struct slice){(text), sizeof(text) - 1})
 
-/* True iff a holds exactly the bytes of b; of the C string b. */
+static inline struct slice slice_of(const char *text)
+{
+    return (struct slice){text, strlen(text)};
+}
+
+/* True iff a holds exactly the bytes of b; of the C string b; but for the case of ASCII. */
 bool slice_equal(struct slice a, struct slice b);
 bool slice_is(struct slice a, const char *b);
+bool slice_equal_nocase(struct slice a, struct slice b);
+bool slice_is_nocase(struct slice a, const char *b);
+
+/* Without the blanks and tabs around it. */
+struct slice slice_trim(struct slice s);
 
 /* A whole number, in digits alone; one that is too large becomes UINT64_MAX. False, and *out is as
  * it was: it is none, or empty. */

@@ -9,7 +9,7 @@ enum { V4_PREFIX_BITS = 96 };
 
 static const uint8_t v4_prefix[V4_PREFIX_BITS / 8] = {[10] = 0xff, [11] = 0xff};
 
-static bool is_v4(const uint8_t *ip)
+bool ip_is_v4(const uint8_t ip[static IP_BYTES])
 {
     return memcmp(ip, v4_prefix, sizeof v4_prefix) == 0;
 }
@@ -32,7 +32,7 @@ bool ip_parse(struct slice text, uint8_t ip[static IP_BYTES])
 bool ip_is_loopback(const uint8_t ip[static IP_BYTES])
 {
     static const uint8_t v6[IP_BYTES] = {[15] = 1};
-    return is_v4(ip) ? ip[sizeof v4_prefix] == 127 : memcmp(ip, v6, sizeof v6) == 0;
+    return ip_is_v4(ip) ? ip[sizeof v4_prefix] == 127 : memcmp(ip, v6, sizeof v6) == 0;
 }
 
 /* Bits of the prefix that byte i of an address has a part in, as a mask. */
@@ -83,7 +83,7 @@ bool ip_net_has(const struct ip_net *net, const uint8_t ip[static IP_BYTES])
 void ip_net_text(const struct ip_net *net, char out[static IP_NET_TEXT_MAX])
 {
     char text[IP_TEXT_MAX] = "";
-    bool v4 = is_v4(net->ip) && net->bits >= V4_PREFIX_BITS;
+    bool v4 = ip_is_v4(net->ip) && net->bits >= V4_PREFIX_BITS;
     (void)inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? net->ip + sizeof v4_prefix : net->ip, text,
                     sizeof text);
     snprintf(out, IP_NET_TEXT_MAX, "%s/%u", text, net->bits - (v4 ? V4_PREFIX_BITS : 0U));

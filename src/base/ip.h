@@ -24,6 +24,7 @@ struct ip_net {
  * else. Any thread, as all of these. */
 bool ip_parse(struct slice text, uint8_t ip[static IP_BYTES]);
 
+bool ip_is_v4(const uint8_t ip[static IP_BYTES]);
 bool ip_is_loopback(const uint8_t ip[static IP_BYTES]);
 
 /* Reads 10.0.0.0/8, 2001:db8::/32, or an address, which is a network of one. False for anything

@@ -21,7 +21,7 @@ static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
 }
 
 /* Opens a code point at its first byte, which is not ASCII. */
-static bool begin(struct utf8 *u, uint8_t c)
+static bool utf8_begin(struct utf8 *u, uint8_t c)
 {
     if (c < 0xC2 || c > 0xF4) return false; /* continuation, overlong, or over U+10FFFF */
     u->lo = CONTINUATION_MIN;
@@ -49,7 +49,7 @@ bool utf8_feed(struct utf8 *u, const uint8_t *p, size_t n)
         if (!s.left) {
             p = skip_ascii(p, end);
             if (p == end) break;
-            if (!begin(&s, *p++)) return false;
+            if (!utf8_begin(&s, *p++)) return false;
             continue;
         }
         uint8_t c = *p++;

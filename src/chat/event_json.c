@@ -12,7 +12,7 @@
 static struct id id_of(const struct event_room *room, uint64_t seq)
 {
     struct id id = {.seq = seq};
-    memcpy(id.epoch, room->epoch, ID_EPOCH_LEN);
+    memcpy(id.epoch, room->epoch, EVENT_EPOCH_LEN);
     return id;
 }
 
@@ -46,16 +46,11 @@ static int encode_message(const struct event_room *room, const struct store_even
 static int encode_change(const struct event_room *room, const struct store_event *e,
                          struct buf *out)
 {
-    static const enum rich_event_type types[STORE_KIND_COUNT] = {
-        [STORE_EDIT] = RICH_EVENT_EDIT,
-        [STORE_DELETE] = RICH_EVENT_DELETE,
-        [STORE_REACT] = RICH_EVENT_REACT,
-        [STORE_UNREACT] = RICH_EVENT_UNREACT,
-    };
+    const struct event_kind *kind = &event_kinds[e->kind];
     /* The edits of a deleted message have lost their text. */
-    if (e->kind == STORE_EDIT && !e->message.ptr) return 0;
+    if (kind->text != EVENT_TEXT_NONE && !e->message.ptr) return 0;
     const struct rich_event change = {
-        .type = types[e->kind],
+        .kind = kind,
         .room = room->name,
         .target = id_of(room, e->target),
         .id = id_of(room, e->seq),
@@ -72,6 +67,12 @@ int event_encode(const struct event_room *room, const struct store_event *e, enu
 {
     if (e->kind == STORE_MESSAGE) return e->deleted ? 0 : encode_message(room, e, form, out);
     return form == EVENT_RICH && e->kind < STORE_KIND_COUNT ? encode_change(room, e, out) : 0;
+}
+
+const struct store_event *event_message(const struct store_page *page, uint64_t seq)
+{
+    const struct store_event *e = page->count ? page->events[0] : NULL;
+    return e && e->seq == seq && e->kind == STORE_MESSAGE && !e->deleted ? e : NULL;
 }
 
 /* The events of a page, encoded one behind the other. */

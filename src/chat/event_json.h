@@ -16,7 +16,7 @@ enum { EVENT_REACTIONS_MAX = 64 }; /* kinds of them shown of one message; the fi
 
 struct event_room {
     struct slice name;
-    const char *epoch; /* ROOM_EPOCH_LEN bytes */
+    const char *epoch; /* EVENT_EPOCH_LEN bytes */
 };
 
 /* Appends one JSON object, or nothing if the event is none for this form: a change for those who
@@ -24,6 +24,9 @@ struct event_room {
  */
 int event_encode(const struct event_room *room, const struct store_event *e, enum event_form form,
                  struct buf *out);
+
+/* The message that a page with this seq in front begins with; NULL if that is none, or deleted. */
+const struct store_event *event_message(const struct store_page *page, uint64_t seq);
 
 /* Which of the events of a page are encoded: as many as fit, and at least one. */
 struct event_window {

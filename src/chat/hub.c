@@ -92,12 +92,12 @@ const struct recent_limits *hub_recent_limits(const struct hub *hub)
 
 /* Letters and digits that are not mistaken for each other. An odd step walks through all values
  * before one returns, so within a process no epoch comes back. */
-static void take_epoch_locked(struct hub *hub, char out[static ROOM_EPOCH_LEN])
+static void take_epoch_locked(struct hub *hub, char out[static EVENT_EPOCH_LEN])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     hub->epoch += 0x9e3779b97f4a7c15U;
     uint64_t bits = hub->epoch;
-    for (int i = 0; i < ROOM_EPOCH_LEN; i++, bits >>= 5)
+    for (int i = 0; i < EVENT_EPOCH_LEN; i++, bits >>= 5)
         out[i] = digits[bits & 31];
 }
 
@@ -379,7 +379,7 @@ static void take_loaded_locked(struct room *room, int err, const struct store_lo
                                struct journal_room *order, struct marks *marks)
 {
     if (!err && loaded) {
-        memcpy(room->epoch, loaded->room.epoch, ROOM_EPOCH_LEN);
+        memcpy(room->epoch, loaded->room.epoch, EVENT_EPOCH_LEN);
         room->trimmed_seq = loaded->room.trimmed_seq;
         room->order = *order; /* which has neither before it is READY */
         room->marks = *marks;

@@ -16,7 +16,7 @@ struct mark {
     char user[]; /* hh.keylen bytes */
 };
 
-static struct mark *find(const struct marks *m, struct slice user)
+static struct mark *mark_find(const struct marks *m, struct slice user)
 {
     struct mark *mark = NULL;
     HASH_FIND(hh, m->first, user.ptr, user.len, mark);
@@ -25,7 +25,7 @@ static struct mark *find(const struct marks *m, struct slice user)
 
 uint64_t marks_find(const struct marks *m, struct slice user)
 {
-    const struct mark *mark = m->first ? find(m, user) : NULL;
+    const struct mark *mark = m->first ? mark_find(m, user) : NULL;
     return mark ? mark->seq : 0;
 }
 
@@ -37,7 +37,7 @@ static void drop_first(struct marks *m)
     free(first);
 }
 
-static int add(struct marks *m, const struct store_mark *from)
+static int mark_add(struct marks *m, const struct store_mark *from)
 {
     struct mark *mark = malloc(sizeof *mark + from->user.len);
     if (!mark) return ERR_NOMEM;
@@ -69,8 +69,8 @@ static void move_last(struct marks *m, struct mark *mark)
 
 int marks_move(struct marks *m, const struct store_mark *mark)
 {
-    struct mark *mine = m->first ? find(m, mark->user) : NULL;
-    if (!mine) return add(m, mark);
+    struct mark *mine = m->first ? mark_find(m, mark->user) : NULL;
+    if (!mine) return mark_add(m, mark);
     if (mine->seq >= mark->seq) return 0;
     mine->seq = mark->seq;
     move_last(m, mine);
@@ -90,7 +90,7 @@ void marks_shrink(struct marks *m, size_t most)
         if (skip > 0)
             skip--;
         else
-            err = add(&kept, &copy);
+            err = mark_add(&kept, &copy);
     }
     if (err) marks_fini(&kept);
     marks_fini(m);

@@ -39,8 +39,7 @@ static struct presence_name *find_name(const struct presence *p, struct slice us
 {
     for (unsigned i = p->name_count; i-- > 0;) {
         struct presence_name *name = &p->names[i];
-        if (name->len == username.len && memcmp(name->text, username.ptr, name->len) == 0)
-            return name;
+        if (slice_equal(name_slice(name), username)) return name;
     }
     return NULL;
 }
@@ -68,7 +67,7 @@ static bool grow_names(struct presence *p)
 }
 
 /* count is already that after the change. */
-static void note(struct presence *p, struct slice username, bool joined)
+static void presence_note(struct presence *p, struct slice username, bool joined)
 {
     CHECK(username.len > 0 && username.len <= NAME_USER_MAX);
     if (p->names_lost) return;
@@ -137,7 +136,7 @@ enum presence_due presence_join(struct presence *p, struct slice username, uint6
 {
     CHECK(p->count < UINT32_MAX);
     p->count++;
-    note(p, username, true);
+    presence_note(p, username, true);
     return due(p, now_ms);
 }
 
@@ -145,7 +144,7 @@ enum presence_due presence_leave(struct presence *p, struct slice username, uint
 {
     CHECK(p->count > 0);
     p->count--;
-    note(p, username, false);
+    presence_note(p, username, false);
     return due(p, now_ms);
 }
 

@@ -30,7 +30,7 @@ int recent_reserve(struct recent *r)
     return 0;
 }
 
-static void drop_oldest(struct recent *r)
+static void recent_drop_oldest(struct recent *r)
 {
     r->from_seq = entry(r, 0)->seq;
     r->start++;
@@ -51,7 +51,7 @@ void recent_note(struct recent *r, struct frame_log *log, const struct recent_en
     bool trim = false;
     while (r->count > limits->max_events ||
            (r->count > 1 && log->end - entry(r, 0)->offset > limits->max_bytes)) {
-        drop_oldest(r);
+        recent_drop_oldest(r);
         trim = true;
     }
     if (trim) trim_log(r, log);
@@ -63,7 +63,7 @@ bool recent_expire(struct recent *r, struct frame_log *log, int64_t now_ms,
     bool trim = false;
     while (limits->max_age_ms && r->count && now_ms > entry(r, 0)->ts_ms &&
            (uint64_t)(now_ms - entry(r, 0)->ts_ms) > limits->max_age_ms) {
-        drop_oldest(r);
+        recent_drop_oldest(r);
         trim = true;
     }
     if (trim) trim_log(r, log);

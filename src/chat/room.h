@@ -42,13 +42,12 @@ enum presence_due {
 };
 
 enum {
-    ROOM_EPOCH_LEN = STORE_EPOCH_LEN,
     ROOM_DEFLATE_MIN_BYTES = 200, /* below, deflate costs more than it saves */
     ROOM_FRAME_MAX_BYTES = 1 << 26,
     ROOM_HISTORY_DEFAULT = 50, /* messages given to who cannot be resumed */
 };
 
-/* Its name and its epoch (ROOM_EPOCH_LEN bytes), as long as it exists. Any thread. */
+/* Its name and its epoch (EVENT_EPOCH_LEN bytes), as long as it exists. Any thread. */
 struct slice room_name(const struct room *room);
 const char *room_epoch(const struct room *room);
 

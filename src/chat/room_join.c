@@ -197,14 +197,14 @@ static enum plan plan_join(const struct room *room, struct join *j, const struct
 {
     const struct recent *recent = &room->logs[j->encoding]->recent;
     j->head = (struct id){.seq = room->head};
-    memcpy(j->head.epoch, room->epoch, ROOM_EPOCH_LEN);
+    memcpy(j->head.epoch, room->epoch, EVENT_EPOCH_LEN);
     j->recovered = true;
     j->replayed = 0;
     j->from_store = false;
     if (!j->resume) return plan_newest(room, recent, j, w);
 
     uint64_t since = j->since.seq;
-    j->recovered = memcmp(j->since.epoch, room->epoch, ROOM_EPOCH_LEN) == 0 &&
+    j->recovered = memcmp(j->since.epoch, room->epoch, EVENT_EPOCH_LEN) == 0 &&
                    since <= room->head && since >= room->trimmed_seq;
     if (!j->recovered) {
         if (j->history == 0) j->history = ROOM_HISTORY_DEFAULT;

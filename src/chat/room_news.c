@@ -16,7 +16,7 @@ const char *room_epoch(const struct room *room)
 
 bool room_gave(const struct room *room, const struct id *id)
 {
-    return memcmp(id->epoch, room->epoch, ROOM_EPOCH_LEN) == 0;
+    return memcmp(id->epoch, room->epoch, EVENT_EPOCH_LEN) == 0;
 }
 
 bool room_take_presence(struct room *room, bool put_off, uint64_t now_ms,

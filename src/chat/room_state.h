@@ -42,7 +42,7 @@ struct room {
     struct journal_room order;
     uint64_t head;
     uint64_t trimmed_seq; /* what retention may have taken, as far as is known */
-    char epoch[ROOM_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     uint8_t state;     /* enum room_state */
     uint8_t encodings; /* bit e: logs[e] has a feed; spares publishing a look at the others */
     uint8_t filling;   /* bit e: the past of logs[e] is being read from the store */

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-static struct typist *find(struct typing *t, const struct member *m)
+static struct typist *typist_find(struct typing *t, const struct member *m)
 {
     for (unsigned i = 0; i < t->count; i++)
         if (t->typists[i].member == m) return &t->typists[i];
@@ -19,7 +19,7 @@ bool typing_note(struct typing **t, const struct member *m, struct slice name, b
     bool first = !*t;
     if (first) *t = calloc(1, sizeof **t);
     if (!*t) return false;
-    struct typist *to = find(*t, m);
+    struct typist *to = typist_find(*t, m);
     if (!to && (*t)->count == TYPING_TOLD_MAX) return false;
     if (!to) to = &(*t)->typists[(*t)->count++];
     *to = (struct typist){.member = m, .on = on, .len = (uint8_t)name.len};
@@ -29,7 +29,7 @@ bool typing_note(struct typing **t, const struct member *m, struct slice name, b
 
 void typing_forget(struct typing *t, const struct member *m)
 {
-    struct typist *gone = t ? find(t, m) : NULL;
+    struct typist *gone = t ? typist_find(t, m) : NULL;
     if (!gone) return;
     struct typist *end = t->typists + t->count--;
     memmove(gone, gone + 1, (size_t)(end - gone - 1) * sizeof *gone);

@@ -128,7 +128,7 @@ static bool write_head(struct conn *c, bool keep, const struct http_answer *a, c
 }
 
 /* The answer is on its way as a whole. */
-static void end(struct conn *c, bool keep)
+static void answer_end(struct conn *c, bool keep)
 {
     if (c->state != CONN_HTTP) return;
     if (keep) {
@@ -168,7 +168,7 @@ void http_answer_later(struct conn *c, struct http_manner m, const struct http_a
     metrics_http(&c->worker->metrics, a->status);
     conn_send(c, reply->data, reply->len);
     if (has_body && !copy) conn_send(c, a->body.ptr, a->body.len);
-    end(c, keep);
+    answer_end(c, keep);
 }
 
 void http_answer(struct conn *c, const struct http_request *r, const struct http_answer *a)
@@ -245,5 +245,5 @@ void http_stream_piece(struct conn *c, struct http_manner m, struct slice piece)
 void http_stream_end(struct conn *c, struct http_manner m)
 {
     if (!m.head_only && !m.http_1_0) conn_send(c, "0\r\n\r\n", 5);
-    end(c, stream_keeps(c, m));
+    answer_end(c, stream_keeps(c, m));
 }

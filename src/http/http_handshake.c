@@ -66,8 +66,8 @@ bool http_handshake_read(struct conn *c, const struct http_request *r, struct ws
 /* A refused page is told by a close code: a browser would hide the status of a refused handshake
  * from it. Before that in a frame of the kind it asked for, which it may show as it shows others.
  */
-static void refuse(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
-                   struct slice subprotocol, int err)
+static void refuse_upgrade(struct conn *c, const struct http_request *r,
+                           const struct ws_handshake *h, struct slice subprotocol, int err)
 {
     const struct err_info *info = err_info(err);
     char text[ORIGIN_GATE_TEXT_MAX];
@@ -92,6 +92,6 @@ bool http_handshake_may(struct conn *c, const struct http_request *r, const stru
                         struct slice subprotocol)
 {
     int err = origin_gate_page(c, r);
-    if (err) refuse(c, r, h, subprotocol, err);
+    if (err) refuse_upgrade(c, r, h, subprotocol, err);
     return !err;
 }

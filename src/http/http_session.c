@@ -140,14 +140,15 @@ static int check_host(const struct conn *c, const struct http_request *r, route_
 
 /* A handshake takes one only if nothing comes of it: one that succeeds is of the budget for
  * connects. */
-static bool may_request(struct conn *c, route_fn route)
+static bool http_may_request(struct conn *c, route_fn route)
 {
     if (is_health(route)) return true;
     if (is_websocket(route)) return client_may(c, BUDGET_REQUESTS);
     return client_take(c, BUDGET_REQUESTS);
 }
 
-static void answer(struct conn *c, const struct http_request *r, route_fn route, int limit)
+static void http_answer_route(struct conn *c, const struct http_request *r, route_fn route,
+                              int limit)
 {
     const struct web_asset *asset = route ? NULL : find_asset(r->path);
     bool websocket = is_websocket(route);
@@ -169,7 +170,7 @@ static void answer(struct conn *c, const struct http_request *r, route_fn route,
     if (websocket && c->state != CONN_OPEN && !c->held) (void)client_take(c, BUDGET_REQUESTS);
 }
 
-static void on_request(struct conn *c, const struct http_request *r)
+static void http_on_request(struct conn *c, const struct http_request *r)
 {
     int limit = client_on_request(c, r);
     if (limit) conn_set_over(c, limit);
@@ -182,16 +183,16 @@ static void on_request(struct conn *c, const struct http_request *r)
     if (!err && is_api(c, r->path)) {
         api_of(c)->on_request(c, r);
         if (c->api) conn_clear_over(c); /* who has the key may take longer */
-    } else if (!may_request(c, route)) {
+    } else if (!http_may_request(c, route)) {
         http_answer_error(c, r, ERR_MANY_REQUESTS, HTTP_RETRY_AFTER);
     } else if (err) {
         refuse_host(c, r, err);
     } else {
-        answer(c, r, route, limit);
+        http_answer_route(c, r, route, limit);
     }
 }
 
-static size_t on_input(struct conn *c, uint8_t *data, size_t len)
+static size_t http_on_input(struct conn *c, uint8_t *data, size_t len)
 {
     if (c->api) return api_of(c)->on_body(c, data, len);
     const char *text = (const char *)data;
@@ -218,11 +219,11 @@ static size_t on_input(struct conn *c, uint8_t *data, size_t len)
         return len;
     }
     conn_work(c, CONN_REQUEST_WORK, 0);
-    on_request(c, &r);
+    http_on_request(c, &r);
     return head;
 }
 
-static void refuse(struct conn *c, int err)
+static void http_refuse(struct conn *c, int err)
 {
     if (c->api) {
         api_of(c)->refuse(c, err);
@@ -233,14 +234,14 @@ static void refuse(struct conn *c, int err)
 }
 
 /* The time for a request head, or between two, is over. */
-static void on_timeout(struct conn *c)
+static void http_on_timeout(struct conn *c)
 {
     if (c->api) {
         api_of(c)->on_timeout(c);
         return;
     }
     if (c->handshake) { /* the store has not answered */
-        refuse(c, ERR_STORE_READ);
+        http_refuse(c, ERR_STORE_READ);
         return;
     }
     if (c->in.len == 0) {
@@ -252,32 +253,32 @@ static void on_timeout(struct conn *c)
             conn_drop(c);
         return;
     }
-    refuse(c, ERR_TIMEOUT);
+    http_refuse(c, ERR_TIMEOUT);
 }
 
-static bool on_writable(struct conn *c)
+static bool http_on_writable(struct conn *c)
 {
     if (c->kept_alive) conn_set_timeout(c, TIMEOUT_KEEPALIVE); /* from the answer's last byte */
     if (c->api) api_of(c)->on_writable(c);
     return false;
 }
 
-static void on_drop(struct conn *c)
+static void http_on_drop(struct conn *c)
 {
     http_upgrade_abandon(c);
     if (c->api) api_of(c)->drop(c);
 }
 
-static size_t input_bytes(const struct conn *c)
+static size_t http_input_bytes(const struct conn *c)
 {
     return c->api ? api_of(c)->input_bytes(c) : 0;
 }
 
 const struct conn_ops http_session = {
-    .on_input = on_input,
-    .on_writable = on_writable,
-    .on_timeout = on_timeout,
-    .on_drop = on_drop,
-    .refuse = refuse,
-    .input_bytes = input_bytes,
+    .on_input = http_on_input,
+    .on_writable = http_on_writable,
+    .on_timeout = http_on_timeout,
+    .on_drop = http_on_drop,
+    .refuse = http_refuse,
+    .input_bytes = http_input_bytes,
 };

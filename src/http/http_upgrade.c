@@ -78,7 +78,7 @@ void http_upgrade_echo(struct conn *c, const struct http_request *r)
 
 /* ---- PARSE ---- */
 
-static int read_room(const struct http_request *r, struct handshake *h)
+static int read_url_room(const struct http_request *r, struct handshake *h)
 {
     struct slice segment = {r->path.ptr + sizeof HTTP_CHAT_PREFIX - 1,
                             r->path.len - (sizeof HTTP_CHAT_PREFIX - 1)};
@@ -120,7 +120,7 @@ static enum encoding choose_encoding(const struct conn *c, bool rich, bool full)
 }
 
 /* ?history=: a number, 0 if there is none. ERR_BAD_FIELD. */
-static int read_history(const struct http_request *r, struct join *j)
+static int read_url_history(const struct http_request *r, struct join *j)
 {
     struct slice value;
     uint64_t n;
@@ -145,7 +145,7 @@ static int read_join(const struct conn *c, const struct http_request *r, struct 
         .resume = has_since && since.len > 0,
     };
     if (h->join.resume) (void)id_parse(since, &h->join.since);
-    return read_history(r, &h->join);
+    return read_url_history(r, &h->join);
 }
 
 static enum result refuse_request(struct conn *c, const struct http_request *r, int err)
@@ -155,10 +155,11 @@ static enum result refuse_request(struct conn *c, const struct http_request *r, 
     return DONE;
 }
 
-static enum result parse(struct conn *c, const struct http_request *r, struct handshake *h)
+static enum result handshake_parse(struct conn *c, const struct http_request *r,
+                                   struct handshake *h)
 {
     h->manner = http_manner(r);
-    int err = read_room(r, h);
+    int err = read_url_room(r, h);
     if (!err) err = read_url_name(c, r);
     if (err) return refuse_request(c, r, err);
     if (!http_handshake_read(c, r, &h->ws)) return DONE;
@@ -177,38 +178,38 @@ static enum result parse(struct conn *c, const struct http_request *r, struct ha
 
 /* ---- the steps behind it ---- */
 
-static enum result refuse(struct conn *c, const struct handshake *h, int err)
+static enum result handshake_refuse(struct conn *c, const struct handshake *h, int err)
 {
     conn_leave(c);
     http_answer_error_later(c, h->manner, err, HTTP_RETRY_AFTER);
     return DONE;
 }
 
-static enum result authorize(struct conn *c, struct handshake *h)
+static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
     const struct slice none = {NULL, 0};
     int err = may(c->identity, ACTION_JOIN, room_of(h), none);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
-    return err ? refuse(c, h, err) : NEXT;
+    return err ? handshake_refuse(c, h, err) : NEXT;
 }
 
-static void on_entered(struct conn *c, struct pending *p);
+static void handshake_on_entered(struct conn *c, struct pending *p);
 
 /* Before the 101: who has seen it receives all that is said after. */
-static enum result enter(struct conn *c, struct handshake *h)
+static enum result handshake_enter(struct conn *c, struct handshake *h)
 {
     struct entry *e = &h->entry;
     struct join *j = &h->join;
-    int err = h->entering ? e->wait.err : entry_start(e, c, room_of(h), on_entered);
+    int err = h->entering ? e->wait.err : entry_start(e, c, room_of(h), handshake_on_entered);
     h->entering = true;
     j->now_ms = c->worker->now_ms;
     j->wall_ms = c->worker->wall_ms;
     if (!err) err = h->rich ? rich_join_home(c, e, j) : entry_join(e, j, &c->member);
     if (err == ERR_AGAIN) return WAIT;
-    return err ? refuse(c, h, err) : NEXT;
+    return err ? handshake_refuse(c, h, err) : NEXT;
 }
 
-static enum result upgrade(struct conn *c, struct handshake *h)
+static enum result handshake_upgrade(struct conn *c, struct handshake *h)
 {
     if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)
@@ -225,10 +226,10 @@ static void handshake_free(struct handshake *h)
 }
 
 /* Takes the steps that are left, or as many as can be taken now: false. */
-static bool go_on(struct conn *c, struct handshake *h)
+static bool handshake_go_on(struct conn *c, struct handshake *h)
 {
-    static enum result (*const steps[])(struct conn * c, struct handshake * h) = {authorize, enter,
-                                                                                  upgrade};
+    static enum result (*const steps[])(struct conn * c, struct handshake * h) = {
+        handshake_authorize, handshake_enter, handshake_upgrade};
     enum result result = NEXT;
     while (result == NEXT) {
         result = steps[h->step](c, h);
@@ -239,7 +240,7 @@ static bool go_on(struct conn *c, struct handshake *h)
     return true;
 }
 
-static void on_entered(struct conn *c, struct pending *p)
+static void handshake_on_entered(struct conn *c, struct pending *p)
 {
     struct handshake *h = container_of(entry_of(p), struct handshake, entry);
     if (!c || c->state != CONN_HTTP || c->handshake != h) {
@@ -247,7 +248,7 @@ static void on_entered(struct conn *c, struct pending *p)
         return;
     }
     c->handshake = NULL;
-    if (!go_on(c, h)) {
+    if (!handshake_go_on(c, h)) {
         c->handshake = h;
         return;
     }
@@ -268,11 +269,11 @@ void http_upgrade_chat(struct conn *c, const struct http_request *r)
         http_answer_error(c, r, ERR_NOMEM, HTTP_RETRY_AFTER);
         return;
     }
-    if (parse(c, r, h) == DONE) {
+    if (handshake_parse(c, r, h) == DONE) {
         free(h);
         return;
     }
-    if (go_on(c, h)) return;
+    if (handshake_go_on(c, h)) return;
     c->handshake = h;
     conn_hold(c);
 }

@@ -2,8 +2,6 @@
 #include "http/origin_gate.h"
 
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
 
 #include "base/err.h"
 #include "net/socket.h"
@@ -47,7 +45,7 @@ int origin_gate_host(const struct conn *c, const struct http_request *r)
     if (origin_host_is_local(host) || origin_host_is_address(host)) return 0; /* no page's name */
     if (is_forwarded(c, r)) return 0;
     for (size_t i = 0; i < o->origin_count; i++)
-        if (origin_host_is(host, (struct slice){o->origins[i], strlen(o->origins[i])})) return 0;
+        if (origin_host_is(host, slice_of(o->origins[i]))) return 0;
     return ERR_HOST;
 }
 
@@ -58,9 +56,7 @@ static int check_origin(const struct conn *c, const struct http_request *r)
     if (!origin.ptr || any_origin(c)) return 0;
     if (origin_is_same(origin, asked_host(c, r))) return 0;
     for (size_t i = 0; i < o->origin_count; i++)
-        if (strlen(o->origins[i]) == origin.len &&
-            strncasecmp(o->origins[i], origin.ptr, origin.len) == 0)
-            return 0;
+        if (slice_is_nocase(origin, o->origins[i])) return 0;
     return ERR_ORIGIN;
 }
 

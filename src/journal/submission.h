@@ -10,7 +10,7 @@
 
 /* An event on its way, and what became of it. */
 struct submission {
-    struct slice room; /* set by room_submit, as is epoch: STORE_EPOCH_LEN bytes */
+    struct slice room; /* set by room_submit, as is epoch: EVENT_EPOCH_LEN bytes */
     const char *epoch;
     struct store_event event; /* borrowed; seq is set, and ts_ms if dup */
     int64_t now_ms;           /* since 1970, by a clock that does not jump: for nonces */

@@ -49,19 +49,19 @@ static int slot_take(struct loop *loop, uint32_t *slot)
     return 0;
 }
 
-static uint64_t key_of(const struct loop *loop, uint32_t slot)
+static uint64_t slot_key(const struct loop *loop, uint32_t slot)
 {
     return (uint64_t)loop->slots[slot].generation << 32 | slot;
 }
 
 uint64_t loop_key(const struct loop *loop, const struct io *io)
 {
-    return key_of(loop, io->slot);
+    return slot_key(loop, io->slot);
 }
 
 static struct epoll_event event_for(const struct loop *loop, uint32_t slot, uint32_t events)
 {
-    return (struct epoll_event){.events = events, .data.u64 = key_of(loop, slot)};
+    return (struct epoll_event){.events = events, .data.u64 = slot_key(loop, slot)};
 }
 
 int loop_add(struct loop *loop, struct io *io, uint32_t events)

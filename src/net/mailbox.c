@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 
-static void on_events(struct io *io, uint32_t events)
+static void mailbox_on_events(struct io *io, uint32_t events)
 {
     struct mailbox *mb = container_of(io, struct mailbox, io);
     uint64_t count;
@@ -21,7 +21,7 @@ int mailbox_init(struct mailbox *mb)
 {
     atomic_init(&mb->head, NULL);
     atomic_init(&mb->asleep, false);
-    mb->io.on_events = on_events;
+    mb->io.on_events = mailbox_on_events;
     mb->wakeups = 0;
     mb->io.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return mb->io.fd < 0 ? ERR_IO : 0;

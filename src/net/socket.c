@@ -26,7 +26,7 @@ static bool set_option(int fd, int level, int name)
     return setsockopt(fd, level, name, &on, sizeof on) == 0;
 }
 
-static bool listen_on(int fd, const struct addrinfo *ai, bool first)
+static bool socket_listen_on(int fd, const struct addrinfo *ai, bool first)
 {
     if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR)) return false;
     if (ai->ai_family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY)) return false;
@@ -51,7 +51,7 @@ int socket_listen(const char *host, uint16_t port, bool first)
     }
 
     int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && !listen_on(fd, ai, first)) {
+    if (fd >= 0 && !socket_listen_on(fd, ai, first)) {
         int reason = errno;
         close(fd);
         errno = reason;
@@ -120,19 +120,14 @@ void socket_ip(const struct sockaddr_storage *from, uint8_t ip[static SOCKET_IP_
     }
 }
 
-static bool is_v4(const uint8_t *ip)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    return memcmp(ip, mapped, sizeof mapped) == 0;
-}
-
 void socket_ip_client(uint8_t ip[static SOCKET_IP_BYTES])
 {
-    if (!is_v4(ip) && !ip_is_loopback(ip)) memset(ip + SOCKET_IP_BYTES / 2, 0, SOCKET_IP_BYTES / 2);
+    if (!ip_is_v4(ip) && !ip_is_loopback(ip))
+        memset(ip + SOCKET_IP_BYTES / 2, 0, SOCKET_IP_BYTES / 2);
 }
 
 void socket_ip_text(const uint8_t ip[static SOCKET_IP_BYTES], char out[static SOCKET_TEXT_MAX])
 {
-    bool v4 = is_v4(ip);
+    bool v4 = ip_is_v4(ip);
     if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, out, SOCKET_TEXT_MAX)) out[0] = '\0';
 }

@@ -139,9 +139,7 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
     if (o->kind == CONFIG_KIND_SECRET && l->source == SOURCE_FILE && is_public(l->file))
         return fail(l, ERR_CONFIG, "%s: " PUBLIC_TEXT, o->key);
 
-    bool list = o->kind == CONFIG_KIND_LISTEN || o->kind == CONFIG_KIND_ORIGINS ||
-                o->kind == CONFIG_KIND_NETS;
-    if (l->source == SOURCE_FILE && l->line_of[i] && !list)
+    if (l->source == SOURCE_FILE && l->line_of[i] && !config_value_is_list(o))
         return fail(l, ERR_CONFIG, "%s: given twice, first in line %u", o->key, l->line_of[i]);
     if (l->from[i] != l->source) config_value_clear(l->config, o);
     l->from[i] = l->source;
@@ -330,7 +328,7 @@ static void survey_environment(struct loader *l, char **env)
 
 /* Reads one line into out (at most size - 1 bytes, newline included). False at the end or a
  * mistake. */
-static bool read_line(struct loader *l, char *out, size_t size)
+static bool read_ini_line(struct loader *l, char *out, size_t size)
 {
     size_t n = 0;
     bool comment = false;
@@ -365,7 +363,7 @@ static char *on_ini_line(char *out, int size, void *arg)
         fail(l, ERR_CONFIG, "more than %d lines", FILE_LINES_MAX);
         return NULL;
     }
-    return read_line(l, out, (size_t)size) ? out : NULL;
+    return read_ini_line(l, out, (size_t)size) ? out : NULL;
 }
 
 static int on_ini_value(void *arg, const char *section, const char *key, const char *value)

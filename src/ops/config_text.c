@@ -93,7 +93,7 @@ void config_print(const struct config *config, FILE *out)
             wrap(out, text, "# ", 0, 20 + (int)strlen(o->fallback) + 2);
 
             size_t n = config_value_count(config, o);
-            if (o->kind == CONFIG_KIND_SECRET) fprintf(out, "# %s is not printed.\n", o->key);
+            if (n == 0) fprintf(out, "# %s is not printed.\n", o->key);
             for (size_t k = 0; k < n;) {
                 k += config_value_text(config, o, k, text);
                 fprintf(out, "%s = %s\n", o->key, text);

@@ -18,10 +18,13 @@ enum { CONFIG_VALUE_MAX = 512 }; /* bytes of one value as text, with its NUL */
  * (CONFIG_ALLOWED_MAX bytes, what would be allowed); ERR_NOMEM. */
 int config_value_set(struct config *c, const struct config_option *o, const char *text, char *why);
 
+bool config_value_is_list(const struct config_option *o);
+
 /* Empties a list; no effect on other options. */
 void config_value_clear(struct config *c, const struct config_option *o);
 
-/* Number of values an option has: 1 but for lists, where it may be 0 or more. */
+/* Number of values an option has: 1 but for lists, where it may be 0 or more; 0 of what is never
+ * shown. */
 size_t config_value_count(const struct config *c, const struct config_option *o);
 
 /* Writes the i-th value of o into text (CONFIG_VALUE_MAX bytes), such that config_value_set reads

@@ -30,20 +30,8 @@ static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is written to a pipe in one piec
 #define RED "\x1b[31m"
 #define RESET "\x1b[0m"
 
-static const char *const level_names[] = {"debug", "info", "warn", "error"};
-static const char *const format_names[] = {"text", "json"};
-
-const char *log_level_name(enum log_level level)
-{
-    CHECK(level <= LOG_ERROR);
-    return level_names[level];
-}
-
-const char *log_format_name(enum log_format format)
-{
-    CHECK(format <= LOG_JSON);
-    return format_names[format];
-}
+const char *const log_levels[] = {"debug", "info", "warn", "error"};
+const char *const log_formats[] = {"text", "json"};
 
 static void put(struct log_line *line, const char *bytes, size_t n)
 {
@@ -213,7 +201,7 @@ static void format_text(struct log_line *line, bool colour, uint64_t wall_ms,
     put_text(line, colour ? RESET " " : " ");
 
     char level[8];
-    snprintf(level, sizeof level, "%-5s ", log_level_name(e->level));
+    snprintf(level, sizeof level, "%-5s ", log_levels[e->level]);
     if (colour) put_text(line, level_colour(e->level));
     put_text(line, level);
     if (colour) put_text(line, RESET BOLD);
@@ -229,7 +217,7 @@ static void format_json(struct log_line *line, uint64_t wall_ms, const struct lo
     put_text(line, "{\"time\":\"");
     put_time(line, wall_ms);
     put_text(line, "\",\"level\":\"");
-    put_text(line, log_level_name(e->level));
+    put_text(line, log_levels[e->level]);
     put_text(line, "\",\"event\":");
     put_quoted(line, log_slice(e->event));
     put_text(line, ",\"text\":");

@@ -63,9 +63,9 @@ struct log_line {
     char data[LOG_LINE_MAX]; /* data[0] is a newline, see log_line_format */
 };
 
-/* The word for a level or a format, as in configuration and output. Static storage. */
-const char *log_level_name(enum log_level level);
-const char *log_format_name(enum log_format format);
+/* The words for levels and formats, as in configuration and output. */
+extern const char *const log_levels[];
+extern const char *const log_formats[];
 
 /* Lays out e, which happened at wall_ms, in line. data[1..len) is the line with its newline at the
  * end; data[0] is an extra newline for the writer whose previous line was torn. Any thread. */

@@ -60,7 +60,7 @@ static const int usual_refusals[] = {ERR_BAD_JSON, ERR_BAD_MESSAGE, ERR_TOO_LONG
                                      ERR_RATE_LIMITED};
 
 /* The index of value in list, or n ("other"). */
-static size_t find(const unsigned *list, size_t n, unsigned value)
+static size_t index_of(const unsigned *list, size_t n, unsigned value)
 {
     for (size_t i = 0; i < n; i++) {
         if (list[i] == value) return i;
@@ -70,12 +70,12 @@ static size_t find(const unsigned *list, size_t n, unsigned value)
 
 void metrics_close(struct metrics *m, unsigned code)
 {
-    metrics_bump(&m->closes[find(close_codes, METRICS_CLOSE_COUNT - 1, code)], 1);
+    metrics_bump(&m->closes[index_of(close_codes, METRICS_CLOSE_COUNT - 1, code)], 1);
 }
 
 void metrics_http(struct metrics *m, unsigned status)
 {
-    metrics_bump(&m->http[find(http_statuses, METRICS_HTTP_COUNT - 1, status)], 1);
+    metrics_bump(&m->http[index_of(http_statuses, METRICS_HTTP_COUNT - 1, status)], 1);
 }
 
 void metrics_refusal(struct metrics *m, int err)

@@ -7,7 +7,6 @@
 #include "proto/envelope.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -95,11 +94,6 @@ int envelope_encode_full(const struct envelope_message *m, struct buf *out, size
     put_optional(&o, m);
     json_out_raw(&o, SLICE_LIT("}"));
     return json_out_end(&o);
-}
-
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
 }
 
 int envelope_encode_refusal(int err, struct buf *out, size_t max_bytes)

@@ -4,16 +4,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
+
 static const char *const names[] = {
     [FORWARDED_X_FORWARDED_FOR] = "X-Forwarded-For",
     [FORWARDED_RFC7239] = "Forwarded",
     [FORWARDED_X_REAL_IP] = "X-Real-IP",
 };
-
-static bool is_name(struct slice name, const char *wanted)
-{
-    return name.len == strlen(wanted) && strncasecmp(name.ptr, wanted, name.len) == 0;
-}
 
 bool forwarded_trusts(const struct forwarded_rules *rules, const uint8_t ip[static IP_BYTES])
 {
@@ -29,7 +26,8 @@ bool forwarded_is_marked(const struct http_request *r)
     for (size_t i = 0; i < r->header_count; i++) {
         struct slice name = r->headers[i].name;
         if (name.len > family_len && strncasecmp(name.ptr, family, family_len) == 0) return true;
-        if (is_name(name, "Forwarded") || is_name(name, "X-Real-IP") || is_name(name, "Via"))
+        if (slice_is_nocase(name, "Forwarded") || slice_is_nocase(name, "X-Real-IP") ||
+            slice_is_nocase(name, "Via"))
             return true;
     }
     return false;
@@ -42,22 +40,6 @@ bool forwarded_names_client(const struct http_request *r)
     return false;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0])) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 /* Takes what stands behind the last comma. In Forwarded a comma may stand within quotes; what is
  * behind it there has a quote too many, and is refused as malformed. */
 static struct slice take_last(struct slice *list)
@@ -67,14 +49,13 @@ static struct slice take_last(struct slice *list)
         at--;
     struct slice item = {list->ptr + at, list->len - at};
     list->len = at > 0 ? at - 1 : 0;
-    return trim(item);
+    return slice_trim(item);
 }
 
-static bool is_port(struct slice s)
+static bool is_node_port(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] < '0' || s.ptr[i] > '9') return false;
-    return s.len >= 1 && s.len <= 5;
+    uint64_t n;
+    return s.len <= 5 && slice_to_u64(s, &n);
 }
 
 /* An address, perhaps in brackets, perhaps with a port (RFC 7239 section 6). An IPv6 address
@@ -100,22 +81,15 @@ static bool read_node(struct slice node, uint8_t ip[static IP_BYTES])
     }
     if (rest.len > 0) {
         if (rest.ptr[0] != ':') return false;
-        if (!is_port((struct slice){rest.ptr + 1, rest.len - 1})) return false;
+        if (!is_node_port((struct slice){rest.ptr + 1, rest.len - 1})) return false;
     }
     return ip_parse(node, ip);
 }
 
-/* RFC 9110 section 5.6.2. */
-static bool is_token_char(char c)
-{
-    bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-    return alphanumeric || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static struct slice take_token(struct slice *s)
+static struct slice take_name(struct slice *s)
 {
     struct slice token = {s->ptr, 0};
-    while (s->len > 0 && is_token_char(s->ptr[0])) {
+    while (s->len > 0 && ascii_is_token(s->ptr[0])) {
         s->ptr++;
         s->len--;
         token.len++;
@@ -128,7 +102,7 @@ static struct slice take_token(struct slice *s)
 static bool take_value(struct slice *s, struct slice *value)
 {
     if (s->len == 0 || s->ptr[0] != '"') {
-        *value = take_token(s);
+        *value = take_name(s);
         return value->len > 0;
     }
     size_t end = 1;
@@ -148,21 +122,21 @@ static bool read_element(struct slice element, uint8_t ip[static IP_BYTES])
     struct slice node = {0};
     for (;;) {
         struct slice value;
-        struct slice name = take_token(&element);
+        struct slice name = take_name(&element);
         if (name.len == 0 || element.len == 0 || element.ptr[0] != '=') return false;
         element.ptr++;
         element.len--;
         if (!take_value(&element, &value)) return false;
-        if (is_name(name, "for")) {
+        if (slice_is_nocase(name, "for")) {
             if (node.ptr) return false;
             node = value;
         }
-        element = trim(element);
+        element = slice_trim(element);
         if (element.len == 0) break;
         if (element.ptr[0] != ';') return false;
         element.ptr++;
         element.len--;
-        element = trim(element);
+        element = slice_trim(element);
     }
     return node.ptr && read_node(node, ip);
 }
@@ -171,7 +145,7 @@ static bool read_single(const struct http_request *r, const char *name, uint8_t 
 {
     const struct http_header *found = NULL;
     for (size_t i = 0; i < r->header_count; i++) {
-        if (!is_name(r->headers[i].name, name)) continue;
+        if (!slice_is_nocase(r->headers[i].name, name)) continue;
         if (found) return false;
         found = &r->headers[i];
     }
@@ -187,7 +161,7 @@ struct way {
     bool ended; /* at one that is not trusted: what is left of it, anybody may have written */
 };
 
-static void read_line(struct way *way, struct slice line)
+static void way_read_line(struct way *way, struct slice line)
 {
     while (line.len > 0 && !way->malformed && !way->ended) {
         struct slice item = take_last(&line);
@@ -208,9 +182,9 @@ bool forwarded_client(const struct http_request *r, const struct forwarded_rules
     struct way way = {.rules = rules};
     bool any = false;
     for (size_t i = r->header_count; i > 0 && !way.malformed && !way.ended; i--) {
-        if (!is_name(r->headers[i - 1].name, name)) continue;
+        if (!slice_is_nocase(r->headers[i - 1].name, name)) continue;
         any = any || r->headers[i - 1].value.len > 0;
-        read_line(&way, r->headers[i - 1].value);
+        way_read_line(&way, r->headers[i - 1].value);
     }
     static const uint8_t none[IP_BYTES];
     bool found = any && !way.malformed && memcmp(way.ip, none, sizeof none) != 0;

@@ -7,8 +7,8 @@
 #include <http_parser.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/ascii.h"
 #include "base/err.h"
 
 enum { METHOD_MAX_BYTES = 24 };
@@ -54,11 +54,6 @@ size_t http_head_size(const char *data, size_t len, size_t *scanned)
     return 0;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* RFC 9112 sections 2.2 and 5.2: lines end with CRLF, no line but the first starts with a blank, CR
  * and LF stand nowhere else, and there are no other control bytes than HT. */
 static bool bytes_are_clean(const char *head, size_t len)
@@ -69,7 +64,7 @@ static bool bytes_are_clean(const char *head, size_t len)
         if (c == '\t') continue;
         if (c != '\r' || i + 1 == len || head[i + 1] != '\n') return false;
         i++;
-        if (i + 1 < len && is_blank(head[i + 1])) return false;
+        if (i + 1 < len && ascii_is_blank(head[i + 1])) return false;
     }
     return true;
 }
@@ -100,7 +95,7 @@ static int on_header_value(http_parser *p, const char *at, size_t len)
 {
     struct reading *r = p->data;
     if (r->out->header_count == 0 || r->value_seen) return 1;
-    while (len > 0 && is_blank(at[len - 1]))
+    while (len > 0 && ascii_is_blank(at[len - 1]))
         len--;
     r->out->headers[r->out->header_count - 1].value = (struct slice){at, len};
     r->value_seen = true;
@@ -118,11 +113,6 @@ static int on_headers_complete(http_parser *p)
     r->out->body_bytes = r->out->has_length ? p->content_length : 0;
     r->out->has_body = r->out->body_bytes > 0;
     return 0;
-}
-
-static bool same_name(struct slice a, const char *b, size_t len)
-{
-    return a.len == len && strncasecmp(a.ptr, b, len) == 0;
 }
 
 /* RFC 9112 section 3: method, one blank, target, one blank, version. The library is looser about
@@ -198,15 +188,15 @@ static int check_headers(struct http_request *r, struct slice authority)
     bool length = false;
     for (size_t i = 0; i < r->header_count; i++) {
         struct http_header *h = &r->headers[i];
-        if (same_name(h->name, "host", 4)) {
+        if (slice_is_nocase(h->name, "host")) {
             hosts++;
             if (!host_is_clean(h->value)) return ERR_BAD_REQUEST;
             if (authority.len) h->value = authority;
-        } else if (same_name(h->name, "content-length", 14)) {
+        } else if (slice_is_nocase(h->name, "content-length")) {
             length = true;
-        } else if (same_name(h->name, "transfer-encoding", 17)) {
+        } else if (slice_is_nocase(h->name, "transfer-encoding")) {
             codings++;
-            r->chunked = same_name(h->value, "chunked", 7);
+            r->chunked = slice_is_nocase(h->value, "chunked");
         }
     }
     if (codings) r->has_body = true;
@@ -248,9 +238,8 @@ int http_request_parse(const char *head, size_t len, struct http_request *out)
 
 struct slice http_header_get(const struct http_request *r, const char *name)
 {
-    size_t len = strlen(name);
     for (size_t i = 0; i < r->header_count; i++)
-        if (same_name(r->headers[i].name, name, len)) return r->headers[i].value;
+        if (slice_is_nocase(r->headers[i].name, name)) return r->headers[i].value;
     return (struct slice){0};
 }
 
@@ -261,20 +250,13 @@ struct slice http_list_take(struct slice *list)
     size_t used = item.len + (comma ? 1 : 0);
     list->ptr += used;
     list->len -= used;
-    while (item.len > 0 && is_blank(item.ptr[0])) {
-        item.ptr++;
-        item.len--;
-    }
-    while (item.len > 0 && is_blank(item.ptr[item.len - 1]))
-        item.len--;
-    return item;
+    return slice_trim(item);
 }
 
 bool http_list_has(struct slice list, const char *token)
 {
-    size_t token_len = strlen(token);
     while (list.len > 0)
-        if (same_name(http_list_take(&list), token, token_len)) return true;
+        if (slice_is_nocase(http_list_take(&list), token)) return true;
     return false;
 }
 
@@ -304,14 +286,6 @@ int http_query_get(struct slice query, const char *key, struct slice *raw)
     return 0;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 int http_percent_decode(struct slice in, bool plus_is_space, char *out, size_t out_max,
                         size_t *out_len)
 {
@@ -319,8 +293,8 @@ int http_percent_decode(struct slice in, bool plus_is_space, char *out, size_t o
     for (size_t i = 0; i < in.len; i++) {
         char c = in.ptr[i];
         if (c == '%') {
-            int high = i + 2 < in.len ? hex_value(in.ptr[i + 1]) : -1;
-            int low = i + 2 < in.len ? hex_value(in.ptr[i + 2]) : -1;
+            int high = i + 2 < in.len ? ascii_hex_value(in.ptr[i + 1]) : -1;
+            int low = i + 2 < in.len ? ascii_hex_value(in.ptr[i + 2]) : -1;
             if (high < 0 || low < 0) return ERR_BAD_REQUEST;
             c = (char)(high << 4 | low);
             i += 2;

@@ -3,8 +3,8 @@
 #include "proto/http_chunks.h"
 
 #include <stdbool.h>
-#include <string.h>
 
+#include "base/ascii.h"
 #include "base/err.h"
 
 /* The name says what is expected. */
@@ -23,20 +23,6 @@ enum state {
     END_LF,
 };
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-static bool is_token_char(char c)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return true;
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c);
-}
-
 static int expect(struct http_chunks *k, bool good, enum state next)
 {
     if (!good) return ERR_BAD_REQUEST;
@@ -46,12 +32,12 @@ static int expect(struct http_chunks *k, bool good, enum state next)
 
 static int on_size(struct http_chunks *k, char c)
 {
-    int digit = hex_value(c);
+    int digit = ascii_hex_value(c);
     if (digit < 0) {
         if (k->digits == 0) return ERR_BAD_REQUEST;
         if (c == '\r') return expect(k, true, SIZE_LF);
         if (c == ';') return expect(k, true, EXTENSION);
-        return expect(k, c == ' ' || c == '\t', SEMICOLON); /* RFC 9110 section 5.6.3 */
+        return expect(k, ascii_is_blank(c), SEMICOLON); /* RFC 9110 section 5.6.3 */
     }
     if (++k->digits > HTTP_CHUNKS_DIGITS_MAX) return ERR_BAD_REQUEST;
     k->left = k->left << 4 | (uint64_t)digit;
@@ -78,7 +64,7 @@ static int on_trailer(struct http_chunks *k, char c)
     if (err) return err;
     if (k->state == TRAILER_VALUE) return on_text(k, c, TRAILER_LF);
     if (k->state == TRAILER_NAME && c == ':') return expect(k, true, TRAILER_VALUE);
-    return expect(k, is_token_char(c), TRAILER_NAME);
+    return expect(k, ascii_is_token(c), TRAILER_NAME);
 }
 
 /* One byte that is none of the body's. 1: it was the last. */
@@ -90,7 +76,7 @@ static int step(struct http_chunks *k, char c)
         return on_size(k, c);
     case SEMICOLON:
         if ((err = count_extra(k))) return err;
-        if (c == ' ' || c == '\t') return 0;
+        if (ascii_is_blank(c)) return 0;
         return expect(k, c == ';', EXTENSION);
     case EXTENSION:
         err = count_extra(k);

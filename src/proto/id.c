@@ -8,19 +8,7 @@
 #include "base/check.h"
 #include "base/err.h"
 
-enum { SEQ_DIGITS_MAX = ID_TEXT_MAX - ID_EPOCH_LEN - 1 };
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_epoch(const char *p)
-{
-    for (size_t i = 0; i < ID_EPOCH_LEN; i++)
-        if (!is_digit(p[i]) && !(p[i] >= 'a' && p[i] <= 'z')) return false;
-    return true;
-}
+enum { SEQ_DIGITS_MAX = ID_TEXT_MAX - EVENT_EPOCH_LEN - 1 };
 
 static int read_seq(const char *p, size_t n, uint64_t *out)
 {
@@ -30,13 +18,14 @@ static int read_seq(const char *p, size_t n, uint64_t *out)
 
 int id_parse(struct slice text, struct id *out)
 {
-    if (text.len <= ID_EPOCH_LEN || text.ptr[ID_EPOCH_LEN] != '-' || !is_epoch(text.ptr))
+    if (text.len <= EVENT_EPOCH_LEN || text.ptr[EVENT_EPOCH_LEN] != '-' ||
+        !event_epoch_is_valid(text.ptr))
         return ERR_BAD_ID;
-    const size_t prefix = ID_EPOCH_LEN + 1;
+    const size_t prefix = EVENT_EPOCH_LEN + 1;
     uint64_t seq;
     int err = read_seq(text.ptr + prefix, text.len - prefix, &seq);
     if (err) return err;
-    memcpy(out->epoch, text.ptr, ID_EPOCH_LEN);
+    memcpy(out->epoch, text.ptr, EVENT_EPOCH_LEN);
     out->seq = seq;
     return 0;
 }
@@ -44,7 +33,7 @@ int id_parse(struct slice text, struct id *out)
 size_t id_write(const struct id *id, char out[static ID_TEXT_MAX])
 {
     CHECK(id->seq <= ID_SEQ_MAX);
-    DCHECK(is_epoch(id->epoch));
+    DCHECK(event_epoch_is_valid(id->epoch));
     char digits[SEQ_DIGITS_MAX];
     size_t at = sizeof(digits);
     uint64_t seq = id->seq;
@@ -52,9 +41,9 @@ size_t id_write(const struct id *id, char out[static ID_TEXT_MAX])
         digits[--at] = (char)('0' + seq % 10);
         seq /= 10;
     } while (seq);
-    memcpy(out, id->epoch, ID_EPOCH_LEN);
-    out[ID_EPOCH_LEN] = '-';
+    memcpy(out, id->epoch, EVENT_EPOCH_LEN);
+    out[EVENT_EPOCH_LEN] = '-';
     size_t n = sizeof(digits) - at;
-    memcpy(out + ID_EPOCH_LEN + 1, digits + at, n);
-    return ID_EPOCH_LEN + 1 + n;
+    memcpy(out + EVENT_EPOCH_LEN + 1, digits + at, n);
+    return EVENT_EPOCH_LEN + 1 + n;
 }

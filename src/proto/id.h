@@ -7,17 +7,17 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/event.h"
 
 enum {
-    ID_EPOCH_LEN = 8,
-    ID_TEXT_MAX = ID_EPOCH_LEN + 1 + 16 /* a seq below 2^53 has 16 digits */
+    ID_TEXT_MAX = EVENT_EPOCH_LEN + 1 + 16 /* a seq below 2^53 has 16 digits */
 };
 
 #define ID_SEQ_MAX ((UINT64_C(1) << 53) - 1) /* what a number in JavaScript can count to */
 
 struct id {
-    char epoch[ID_EPOCH_LEN]; /* each one of 0-9 a-z */
-    uint64_t seq;             /* 0..ID_SEQ_MAX; 0 is the head of a log without events */
+    char epoch[EVENT_EPOCH_LEN]; /* each one of 0-9 a-z */
+    uint64_t seq;                /* 0..ID_SEQ_MAX; 0 is the head of a log without events */
 };
 
 /* Reads exactly what id_write writes, nothing else: ERR_BAD_ID, *out untouched. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "base/err.h"
 
@@ -75,21 +76,13 @@ int json_scan_take(struct json *j, char c)
     return 1;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* Reads the four digits after \u. */
 static int take_hex4(struct json *j, uint32_t *unit)
 {
     if (left(j) < ESCAPE_HEX_DIGITS) return ERR_BAD_JSON;
     uint32_t value = 0;
     for (int i = 0; i < ESCAPE_HEX_DIGITS; i++) {
-        int digit = hex_value(j->at[i]);
+        int digit = ascii_hex_value(j->at[i]);
         if (digit < 0) return ERR_BAD_JSON;
         value = value << 4 | (uint32_t)digit;
     }
@@ -345,11 +338,15 @@ int json_scan_value(struct json *j, unsigned depth, struct slice *raw)
     return 0;
 }
 
+bool json_is_absent(const struct json_value *v)
+{
+    return v->kind == JSON_KIND_ABSENT || (v->kind == JSON_KIND_RAW && slice_is(v->text, "null"));
+}
+
 static size_t field_index(struct slice key, const struct json_field *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (fields[i].name.len == key.len && memcmp(fields[i].name.ptr, key.ptr, key.len) == 0)
-            return i;
+        if (slice_equal(fields[i].name, key)) return i;
     return count;
 }
 

@@ -53,6 +53,9 @@ struct json_value {
     struct slice text;
 };
 
+/* It is not there, or null. */
+bool json_is_absent(const struct json_value *v);
+
 /* Reads a document that is one object, once from end to end: values[i] is what fields[i] was. Other
  * members are passed over; of repeated ones the last counts. Slices point into json or scratch,
  * which has to be empty and is reserved at most once, so what it holds never moves. ERR_BAD_JSON,

@@ -16,6 +16,7 @@
 #include <unicode/utf16.h>
 #include <unicode/utf8.h>
 
+#include "base/ascii.h"
 #include "base/err.h"
 
 enum {
@@ -318,11 +319,6 @@ static bool looks_like_system(struct slice text)
     return U_SUCCESS(err) && reads_system(&b);
 }
 
-static bool is_ascii_letter_or_digit(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
 bool look_is_system(struct slice text)
 {
     struct reading r = reading_start();
@@ -331,7 +327,7 @@ bool look_is_system(struct slice text)
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         if (c > 0x7F) return looks_like_system(text);
-        if (!is_ascii_letter_or_digit(c)) {
+        if (!ascii_is_alnum((char)c)) {
             parted = parted || (begun && c != ' ');
             continue;
         }

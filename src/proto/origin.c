@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/ip.h"
 
@@ -19,11 +18,6 @@ static bool all_of(struct slice text, const char *chars)
     for (size_t i = 0; i < text.len; i++)
         if (!text.ptr[i] || !strchr(chars, text.ptr[i])) return false;
     return true;
-}
-
-static bool same_text(struct slice a, struct slice b)
-{
-    return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;
 }
 
 /* A port after its colon; an empty one is none (RFC 3986 section 3.2.3). */
@@ -77,10 +71,10 @@ bool origin_is_same(struct slice origin, struct slice host)
     struct authority page;
     struct authority own;
     if (!read_origin(origin, &scheme, &page) || !read_authority(host, &own)) return false;
-    bool https = same_text(scheme, SLICE_LIT("https"));
-    if (!https && !same_text(scheme, SLICE_LIT("http"))) return false;
+    bool https = slice_equal_nocase(scheme, SLICE_LIT("https"));
+    if (!https && !slice_equal_nocase(scheme, SLICE_LIT("http"))) return false;
     uint32_t usual = https ? 443 : 80;
-    return same_text(page.host, own.host) &&
+    return slice_equal_nocase(page.host, own.host) &&
            (page.port ? page.port : usual) == (own.port ? own.port : usual);
 }
 
@@ -96,9 +90,9 @@ static bool is_localhost(struct slice host)
 {
     static const struct slice name = SLICE_LIT("localhost");
     static const struct slice below = SLICE_LIT(".localhost");
-    if (same_text(host, name)) return true;
+    if (slice_equal_nocase(host, name)) return true;
     if (host.len <= below.len) return false;
-    return same_text((struct slice){host.ptr + host.len - below.len, below.len}, below);
+    return slice_equal_nocase((struct slice){host.ptr + host.len - below.len, below.len}, below);
 }
 
 static bool is_local(struct slice host)
@@ -134,7 +128,7 @@ bool origin_host_is(struct slice host, struct slice origin)
     struct authority page;
     struct authority own;
     return read_origin(origin, &scheme, &page) && read_authority(host, &own) &&
-           same_text(page.host, own.host);
+           slice_equal_nocase(page.host, own.host);
 }
 
 bool origin_option(struct slice origin, char out[static ORIGIN_OPTION_MAX])

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "proto/envelope.h"
+#include "base/event.h"
 #include "proto/id.h"
 #include "proto/name.h"
 
@@ -34,12 +34,9 @@ enum rich_type {
     RICH_HISTORY,
     RICH_WHO,
     RICH_TYPING,
-    RICH_EDIT,
-    RICH_DELETE,
-    RICH_REACT,
-    RICH_UNREACT,
     RICH_READ,
     RICH_AUTH,
+    RICH_CHANGE, /* of a message; the last, as its words are those of event_kinds */
 };
 
 enum rich_position { RICH_NEWEST, RICH_BEFORE, RICH_AFTER, RICH_AROUND };
@@ -48,16 +45,17 @@ enum rich_position { RICH_NEWEST, RICH_BEFORE, RICH_AFTER, RICH_AROUND };
  * is therefore not to be copied; len 0: absent. */
 struct rich_input {
     enum rich_type type;
+    int kind;         /* CHANGE: its number in event_kinds */
     struct slice ref; /* raw JSON, a string or a number */
     char room_name[NAME_ROOM_MAX];
     struct slice room;           /* valid by name.h, in room_name; absent: the room of the URL */
-    struct slice message;        /* MESSAGE, EDIT */
+    struct slice message;        /* MESSAGE, CHANGE whose text is one */
     struct slice username;       /* MESSAGE; cleaned */
     struct slice data;           /* MESSAGE; raw JSON */
     struct slice nonce;          /* MESSAGE */
-    struct slice emoji;          /* REACT, UNREACT */
+    struct slice emoji;          /* CHANGE whose text is one */
     struct slice since;          /* JOIN; as given, which may be no id at all */
-    struct id id;                /* EDIT, DELETE, REACT, UNREACT, READ */
+    struct id id;                /* CHANGE, READ */
     struct id reply_to;          /* MESSAGE; seq 0: absent */
     struct id at;                /* HISTORY, unless NEWEST */
     enum rich_position position; /* HISTORY */
@@ -171,12 +169,11 @@ struct rich_presence {
 };
 int rich_encode_presence(const struct rich_presence *p, struct buf *out, size_t max_bytes);
 
-enum rich_event_type { RICH_EVENT_EDIT, RICH_EVENT_DELETE, RICH_EVENT_REACT, RICH_EVENT_UNREACT };
 /* {"type":"edit","room":...,"id":<target>,"event_id":...,"seq":...,"ts":...,"username":...,
- * "user"?,"message":...}; a delete has no message, react and unreact have "emoji" in its place. id
- * is that of the message changed, event_id that of the event, which is the value for `since`. */
+ * "user"?,"message":...}; "emoji" is in the place of "message", or nothing, where its kind says so.
+ * id is that of the message changed, event_id that of the event, which is the value for `since`. */
 struct rich_event {
-    enum rich_event_type type;
+    const struct event_kind *kind;
     struct slice room;
     struct id target;
     struct id id;

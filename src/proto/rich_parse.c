@@ -8,7 +8,9 @@
 
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/err.h"
+#include "proto/envelope.h"
 #include "proto/json.h"
 
 enum { FRAME_READS_MAX = 6 };
@@ -60,19 +62,9 @@ struct found {
     size_t max_message_bytes;
 };
 
-static bool is_absent(const struct json_value *v)
-{
-    return v->kind == JSON_KIND_ABSENT || (v->kind == JSON_KIND_RAW && slice_is(v->text, "null"));
-}
-
 static bool is_string(const struct json_value *v)
 {
     return v->kind == JSON_KIND_STRING;
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
 }
 
 /* A count is an integer, written without fraction and exponent; what is over max reads as max. */
@@ -85,7 +77,7 @@ static int read_count(const struct json_value *v, unsigned max, unsigned *out)
 }
 
 /* A string of 1..max bytes. */
-static int read_text(const struct json_value *v, size_t max, struct slice *out)
+static int read_string(const struct json_value *v, size_t max, struct slice *out)
 {
     if (!is_string(v) || v->text.len == 0 || v->text.len > max) return ERR_BAD_FIELD;
     *out = v->text;
@@ -95,9 +87,9 @@ static int read_text(const struct json_value *v, size_t max, struct slice *out)
 static int read_ref(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[REF];
-    if (is_absent(v)) return 0;
+    if (json_is_absent(v)) return 0;
     char first = v->text.ptr[0];
-    if (v->text.len > RICH_REF_MAX || (first != '"' && first != '-' && !is_digit(first)))
+    if (v->text.len > RICH_REF_MAX || (first != '"' && first != '-' && !ascii_is_digit(first)))
         return ERR_BAD_REF;
     out->ref = v->text;
     return 0;
@@ -106,7 +98,7 @@ static int read_ref(const struct found *f, struct rich_input *out)
 static int read_room(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[ROOM];
-    if (is_absent(v)) return 0;
+    if (json_is_absent(v)) return 0;
     if (!is_string(v) || name_room_check(v->text)) return ERR_BAD_ROOM;
     memcpy(out->room_name, v->text.ptr, v->text.len);
     out->room = (struct slice){out->room_name, v->text.len};
@@ -125,14 +117,14 @@ static int read_message(const struct found *f, struct rich_input *out)
 static int read_username(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[USERNAME];
-    if (is_absent(v)) return 0;
+    if (json_is_absent(v)) return 0;
     return is_string(v) ? name_user_clean(v->text, out->name, &out->username) : ERR_BAD_USERNAME;
 }
 
 static int read_data(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[DATA];
-    if (is_absent(v)) return 0;
+    if (json_is_absent(v)) return 0;
     if (v->text.len > ENVELOPE_DATA_MAX) return ERR_TOO_LONG;
     out->data = v->text;
     return 0;
@@ -141,14 +133,14 @@ static int read_data(const struct found *f, struct rich_input *out)
 static int read_nonce(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[NONCE];
-    return is_absent(v) ? 0 : read_text(v, RICH_NONCE_MAX, &out->nonce);
+    return json_is_absent(v) ? 0 : read_string(v, RICH_NONCE_MAX, &out->nonce);
 }
 
 /* Nobody can answer the head of an empty log, and in *out its seq would mean absent. */
 static int read_reply_to(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[REPLY_TO];
-    if (is_absent(v)) return 0;
+    if (json_is_absent(v)) return 0;
     if (!is_string(v) || id_parse(v->text, &out->reply_to) || out->reply_to.seq == 0)
         return ERR_BAD_ID;
     return 0;
@@ -163,7 +155,7 @@ static int read_id(const struct found *f, struct rich_input *out)
 static int read_since(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[SINCE];
-    if (is_absent(v)) return 0;
+    if (json_is_absent(v)) return 0;
     if (!is_string(v)) return ERR_BAD_FIELD;
     out->since = v->text;
     return 0;
@@ -172,14 +164,14 @@ static int read_since(const struct found *f, struct rich_input *out)
 static int read_history(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[HISTORY];
-    return is_absent(v) ? 0 : read_count(v, RICH_JOIN_MAX, &out->limit);
+    return json_is_absent(v) ? 0 : read_count(v, RICH_JOIN_MAX, &out->limit);
 }
 
 static int read_limit(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[LIMIT];
     out->limit = RICH_PAGE_DEFAULT;
-    if (is_absent(v)) return 0;
+    if (json_is_absent(v)) return 0;
     int err = read_count(v, RICH_PAGE_MAX, &out->limit);
     return err || out->limit ? err : ERR_BAD_FIELD;
 }
@@ -191,7 +183,7 @@ static int read_position(const struct found *f, struct rich_input *out)
     unsigned given = 0;
     for (enum rich_position p = RICH_BEFORE; p <= RICH_AROUND; p++) {
         const struct json_value *v = &f->values[field_of[p]];
-        if (is_absent(v)) continue;
+        if (json_is_absent(v)) continue;
         if (!is_string(v) || id_parse(v->text, &out->at)) return ERR_BAD_ID;
         out->position = p;
         given++;
@@ -202,22 +194,29 @@ static int read_position(const struct found *f, struct rich_input *out)
 static int read_on(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[ON];
-    out->on = is_absent(v) || slice_is(v->text, "true");
+    out->on = json_is_absent(v) || slice_is(v->text, "true");
     bool valid = out->on || slice_is(v->text, "false");
     return valid && !is_string(v) ? 0 : ERR_BAD_FIELD;
 }
 
 static int read_emoji(const struct found *f, struct rich_input *out)
 {
-    int err = read_text(&f->values[EMOJI], RICH_EMOJI_MAX, &out->emoji);
+    int err = read_string(&f->values[EMOJI], RICH_EMOJI_MAX, &out->emoji);
     if (err) return err;
     return name_is_word(out->emoji) ? 0 : ERR_BAD_FIELD;
+}
+
+static int read_change_text(const struct found *f, struct rich_input *out)
+{
+    enum event_text text = event_kinds[out->kind].text;
+    if (text == EVENT_TEXT_NONE) return 0;
+    return text == EVENT_TEXT_EMOJI ? read_emoji(f, out) : read_message(f, out);
 }
 
 typedef int read_fn(const struct found *f, struct rich_input *out);
 
 struct frame {
-    const char *type;
+    const char *type; /* NULL: of a change, the word of its kind */
     read_fn *reads[FRAME_READS_MAX];
 };
 
@@ -230,25 +229,23 @@ static const struct frame frames[] = {
     [RICH_HISTORY] = {"history", {read_room, read_position, read_limit}},
     [RICH_WHO] = {"who", {read_room}},
     [RICH_TYPING] = {"typing", {read_room, read_on}},
-    [RICH_EDIT] = {"edit", {read_room, read_id, read_message}},
-    [RICH_DELETE] = {"delete", {read_room, read_id}},
-    [RICH_REACT] = {"react", {read_room, read_id, read_emoji}},
-    [RICH_UNREACT] = {"unreact", {read_room, read_id, read_emoji}},
     [RICH_READ] = {"read", {read_room, read_id}},
     [RICH_AUTH] = {"auth", {NULL}},
+    [RICH_CHANGE] = {NULL, {read_room, read_id, read_change_text}},
 };
 
 static int read_type(const struct found *f, struct rich_input *out)
 {
     const struct json_value *v = &f->values[TYPE];
-    if (is_absent(v)) return 0; /* a message, as on the rungs below */
+    if (json_is_absent(v)) return 0; /* a message, as on the rungs below */
     if (!is_string(v)) return ERR_UNKNOWN_TYPE;
-    for (size_t i = 0; i < sizeof(frames) / sizeof(*frames); i++) {
-        if (!slice_is(v->text, frames[i].type)) continue;
-        out->type = (enum rich_type)i;
-        return 0;
-    }
-    return ERR_UNKNOWN_TYPE;
+    unsigned type = RICH_MESSAGE;
+    while (type < RICH_CHANGE && !slice_is(v->text, frames[type].type))
+        type++;
+    if (type == RICH_CHANGE) out->kind = event_kind_find(v->text);
+    if (out->kind < 0) return ERR_UNKNOWN_TYPE;
+    out->type = (enum rich_type)type;
+    return 0;
 }
 
 int rich_parse(struct slice json, size_t max_message_bytes, struct buf *scratch,

@@ -6,8 +6,8 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "proto/http.h"
@@ -67,29 +67,23 @@ struct scan {
     const char *end;
 };
 
-static bool is_token_char(char c)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return true;
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c);
-}
-
 static void skip_blanks(struct scan *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t'))
+    while (r->at < r->end && ascii_is_blank(*r->at))
         r->at++;
 }
 
-static bool take(struct scan *r, char c)
+static bool scan_take(struct scan *r, char c)
 {
     if (r->at == r->end || *r->at != c) return false;
     r->at++;
     return true;
 }
 
-static bool take_token(struct scan *r, struct slice *token)
+static bool scan_token(struct scan *r, struct slice *token)
 {
     const char *start = r->at;
-    while (r->at < r->end && is_token_char(*r->at))
+    while (r->at < r->end && ascii_is_token(*r->at))
         r->at++;
     *token = (struct slice){start, (size_t)(r->at - start)};
     return token->len > 0;
@@ -106,23 +100,23 @@ static bool take_quoted(struct scan *r, struct param *p)
 {
     while (r->at < r->end && *r->at != '"') {
         if (*r->at == '\\') r->at++;
-        if (r->at == r->end || !is_token_char(*r->at)) return false;
+        if (r->at == r->end || !ascii_is_token(*r->at)) return false;
         value_push(p, *r->at++);
     }
-    return take(r, '"') && p->value_len > 0;
+    return scan_take(r, '"') && p->value_len > 0;
 }
 
 static bool take_param(struct scan *r, struct param *p)
 {
     struct slice token;
     *p = (struct param){0};
-    if (!take_token(r, &p->name)) return false;
+    if (!scan_token(r, &p->name)) return false;
     skip_blanks(r);
-    if (!take(r, '=')) return true;
+    if (!scan_take(r, '=')) return true;
     skip_blanks(r);
     p->has_value = true;
-    if (take(r, '"')) return take_quoted(r, p);
-    if (!take_token(r, &token)) return false;
+    if (scan_take(r, '"')) return take_quoted(r, p);
+    if (!scan_token(r, &token)) return false;
     for (size_t i = 0; i < token.len; i++)
         value_push(p, token.ptr[i]);
     return true;
@@ -137,11 +131,6 @@ static unsigned window_bits(const struct param *p)
     return bits >= WINDOW_BITS_MIN && bits <= WINDOW_BITS_MAX ? (unsigned)bits : 0;
 }
 
-static bool name_is(struct slice name, const char *text)
-{
-    return name.len == strlen(text) && strncasecmp(name.ptr, text, name.len) == 0;
-}
-
 /* A parameter that takes no value and may stand once. */
 static bool set_flag(bool *flag, const struct param *p)
 {
@@ -153,14 +142,16 @@ static bool set_flag(bool *flag, const struct param *p)
 /* False if this parameter makes the offer one to decline (RFC 7692 section 7.1). */
 static bool offer_add(struct offer *o, const struct param *p)
 {
-    if (name_is(p->name, "server_no_context_takeover")) return set_flag(&o->server_no_context, p);
-    if (name_is(p->name, "client_no_context_takeover")) return set_flag(&o->client_no_context, p);
-    if (name_is(p->name, "server_max_window_bits")) {
+    if (slice_is_nocase(p->name, "server_no_context_takeover"))
+        return set_flag(&o->server_no_context, p);
+    if (slice_is_nocase(p->name, "client_no_context_takeover"))
+        return set_flag(&o->client_no_context, p);
+    if (slice_is_nocase(p->name, "server_max_window_bits")) {
         bool first = o->server_bits == 0;
         o->server_bits = window_bits(p);
         return first && o->server_bits != 0;
     }
-    if (name_is(p->name, "client_max_window_bits")) {
+    if (slice_is_nocase(p->name, "client_max_window_bits")) {
         bool first = !o->client_bits_seen;
         o->client_bits_seen = true;
         o->client_bits = window_bits(p);
@@ -174,12 +165,12 @@ static bool take_offer(struct scan *r, struct offer *o)
 {
     struct slice name;
     *o = (struct offer){0};
-    if (!take_token(r, &name)) return false;
-    o->is_deflate = name_is(name, "permessage-deflate");
+    if (!scan_token(r, &name)) return false;
+    o->is_deflate = slice_is_nocase(name, "permessage-deflate");
     for (;;) {
         struct param p;
         skip_blanks(r);
-        if (!take(r, ';')) return true;
+        if (!scan_take(r, ';')) return true;
         skip_blanks(r);
         if (!take_param(r, &p)) return false;
         if (!offer_add(o, &p)) o->declined = true;
@@ -243,10 +234,10 @@ static int read_extensions(struct slice value, bool allow_deflate, struct ws_han
         struct offer o;
         skip_blanks(&r);
         if (r.at == r.end) return 0;
-        if (take(&r, ',')) continue;
+        if (scan_take(&r, ',')) continue;
         if (!take_offer(&r, &o)) return ERR_BAD_UPGRADE;
         if (o.is_deflate && !o.declined && allow_deflate && !h->deflate) accept_offer(h, &o);
-        if (r.at < r.end && !take(&r, ',')) return ERR_BAD_UPGRADE;
+        if (r.at < r.end && !scan_take(&r, ',')) return ERR_BAD_UPGRADE;
     }
 }
 
@@ -256,21 +247,21 @@ static int read_header(const struct http_header *header, struct seen *s, bool al
     struct slice value = header->value;
     switch (header->name.len) { /* most headers differ in length from all of these */
     case sizeof("upgrade") - 1:
-        if (name_is(header->name, "upgrade") && http_list_has(value, "websocket"))
+        if (slice_is_nocase(header->name, "upgrade") && http_list_has(value, "websocket"))
             s->upgrade = true;
         return 0;
     case sizeof("connection") - 1:
-        if (name_is(header->name, "connection") && http_list_has(value, "upgrade"))
+        if (slice_is_nocase(header->name, "connection") && http_list_has(value, "upgrade"))
             s->connection = true;
         return 0;
     case sizeof("sec-websocket-key") - 1:
-        if (name_is(header->name, "sec-websocket-key")) {
+        if (slice_is_nocase(header->name, "sec-websocket-key")) {
             s->keys++;
             s->key = value;
         }
         return 0;
     case sizeof("sec-websocket-version") - 1:
-        if (name_is(header->name, "sec-websocket-version")) {
+        if (slice_is_nocase(header->name, "sec-websocket-version")) {
             if (slice_is(value, "13"))
                 s->version_ok = true;
             else
@@ -278,11 +269,11 @@ static int read_header(const struct http_header *header, struct seen *s, bool al
         }
         return 0;
     case sizeof("sec-websocket-protocol") - 1:
-        if (!s->protocols.ptr && name_is(header->name, "sec-websocket-protocol"))
+        if (!s->protocols.ptr && slice_is_nocase(header->name, "sec-websocket-protocol"))
             s->protocols = value;
         return 0;
     case sizeof("sec-websocket-extensions") - 1:
-        if (name_is(header->name, "sec-websocket-extensions"))
+        if (slice_is_nocase(header->name, "sec-websocket-extensions"))
             return read_extensions(value, allow_deflate, h);
         return 0;
     default:
@@ -296,9 +287,7 @@ static bool key_is_valid(struct slice key)
         return false;
     for (size_t i = 0; i < KEY_DIGITS; i++) {
         char c = key.ptr[i];
-        bool digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                     c == '+' || c == '/';
-        if (!digit) return false;
+        if (!ascii_is_alnum(c) && c != '+' && c != '/') return false;
     }
     return true;
 }
@@ -343,7 +332,7 @@ int ws_handshake_parse(const struct http_request *r, bool allow_deflate, struct 
     return compute_accept(seen.key, out->accept);
 }
 
-static int append(struct buf *out, const char *text, size_t max_bytes)
+static int append_text(struct buf *out, const char *text, size_t max_bytes)
 {
     return buf_append(out, text, strlen(text), max_bytes);
 }
@@ -352,21 +341,22 @@ static int append_response(const struct ws_handshake *h, struct slice protocol, 
                            size_t max_bytes)
 {
     int err;
-    if ((err = append(out,
-                      "HTTP/1.1 101 Switching Protocols\r\n"
-                      "Upgrade: websocket\r\n"
-                      "Connection: Upgrade\r\n"
-                      "Sec-WebSocket-Accept: ",
-                      max_bytes)) ||
+    if ((err = append_text(out,
+                           "HTTP/1.1 101 Switching Protocols\r\n"
+                           "Upgrade: websocket\r\n"
+                           "Connection: Upgrade\r\n"
+                           "Sec-WebSocket-Accept: ",
+                           max_bytes)) ||
         (err = buf_append(out, h->accept, WS_HANDSHAKE_ACCEPT_LEN, max_bytes)))
         return err;
-    if (protocol.len && ((err = append(out, "\r\nSec-WebSocket-Protocol: ", max_bytes)) ||
+    if (protocol.len && ((err = append_text(out, "\r\nSec-WebSocket-Protocol: ", max_bytes)) ||
                          (err = buf_append(out, protocol.ptr, protocol.len, max_bytes))))
         return err;
-    if (h->extensions[0] && ((err = append(out, "\r\nSec-WebSocket-Extensions: ", max_bytes)) ||
-                             (err = append(out, h->extensions, max_bytes))))
+    if (h->extensions[0] &&
+        ((err = append_text(out, "\r\nSec-WebSocket-Extensions: ", max_bytes)) ||
+         (err = append_text(out, h->extensions, max_bytes))))
         return err;
-    return append(out, "\r\n\r\n", max_bytes);
+    return append_text(out, "\r\n\r\n", max_bytes);
 }
 
 int ws_handshake_response(const struct ws_handshake *h, struct slice protocol, struct buf *out,

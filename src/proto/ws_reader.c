@@ -187,7 +187,7 @@ static int take_payload(struct ws_reader *r, struct ws_input *in, const uint8_t 
     return utf8_feed(&r->utf8, *data, n) ? 0 : ERR_WS_UTF8;
 }
 
-static int inflate_message(const struct ws_reader_options *o, struct slice in)
+static int reader_inflate(const struct ws_reader_options *o, struct slice in)
 {
     o->inflated->len = 0;
     if (o->past && o->past->bits)
@@ -204,7 +204,7 @@ static int finish_message(struct ws_reader *r, const struct ws_reader_options *o
     enum ws_opcode opcode = r->opcode;
     r->opcode = WS_CONTINUATION;
     if (r->compressed) {
-        int err = inflate_message(o, (struct slice){(const char *)data, len});
+        int err = reader_inflate(o, (struct slice){(const char *)data, len});
         if (err) return err;
         data = o->inflated->data;
         len = o->inflated->len;

@@ -60,7 +60,7 @@ static uint64_t idle_us(const uint64_t *full_us)
 }
 
 /* The way of an address, or -1. */
-static int find(const struct set *s, const uint8_t *ip)
+static int budget_find(const struct set *s, const uint8_t *ip)
 {
     for (int i = 0; i < BUDGET_WAYS; i++)
         if (memcmp(s->ip[i], ip, IP_BYTES) == 0) return i;
@@ -68,7 +68,7 @@ static int find(const struct set *s, const uint8_t *ip)
 }
 
 /* Takes the way that is forgotten with the least loss. */
-static int replace(struct set *s, const uint8_t *ip)
+static int budget_replace(struct set *s, const uint8_t *ip)
 {
     int least = 0;
     for (int i = 1; i < BUDGET_WAYS; i++)
@@ -94,14 +94,14 @@ bool budget_take(struct budgets *b, const uint8_t ip[static IP_BYTES], enum budg
     pthread_mutex_t *mutex;
     struct set *s = lock_set(b, ip, &mutex);
     uint64_t now_us = now_ms * 1000;
-    int way = find(s, ip);
+    int way = budget_find(s, ip);
     uint64_t full_us = way < 0 ? 0 : s->full_us[way][kind];
     if (full_us < now_us) full_us = now_us;
     bool has = full_us + token_us <= now_us + PERIOD_US;
     if (has && n) {
         uint64_t latest_us = now_us + 2 * PERIOD_US;
         full_us += token_us * n;
-        if (way < 0) way = replace(s, ip);
+        if (way < 0) way = budget_replace(s, ip);
         s->full_us[way][kind] = full_us < latest_us ? full_us : latest_us;
     }
     pthread_mutex_unlock(mutex);
@@ -115,7 +115,7 @@ uint32_t budget_wait_ms(struct budgets *b, const uint8_t ip[static IP_BYTES], en
     if (!token_us) return 0;
     pthread_mutex_t *mutex;
     struct set *s = lock_set(b, ip, &mutex);
-    int way = find(s, ip);
+    int way = budget_find(s, ip);
     uint64_t full_us = way < 0 ? 0 : s->full_us[way][kind];
     pthread_mutex_unlock(mutex);
     uint64_t latest_us = now_ms * 1000 + PERIOD_US;

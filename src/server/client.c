@@ -102,7 +102,7 @@ static uint32_t limit_of(const struct conn *c)
 }
 
 /* Counts the connection as this client's and as nobody else's. False: that one has its share. */
-static bool count_client(struct conn *c, const uint8_t ip[static IP_BYTES])
+static bool client_count(struct conn *c, const uint8_t ip[static IP_BYTES])
 {
     bool same = memcmp(c->ip, ip, IP_BYTES) == 0;
     if (c->counted_ip && same) return true;
@@ -118,7 +118,7 @@ static int count_peer(struct conn *c)
     uint8_t ip[IP_BYTES];
     memcpy(ip, c->peer, IP_BYTES);
     socket_ip_client(ip);
-    if (!count_client(c, ip)) return ERR_FULL;
+    if (!client_count(c, ip)) return ERR_FULL;
     if (!client_take(c, BUDGET_CONNECTS)) return ERR_MANY_CONNECTS;
     return count_connection(c) ? 0 : ERR_FULL;
 }
@@ -176,7 +176,7 @@ int client_on_request(struct conn *c, const struct http_request *r)
     memcpy(ip, c->peer, IP_BYTES);
     (void)forwarded_client(r, rules_of(c->worker->server), ip);
     socket_ip_client(ip);
-    return count_client(c, ip) ? c->over_limit : ERR_FULL;
+    return client_count(c, ip) ? c->over_limit : ERR_FULL;
 }
 
 int client_on_handshake(struct conn *c)
@@ -219,7 +219,7 @@ static void log_over(const struct conn *c, enum budget_kind kind)
         LOG_STR("peer", peer), LOG_STR("budget", names[kind]));
 }
 
-static bool take(struct conn *c, enum budget_kind kind, unsigned n)
+static bool client_take_n(struct conn *c, enum budget_kind kind, unsigned n)
 {
     const struct worker *w = c->worker;
     if (!has_budget(c) || budget_take(w->server->budgets, c->ip, kind, n, w->now_ms)) return true;
@@ -229,17 +229,17 @@ static bool take(struct conn *c, enum budget_kind kind, unsigned n)
 
 bool client_take(struct conn *c, enum budget_kind kind)
 {
-    return take(c, kind, 1);
+    return client_take_n(c, kind, 1);
 }
 
 bool client_take_bytes(struct conn *c, enum budget_kind kind, size_t bytes)
 {
-    return take(c, kind, bytes ? (unsigned)((bytes - 1) / CLIENT_TOKEN_BYTES + 1) : 1);
+    return client_take_n(c, kind, bytes ? (unsigned)((bytes - 1) / CLIENT_TOKEN_BYTES + 1) : 1);
 }
 
 bool client_may(struct conn *c, enum budget_kind kind)
 {
-    return take(c, kind, 0);
+    return client_take_n(c, kind, 0);
 }
 
 uint32_t client_wait_ms(struct conn *c, int err)
@@ -262,8 +262,8 @@ uint32_t client_wait_ms(struct conn *c, int err)
  * and something is always left for the next; a fixed share would be too little for the first or too
  * much for many (the dynamic thresholds of switches that share their memory: Choudhury and Hahne,
  * 1998). */
-static bool keep(struct conn *c, enum peer_kept what, struct account *all, uint32_t *kept,
-                 uint32_t now)
+static bool client_keep(struct conn *c, enum peer_kept what, struct account *all, uint32_t *kept,
+                        uint32_t now)
 {
     struct server *s = c->worker->server;
     uint64_t of_client = peer_counts_keep(s->peers, c->ip, what, *kept, now);
@@ -281,7 +281,7 @@ bool client_keep_input(struct conn *c, uint32_t bytes)
 {
     if (bytes == c->kept) return true;
     bool had = c->kept > 0;
-    bool fits = keep(c, PEER_INPUT, hub_input(c->worker->server->hub), &c->kept, bytes);
+    bool fits = client_keep(c, PEER_INPUT, hub_input(c->worker->server->hub), &c->kept, bytes);
     c->worker->keeper_count += (c->kept > 0 ? 1U : 0U) - (had ? 1U : 0U);
     return fits;
 }
@@ -289,8 +289,8 @@ bool client_keep_input(struct conn *c, uint32_t bytes)
 static bool keep_context(struct conn *c, uint32_t before, uint32_t bytes)
 {
     struct account *contexts = hub_contexts(c->worker->server->hub);
-    if (keep(c, PEER_CONTEXTS, contexts, &before, bytes)) return true;
-    (void)keep(c, PEER_CONTEXTS, contexts, &before, 0); /* before is what was tried by now */
+    if (client_keep(c, PEER_CONTEXTS, contexts, &before, bytes)) return true;
+    (void)client_keep(c, PEER_CONTEXTS, contexts, &before, 0); /* before is what was tried by now */
     return false;
 }
 

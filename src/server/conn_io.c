@@ -31,11 +31,11 @@ struct unsent {
     uint32_t head; /* the first bytes, up to where a frame begins */
 };
 
-static void on_events(struct io *io, uint32_t events);
+static void conn_on_events(struct io *io, uint32_t events);
 
 struct conn *conn_of(struct io *io)
 {
-    return io && io->on_events == on_events ? container_of(io, struct conn, stream.io) : NULL;
+    return io && io->on_events == conn_on_events ? container_of(io, struct conn, stream.io) : NULL;
 }
 
 static const struct conn_ops *ops_of(const struct conn *c)
@@ -167,7 +167,7 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
                  const struct listener *l)
 {
     struct conn *c = calloc(1, sizeof *c);
-    if (c) c->stream.io = (struct io){.on_events = on_events, .fd = fd};
+    if (c) c->stream.io = (struct io){.on_events = conn_on_events, .fd = fd};
     if (!c || loop_add(&w->loop, &c->stream.io, EPOLLIN) != 0) {
         free(c);
         close(fd);
@@ -191,7 +191,7 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
         refuse_proxy(c, "the peer is not one of trusted-proxies");
     } else if (err) {
         conn_set_over(c, err);
-        on_events(&c->stream.io, EPOLLIN); /* what it asks for is here, more often than not */
+        conn_on_events(&c->stream.io, EPOLLIN); /* what it asks for is here, more often than not */
     }
 }
 
@@ -372,7 +372,7 @@ static int add_unsent(struct conn *c, const uint8_t *data, size_t sent, size_t l
 }
 
 /* Keeps what the socket did not take of data, of which it took `sent`. */
-static void keep(struct conn *c, const uint8_t *data, size_t sent, size_t len)
+static void keep_unsent(struct conn *c, const uint8_t *data, size_t sent, size_t len)
 {
     if (add_unsent(c, data, sent, len) != 0) {
         conn_drop(c);
@@ -396,7 +396,7 @@ void conn_send(struct conn *c, const void *data, size_t len)
         if (n < 0) return;
         sent = (size_t)n;
     }
-    if (sent < len) keep(c, data, sent, len);
+    if (sent < len) keep_unsent(c, data, sent, len);
 }
 
 void conn_finish(struct conn *c)
@@ -730,7 +730,7 @@ static void on_readable(struct conn *c)
     if (c->state == CONN_OPEN) conn_drop(c);
 }
 
-static void on_writable(struct conn *c)
+static void conn_on_writable(struct conn *c)
 {
     if (unsent(c) > 0) {
         ssize_t n = try_send(c, c->out->bytes.data + c->out->sent, unsent(c));
@@ -760,7 +760,7 @@ static void on_writable(struct conn *c)
 
 void conn_offer(struct conn *c)
 {
-    on_writable(c);
+    conn_on_writable(c);
 }
 
 /* What has to be so whenever nothing is being done for the connection. */
@@ -777,11 +777,11 @@ static void conn_check(const struct conn *c)
     DCHECK(c->counted || !c->upgraded);
 }
 
-static void on_events(struct io *io, uint32_t events)
+static void conn_on_events(struct io *io, uint32_t events)
 {
     struct conn *c = container_of(io, struct conn, stream.io);
     conn_check(c);
-    if (events & EPOLLOUT) on_writable(c);
+    if (events & EPOLLOUT) conn_on_writable(c);
     if (c->state == CONN_DEAD || c->deferred) return; /* its end comes behind what is left */
     if (events & EPOLLIN && conn_reads(c) && !c->peer_ended) {
         on_readable(c);

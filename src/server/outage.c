@@ -17,7 +17,7 @@ static void clear(struct outage_set *set)
 }
 
 /* True if it was not in. */
-static bool add(struct outage_set *set, const void *key, size_t len)
+static bool outage_add(struct outage_set *set, const void *key, size_t len)
 {
     uint64_t cell = hash_keyed(key, len) % OUTAGE_CELLS;
     uint64_t bit = UINT64_C(1) << cell % 64;
@@ -30,7 +30,7 @@ void outage_note_message(struct outage *o, struct log *log, struct slice room)
 {
     if (!atomic_load(&o->since_ms)) return;
     atomic_fetch_add(&o->messages, 1);
-    if (!add(&o->rooms, room.ptr, room.len)) return;
+    if (!outage_add(&o->rooms, room.ptr, room.len)) return;
     LOG(log, LOG_DEBUG, "store_refused_room", "the first refused message of a room",
         LOG_SLICE("room", room));
 }
@@ -42,7 +42,7 @@ void outage_note_client(struct outage *o, struct log *log, const uint8_t ip[stat
     if (!atomic_load(&o->since_ms)) return;
     memcpy(client, ip, sizeof client);
     socket_ip_client(client);
-    if (!add(&o->clients, client, sizeof client)) return;
+    if (!outage_add(&o->clients, client, sizeof client)) return;
     socket_ip_text(ip, peer);
     LOG(log, LOG_DEBUG, "store_refused_client", "the first refused message of a client",
         LOG_STR("peer", peer));

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Notes that the client has one more, or one less; returns how many it had. */
-static unsigned count_client(struct overflow *o, uint64_t client, int change)
+static unsigned overflow_count(struct overflow *o, uint64_t client, int change)
 {
     unsigned had = 0;
     for (unsigned i = 0; i < o->count; i++) {
@@ -22,7 +22,7 @@ void overflow_remove(struct overflow *o, const struct conn *c)
     while (i < o->count && o->conns[i] != c)
         i++;
     if (i == o->count) return;
-    count_client(o, o->clients[i], -1);
+    overflow_count(o, o->clients[i], -1);
     o->count--;
     memmove(&o->conns[i], &o->conns[i + 1], (o->count - i) * sizeof o->conns[0]);
     memmove(&o->clients[i], &o->clients[i + 1], (o->count - i) * sizeof o->clients[0]);
@@ -39,7 +39,7 @@ struct conn *overflow_add(struct overflow *o, struct conn *c, uint64_t client)
         victim = o->conns[at];
         overflow_remove(o, victim);
     }
-    unsigned had = count_client(o, client, 1);
+    unsigned had = overflow_count(o, client, 1);
     o->conns[o->count] = c;
     o->clients[o->count] = client;
     o->of_client[o->count++] = had + 1;

@@ -35,7 +35,7 @@ void peer_counts_free(struct peer_counts *pc)
     free(pc);
 }
 
-static struct peer_count *find_locked(struct peer_counts *pc, const uint8_t *ip)
+static struct peer_count *peer_find_locked(struct peer_counts *pc, const uint8_t *ip)
 {
     struct peer_count *p;
     HASH_FIND(hh, pc->table, ip, SOCKET_IP_BYTES, p);
@@ -56,7 +56,7 @@ static struct peer_count *insert_locked(struct peer_counts *pc, const uint8_t *i
 bool peer_counts_add(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES], uint32_t max)
 {
     pthread_mutex_lock(&pc->lock);
-    struct peer_count *p = find_locked(pc, ip);
+    struct peer_count *p = peer_find_locked(pc, ip);
     if (!p) p = insert_locked(pc, ip);
     bool counted = p && p->count < max;
     if (counted) p->count++;
@@ -78,7 +78,7 @@ uint64_t peer_counts_keep(struct peer_counts *pc, const uint8_t ip[static SOCKET
 {
     uint64_t kept = UINT64_MAX;
     pthread_mutex_lock(&pc->lock);
-    struct peer_count *p = find_locked(pc, ip);
+    struct peer_count *p = peer_find_locked(pc, ip);
     CHECK(before == 0 || (p && p->kept_bytes[what] >= before));
     if (!p) p = insert_locked(pc, ip);
     if (p) {
@@ -92,7 +92,7 @@ uint64_t peer_counts_keep(struct peer_counts *pc, const uint8_t ip[static SOCKET
 void peer_counts_remove(struct peer_counts *pc, const uint8_t ip[static SOCKET_IP_BYTES])
 {
     pthread_mutex_lock(&pc->lock);
-    struct peer_count *p = find_locked(pc, ip);
+    struct peer_count *p = peer_find_locked(pc, ip);
     CHECK(p && p->count > 0);
     p->count--;
     forget_if_empty_locked(pc, p);

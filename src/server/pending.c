@@ -6,7 +6,7 @@
 #include "chat/hub.h"
 #include "server/client.h"
 
-static void run(struct worker *w, struct task *t)
+static void pending_run(struct worker *w, struct task *t)
 {
     (void)w;
     struct pending *p = container_of(t, struct pending, task);
@@ -17,7 +17,7 @@ void pending_init(struct pending *p, const struct conn *c, struct room *room,
                   void (*on_answer)(struct conn *c, struct pending *p))
 {
     *p = (struct pending){
-        .task.run = run, .conn = conn_ref(c), .room = room, .on_answer = on_answer};
+        .task.run = pending_run, .conn = conn_ref(c), .room = room, .on_answer = on_answer};
     if (room) room_ref(room);
 }
 

@@ -470,7 +470,7 @@ static int wait_ms(const struct worker *w)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-static void turn(struct worker *w)
+static void worker_turn(struct worker *w)
 {
     struct epoll_event events[WORKER_EVENTS_MAX];
     w->fair.turn++;
@@ -544,7 +544,7 @@ void *turn_run(void *arg)
     w->now_ms = (uint64_t)clock_ms(CLOCK_MONOTONIC);
     guarded_clock_init(w->clock, 0, clock_ms(CLOCK_REALTIME), (int64_t)w->now_ms);
     while (!w->draining || w->conn_count > 0 || w->dirty_first)
-        turn(w);
+        worker_turn(w);
     atomic_fetch_add(&w->server->ended, 1);
     return NULL;
 }

@@ -41,7 +41,7 @@ static void count_end(struct conn *c, unsigned code)
 }
 
 /* It broke without a close frame. */
-static void on_drop(struct conn *c)
+static void websocket_on_drop(struct conn *c)
 {
     if (c->state == CONN_OPEN) count_end(c, 1006);
 }
@@ -131,7 +131,7 @@ static void trim_scratch(struct worker *w)
         if (scratch[i]->cap > SCRATCH_KEEP_BYTES) buf_fini(scratch[i]);
 }
 
-static void on_event(struct conn *c, const struct ws_event *ev)
+static void websocket_on_event(struct conn *c, const struct ws_event *ev)
 {
     const struct slice payload = {(const char *)ev->data, ev->len};
     switch (ev->type) {
@@ -152,7 +152,7 @@ static void on_event(struct conn *c, const struct ws_event *ev)
 
 /* Who breaks off in the middle of a text, as conformance suites do, cannot be heard any more: what
  * comes is the rest of the frame. */
-static void fail(struct conn *c, int err, const struct ws_event *ev)
+static void websocket_fail(struct conn *c, int err, const struct ws_event *ev)
 {
     bool broken_off = err == ERR_WS_UTF8 && ws_reader_in_frame(c->reader);
     bool answer = ev->type == WS_EVENT_CLOSE || broken_off;
@@ -174,7 +174,7 @@ static void watch_unfinished(struct conn *c, size_t rest, bool begun_anew)
     c->unfinished = unfinished;
 }
 
-static size_t on_input(struct conn *c, uint8_t *data, size_t len)
+static size_t websocket_on_input(struct conn *c, uint8_t *data, size_t len)
 {
     struct worker *w = c->worker;
     const struct ws_reader_options options = {
@@ -192,13 +192,13 @@ static size_t on_input(struct conn *c, uint8_t *data, size_t len)
         struct ws_event ev;
         int err = ws_reader_next(r, &options, &in, &ev);
         if (err) {
-            fail(c, err, &ev);
+            websocket_fail(c, err, &ev);
             break;
         }
         if (ev.type == WS_EVENT_NONE) break;
         conn_work(c, CONN_FRAME_WORK, ev.len);
         ended = ended || ev.type == WS_EVENT_MESSAGE || !ws_reader_in_message(r);
-        on_event(c, &ev);
+        websocket_on_event(c, &ev);
     }
     conn_park_reader(c);
     trim_scratch(w);
@@ -243,7 +243,7 @@ static bool takes(struct conn *c)
     return true;
 }
 
-static void on_timeout(struct conn *c)
+static void websocket_on_timeout(struct conn *c)
 {
     if (c->unfinished && !c->paused) {
         on_unfinished(c);
@@ -262,12 +262,12 @@ static void on_timeout(struct conn *c)
     if (!c->unfinished) websocket_send(c, WS_PING, false, (struct slice){"", 0});
 }
 
-static bool on_writable(struct conn *c)
+static bool websocket_on_writable(struct conn *c)
 {
     return c->session->on_writable && c->session->on_writable(c);
 }
 
-static size_t input_bytes(const struct conn *c)
+static size_t websocket_input_bytes(const struct conn *c)
 {
     size_t bytes = c->reader ? ws_reader_bytes(c->reader) : 0;
     bool keeps = c->session && c->session->input_bytes;
@@ -275,10 +275,10 @@ static size_t input_bytes(const struct conn *c)
 }
 
 const struct conn_ops websocket_ops = {
-    .on_input = on_input,
-    .on_writable = on_writable,
-    .on_timeout = on_timeout,
-    .on_drop = on_drop,
+    .on_input = websocket_on_input,
+    .on_writable = websocket_on_writable,
+    .on_timeout = websocket_on_timeout,
+    .on_drop = websocket_on_drop,
     .refuse = websocket_refuse,
-    .input_bytes = input_bytes,
+    .input_bytes = websocket_input_bytes,
 };

@@ -14,7 +14,7 @@
 
 enum { REFUSAL_MAX_BYTES = 4096 };
 
-static void refuse(struct conn *c, int err)
+static void bare_refuse(struct conn *c, int err)
 {
     struct worker *w = c->worker;
     if (!speaker_note_refusal(c, err)) return;
@@ -28,10 +28,10 @@ static void refuse(struct conn *c, int err)
 
 static void tell_refused(struct conn *c, const struct receipt *r)
 {
-    if (c->state == CONN_OPEN) refuse(c, r->p.err);
+    if (c->state == CONN_OPEN) bare_refuse(c, r->p.err);
 }
 
-static int publish(struct conn *c, const struct envelope_input *in)
+static int bare_publish(struct conn *c, const struct envelope_input *in)
 {
     struct room *room = c->member.feed->room;
     const struct slice nobody = {NULL, 0};
@@ -51,7 +51,7 @@ static int publish(struct conn *c, const struct envelope_input *in)
     return err;
 }
 
-static int on_message(struct conn *c, struct slice json, bool binary)
+static int bare_on_message(struct conn *c, struct slice json, bool binary)
 {
     (void)binary; /* refused before */
     struct worker *w = c->worker;
@@ -59,9 +59,9 @@ static int on_message(struct conn *c, struct slice json, bool binary)
     struct envelope_input in;
     int err = envelope_parse(json, o->max_message_bytes, &w->text, &in);
     if (!err && !speaker_may_speak(c, in.message, in.data)) err = ERR_RATE_LIMITED;
-    if (!err) err = publish(c, &in);
+    if (!err) err = bare_publish(c, &in);
     if (err)
-        refuse(c, err);
+        bare_refuse(c, err);
     else
         metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
     return err;
@@ -75,7 +75,7 @@ static void give_up_replay(struct conn *c)
     c->replay = NULL;
 }
 
-static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t replayed)
+static void bare_on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t replayed)
 {
     (void)c;
     (void)r;
@@ -84,7 +84,7 @@ static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t 
 }
 
 /* More than it is given at once: it comes back for the rest with its newer id (section 6). */
-static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
+static void bare_on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
 {
     (void)r;
     (void)last;
@@ -97,14 +97,14 @@ static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
     }
 }
 
-static void on_error(struct conn *c, struct replay *r, int err)
+static void bare_on_error(struct conn *c, struct replay *r, int err)
 {
     (void)r;
     give_up_replay(c);
     websocket_close(c, err_info(err)->close_code, err_info(err)->text);
 }
 
-static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
+static const struct replay_owner replay_owner = {bare_on_begin, bare_on_end, bare_on_error};
 
 void bare_start(struct conn *c, const struct join *j)
 {
@@ -116,12 +116,12 @@ void bare_start(struct conn *c, const struct join *j)
     if (c->replay)
         replay_go_on(c, c->replay);
     else
-        on_error(c, NULL, ERR_NOMEM);
+        bare_on_error(c, NULL, ERR_NOMEM);
 }
 
 /* ---- its session ---- */
 
-static bool on_writable(struct conn *c)
+static bool bare_on_writable(struct conn *c)
 {
     if (c->replay) {
         replay_go_on(c, c->replay);
@@ -136,7 +136,7 @@ static void rename_in_room(struct conn *c, struct slice from, struct slice to)
     if (c->member.feed) speaker_rename_in(c, c->member.feed->room, from, to);
 }
 
-static void leave(struct conn *c)
+static void bare_leave(struct conn *c)
 {
     give_up_replay(c);
     if (!c->member.feed) return;
@@ -148,12 +148,12 @@ static void leave(struct conn *c)
     room_unref(room);
 }
 
-static uint64_t lag_bytes(const struct conn *c)
+static uint64_t bare_lag_bytes(const struct conn *c)
 {
     return c->member.feed ? feed_lag(&c->member) : 0;
 }
 
-static void describe(struct member *m, struct session_member *out)
+static void bare_describe(struct member *m, struct session_member *out)
 {
     const struct conn *c = container_of(m, struct conn, member);
     out->name = speaker_name(c, out->guest);
@@ -161,12 +161,12 @@ static void describe(struct member *m, struct session_member *out)
 }
 
 const struct session_ops bare_session = {
-    .on_message = on_message,
-    .on_writable = on_writable,
+    .on_message = bare_on_message,
+    .on_writable = bare_on_writable,
     .rename = rename_in_room,
-    .leave = leave,
-    .lag_bytes = lag_bytes,
+    .leave = bare_leave,
+    .lag_bytes = bare_lag_bytes,
     .deliver = conn_deliver,
     .on_lag = conn_on_lag,
-    .describe = describe,
+    .describe = bare_describe,
 };

@@ -7,7 +7,7 @@
 #include "server/worker.h"
 
 /* permessage-deflate where it was negotiated and saves bytes. */
-static int on_message(struct conn *c, struct slice message, bool binary)
+static int echo_on_message(struct conn *c, struct slice message, bool binary)
 {
     struct worker *w = c->worker;
     struct slice payload = message;
@@ -29,4 +29,4 @@ static int on_message(struct conn *c, struct slice message, bool binary)
     return 0;
 }
 
-const struct session_ops echo_session = {.on_message = on_message, .unlimited = true};
+const struct session_ops echo_session = {.on_message = echo_on_message, .unlimited = true};

@@ -78,7 +78,7 @@ static void offer(struct worker *w, struct ephemeral *ephemeral, struct ephemera
 }
 
 /* Looks at no more than *offers members, and counts them down. False: there are more. */
-static bool go_on(struct worker *w, struct ephemeral *ephemeral, unsigned *offers)
+static bool ephemeral_go_on(struct worker *w, struct ephemeral *ephemeral, unsigned *offers)
 {
     struct feed *r = room_feed(ephemeral->room, ephemeral->encoding, w->index);
     while (r) {
@@ -98,7 +98,7 @@ static bool go_on(struct worker *w, struct ephemeral *ephemeral, unsigned *offer
 
 static bool go_on_all(struct worker *w, struct ephemeral *ephemeral, unsigned *offers)
 {
-    while (go_on(w, ephemeral, offers)) {
+    while (ephemeral_go_on(w, ephemeral, offers)) {
         if (++ephemeral->encoding == ENCODING_COUNT) return true;
         ephemeral->left = UINT32_MAX;
     }
@@ -173,7 +173,7 @@ static void send_all(struct worker *w, struct room *room, struct saying *said)
     buf_fini(&said->frames);
 }
 
-static void add(struct saying *said, const struct buf *json, const struct member *except)
+static void saying_add(struct saying *said, const struct buf *json, const struct member *except)
 {
     const struct slice text = {(const char *)json->data, json->len};
     if (ws_frame_append(&said->frames, WS_TEXT, false, text, EPHEMERAL_MAX_BYTES) != 0) return;
@@ -249,7 +249,8 @@ static void tell_presence(struct worker *w, struct room *room)
     struct buf json = {0};
     struct saying said = {0};
     news.frame.room = room_name(room);
-    if (rich_encode_presence(&news.frame, &json, EPHEMERAL_MAX_BYTES) == 0) add(&said, &json, NULL);
+    if (rich_encode_presence(&news.frame, &json, EPHEMERAL_MAX_BYTES) == 0)
+        saying_add(&said, &json, NULL);
     send_all(w, room, &said);
     buf_fini(&json);
 }
@@ -282,7 +283,7 @@ static void tell_typing(struct worker *w, struct room *room)
         const struct slice who = {t->name, t->len};
         json.len = 0;
         if (rich_encode_typing(name, who, t->on, &json, EPHEMERAL_MAX_BYTES) == 0)
-            add(&said, &json, t->member);
+            saying_add(&said, &json, t->member);
     }
     send_all(w, room, &said);
     buf_fini(&json);

@@ -42,7 +42,7 @@ struct occupants {
 
 /* ---- on all workers ---- */
 
-static void note(struct occupants *r, struct member *m, const struct session_ops *session)
+static void occupants_note(struct occupants *r, struct member *m, const struct session_ops *session)
 {
     struct session_member member;
     session->describe(m, &member);
@@ -63,7 +63,7 @@ static void run_part(struct worker *w, struct task *t)
     for (unsigned e = 0; e < ENCODING_COUNT; e++) {
         const struct feed *feed = room_feed(r->room, e, w->index);
         for (uint32_t i = 0; feed && i < feed->member_count && i < OCCUPANTS_MAX; i++)
-            note(r, feed->members[i], encoding_is_rich(e) ? o->rich : o->bare);
+            occupants_note(r, feed->members[i], encoding_is_rich(e) ? o->rich : o->bare);
     }
     if (atomic_fetch_sub(&r->left, 1) == 1) worker_post(r->worker, &r->task);
 }
@@ -79,7 +79,7 @@ static void tell_all(struct occupants *r, int err, const struct occupants_answer
     }
 }
 
-static void answer(struct occupants *r)
+static void occupants_conclude(struct occupants *r)
 {
     struct rich_member list[OCCUPANTS_MAX];
     for (unsigned i = 0; i < r->count; i++)
@@ -111,7 +111,7 @@ static void run_done(struct worker *w, struct task *t)
 {
     (void)w;
     struct occupants *r = container_of(t, struct occupants, task);
-    answer(r);
+    occupants_conclude(r);
     occupants_free(r);
 }
 
@@ -136,7 +136,7 @@ static void run_ask(struct worker *w, struct task *t)
         worker_post(&s->workers[i], &r->parts[i].task);
 }
 
-static struct occupants *begin(struct worker *w, struct room *room)
+static struct occupants *occupants_begin(struct worker *w, struct room *room)
 {
     unsigned workers = w->server->worker_count;
     struct occupants *r = calloc(1, sizeof *r + workers * sizeof r->parts[0]);
@@ -163,7 +163,7 @@ int occupants_ask(struct worker *w, struct room *room, struct occupants_wait *wa
 {
     struct occupants *r;
     HASH_FIND_PTR(w->occupants, &room, r);
-    if (!r) r = begin(w, room);
+    if (!r) r = occupants_begin(w, room);
     if (!r) return ERR_NOMEM;
     list_push(&r->waits, &wait->link);
     return 0;

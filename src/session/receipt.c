@@ -43,7 +43,7 @@ struct slice receipt_ref(const struct receipt *r)
 
 static void set_id(struct receipt *r, const struct room *room, uint64_t seq, int64_t ts_ms)
 {
-    memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN);
+    memcpy(r->id.epoch, room_epoch(room), EVENT_EPOCH_LEN);
     r->id.seq = seq;
     r->ts_ms = ts_ms;
 }
@@ -55,7 +55,7 @@ int receipt_publish(struct receipt *r, struct room *room, struct submission *p)
     p->now_ms = w->believed_ms;
     p->tag = r;
     p->waiter = &r->p.task.link;
-    memcpy(r->id.epoch, room_epoch(room), ID_EPOCH_LEN); /* before another thread has it */
+    memcpy(r->id.epoch, room_epoch(room), EVENT_EPOCH_LEN); /* before another thread has it */
     r->ts_ms = p->event.ts_ms;
     int err = room_submit(room, &w->encoder, p, &woken);
     if (err) {

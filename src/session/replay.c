@@ -95,7 +95,7 @@ static int add_frame(struct answer *a, const struct store_event *e, struct buf *
 }
 
 /* Encodes what comes first, until there is enough: the rest is read again when it is wanted. */
-static int encode_page(struct answer *a, const struct store_page *page)
+static int replay_encode_page(struct answer *a, const struct store_page *page)
 {
     struct buf json = {0};
     size_t i = 0;
@@ -115,7 +115,7 @@ static int encode_page(struct answer *a, const struct store_page *page)
     return err;
 }
 
-static void on_page(void *ctx, int err, const struct store_page *page)
+static void replay_on_page(void *ctx, int err, const struct store_page *page)
 {
     struct answer *a = ctx;
     bool nothing = err == ERR_NOT_FOUND; /* nobody has spoken, or retention has left nothing */
@@ -123,7 +123,7 @@ static void on_page(void *ctx, int err, const struct store_page *page)
         err = 0;
         a->trimmed_seq = a->until;
     }
-    if (page) err = encode_page(a, page);
+    if (page) err = replay_encode_page(a, page);
     pending_answer(&a->p, err);
 }
 
@@ -153,7 +153,7 @@ static uint64_t events_to_come(const struct replay *r, const struct answer *a)
 }
 
 /* The first answer to a replay. False: the connection is gone, and r with it. */
-static bool begin(struct conn *c, struct replay *r, const struct answer *a)
+static bool replay_begin(struct conn *c, struct replay *r, const struct answer *a)
 {
     if (r->newest) r->left = (unsigned)a->total;
     r->begun = true;
@@ -161,7 +161,7 @@ static bool begin(struct conn *c, struct replay *r, const struct answer *a)
     return c->state == CONN_OPEN;
 }
 
-static void take_page(struct conn *c, struct replay *r, struct answer *a)
+static void replay_take_page(struct conn *c, struct replay *r, struct answer *a)
 {
     if (a->p.err) {
         r->owner->on_error(c, r, a->p.err);
@@ -172,7 +172,7 @@ static void take_page(struct conn *c, struct replay *r, struct answer *a)
         r->owner->on_end(c, r, r->next, true); /* retention was faster than the member */
         return;
     }
-    if (!r->begun && !begin(c, r, a)) return;
+    if (!r->begun && !replay_begin(c, r, a)) return;
     if (a->frames.len) conn_send(c, a->frames.data, a->frames.len);
     if (c->state != CONN_OPEN) return;
     if (a->last > r->next) r->next = a->last;
@@ -183,13 +183,13 @@ static void take_page(struct conn *c, struct replay *r, struct answer *a)
         replay_go_on(c, r);
 }
 
-static void on_answer(struct conn *c, struct pending *p)
+static void replay_on_answer(struct conn *c, struct pending *p)
 {
     struct answer *a = container_of(p, struct answer, p);
     struct replay *r = a->replay;
     bool others = c && c->replays-- == REPLAY_PAGES_MAX;
     if (r) r->asked = NULL;
-    if (c && r) take_page(c, r, a);
+    if (c && r) replay_take_page(c, r, a);
     others = others && c->state == CONN_OPEN && conn_unsent(c) == 0;
     if (others) (void)c->session->on_writable(c); /* one of its rooms may ask now */
     pending_fini(p);
@@ -217,18 +217,18 @@ static struct store_query query_of(const struct conn *c, const struct replay *r,
     };
 }
 
-static int ask(struct conn *c, struct replay *r)
+static int replay_ask(struct conn *c, struct replay *r)
 {
     const bool rich = encoding_is_rich(r->join.encoding);
     struct answer *a = calloc(1, sizeof *a);
     if (!a) return ERR_NOMEM;
-    pending_init(&a->p, c, r->member->feed->room, on_answer);
+    pending_init(&a->p, c, r->member->feed->room, replay_on_answer);
     a->replay = r;
     a->form = !rich ? EVENT_FULL : r->messages ? EVENT_PAGE : EVENT_RICH;
     a->until = r->join.head.seq;
     a->max_bytes = conn_page_bytes(c, PAGE_BYTES);
     const struct store_query q = query_of(c, r, a);
-    int err = store_read_page(c->worker->server->options.store, &q, on_page, a);
+    int err = store_read_page(c->worker->server->options.store, &q, replay_on_page, a);
     if (err) {
         pending_undo(&a->p);
         free(a);
@@ -240,14 +240,14 @@ static int ask(struct conn *c, struct replay *r)
 }
 
 /* The rooms of a rich client share its socket: all of their pages at once would be too much. */
-static bool has_to_wait(const struct conn *c)
+static bool replay_has_to_wait(const struct conn *c)
 {
     return c->replays >= REPLAY_PAGES_MAX || conn_unsent(c) > 0;
 }
 
 void replay_go_on(struct conn *c, struct replay *r)
 {
-    if (r->asked || has_to_wait(c)) return;
-    int err = ask(c, r);
+    if (r->asked || replay_has_to_wait(c)) return;
+    int err = replay_ask(c, r);
     if (err) r->owner->on_error(c, r, err);
 }

@@ -98,7 +98,7 @@ struct history {
     struct buf json;
 };
 
-static int encode_page(struct history *h, const struct store_page *page)
+static int history_encode_page(struct history *h, const struct store_page *page)
 {
     const struct event_room er = {room_name(h->q.p.room), room_epoch(h->q.p.room)};
     int err = rich_begin_history(question_ref(&h->q), er.name, &h->json, CONN_OUT_MAX_BYTES);
@@ -113,7 +113,7 @@ static void on_history_page(void *ctx, int err, const struct store_page *page)
 {
     struct history *h = ctx;
     if (err == ERR_NOT_FOUND) err = 0;
-    pending_answer(&h->q.p, err ? err : encode_page(h, page));
+    pending_answer(&h->q.p, err ? err : history_encode_page(h, page));
 }
 
 static void answer_history(struct conn *c, const struct history *h)
@@ -126,7 +126,7 @@ static void answer_history(struct conn *c, const struct history *h)
     question_settled(c);
 }
 
-static void on_history(struct conn *c, struct pending *p)
+static void history_on_answer(struct conn *c, struct pending *p)
 {
     struct history *h = container_of(p, struct history, q.p);
     c = question_client(&h->q, c);
@@ -149,7 +149,7 @@ int rich_ask_history(struct conn *c, struct subscription *s, const struct rich_i
     if (!newest && !room_gave(room, &in->at)) return ERR_NO_MESSAGE;
     struct history *h = calloc(1, sizeof *h);
     if (!h) return ERR_NOMEM;
-    question_init(&h->q, c, s, in->ref, on_history);
+    question_init(&h->q, c, s, in->ref, history_on_answer);
     h->direction = directions[in->position];
     h->max_bytes = conn_page_bytes(c, PAGE_BYTES);
     h->position = newest ? STORE_SEQ_MAX + 1 : in->at.seq;
@@ -202,7 +202,8 @@ static void answer_who(struct conn *c, const struct who *who, int err,
     question_settled(c);
 }
 
-static void on_members(struct occupants_wait *wait, int err, const struct occupants_answer *answer)
+static void who_on_answer(struct occupants_wait *wait, int err,
+                          const struct occupants_answer *answer)
 {
     struct who *who = container_of(wait, struct who, wait);
     struct conn *c = question_client(&who->q, conn_find(&who->q.p.conn));
@@ -218,7 +219,7 @@ int rich_ask_members(struct conn *c, struct subscription *s, const struct rich_i
     struct who *who = calloc(1, sizeof *who);
     if (!who) return ERR_NOMEM;
     question_init(&who->q, c, s, in->ref, NULL);
-    who->wait.done = on_members;
+    who->wait.done = who_on_answer;
     int err = occupants_ask(c->worker, who->q.p.room, &who->wait);
     if (err) {
         question_undo(&who->q, c);
@@ -247,8 +248,8 @@ struct change {
 static void on_target(void *ctx, int err, const struct store_page *page)
 {
     struct change *ch = ctx;
-    const struct store_event *e = page && page->count ? page->events[0] : NULL;
-    if (e && e->seq == ch->target && e->kind == STORE_MESSAGE && !e->deleted) {
+    const struct store_event *e = page ? event_message(page, ch->target) : NULL;
+    if (e) {
         ch->found = true;
         ch->author_len = (uint8_t)(e->username.len <= NAME_USER_MAX ? e->username.len : 0);
         memcpy(ch->author, e->username.ptr, ch->author_len);
@@ -258,14 +259,8 @@ static void on_target(void *ctx, int err, const struct store_page *page)
 
 static int may_change(const struct conn *c, const struct change *ch)
 {
-    static const enum action actions[] = {
-        [STORE_EDIT] = ACTION_EDIT,
-        [STORE_DELETE] = ACTION_DELETE,
-        [STORE_REACT] = ACTION_REACT,
-        [STORE_UNREACT] = ACTION_REACT,
-    };
     const struct slice author = {ch->author, ch->author_len};
-    return may(c->identity, actions[ch->kind], room_name(ch->q.p.room), author);
+    return may(c->identity, policy_action(ch->kind), room_name(ch->q.p.room), author);
 }
 
 static int publish_change(struct conn *c, struct change *ch)
@@ -286,7 +281,7 @@ static int publish_change(struct conn *c, struct change *ch)
     return receipt_publish(r, ch->q.p.room, &p);
 }
 
-static void on_change(struct conn *c, struct pending *p)
+static void change_on_answer(struct conn *c, struct pending *p)
 {
     struct change *ch = container_of(p, struct change, q.p);
     c = question_client(&ch->q, c);
@@ -299,19 +294,12 @@ static void on_change(struct conn *c, struct pending *p)
 
 int rich_ask_change(struct conn *c, struct subscription *s, const struct rich_input *in)
 {
-    static const enum store_kind kinds[] = {
-        [RICH_EDIT] = STORE_EDIT,
-        [RICH_DELETE] = STORE_DELETE,
-        [RICH_REACT] = STORE_REACT,
-        [RICH_UNREACT] = STORE_UNREACT,
-    };
-    struct slice text = in->type == RICH_EDIT ? in->message : in->emoji;
-    if (in->type == RICH_DELETE) text.len = 0;
+    struct slice text = in->message.len ? in->message : in->emoji;
     if (in->id.seq == 0) return ERR_NO_MESSAGE;
     struct change *ch = calloc(1, sizeof *ch + text.len);
     if (!ch) return ERR_NOMEM;
-    question_init(&ch->q, c, s, in->ref, on_change);
-    ch->kind = kinds[in->type];
+    question_init(&ch->q, c, s, in->ref, change_on_answer);
+    ch->kind = (enum store_kind)in->kind;
     ch->target = in->id.seq;
     ch->text_len = text.len;
     if (text.len) memcpy(ch->text, text.ptr, text.len);

@@ -9,7 +9,7 @@
 int rich_ask_history(struct conn *c, struct subscription *s, const struct rich_input *in);
 int rich_ask_members(struct conn *c, struct subscription *s, const struct rich_input *in);
 
-/* Edit, delete, react, unreact: looks at the message first, then publishes. */
+/* A change of a message: looks at the message first, then publishes. */
 int rich_ask_change(struct conn *c, struct subscription *s, const struct rich_input *in);
 
 /* The session ends: what was asked for it is wanted no more. */

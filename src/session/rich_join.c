@@ -34,7 +34,7 @@ static void request_free(struct join_request *q)
     free(q);
 }
 
-static void enter(struct conn *c, struct join_request *q, struct subscription *s)
+static void join_enter(struct conn *c, struct join_request *q, struct subscription *s)
 {
     char guest[SESSION_GUEST_LEN];
     struct join *j = &q->join;
@@ -57,14 +57,14 @@ static void enter(struct conn *c, struct join_request *q, struct subscription *s
 }
 
 /* The room is ready, or the store did not say; also the second time round, after a fill. */
-static void on_entered(struct conn *c, struct pending *p)
+static void join_on_entered(struct conn *c, struct pending *p)
 {
     struct entry *e = entry_of(p);
     struct join_request *q = container_of(e, struct join_request, entry);
     const struct slice room = {q->room, q->room_len};
     struct subscription *s = c && c->state == CONN_OPEN ? subscription_find(c->rich, room) : NULL;
     if (s && s->entry == e)
-        enter(c, q, s);
+        join_enter(c, q, s);
     else
         request_free(q); /* it was left meanwhile, and perhaps asked for anew */
     if (c && c->session && c->session->on_sent) c->session->on_sent(c); /* what waited for it */
@@ -99,14 +99,14 @@ int rich_join(struct conn *c, const struct rich_input *in)
     }
     if (slice_equal(room, home)) c->rich->home = s;
     s->entry = &q->entry;
-    err = entry_start(&q->entry, c, room, on_entered);
+    err = entry_start(&q->entry, c, room, join_on_entered);
     if (err == ERR_AGAIN) return 0;
     if (err) {
         s->entry = NULL;
         subscription_free(s);
         request_free(q);
     } else {
-        enter(c, q, s);
+        join_enter(c, q, s);
     }
     return err;
 }

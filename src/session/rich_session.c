@@ -50,7 +50,7 @@ static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
     rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
-static void leave(struct conn *c)
+static void rich_leave(struct conn *c)
 {
     if (!c->rich) return;
     while (!list_empty(&c->rich->subscriptions))
@@ -63,30 +63,30 @@ static void leave(struct conn *c)
 
 /* ---- deliveries ---- */
 
-static struct subscription *subscription_of(struct member *m)
+static struct subscription *subscription_of_member(struct member *m)
 {
     return container_of(m, struct subscription, as.member);
 }
 
-static void describe(struct member *m, struct session_member *out)
+static void rich_describe(struct member *m, struct session_member *out)
 {
-    const struct subscription *s = subscription_of(m);
+    const struct subscription *s = subscription_of_member(m);
     out->name = subscription_name(s, out->guest);
     out->since_ms = s->since_ms;
 }
 
 static ssize_t deliver(struct member *m, const struct iovec *iov, int n, size_t bytes)
 {
-    return conn_deliver_frames(subscription_of(m)->as.conn, iov, n, bytes);
+    return conn_deliver_frames(subscription_of_member(m)->as.conn, iov, n, bytes);
 }
 
 static void on_lag(struct member *m, uint64_t lag_bytes)
 {
-    conn_lags(subscription_of(m)->as.conn, m->feed->room, lag_bytes);
+    conn_lags(subscription_of_member(m)->as.conn, m->feed->room, lag_bytes);
 }
 
 /* In turn: who was served goes to the end, so that one busy room does not starve the others. */
-static bool on_writable(struct conn *c)
+static bool rich_on_writable(struct conn *c)
 {
     for (unsigned i = c->rich->subscription_count; i > 0 && !list_empty(&c->rich->subscriptions);
          i--) {
@@ -101,13 +101,13 @@ static bool on_writable(struct conn *c)
     return false;
 }
 
-static size_t input_bytes(const struct conn *c)
+static size_t rich_input_bytes(const struct conn *c)
 {
     const struct rich_waiting *waiting = c->rich->waiting;
     return waiting ? sizeof *waiting + waiting->len : 0;
 }
 
-static uint64_t lag_bytes(const struct conn *c)
+static uint64_t rich_lag_bytes(const struct conn *c)
 {
     uint64_t bytes = 0;
     for (struct list *l = c->rich->subscriptions.next; l != &c->rich->subscriptions; l = l->next) {
@@ -119,8 +119,8 @@ static uint64_t lag_bytes(const struct conn *c)
 
 /* ---- frames ---- */
 
-static int publish(struct conn *c, struct subscription *s, const struct rich_input *in,
-                   struct submission *p)
+static int rich_publish(struct conn *c, struct subscription *s, const struct rich_input *in,
+                        struct submission *p)
 {
     struct receipt *r = receipt_new(c, subscription_room(s), in->ref);
     if (!r) return ERR_NOMEM;
@@ -128,7 +128,7 @@ static int publish(struct conn *c, struct subscription *s, const struct rich_inp
     return receipt_publish(r, s->as.member.feed->room, p);
 }
 
-static void tell_typing(struct subscription *s, struct slice name, bool on)
+static void rich_tell_typing(struct subscription *s, struct slice name, bool on)
 {
     s->typing = on;
     ephemeral_typing(s->as.conn->worker, &s->as.member, name, on);
@@ -149,11 +149,11 @@ static void note_name(struct subscription *s, struct slice name)
     if (!renamed) return;
     struct slice now = speaker_name(c, guest);
     if (subscription_set_name(s, now) != 0) return;
-    if (s->typing) tell_typing(s, before, false);
+    if (s->typing) rich_tell_typing(s, before, false);
     speaker_rename_in(c, s->as.member.feed->room, before, now);
 }
 
-static int on_message(struct conn *c, const struct rich_input *in)
+static int rich_on_message(struct conn *c, const struct rich_input *in)
 {
     struct worker *w = c->worker;
     struct subscription *s = subscription_find_joined(c->rich, in->room);
@@ -170,7 +170,7 @@ static int on_message(struct conn *c, const struct rich_input *in)
     p.event.data = in->data;
     p.event.nonce = in->nonce;
     p.event.reply_to = in->reply_to.seq;
-    err = publish(c, s, in, &p);
+    err = rich_publish(c, s, in, &p);
     if (err) return err;
     note_name(s, p.event.username);
     if (!p.dup) metrics_add(&w->metrics, METRIC_MESSAGES_RECEIVED, 1);
@@ -178,7 +178,7 @@ static int on_message(struct conn *c, const struct rich_input *in)
 }
 
 /* The frame that waits is looked at again, and may have to wait once more. */
-static void go_on(struct conn *c)
+static void rich_go_on(struct conn *c)
 {
     struct rich_waiting *waiting = c->state == CONN_OPEN && c->rich ? c->rich->waiting : NULL;
     if (!waiting) return;
@@ -226,7 +226,7 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     if (!in->on && !s->typing) return 0;
     if (in->on) c->rich->typing_next_ms = w->now_ms + EPHEMERAL_TYPING_MS;
     char guest[SESSION_GUEST_LEN];
-    tell_typing(s, subscription_name(s, guest), in->on);
+    rich_tell_typing(s, subscription_name(s, guest), in->on);
     return 0;
 }
 
@@ -268,17 +268,20 @@ static const struct {
     bool request; /* has the other bucket than messages */
     bool in_room; /* is said in a room that was entered */
 } frames[] = {
-    [RICH_MESSAGE] = {on_message, false, true}, [RICH_JOIN] = {rich_join, true, false},
-    [RICH_LEAVE] = {on_leave, true, false},     [RICH_HISTORY] = {on_history, true, true},
-    [RICH_WHO] = {on_who, true, true},          [RICH_TYPING] = {on_typing, true, true},
-    [RICH_EDIT] = {on_change, false, true},     [RICH_DELETE] = {on_change, false, true},
-    [RICH_REACT] = {on_change, false, true},    [RICH_UNREACT] = {on_change, false, true},
-    [RICH_READ] = {on_read, true, true},        [RICH_AUTH] = {on_auth, true, false},
+    [RICH_MESSAGE] = {rich_on_message, false, true},
+    [RICH_JOIN] = {rich_join, true, false},
+    [RICH_LEAVE] = {on_leave, true, false},
+    [RICH_HISTORY] = {on_history, true, true},
+    [RICH_WHO] = {on_who, true, true},
+    [RICH_TYPING] = {on_typing, true, true},
+    [RICH_READ] = {on_read, true, true},
+    [RICH_AUTH] = {on_auth, true, false},
+    [RICH_CHANGE] = {on_change, false, true},
 };
 
 /* Whether the frame is for a room that the store was asked for, and has not said; or its answer
  * would lie here beside others that the client does not take. */
-static bool has_to_wait(const struct conn *c, const struct rich_input *in)
+static bool rich_has_to_wait(const struct conn *c, const struct rich_input *in)
 {
     if (in->type == RICH_WHO && conn_unsent(c) > 0) return true;
     const struct subscription *s =
@@ -299,7 +302,7 @@ static int wait_with(struct conn *c, struct slice json)
 }
 
 /* All frames but messages and their changes, which speaker_may_speak is asked for. */
-static int may_request(struct conn *c)
+static int rich_may_request(struct conn *c)
 {
     uint32_t rate = c->worker->server->options.rate ? RICH_REQUESTS : 0;
     if (!speaker_within_rate(c, rate, &c->rich->requests_next_us)) return ERR_RATE_LIMITED;
@@ -312,11 +315,11 @@ static int on_frame(struct conn *c, struct slice json, bool binary)
     struct worker *w = c->worker;
     struct rich_input in;
     int err = rich_parse(json, w->server->options.max_message_bytes, &w->text, &in);
-    if (!err && has_to_wait(c, &in)) {
+    if (!err && rich_has_to_wait(c, &in)) {
         err = wait_with(c, json);
         if (!err) return 0;
     }
-    if (!err && frames[in.type].request) err = may_request(c);
+    if (!err && frames[in.type].request) err = rich_may_request(c);
     if (!err) err = frames[in.type].handle(c, &in);
     if (err) rich_refuse(c, in.ref, err);
     return err;
@@ -324,13 +327,13 @@ static int on_frame(struct conn *c, struct slice json, bool binary)
 
 const struct session_ops rich_session = {
     .on_message = on_frame,
-    .on_writable = on_writable,
-    .on_sent = go_on,
-    .leave = leave,
+    .on_writable = rich_on_writable,
+    .on_sent = rich_go_on,
+    .leave = rich_leave,
     .bye = bye,
-    .input_bytes = input_bytes,
-    .lag_bytes = lag_bytes,
+    .input_bytes = rich_input_bytes,
+    .lag_bytes = rich_lag_bytes,
     .deliver = deliver,
     .on_lag = on_lag,
-    .describe = describe,
+    .describe = rich_describe,
 };

@@ -123,7 +123,8 @@ static struct subscription *subscription_of(const struct replay *r)
     return container_of(replay_member(r), struct subscription, as.member);
 }
 
-static void on_begin(struct conn *c, struct replay *r, bool recovered, uint64_t replayed)
+static void subscription_on_begin(struct conn *c, struct replay *r, bool recovered,
+                                  uint64_t replayed)
 {
     (void)c;
     send_joined(subscription_of(r), replay_join(r), recovered, replayed);
@@ -135,7 +136,7 @@ static void resume(struct subscription *s)
         feed_resume(&s->as.member, &s->as.conn->worker->rich_delivery);
 }
 
-static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
+static void subscription_on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
 {
     struct subscription *s = subscription_of(r);
     struct id next = replay_join(r)->head;
@@ -152,7 +153,7 @@ static void on_end(struct conn *c, struct replay *r, uint64_t last, bool more)
     resume(s);
 }
 
-static void on_error(struct conn *c, struct replay *r, int err)
+static void subscription_on_error(struct conn *c, struct replay *r, int err)
 {
     struct subscription *s = r ? subscription_of(r) : NULL;
     if (!s) return;
@@ -167,7 +168,8 @@ static void on_error(struct conn *c, struct replay *r, int err)
     rich_refuse(c, (struct slice){ref, had.len}, err);
 }
 
-static const struct replay_owner replay_owner = {on_begin, on_end, on_error};
+static const struct replay_owner replay_owner = {subscription_on_begin, subscription_on_end,
+                                                 subscription_on_error};
 
 bool subscription_go_on(struct subscription *s)
 {

@@ -59,7 +59,7 @@ struct mem_room {
     struct list class_link; /* in the list of rooms of about its size */
     struct list over_link;  /* in the list of those that have too much */
     uint64_t memory;        /* bytes allocated for it, as counted in mem->memory */
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     uint64_t last_seq; /* 0: nothing was ever committed, the room does not exist yet */
     uint64_t trimmed_seq;
     uint64_t outages; /* of the store, at the last commit */

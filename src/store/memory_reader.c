@@ -25,7 +25,7 @@ static void describe(const struct mem *m, const struct mem_room *room, struct st
         .trimmed_seq = room->trimmed_seq,
         .outages = m->outages - room->outages,
     };
-    memcpy(out->epoch, room->epoch, STORE_EPOCH_LEN);
+    memcpy(out->epoch, room->epoch, EVENT_EPOCH_LEN);
 }
 
 /* The room with its description, or NULL. Locks in any case. */

@@ -22,6 +22,8 @@ struct check {
 #define SEQ_MAX "9007199254740991" /* STORE_SEQ_MAX */
 #define OUTAGES_MAX "4294967295"   /* see sqlite_db_sane_outages */
 #define TEXT_MAX "16777216"        /* STORE_TEXT_MAX_BYTES */
+#define ONE(symbol, word, text, action) " + 1"
+#define KIND_COUNT "0" EVENT_KIND_TABLE(ONE) /* STORE_KIND_COUNT */
 
 /* For the events m and e that are looked up by their seq: see EITHER. */
 #define SEEK_M "AND (m.kind = 0 AND m.deleted = 0) IN (0, 1)"
@@ -65,12 +67,11 @@ static const struct check checks[] = {
     {"the weight of an event",
      "SELECT count(*) FROM events WHERE bytes <> 64 + " LENGTH("username") " + " LENGTH(
          "user") " + " LENGTH("message") " + " LENGTH("data") " + " LENGTH("nonce")},
-    {"numbers and kinds",
-     "SELECT count(*) FROM events WHERE id NOT BETWEEN 1 AND " SEQ_MAX
-     " OR seq NOT BETWEEN 1 AND " SEQ_MAX
-     " OR kind NOT BETWEEN 0 AND 4 OR deleted NOT IN (0, 1) OR typeof(ts_ms) <> 'integer'"
-     " OR typeof(edited_ms) <> 'integer' OR target NOT BETWEEN 0 AND " SEQ_MAX
-     " OR reply_to NOT BETWEEN 0 AND " SEQ_MAX},
+    {"numbers and kinds", "SELECT count(*) FROM events WHERE id NOT BETWEEN 1 AND " SEQ_MAX
+                          " OR seq NOT BETWEEN 1 AND " SEQ_MAX " OR kind < 0 OR kind >= " KIND_COUNT
+                          " OR deleted NOT IN (0, 1) OR typeof(ts_ms) <> 'integer'"
+                          " OR typeof(edited_ms) <> 'integer' OR target NOT BETWEEN 0 AND " SEQ_MAX
+                          " OR reply_to NOT BETWEEN 0 AND " SEQ_MAX},
     {"texts", "SELECT count(*) FROM events WHERE NOT utf8(username)"
               " OR NOT utf8(user) OR NOT utf8(message) OR NOT utf8(data) OR NOT utf8(nonce)"},
     {"the length of texts",

@@ -266,12 +266,12 @@ int sqlite_file_judge(struct sqlite_store *s)
 static void new_epoch(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     uint64_t bits;
     (void)argc;
     (void)argv;
     sqlite3_randomness(sizeof bits, &bits);
-    for (int i = 0; i < STORE_EPOCH_LEN; i++, bits /= 36)
+    for (int i = 0; i < EVENT_EPOCH_LEN; i++, bits /= 36)
         epoch[i] = digits[bits % 36];
     sqlite3_result_text(ctx, epoch, sizeof epoch, SQLITE_TRANSIENT);
 }

@@ -74,8 +74,8 @@ void sqlite_reader_close(struct sqlite_reader *r)
 static bool is_epoch(sqlite3_stmt *row, int column)
 {
     const char *text = (const char *)sqlite3_column_text(row, column);
-    bool sound = text && sqlite3_column_bytes(row, column) == STORE_EPOCH_LEN;
-    for (int i = 0; i < STORE_EPOCH_LEN && sound; i++)
+    bool sound = text && sqlite3_column_bytes(row, column) == EVENT_EPOCH_LEN;
+    for (int i = 0; i < EVENT_EPOCH_LEN && sound; i++)
         sound = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'z');
     return sound;
 }
@@ -87,7 +87,7 @@ static int describe(sqlite3_stmt *row, struct store_room *out)
     for (int i = 2; i <= 5; i++)
         sound = sound && sqlite_db_sane(sqlite3_column_int64(row, i));
     if (!sound) return ERR_STORE_READ;
-    memcpy(out->epoch, sqlite3_column_text(row, 1), STORE_EPOCH_LEN);
+    memcpy(out->epoch, sqlite3_column_text(row, 1), EVENT_EPOCH_LEN);
     out->last_seq = (uint64_t)sqlite3_column_int64(row, 2);
     out->trimmed_seq = (uint64_t)sqlite3_column_int64(row, 3);
     out->outages = (uint64_t)sqlite3_column_int64(row, 4);

@@ -74,10 +74,10 @@ static int find_row(struct sqlite_store *s, struct sqlite_room *room)
     sqlite3_stmt *stmt = s->stmt[WRITE_FIND_ROOM];
     sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
     int rc = sqlite3_step(stmt);
-    bool sound = rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 1) == STORE_EPOCH_LEN;
+    bool sound = rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 1) == EVENT_EPOCH_LEN;
     if (sound) {
         room->id = sqlite3_column_int64(stmt, 0);
-        memcpy(room->epoch, sqlite3_column_text(stmt, 1), STORE_EPOCH_LEN);
+        memcpy(room->epoch, sqlite3_column_text(stmt, 1), EVENT_EPOCH_LEN);
         room->last_seq = sqlite3_column_int64(stmt, 2);
         room->outages = sqlite3_column_int64(stmt, 3);
         room->row_count = sqlite3_column_int64(stmt, 4);
@@ -125,7 +125,7 @@ int sqlite_rooms_add(struct sqlite_store *s, struct sqlite_room *room, const str
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_ADD_ROOM];
     sqlite3_bind_text(stmt, 1, room->name, (int)room->name_len, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 2, r->epoch, STORE_EPOCH_LEN, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, r->epoch, EVENT_EPOCH_LEN, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 3, (int64_t)r->prev_seq);
     sqlite3_bind_int64(stmt, 4, outages_seen(s));
     sqlite3_bind_int64(stmt, 5, r->event.ts_ms);
@@ -133,7 +133,7 @@ int sqlite_rooms_add(struct sqlite_store *s, struct sqlite_room *room, const str
     if (rc) return rc;
     room->outages = outages_seen(s);
     room->id = sqlite3_last_insert_rowid(s->db);
-    memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
+    memcpy(room->epoch, r->epoch, EVENT_EPOCH_LEN);
     room->found = true;
     return SQLITE_OK;
 }

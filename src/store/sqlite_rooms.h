@@ -27,7 +27,7 @@ struct sqlite_room {
     bool over;    /* it is in the list of those that have too much */
     bool found;   /* the row and its epoch are known */
     bool behind;  /* the tail was found with the row */
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     int64_t id;
     int64_t last_seq;  /* the tail included */
     int64_t outages;   /* of the row */

@@ -193,7 +193,7 @@ static int put_event(struct sqlite_store *s, struct sqlite_room *room, const str
 {
     int err = room->found ? 0 : add_room(s, room, r);
     if (err) return err;
-    if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 ||
+    if (memcmp(room->epoch, r->epoch, EVENT_EPOCH_LEN) != 0 ||
         (int64_t)r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
     int64_t changed = 0;
@@ -241,7 +241,7 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
     }
     if (b->limits.max_bytes) s->space -= cost;
     if (!r->mark) return put_event(s, room, r);
-    if (!room->found || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
+    if (!room->found || memcmp(room->epoch, r->epoch, EVENT_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
     rc = put_mark(s, room, r);
     return rc ? sqlite_db_fail(s, rc) : 0;
 }

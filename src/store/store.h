@@ -32,6 +32,7 @@
 
 #include "base/account.h"
 #include "base/buf.h"
+#include "base/event.h"
 
 enum {
     STORE_IN_FLIGHT_MAX = 65536, /* appends queued or being committed; part of the id promise */
@@ -57,7 +58,6 @@ enum {
     STORE_INDEX_WAIT_MS = 250,    /* a search waits so long for the newest messages to be indexed */
     STORE_TRIM_MAX = 256,         /* events removed by one step of retention, then appends go on */
     STORE_TRIM_MAX_BYTES = 1 << 20, /* likewise, but for one event that is larger */
-    STORE_EPOCH_LEN = 8,
     STORE_NAME_MAX_BYTES = 255,
     STORE_TEXT_MAX_BYTES = 1 << 24, /* each text of an event */
 };
@@ -65,12 +65,10 @@ enum {
 #define STORE_SEQ_MAX ((UINT64_C(1) << 53) - 1) /* protocol.md section 4 */
 
 enum store_kind {
-    STORE_MESSAGE,
-    STORE_EDIT,
-    STORE_DELETE,
-    STORE_REACT,
-    STORE_UNREACT,
-    STORE_KIND_COUNT,
+#define X(symbol, word, text, action) symbol,
+    EVENT_KIND_TABLE(X)
+#undef X
+        STORE_KIND_COUNT,
 };
 
 /* How many users reacted with it. */
@@ -112,7 +110,7 @@ struct store_event {
 
 /* What is known of a room. */
 struct store_room {
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     uint64_t first_seq;   /* oldest event that is kept; 0: none */
     uint64_t last_seq;    /* newest event ever committed */
     uint64_t trimmed_seq; /* everything up to here may have been removed by retention, or was never
@@ -368,7 +366,7 @@ struct store;
  */
 struct store_append {
     struct slice room; /* 1..STORE_NAME_MAX_BYTES */
-    const char *epoch; /* STORE_EPOCH_LEN bytes */
+    const char *epoch; /* EVENT_EPOCH_LEN bytes */
     const struct store_event *event;
     void *tag;
     bool kick_follows; /* the caller will call store_kick soon: waking the writer costs a switch of

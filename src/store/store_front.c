@@ -110,7 +110,7 @@ static int append(struct store *s, const struct store_append *a, bool mark)
     struct store_event event = normal_form(a->event);
     struct store_record *r = store_record_new(a->room, &event);
     if (!r) return ERR_NOMEM;
-    memcpy(r->epoch, a->epoch, STORE_EPOCH_LEN);
+    memcpy(r->epoch, a->epoch, EVENT_EPOCH_LEN);
     r->prev_seq = a->prev_seq;
     r->tag = a->tag;
     r->mark = mark;

@@ -21,7 +21,7 @@ static int mem_begin(struct store_backend *b)
 static int put_mark(struct mem *m, const struct store_record *r)
 {
     struct mem_room *room = memory_find(m, r->room);
-    if (!room || room->last_seq == 0 || memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0)
+    if (!room || room->last_seq == 0 || memcmp(room->epoch, r->epoch, EVENT_EPOCH_LEN) != 0)
         return ERR_STORE_ORDER;
     struct mem_undo *u = &m->undo[m->undo_count];
     *u = (struct mem_undo){.room = room, .event = &r->event};
@@ -33,10 +33,10 @@ static int put_mark(struct mem *m, const struct store_record *r)
 static int put_event(struct mem *m, struct mem_room *room, struct store_record *r)
 {
     if (room->last_seq == 0) {
-        memcpy(room->epoch, r->epoch, STORE_EPOCH_LEN);
+        memcpy(room->epoch, r->epoch, EVENT_EPOCH_LEN);
         room->trimmed_seq = r->prev_seq;
     }
-    if (memcmp(room->epoch, r->epoch, STORE_EPOCH_LEN) != 0 || r->event.seq <= room->last_seq)
+    if (memcmp(room->epoch, r->epoch, EVENT_EPOCH_LEN) != 0 || r->event.seq <= room->last_seq)
         return ERR_STORE_ORDER;
     int err = memory_rooms_reserve(room);
     if (err) return err;

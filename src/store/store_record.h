@@ -12,7 +12,7 @@ struct store_record {
     struct slink link;
     void *tag;
     struct slice room; /* in this block; empty in a page */
-    char epoch[STORE_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     uint64_t prev_seq;        /* as of store_append */
     int err;                  /* the outcome of this one */
     bool taken;               /* the implementation keeps it */

@@ -9,8 +9,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/utf8.h"
+#include "proto/envelope.h"
 #include "proto/json.h"
 #include "proto/rich.h"
+#include "store/store.h"
 
 enum { FRAME_MAX = 1 << 22, MESSAGE_MAX = 1000 };
 
@@ -101,14 +103,17 @@ static void keeps_limits(const struct rich_input *in)
     CHECK(in->id.seq <= ID_SEQ_MAX && in->reply_to.seq <= ID_SEQ_MAX && in->at.seq <= ID_SEQ_MAX);
     CHECK(in->limit <= (in->type == RICH_JOIN ? RICH_JOIN_MAX : RICH_PAGE_MAX));
     CHECK((in->type == RICH_HISTORY) <= (in->limit > 0));
-    CHECK((in->type == RICH_MESSAGE || in->type == RICH_EDIT) == (in->message.len > 0));
-    CHECK((in->type == RICH_REACT || in->type == RICH_UNREACT) == (in->emoji.len > 0));
+    CHECK((in->type == RICH_CHANGE) == (in->kind > 0));
+    bool speaks = in->type == RICH_MESSAGE || in->type == RICH_CHANGE;
+    enum event_text text = speaks ? event_kinds[in->kind].text : EVENT_TEXT_NONE;
+    CHECK((text == EVENT_TEXT_MESSAGE) == (in->message.len > 0));
+    CHECK((text == EVENT_TEXT_EMOJI) == (in->emoji.len > 0));
 }
 
 static void encodes(const struct rich_input *in)
 {
     struct buf out = {0};
-    struct rich_event e = {.type = in->message.len ? RICH_EVENT_EDIT : RICH_EVENT_REACT,
+    struct rich_event e = {.kind = &event_kinds[in->message.len ? STORE_EDIT : STORE_REACT],
                            .room = in->room,
                            .target = in->id.epoch[0] ? in->id : id,
                            .id = id,

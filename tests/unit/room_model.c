@@ -62,11 +62,11 @@ uint64_t model_label(struct model *m, char text[static MODEL_TEXT_MAX], size_t *
 void model_epoch(struct model *m, unsigned room, const char *epoch)
 {
     struct model_room *r = &m->rooms[room];
-    if (memcmp(r->epoch, epoch, ROOM_EPOCH_LEN) == 0) return;
+    if (memcmp(r->epoch, epoch, EVENT_EPOCH_LEN) == 0) return;
     /* A room of which retention by age left nothing is gone, and begins anew. */
     for (size_t i = 0; i < r->count && !m->forgets; i++)
         assert_int_equal(r->events[i].state, MODEL_LOST);
-    memcpy(r->epoch, epoch, ROOM_EPOCH_LEN);
+    memcpy(r->epoch, epoch, EVENT_EPOCH_LEN);
     r->count = 0;
 }
 

@@ -35,7 +35,7 @@ struct model_event {
 struct model_room {
     char name[8];
     size_t name_len;
-    char epoch[ROOM_EPOCH_LEN];
+    char epoch[EVENT_EPOCH_LEN];
     struct model_event *events;
     size_t count;
     size_t cap;

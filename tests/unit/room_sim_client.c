@@ -358,7 +358,7 @@ static void check_recovered(const struct sock *s, const struct join *j)
         assert_true(j->recovered);
         return;
     }
-    bool same = memcmp(j->since.epoch, j->head.epoch, ROOM_EPOCH_LEN) == 0;
+    bool same = memcmp(j->since.epoch, j->head.epoch, EVENT_EPOCH_LEN) == 0;
     bool can = same && j->since.seq <= j->head.seq;
     if (j->recovered) assert_true(can);
     /* Before the first event the store has, it cannot tell whether there were others; and by age

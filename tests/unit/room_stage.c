@@ -238,7 +238,7 @@ struct guest *coming_back(int i, struct slice name, enum encoding encoding, uint
     struct guest *g = guest_in(i, name, encoding);
     g->join.resume = true;
     g->join.since.seq = seq;
-    memcpy(g->join.since.epoch, g->wait.room->epoch, ROOM_EPOCH_LEN);
+    memcpy(g->join.since.epoch, g->wait.room->epoch, EVENT_EPOCH_LEN);
     return g;
 }
 

@@ -116,7 +116,7 @@ static void test_room_and_end(void **state)
     assert_null(parse(out.data, out.len - 1, &copy, &line));
     assert_int_equal(line.type, API_LINE_ROOM);
     same(line.room, SLICE_LIT("a \"b\" \xc3\xa9"));
-    assert_memory_equal(line.epoch, "k3f9d2a7", STORE_EPOCH_LEN);
+    assert_memory_equal(line.epoch, "k3f9d2a7", EVENT_EPOCH_LEN);
     free(copy);
     out.len = 0;
     assert_int_equal(api_line_put_end(1234567, &out), 0);

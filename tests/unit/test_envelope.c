@@ -33,11 +33,6 @@ static int parse(struct slice json, size_t max, struct buf *scratch, struct enve
     return envelope_parse((struct slice){*copy, json.len}, max, scratch, in);
 }
 
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
-}
-
 static bool same(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);

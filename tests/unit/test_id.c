@@ -43,7 +43,7 @@ static void test_round_trip(void **state)
         char text[ID_TEXT_MAX];
         size_t len = strlen(good[i].text);
         if (parse(good[i].text, len, &id)) fail_msg("refused: %s", good[i].text);
-        assert_memory_equal(id.epoch, good[i].text, ID_EPOCH_LEN);
+        assert_memory_equal(id.epoch, good[i].text, EVENT_EPOCH_LEN);
         assert_int_equal(id.seq, good[i].seq);
         assert_int_equal(id_write(&id, text), len);
         assert_memory_equal(text, good[i].text, len);
@@ -114,7 +114,7 @@ static void test_epoch_bytes(void **state)
 {
     (void)state;
     for (unsigned c = 0; c < 256; c++) {
-        for (size_t at = 0; at < ID_EPOCH_LEN; at++) {
+        for (size_t at = 0; at < EVENT_EPOCH_LEN; at++) {
             char text[] = "k3f90abc-7";
             struct id id;
             text[at] = (char)c;

@@ -52,6 +52,16 @@ static void test_references(void **state)
     expect_name(&identity_api, "system");
 }
 
+static void test_actions_of_events(void **state)
+{
+    (void)state;
+    assert_int_equal(policy_action(STORE_MESSAGE), ACTION_PUBLISH);
+    assert_int_equal(policy_action(STORE_EDIT), ACTION_EDIT);
+    assert_int_equal(policy_action(STORE_DELETE), ACTION_DELETE);
+    assert_int_equal(policy_action(STORE_REACT), ACTION_REACT);
+    assert_int_equal(policy_action(STORE_UNREACT), ACTION_REACT);
+}
+
 /* Who has said it may change it, and nobody else but the API. */
 static void test_authors(void **state)
 {
@@ -95,8 +105,11 @@ static void test_markers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),   cmocka_unit_test(test_references),
-        cmocka_unit_test(test_authors), cmocka_unit_test(test_open_to_all),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_actions_of_events),
+        cmocka_unit_test(test_authors),
+        cmocka_unit_test(test_open_to_all),
         cmocka_unit_test(test_markers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

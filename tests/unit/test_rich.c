@@ -13,17 +13,14 @@
 
 #include "base/err.h"
 #include "encode_check.h"
+#include "proto/envelope.h"
 #include "proto/rich.h"
+#include "store/store.h"
 
 enum { NO_LIMIT = 1 << 24 };
 
 #define ID_A "k3f90abc-1052"
 #define ID_B "k3f90abc-7"
-
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
-}
 
 #define HEAD_ID                                                                                    \
     {                                                                                              \
@@ -175,9 +172,9 @@ static int presence_count(const void *frame, struct buf *out, size_t max_bytes)
     return rich_encode_presence(&p, out, max_bytes);
 }
 
-static struct rich_event event_of(const struct texts *t, enum rich_event_type type)
+static struct rich_event event_of(const struct texts *t, enum store_kind kind)
 {
-    return (struct rich_event){.type = type,
+    return (struct rich_event){.kind = &event_kinds[kind],
                                .room = t->room,
                                .target = TARGET_ID,
                                .id = HEAD_ID,
@@ -189,26 +186,26 @@ static struct rich_event event_of(const struct texts *t, enum rich_event_type ty
 
 static int edit(const void *frame, struct buf *out, size_t max_bytes)
 {
-    struct rich_event e = event_of(frame, RICH_EVENT_EDIT);
+    struct rich_event e = event_of(frame, STORE_EDIT);
     return rich_encode_event(&e, out, max_bytes);
 }
 
 static int delete (const void *frame, struct buf *out, size_t max_bytes)
 {
-    struct rich_event e = event_of(frame, RICH_EVENT_DELETE);
+    struct rich_event e = event_of(frame, STORE_DELETE);
     e.user.len = 0;
     return rich_encode_event(&e, out, max_bytes);
 }
 
 static int react(const void *frame, struct buf *out, size_t max_bytes)
 {
-    struct rich_event e = event_of(frame, RICH_EVENT_REACT);
+    struct rich_event e = event_of(frame, STORE_REACT);
     return rich_encode_event(&e, out, max_bytes);
 }
 
 static int unreact(const void *frame, struct buf *out, size_t max_bytes)
 {
-    struct rich_event e = event_of(frame, RICH_EVENT_UNREACT);
+    struct rich_event e = event_of(frame, STORE_UNREACT);
     e.user.len = 0;
     return rich_encode_event(&e, out, max_bytes);
 }

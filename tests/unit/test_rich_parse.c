@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "fail_alloc.h"
+#include "proto/envelope.h"
 #include "proto/rich.h"
 
 enum { TEXT_MAX = 1 << 16 };
@@ -23,11 +24,6 @@ enum { TEXT_MAX = 1 << 16 };
 static bool same(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-static struct slice slice_of(const char *text)
-{
-    return (struct slice){text, strlen(text)};
 }
 
 /* Parses out of a block of exactly its size, so that the sanitizer sees a read past the end. The
@@ -61,10 +57,10 @@ static char *put_id(char *at, const char *name, const struct id *id)
 /* Everything that is not zero, in words. */
 static void describe(const struct rich_input *in, char *at)
 {
-    static const char *const types[] = {"message", "join",   "leave", "history", "who",  "typing",
-                                        "edit",    "delete", "react", "unreact", "read", "auth"};
+    static const char *const types[] = {"message", "join",   "leave", "history",
+                                        "who",     "typing", "read",  "auth"};
     static const char *const positions[] = {"", "before", "after", "around"};
-    at += sprintf(at, "%s", types[in->type]);
+    at += sprintf(at, "%s", in->type == RICH_CHANGE ? event_kinds[in->kind].word : types[in->type]);
     at = put_text(at, "ref", in->ref);
     at = put_text(at, "room", in->room);
     at = put_text(at, "message", in->message);

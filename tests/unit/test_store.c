@@ -35,7 +35,7 @@ static void test_append_and_load(void **state)
         assert_ptr_equal(w->seen.done[i].tag, (void *)(uintptr_t)(i + 1));
     }
     assert_int_equal(world_load(w, "lobby", &a), 0);
-    assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+    assert_memory_equal(a.room.epoch, world_epoch, EVENT_EPOCH_LEN);
     assert_int_equal(a.room.first_seq, 1);
     assert_int_equal(a.room.last_seq, 100);
     assert_int_equal(journal_local_next_seq(&a.room, 1), 101);

@@ -401,7 +401,7 @@ static void check_room(struct world *w, const char *room, uint64_t acked, uint64
     uint64_t seq = 0;
     assert_int_equal(world_load(w, room, &a), 0);
     assert_true(journal_local_next_seq(&a.room, 1) > handed);
-    assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+    assert_memory_equal(a.room.epoch, world_epoch, EVENT_EPOCH_LEN);
     for (bool more = true; more; more = a.more_after) {
         assert_int_equal(world_page(w, room, STORE_AFTER, seq, STORE_PAGE_MAX, &a), 0);
         for (size_t i = 0; i < a.count; i++)
@@ -606,7 +606,7 @@ static void expect_renewed(struct world *w)
     open_store(w, false);
     assert_int_equal(world_load(w, "c0", &a), 0);
     assert_int_equal(a.room.last_seq, 1);
-    assert_memory_not_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+    assert_memory_not_equal(a.room.epoch, world_epoch, EVENT_EPOCH_LEN);
     store_close(w->store);
     w->store = NULL;
     snprintf(path, sizeof path, "%s-wal-stale", w->path);

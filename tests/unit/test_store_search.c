@@ -218,7 +218,7 @@ static void test_list(void **state)
                                  "a:2/138@6[5-6] ab:5/345@9[5-9] b:1/69@5[5-5] "
                                  "\xc3\xa4:3/207@7[5-7] ");
     assert_int_equal(journal_local_next_seq(&a.room, 1), 11);
-    assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+    assert_memory_equal(a.room.epoch, world_epoch, EVENT_EPOCH_LEN);
     assert_int_equal(world_list(w, "", 2, &a), 0);
     assert_string_equal(a.shown, "10:6/414@10[5-10] 9:7/483@11[5-11] >");
     assert_int_equal(world_list(w, "9", 2, &a), 0);

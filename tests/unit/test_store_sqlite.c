@@ -47,7 +47,7 @@ static void test_reopen(void **state)
     }
     assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 100, &a), 0);
     assert_int_equal(a.count, 30);
-    assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+    assert_memory_equal(a.room.epoch, world_epoch, EVENT_EPOCH_LEN);
 }
 
 static void expect_rooms(struct world *w, const char *want)
@@ -683,7 +683,7 @@ static void test_older_schema(void **state)
                           : "1m=first here{+1} 2m=2! 3r=+ ");
         world_expect_found(w, "r", "first", "1 ");
         assert_int_equal(world_load(w, "r", &a), 0);
-        assert_memory_equal(a.room.epoch, world_epoch, STORE_EPOCH_LEN);
+        assert_memory_equal(a.room.epoch, world_epoch, EVENT_EPOCH_LEN);
         assert_int_equal(journal_local_next_seq(&a.room, 1), life ? 5 : 4);
         assert_string_equal(a.shown, life ? "ann>2 " : "");
         if (life) continue;
