@@ -656,7 +656,6 @@ void room_check_locked(const struct room *room)
 {
     CHECK(room->state == ROOM_READY || !room->encodings);
     CHECK(room->state != ROOM_LOADING || room->loads > 0);
-    CHECK(room->trimmed_seq <= room->head || room->state != ROOM_READY);
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         CHECK(!(room->filling & 1 << i) || (room->logs[i] && room->fills[i] > 0));
         CHECK(room->logs[i] || !(room->encodings & 1 << i));
