@@ -29,7 +29,8 @@ struct jwk_set;
 
 /* The three ways to a set. 0: *out is a set with one reference, the caller's, that holds nothing
  * of what it was made from. ERR_CONFIG: it is no key, and *why says why, for a log (static text, it
- * shows nothing of a key). ERR_NOMEM. *why is NULL but where said; on errors *out is NULL. */
+ * shows nothing of a key). ERR_NOMEM; but where it is OpenSSL that is short of memory, a key may
+ * count as one that cannot be read. *why is NULL but where said; on errors *out is NULL. */
 
 /* The bytes of a secret as they are, a line feed at the end of its file included: JWK_SECRET_MIN to
  * JWK_SECRET_MAX. For HS256; from 48 bytes also HS384, from 64 also HS512 (RFC 7518 section 3.2).
