@@ -559,6 +559,10 @@ static void test_now(void **state)
         jwt_claims_free(claims);
     }
     free(token);
+    token = token_make(&by_secret, HS256, SLICE_LIT("{\"sub\":\"ann\",\"exp\":-1}"));
+    struct jwt_claims *claims;
+    assert_int_equal(verify_at(secret_set, &any, slice(token), 0, &claims), JWT_EXPIRED);
+    free(token);
 }
 
 static void test_issuer(void **state)

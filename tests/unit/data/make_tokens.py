@@ -42,7 +42,7 @@ keys = {
 refused = {
     "rsa1024": rsa_key(1024),
     "rsa2040": rsa_key(2040),
-    "rsa5120": rsa_key(5120),
+    "rsa4104": rsa_key(4104),
     "secp256k1": ec_key(ec.SECP256K1()),
     "p192": ec_key(ec.SECP192R1()),
     "ed448": ed448.Ed448PrivateKey.generate(),
