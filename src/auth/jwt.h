@@ -65,10 +65,11 @@ const char *jwt_result_text(enum jwt_result result);
 
 /* What is demanded of tokens. Borrowed, only during the call. */
 struct jwt_rules {
-    struct slice issuer;   /* what iss has to be; empty: anything, or missing */
-    struct slice audience; /* what aud has to be, or hold; empty: a token with aud is refused, it is
-                              for somebody else (RFC 7519 section 4.1.3) */
-    uint32_t max_age_s;    /* how far ahead exp may be, and the leeway */
+    struct slice issuer; /* what iss has to be; empty: anything, or missing */
+    /* What aud has to be, or hold; empty: a token with aud is refused, as it is for somebody else
+     * (RFC 7519 section 4.1.3). */
+    struct slice audience;
+    uint32_t max_age_s; /* how far ahead exp may be; the leeway comes on top */
 };
 
 enum jwt_right { JWT_NONE, JWT_READ, JWT_WRITE, JWT_MODERATE, JWT_OWN };

@@ -85,7 +85,7 @@ static void expect_raw(const struct jwt_rules *rules, struct slice payload, enum
 /* The members of such a payload. */
 static void expect_with(const struct jwt_rules *rules, const char *members, enum jwt_result want)
 {
-    char payload[8192];
+    char payload[8200];
     snprintf(payload, sizeof payload, "{%s}", members);
     expect_raw(rules, slice(payload), want);
 }
@@ -104,7 +104,7 @@ static void expect_header(const char *header, enum jwt_result want)
 
 static struct jwt_claims *claims_of(const char *members)
 {
-    char payload[8192];
+    char payload[8200];
     struct jwt_claims *claims;
     snprintf(payload, sizeof payload, "{%s}", members);
     char *token = token_make(&by_secret, HS256, slice(payload));
@@ -447,7 +447,7 @@ static void test_signature_comes_first(void **state)
     (void)state;
     struct token_signer other = {.hash = "SHA256",
                                  .secret = SLICE_LIT("another secret, of another 32 bytes")};
-    static const char *const payloads[] = {"{}", "x", "{\"exp\":1}", "{" GOOD "}", "\xff"};
+    static const char *const payloads[] = {"{}", "x", "{\"exp\":1}", "{\"sub\":\"ann\"}", "\xff"};
     for (size_t i = 0; i < sizeof payloads / sizeof payloads[0]; i++) {
         char *token = token_make(&other, HS256, slice(payloads[i]));
         expect_token(token, JWT_BAD_SIGNATURE);
