@@ -46,8 +46,8 @@ int jwk_set_from_pem(struct slice pem, struct jwk_set **out, const char **why);
  * and JWK_KEYS_MAX keys, with at least one key of the kinds above. Others are ignored: secrets
  * ("oct"), a "use" but "sig", "key_ops" without "verify", an "alg" that does not fit, too small a
  * key, a point off its curve; *why is then why, of the last of them, although a set is given.
- * "alg" restricts a key to it. Of private keys the public part is taken. Takes up to some
- * milliseconds for each RSA key, which is looked at closely: not for a worker's turn. */
+ * "alg" restricts a key to it. Of private keys the public part is taken. Takes up to 0.5 ms for
+ * each key: a long set is not for a worker's turn. */
 int jwk_set_from_json(struct slice json, struct jwk_set **out, const char **why);
 
 /* NULL is nothing. The last unref wipes secrets and frees. */

@@ -169,6 +169,12 @@ static void test_pem_text(void **state)
     jwk_check_refused(jwk_set_from_pem,
                       slice("-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n"),
                       "BEGIN PUBLIC KEY");
+    /* P-256, and the point at infinity */
+    jwk_check_refused(
+        jwk_set_from_pem,
+        slice("-----BEGIN PUBLIC KEY-----\nMBkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDAgAA\n-----END PUBLIC "
+              "KEY-----\n"),
+        "point");
     unsigned char *der = NULL;
     int n = i2d_PUBKEY(p256, &der);
     unsigned char longer[256] = {0};

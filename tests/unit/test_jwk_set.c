@@ -188,7 +188,7 @@ static void test_json_refused(void **state)
     char even[2048] = "\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"" JWK_CHECK_RSA_N;
     even[strlen(even) - 1] = 'A'; /* of "oQ" */
     strcat(even, "\"");
-    jwk_check_key_refused(even, "numbers");
+    jwk_check_key_refused(even, "modulus");
     char *small = json_dumps(json_object_get(data, "rsa1024"), 0);
     char json[2048];
     snprintf(json, sizeof json, "{\"keys\":[%s]}", small);
