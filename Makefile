@@ -43,13 +43,12 @@ cc_flags := -std=gnu17 -D_GNU_SOURCE -Isrc $(warnings) -fPIE -fstack-protector-s
             $(mode_flags) $(CFLAGS)
 ld_flags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(mode_flags) $(LDFLAGS)
 
-libs := $(shell pkg-config --libs libcrypto zlib inih sqlite3 icu-i18n icu-uc 2>/dev/null || \
-          echo -lcrypto -lz -linih -lsqlite3 -licui18n -licuuc -licudata) \
+libs := $(shell pkg-config --libs libcrypto zlib inih jansson sqlite3 icu-i18n icu-uc 2>/dev/null || \
+          echo -lcrypto -lz -linih -ljansson -lsqlite3 -licui18n -licuuc -licudata) \
         -lhttp_parser
 # The server's malloc, before libc's (docs/decisions/0005-allocator.md); `make build ALLOCATOR=` keeps libc's.
 # Sanitizers bring their own.
 ALLOCATOR := $(if $(filter release debug,$(MODE)),-lmimalloc)
-oracles := -ljansson # what tests compare Parlor's own parsers with
 
 # ---- the server and its library ----
 
@@ -118,7 +117,7 @@ unit-bins: $(unit_tests)
 $(B)/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ld_flags) $(wrap_alloc) -o $@ $^ $(libs) $(oracles) -lcmocka
+	$(Q)$(CC) $(ld_flags) $(wrap_alloc) -o $@ $^ $(libs) -lcmocka
 
 $(B)/tests/%.o: private cc_flags += -I. -Itests/unit
 
@@ -138,7 +137,7 @@ fuzz_targets := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuz
 fuzz-bins: $(fuzz_targets)
 build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libparlor.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ld_flags) -fsanitize=fuzzer -o $@ $^ $(libs) $(oracles)
+	$(Q)$(CC) $(ld_flags) -fsanitize=fuzzer -o $@ $^ $(libs)
 
 # Everything that can be compiled, without linking: for lint, with both compilers.
 .PHONY: objects
