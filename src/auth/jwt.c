@@ -164,23 +164,12 @@ static enum jwt_result check_audience(const json_t *payload, struct slice audien
 
 /* ---- who, and what it may do ---- */
 
-/* U+0000-001F and U+007F-009F, in valid UTF-8: there C2 is always the first byte of two. */
-static bool has_control(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c < 0x20 || c == 0x7F) return true;
-        if (c == 0xC2 && (unsigned char)s.ptr[i + 1] <= 0x9F) return true;
-    }
-    return false;
-}
-
 /* A claim that is missing is empty. */
 static bool read_text(const json_t *payload, const char *claim, size_t max, struct slice *out)
 {
     const json_t *value = json_object_get(payload, claim);
     *out = jose_text(value);
-    return !value || (out->ptr && out->len <= max && !has_control(*out));
+    return !value || (out->ptr && out->len <= max && !name_has_control(*out));
 }
 
 static enum jwt_result read_texts(const json_t *payload, struct jwt_claims *c)

@@ -216,7 +216,7 @@ static enum plan plan_join(const struct room *room, struct join *j, const struct
     return j->replayed ? PLAN_MEMORY : PLAN_LIVE;
 }
 
-static struct feed *find_reader_locked(const struct room *room, unsigned encoding, unsigned worker)
+static struct feed *find_feed_locked(const struct room *room, unsigned encoding, unsigned worker)
 {
     if (!room->logs[encoding]) return NULL;
     const struct list *feeds = &room->logs[encoding]->feeds;
@@ -237,7 +237,7 @@ static enum plan choose_plan(const struct room *room, struct join *j, const stru
         j->replayed = 0;
         return PLAN_STORE;
     }
-    const struct feed *r = find_reader_locked(room, j->encoding, j->worker);
+    const struct feed *r = find_feed_locked(room, j->encoding, j->worker);
     if (!r || r->cursor.offset >= room->logs[j->encoding]->log.joint) return plan;
     j->replayed = 0;
     return PLAN_STORE;
@@ -246,7 +246,7 @@ static enum plan choose_plan(const struct room *room, struct join *j, const stru
 struct feed *room_feed(struct room *room, enum encoding encoding, unsigned worker)
 {
     pthread_mutex_lock(&room->lock);
-    struct feed *r = find_reader_locked(room, encoding, worker);
+    struct feed *r = find_feed_locked(room, encoding, worker);
     pthread_mutex_unlock(&room->lock);
     return r;
 }
@@ -270,11 +270,11 @@ struct attempt {
 };
 
 /* Finds or makes the worker's feed of the log; room locked. */
-static struct feed *get_reader_locked(struct attempt *a)
+static struct feed *get_feed_locked(struct attempt *a)
 {
     struct room *room = a->room;
     unsigned encoding = a->join->encoding;
-    struct feed *r = find_reader_locked(room, encoding, a->join->worker);
+    struct feed *r = find_feed_locked(room, encoding, a->join->worker);
     if (r) return r;
     r = calloc(1, sizeof *r);
     if (!r) return NULL;
@@ -290,7 +290,7 @@ static struct feed *get_reader_locked(struct attempt *a)
 
 /* Takes an empty feed out of its log; room locked. True: clean, so the caller frees it. A dirty
  * one is freed by room_settle. */
-static bool detach_reader_locked(struct feed *r)
+static bool detach_feed_locked(struct feed *r)
 {
     struct room *room = r->room;
     list_remove(&r->link);
@@ -304,7 +304,7 @@ static bool detach_reader_locked(struct feed *r)
 static int add_member_locked(struct attempt *a)
 {
     struct room_log *rl = a->room->logs[a->join->encoding];
-    struct feed *r = get_reader_locked(a);
+    struct feed *r = get_feed_locked(a);
     if (!r || atomic_load(&r->lost)) return ERR_NOMEM; /* its members are about to be told to go */
     struct cursor at = {NULL, rl->log.end};
     if (a->plan == PLAN_MEMORY) {
@@ -316,7 +316,7 @@ static int add_member_locked(struct attempt *a)
     int err = feed_add(r, a->member, &at);
     if (err) cursor_rest(&at);
     if (!err && a->plan == PLAN_STORE) feed_block(a->member);
-    if (r->member_count == 0 && detach_reader_locked(r)) a->drop = r;
+    if (r->member_count == 0 && detach_feed_locked(r)) a->drop = r;
     return err;
 }
 
@@ -409,7 +409,7 @@ enum presence_due room_leave(struct member *m, struct slice username, uint64_t n
         due = presence_leave(&room->presence, username, now_ms);
     else
         presence_count(&room->presence, -1);
-    if (r->member_count == 0) drop = detach_reader_locked(r);
+    if (r->member_count == 0) drop = detach_feed_locked(r);
     room_check_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (drop) hub_feed_free(r);

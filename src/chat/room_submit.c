@@ -223,7 +223,8 @@ static void lose_locked(struct room *room, struct slink **woken)
 {
     for (unsigned i = 0; i < ENCODING_COUNT; i++) {
         struct room_log *rl = room->logs[i];
-        for (struct list *l = rl ? rl->feeds.next : NULL; l && l != &rl->feeds; l = l->next) {
+        if (!rl) continue;
+        for (struct list *l = rl->feeds.next; l != &rl->feeds; l = l->next) {
             struct feed *r = container_of(l, struct feed, link);
             atomic_store(&r->lost, true);
             if (r->dirty) continue;

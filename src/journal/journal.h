@@ -31,7 +31,8 @@ struct journal;
 
 /* What a journal knows of a room in memory. Zeroed: a room in which nothing was ever said. */
 struct journal_room {
-    uint64_t seq;           /* the newest that was given */
+    uint64_t seq;           /* the newest that was given, or may have been: the head of a room that
+                               was just loaded */
     struct nonces nonces;   /* of the last minutes */
     uint32_t waited_nonces; /* those with waiters, which keep the room in memory */
 };
@@ -57,9 +58,8 @@ struct journal_ops {
 /* First in the struct of each. */
 struct journal {
     const struct journal_ops *ops;
-    bool late; /* delivers by room_deliver, not in journal_submit */
-    bool
-        shared; /* others submit, too: an event may come that a load of its room did not wait for */
+    bool late;   /* delivers by room_deliver, not in journal_submit */
+    bool shared; /* others submit, too: a load may not have waited for what they said */
 };
 
 /* What the store says of a room becomes what the journal knows of it. out is zeroed; ERR_NOMEM: it

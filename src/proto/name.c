@@ -19,7 +19,7 @@ static_assert((int)LOOK_MAX >= (int)NAME_USER_MAX, "every name can be looked at"
 
 /* True if valid UTF-8 holds U+0000-001F or U+007F-009F. In valid UTF-8 the byte C2 is always the
  * first of two, so the pair C2 80..9F is what it seems. */
-static bool has_control(struct slice s)
+bool name_has_control(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
@@ -33,7 +33,7 @@ int name_room_check(struct slice name)
 {
     if (name.len == 0 || name.len > NAME_ROOM_MAX || memchr(name.ptr, '/', name.len) ||
         slice_is(name, ".") || slice_is(name, "..") || !utf8_valid(name.ptr, name.len) ||
-        has_control(name))
+        name_has_control(name))
         return ERR_BAD_ROOM;
     return 0;
 }
@@ -111,7 +111,7 @@ static struct slice trim(struct slice s)
  * UTF-8 begin nowhere else. */
 static bool breaks_line(struct slice s)
 {
-    return has_control(s) || memmem(s.ptr, s.len, "\xe2\x80\xa8", 3) ||
+    return name_has_control(s) || memmem(s.ptr, s.len, "\xe2\x80\xa8", 3) ||
            memmem(s.ptr, s.len, "\xe2\x80\xa9", 3);
 }
 
@@ -144,7 +144,7 @@ int name_user_clean(struct slice in, char out[static NAME_USER_MAX], struct slic
 
 bool name_is_word(struct slice text)
 {
-    if (text.len == 0 || has_control(text)) return false;
+    if (text.len == 0 || name_has_control(text)) return false;
     while (text.len > 0) {
         size_t n = first_size(text);
         if (is_space(code_of(text.ptr, n))) return false;

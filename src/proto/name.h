@@ -32,6 +32,9 @@ int name_room_check(struct slice name);
  * ASCII cost a pass over their bytes. */
 int name_user_clean(struct slice in, char out[static NAME_USER_MAX], struct slice *name);
 
+/* U+0000 to U+001F, and U+007F to U+009F, in valid UTF-8. Any thread. */
+bool name_has_control(struct slice s);
+
 /* True iff text is not empty and has no control characters and no white space: the name of a
  * reaction. text is valid UTF-8. */
 bool name_is_word(struct slice text);

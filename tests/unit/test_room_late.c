@@ -15,6 +15,16 @@
 
 /* ---- strict ---- */
 
+/* The next decision of the store; returns the feeds it woke. */
+static struct slink *deliver_next(struct room *room)
+{
+    struct slink *woken;
+    struct slink *waiters;
+    room_deliver(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
+    assert_null(waiters);
+    return woken;
+}
+
 /* A message that is deleted in the batch that commits it leaves no frame at all. */
 static void test_strict_deleted_at_once(void **state)
 {
@@ -42,18 +52,16 @@ static void test_lost_before_settling(void **state)
     begin_as(&plenty, NULL, true);
     struct guest *g = join_live(0, lobby, ENCODING_FULL);
     struct room *room = g->member.feed->room;
-    struct slink *woken;
-    struct slink *waiters;
     say(g, "one");
     say(g, "two");
-    room_deliver(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
+    struct slink *woken = deliver_next(room);
     gate_turn_writer(&stage->gate);
     struct feed *r = container_of(woken, struct feed, dirty_link);
     assert_false(feed_flush(r, &stage->delivery));
     assert_string_equal(heard(g), "one");
     buf_fini(&stage->encoder.json[1]); /* so that it has to be allocated */
     fail_alloc_after(0);
-    room_deliver(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
+    woken = deliver_next(room);
     fail_alloc_off();
     assert_null(woken); /* it is dirty already */
     assert_false(room_settle(r));
@@ -75,13 +83,11 @@ static void test_join_after_a_loss(void **state)
     begin_as(&plenty, NULL, true);
     struct guest *g = join_live(0, lobby, ENCODING_FULL);
     struct room *room = g->member.feed->room;
-    struct slink *woken;
-    struct slink *waiters;
     say(g, "one");
     say(g, "two");
     edit(g, 2, "second");
     fail_alloc_after(0);
-    room_deliver(room, &stage->encoder, gate_next_done(&stage->gate), &woken, &waiters);
+    struct slink *woken = deliver_next(room);
     fail_alloc_off();
     push_woken(woken);
     settle_store(); /* two comes into the log, and its edit empties it again */
