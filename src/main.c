@@ -20,7 +20,7 @@
 #include "server/server.h"
 #include "server/websocket.h"
 #include "session/bare.h"
-#include "session/receipt.h"
+#include "session/pending_ack.h"
 #include "session/rich_session.h"
 #include "store/store_memory.h"
 #include "store/store_sqlite.h"
@@ -178,7 +178,7 @@ static struct server *start(const struct config *cf, struct log *log,
         .keep = {(uint64_t)cf->keep_age_s * 1000, cf->keep_messages, cf->keep_bytes},
         .limits = store_limits(cf)};
     server_store_options(server, &store_options);
-    receipt_store_options(server, &store_options);
+    pending_ack_store_options(server, &store_options);
     struct store *store = open_store(cf, log, &store_options, NULL);
     struct journal *journal =
         store ? journal_local_new(store, cf->durability == CONFIG_STRICT, SEQ_STEP) : NULL;

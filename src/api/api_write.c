@@ -16,8 +16,8 @@
 #include "proto/json.h"
 #include "server/conn.h"
 #include "server/worker.h"
-#include "session/entry.h"
-#include "session/receipt.h"
+#include "session/pending_ack.h"
+#include "session/pending_join.h"
 
 /* ---- the body ---- */
 
@@ -73,7 +73,7 @@ static int read_post(const struct conn *c, struct api_call *call)
 
 /* ---- publishing ---- */
 
-static int encode_posted(struct conn *c, const struct api_call *call, const struct receipt *r)
+static int encode_posted(struct conn *c, const struct api_call *call, const struct pending_ack *r)
 {
     struct store_event e = call->event;
     const struct event_room room = {call->room, r->id.epoch};
@@ -85,7 +85,7 @@ static int encode_posted(struct conn *c, const struct api_call *call, const stru
 
 /* The event is committed, or refused. What is in the room now is told by the store: of a dup, the
  * first; of an edit, the whole message. */
-static void on_stored(struct conn *c, const struct receipt *r)
+static void on_stored(struct conn *c, const struct pending_ack *r)
 {
     struct api_call *call = api_call_of(c);
     if (!call) return;
@@ -108,10 +108,10 @@ static int write_publish(struct conn *c, struct api_call *call)
 {
     struct submission p = {.event = call->event};
     p.event.ts_ms = c->worker->wall_ms;
-    struct receipt *r = receipt_new(c, call->room, (struct slice){NULL, 0});
+    struct pending_ack *r = pending_ack_new(c, call->room, (struct slice){NULL, 0});
     if (!r) return ERR_NOMEM;
     r->tell = on_stored;
-    int err = receipt_publish(r, call->entered, &p);
+    int err = pending_ack_publish(r, call->entered, &p);
     bool posted = !err && call->event.kind == STORE_MESSAGE && !p.dup;
     if (posted) metrics_add(&c->worker->metrics, METRIC_MESSAGES_RECEIVED, 1);
     return err;
@@ -156,39 +156,40 @@ static int write_go_on(struct conn *c, struct api_call *call)
 }
 
 /* The room is in memory. Its reference moves to the call. */
-static int take_room(struct conn *c, struct api_call *call, struct entry *e)
+static int take_room(struct conn *c, struct api_call *call, struct pending_join *g)
 {
-    int err = e->wait.err;
+    int err = g->join.err;
     if (!err) {
-        call->entered = e->wait.room;
+        call->entered = g->join.room;
         room_ref(call->entered);
     }
-    entry_fini(e);
-    free(e);
+    pending_join_fini(g);
+    free(g);
     return err ? err : write_go_on(c, call);
 }
 
 static void write_on_entered(struct conn *c, struct pending *p)
 {
-    struct entry *e = entry_of(p);
+    struct pending_join *g = pending_join_of(p);
     struct api_call *call = api_call_of(c);
     if (!call) {
-        entry_fini(e);
-        free(e);
+        pending_join_fini(g);
+        free(g);
         return;
     }
-    int err = take_room(c, call, e);
+    int err = take_room(c, call, g);
     if (err) api_fail(c, call, err);
 }
 
 static int write_enter(struct conn *c, struct api_call *call)
 {
-    struct entry *e = calloc(1, sizeof *e);
-    if (!e) return ERR_NOMEM;
-    int err = entry_start(e, c, call->room, write_on_entered);
+    struct pending_join *g = calloc(1, sizeof *g);
+    if (!g) return ERR_NOMEM;
+    pending_join_set_room(g, call->room);
+    int err = pending_join_start(g, c, write_on_entered);
     if (err == ERR_AGAIN) return 0;
-    e->wait.err = err;
-    return take_room(c, call, e);
+    g->join.err = err;
+    return take_room(c, call, g);
 }
 
 /* ---- handlers ---- */

@@ -104,7 +104,7 @@ static void take_epoch_locked(struct hub *hub, char out[static EVENT_EPOCH_LEN])
 static uint64_t own_bytes(const struct room *room)
 {
     uint64_t bytes = sizeof *room + room->name_len + journal_room_bytes(&room->order) +
-                     marks_bytes(&room->marks);
+                     read_markers_bytes(&room->markers);
     for (unsigned i = 0; i < ENCODING_COUNT; i++)
         if (room->logs[i])
             bytes += sizeof *room->logs[i] + recent_index_bytes(&room->logs[i]->recent);
@@ -166,10 +166,10 @@ static void room_free(struct room *room)
     for (unsigned i = 0; i < ENCODING_COUNT; i++)
         log_free(room->logs[i]);
     journal_room_fini(&room->order);
-    marks_fini(&room->marks);
+    read_markers_fini(&room->markers);
     presence_fini(&room->presence);
     free(room->typing);
-    account_sub(&room->hub->marks, room->marks_bytes);
+    account_sub(&room->hub->marks, room->markers_bytes);
     account_sub(&room->hub->own, room->own_bytes);
     account_sub(&room->hub->held, room->own_bytes);
     pthread_mutex_destroy(&room->lock);
@@ -327,18 +327,18 @@ bool hub_input_is_pressed(const struct hub *hub)
 void room_wake_all(struct slink *waits, int err)
 {
     while (waits) {
-        struct room_wait *w = container_of(waits, struct room_wait, link);
+        struct join *j = container_of(waits, struct join, link);
         waits = waits->next; /* before: the waiter may be gone after its call */
-        w->err = err;
-        w->wake(w);
+        j->err = err;
+        j->wake(j);
     }
 }
 
-static int note_marks(struct marks *out, const struct store_loaded *loaded)
+static int note_marks(struct read_markers *out, const struct store_loaded *loaded)
 {
     int err = 0;
     for (size_t i = 0; i < loaded->mark_count && !err; i++)
-        err = marks_move(out, &loaded->marks[i]);
+        err = read_markers_move(out, &loaded->marks[i]);
     return err;
 }
 
@@ -346,7 +346,7 @@ static bool is_waited_locked(const struct room *room)
 {
     bool waited = false;
     for (struct slink *l = room->waits; l && !waited; l = l->next)
-        waited = !atomic_load(&container_of(l, struct room_wait, link)->gone);
+        waited = !atomic_load(&container_of(l, struct join, link)->gone);
     return waited;
 }
 
@@ -376,15 +376,15 @@ static void ask_for(struct room *room, uint64_t client)
 
 /* What the store says of a room that nobody has loaded before; the room is locked. */
 static void take_loaded_locked(struct room *room, int err, const struct store_loaded *loaded,
-                               struct journal_room *order, struct marks *marks)
+                               struct journal_room *order, struct read_markers *marks)
 {
     if (!err && loaded) {
         memcpy(room->epoch, loaded->room.epoch, EVENT_EPOCH_LEN);
         room->trimmed_seq = loaded->room.trimmed_seq;
         room->order = *order; /* which has neither before it is READY */
-        room->marks = *marks;
+        room->markers = *marks;
         *order = (struct journal_room){0};
-        *marks = (struct marks){0};
+        *marks = (struct read_markers){0};
     }
     room->head = room->order.seq; /* there are no logs yet */
     room->state = err ? ROOM_COLD : ROOM_READY;
@@ -397,7 +397,7 @@ static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
 {
     struct room *room = ctx;
     struct journal_room order = {0};
-    struct marks marks = {0};
+    struct read_markers marks = {0};
     struct slink *waits = NULL;
     if (err == ERR_NOT_FOUND) err = 0; /* nobody has spoken yet: the new epoch stands */
     /* Without the lock: of a busy room there are a million, and a worker may want to enter. */
@@ -422,7 +422,7 @@ static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
     }
     pthread_mutex_unlock(&room->lock);
     journal_room_fini(&order);
-    marks_fini(&marks);
+    read_markers_fini(&marks);
     if (again) {
         ask_for(room, client);
         return;
@@ -431,30 +431,30 @@ static void on_loaded(void *ctx, int err, const struct store_loaded *loaded)
     room_unref(room);
 }
 
-/* Whether w->room is ready; else w waits in it, and *ask is set if the store has to be asked. So it
+/* Whether j->room is ready; else j waits in it, and *ask is set if the store has to be asked. So it
  * is once for each client that comes in a row: what one has waiting is not for others to wait for.
  */
-static bool wait_for_load(struct room_wait *w, bool *ask)
+static bool wait_for_load(struct join *j, bool *ask)
 {
-    struct room *room = w->room;
+    struct room *room = j->room;
     pthread_mutex_lock(&room->lock);
     bool ready = room->state == ROOM_READY;
-    *ask = room->state == ROOM_COLD || (!ready && room->load_client != w->client);
+    *ask = room->state == ROOM_COLD || (!ready && room->load_client != j->client);
     if (room->state == ROOM_COLD) room->loading_seq = 0;
     if (!ready) {
-        w->link.next = room->waits;
-        room->waits = &w->link;
+        j->link.next = room->waits;
+        room->waits = &j->link;
         room->state = ROOM_LOADING;
     }
     if (*ask) {
-        room->load_client = w->client;
+        room->load_client = j->client;
         room->loads++;
     }
     pthread_mutex_unlock(&room->lock);
     return ready;
 }
 
-int hub_enter(struct hub *hub, struct slice name, struct room_wait *w)
+int hub_enter(struct hub *hub, struct slice name, struct join *j)
 {
     CHECK(name.len > 0 && name.len <= UINT8_MAX);
     pthread_mutex_lock(&hub->lock);
@@ -464,11 +464,11 @@ int hub_enter(struct hub *hub, struct slice name, struct room_wait *w)
     pthread_mutex_unlock(&hub->lock);
     if (!room) return ERR_NOMEM;
 
-    w->room = room;
-    w->err = 0;
-    uint64_t client = w->client; /* w may be woken, and gone, as soon as it waits */
+    j->room = room;
+    j->err = 0;
+    uint64_t client = j->client; /* j may be woken, and gone, as soon as it waits */
     bool ask;
-    bool ready = wait_for_load(w, &ask);
+    bool ready = wait_for_load(j, &ask);
     if (ask)
         ask_for(room, client);
     else
@@ -486,23 +486,23 @@ void hub_note_use(struct room *room)
 
 /* A room that people are in stays, with its read markers: beyond the share of these it keeps those
  * that were moved last. The store has the others, for when the room is loaded again. */
-static void account_marks_locked(struct room *room)
+static void account_markers_locked(struct room *room)
 {
     struct account *all = &room->hub->marks;
-    size_t bytes = marks_bytes(&room->marks);
-    if (bytes == room->marks_bytes) return;
-    if (bytes > room->marks_bytes && account_used(all) + bytes - room->marks_bytes > all->max) {
-        marks_shrink(&room->marks, MARKS_FEW);
-        bytes = marks_bytes(&room->marks);
+    size_t bytes = read_markers_bytes(&room->markers);
+    if (bytes == room->markers_bytes) return;
+    if (bytes > room->markers_bytes && account_used(all) + bytes - room->markers_bytes > all->max) {
+        read_markers_shrink(&room->markers, MARKS_FEW);
+        bytes = read_markers_bytes(&room->markers);
     }
-    account_change(all, room->marks_bytes, bytes);
-    room->marks_bytes = bytes;
+    account_change(all, room->markers_bytes, bytes);
+    room->markers_bytes = bytes;
 }
 
 bool hub_account_locked(struct room *room)
 {
     struct hub *hub = room->hub;
-    account_marks_locked(room);
+    account_markers_locked(room);
     uint64_t past = past_bytes(room);
     uint64_t own = own_bytes(room);
     if (past == room->recent_bytes && own == room->own_bytes) return false;

@@ -47,22 +47,6 @@ void hub_set_store(struct hub *hub, struct store *store, struct journal *journal
 /* Every member has to have left, every dirty feed to be settled, and the store to be closed. */
 void hub_free(struct hub *hub);
 
-/* Somebody who waits for a room, embedded in what they are. */
-struct room_wait {
-    struct slink link;
-    struct room *room; /* a reference, to be given back with room_unref */
-    int err;           /* why it did not work */
-    unsigned tries;
-    uint64_t client;  /* who asks, as in struct store_asker */
-    atomic_bool gone; /* nobody waits any more, but wake is called; set by whoever waits */
-    void (*wake)(struct room_wait *w); /* any thread; must not block */
-};
-
-/* Finds, makes or loads the room. 0: w->room is READY. ERR_AGAIN: wake will be called, and then
- * either w->err is set or w->room is READY. In both cases w->room holds a reference. Otherwise an
- * error, and no reference. Any thread. */
-int hub_enter(struct hub *hub, struct slice name, struct room_wait *w);
-
 /* The room if it is in memory, with a reference; or NULL. Any thread. */
 struct room *hub_find(struct hub *hub, struct slice name);
 
@@ -72,8 +56,20 @@ bool hub_has(struct hub *hub, struct slice name);
 void room_ref(struct room *room);
 void room_unref(struct room *room);
 
-/* What a member asks for on joining, and what it gets. */
+/* Somebody on the way into a room: first it waits until the room is READY (hub_enter); then it
+ * becomes a member (room_join), or only has the room to speak in. Of zeroed memory. */
 struct join {
+    uint64_t client;              /* who asks, as in struct store_asker */
+    void (*wake)(struct join *j); /* any thread; must not block */
+
+    /* While it waits. */
+    struct slink link;
+    struct room *room; /* a reference, to be given back with room_unref */
+    int err;           /* why it did not work */
+    unsigned tries;
+    atomic_bool gone; /* nobody waits any more, but wake is called; set by whoever waits */
+
+    /* What the member asks for, */
     enum encoding encoding;
     unsigned worker;  /* the calling one */
     bool resume;      /* it gave a `since` */
@@ -85,6 +81,7 @@ struct join {
     bool behind; /* its socket does not take what it was offered: it gets no place in the recent
                     past, which would pin it there, but reads page by page */
 
+    /* and what it gets. */
     struct id head;    /* everything with a larger seq will arrive live */
     bool recovered;    /* everything after `since` will arrive; true if none was given */
     uint32_t replayed; /* events of the recent past that arrive first */
@@ -95,11 +92,16 @@ struct join {
     bool from_store;
 };
 
-/* Lets the zeroed member in at the head of the log, or at its place in the recent past: what lies
- * between is delivered first, once the caller calls feed_resume. The room is READY and the caller
- * has a reference. ERR_AGAIN: the past is being read into memory; w will be woken, then call again.
- * ERR_NOMEM, ERR_STORE: no change. Worker's thread, as for every feed_ call. */
-int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w);
+/* Finds, makes or loads the room. 0: j->room is READY. ERR_AGAIN: wake will be called, and then
+ * either j->err is set or j->room is READY. In both cases j->room holds a reference. Otherwise an
+ * error, and no reference. Any thread. */
+int hub_enter(struct hub *hub, struct slice name, struct join *j);
+
+/* Lets the zeroed member in at the head of the log of j->room, or at its place in the recent past:
+ * what lies between is delivered first, once the caller calls feed_resume. The room is READY.
+ * ERR_AGAIN: the past is being read into memory; j will be woken, then call again. ERR_NOMEM,
+ * ERR_STORE: no change. Worker's thread, as for every feed_ call. */
+int room_join(struct join *j, struct member *m);
 
 /* Takes the member out; a member of no room is left alone (PRESENCE_NOTHING). The room stays valid
  * for the caller only with a reference of its own. */
@@ -180,7 +182,7 @@ void hub_balance(struct room *room);
  * (bits; 0: any) is to be filled. Any thread; the room is not locked. */
 bool room_is_waited(struct room *room, unsigned filling);
 
-/* Calls wake of every struct room_wait in the chain. No room is locked. */
+/* Calls wake of every struct join in the chain. No room is locked. */
 void room_wake_all(struct slink *waits, int err);
 
 /* The log of the locked room, made when it is first wanted, which changes what the room takes. NULL

@@ -70,7 +70,7 @@ void room_deliver(struct room *room, struct encoder *s, const struct store_done 
                   struct slink **woken, struct slink **waiters);
 
 /* A read marker to be moved. */
-struct reading {
+struct read_marker {
     struct store_mark mark; /* borrowed */
     void *tag;              /* comes back in store_done, iff 0 is returned and !old */
     bool old;               /* the marker is there already, or further on: nothing was to be done */
@@ -78,7 +78,7 @@ struct reading {
 
 /* Hands the move to the journal; the caller kicks it as after room_submit. Returns 0, or
  * ERR_NO_MESSAGE (seq is 0, or beyond the head), ERR_STORE, ERR_NOMEM. Any thread. */
-int room_read(struct room *room, struct reading *r);
+int room_read(struct room *room, struct read_marker *r);
 
 /* The seq up to which the user has read; 0: not known. Any thread. */
 uint64_t room_read_seq(struct room *room, struct slice user);

@@ -174,26 +174,25 @@ static uint32_t space_for_past(const struct room *room, const struct recent *rec
 }
 
 static enum plan older_plan(const struct room *room, const struct recent *recent,
-                            const struct room_wait *w)
+                            const struct join *j)
 {
-    bool fill = !recent->filled && w->tries < FILL_TRIES_MAX && space_for_past(room, recent) > 0 &&
+    bool fill = !recent->filled && j->tries < FILL_TRIES_MAX && space_for_past(room, recent) > 0 &&
                 !hub_is_pressed(room->hub);
     return fill ? PLAN_FILL : PLAN_STORE;
 }
 
-static enum plan plan_newest(const struct room *room, const struct recent *recent, struct join *j,
-                             const struct room_wait *w)
+static enum plan plan_newest(const struct room *room, const struct recent *recent, struct join *j)
 {
     if (j->history == 0 || room->head == room->trimmed_seq) return PLAN_LIVE;
     bool complete;
     j->replayed = recent_newest(recent, j->history, &complete);
     if (complete || recent->from_seq <= room->trimmed_seq)
         return j->replayed ? PLAN_MEMORY : PLAN_LIVE;
-    return older_plan(room, recent, w);
+    return older_plan(room, recent, j);
 }
 
 /* protocol.md section 6; room locked. */
-static enum plan plan_join(const struct room *room, struct join *j, const struct room_wait *w)
+static enum plan plan_join(const struct room *room, struct join *j)
 {
     const struct recent *recent = &room->logs[j->encoding]->recent;
     j->head = (struct id){.seq = room->head};
@@ -201,17 +200,17 @@ static enum plan plan_join(const struct room *room, struct join *j, const struct
     j->recovered = true;
     j->replayed = 0;
     j->from_store = false;
-    if (!j->resume) return plan_newest(room, recent, j, w);
+    if (!j->resume) return plan_newest(room, recent, j);
 
     uint64_t since = j->since.seq;
     j->recovered = memcmp(j->since.epoch, room->epoch, EVENT_EPOCH_LEN) == 0 &&
                    since <= room->head && since >= room->trimmed_seq;
     if (!j->recovered) {
         if (j->history == 0) j->history = ROOM_HISTORY_DEFAULT;
-        return plan_newest(room, recent, j, w);
+        return plan_newest(room, recent, j);
     }
     if (since == room->head) return PLAN_LIVE;
-    if (since < recent->from_seq) return older_plan(room, recent, w);
+    if (since < recent->from_seq) return older_plan(room, recent, j);
     j->replayed = recent_after(recent, since);
     return j->replayed ? PLAN_MEMORY : PLAN_LIVE;
 }
@@ -229,9 +228,9 @@ static struct feed *find_feed_locked(const struct room *room, unsigned encoding,
 
 /* As plan_join, unless the worker has yet to send what is not kept any more: then offsets of its
  * feed and of the past that was put in its place cannot be compared. */
-static enum plan choose_plan(const struct room *room, struct join *j, const struct room_wait *w)
+static enum plan choose_plan(const struct room *room, struct join *j)
 {
-    enum plan plan = plan_join(room, j, w);
+    enum plan plan = plan_join(room, j);
     if (plan != PLAN_MEMORY) return plan;
     if (j->behind) {
         j->replayed = 0;
@@ -344,50 +343,52 @@ static int join_locked(struct attempt *a)
 
 /* True: the caller asks for the page; else it has been asked for already by the same client, as far
  * as is known. Room locked. */
-static bool wait_for_fill_locked(struct room *room, const struct join *j, struct room_wait *w)
+static bool wait_for_fill_locked(struct room *room, struct join *j)
 {
-    bool ask = !(room->filling & 1 << j->encoding) || room->fill_client != w->client;
-    w->err = 0;
-    w->tries++;
-    w->link.next = room->waits;
-    room->waits = &w->link;
+    bool ask = !(room->filling & 1 << j->encoding) || room->fill_client != j->client;
+    j->err = 0;
+    j->tries++;
+    j->link.next = room->waits;
+    room->waits = &j->link;
     room->filling |= (uint8_t)(1 << j->encoding);
-    room->fill_client = w->client;
+    room->fill_client = j->client;
     room->fills[j->encoding] += ask;
     return ask;
 }
 
 /* Decides where the member begins, and puts it there; room locked. ERR_AGAIN: it waits for the past
  * to be filled in. */
-static int decide_locked(struct attempt *a, struct room_wait *w)
+static int decide_locked(struct attempt *a)
 {
     struct room *room = a->room;
     struct room_log *rl = hub_log_locked(room, a->join->encoding);
     if (!rl) return ERR_NOMEM;
     if (rl->log.keeps)
         (void)recent_expire(&rl->recent, &rl->log, a->join->wall_ms, hub_recent_limits(room->hub));
-    a->plan = choose_plan(room, a->join, w);
+    a->plan = choose_plan(room, a->join);
     if (a->plan == PLAN_MEMORY) hub_note_use(room);
     if (a->plan != PLAN_FILL) return join_locked(a);
     a->from_seq = rl->recent.from_seq;
-    a->want = (struct fill_want){space_for_past(room, &rl->recent), w->client};
-    a->fill = wait_for_fill_locked(room, a->join, w);
+    a->want = (struct fill_want){space_for_past(room, &rl->recent), a->join->client};
+    a->fill = wait_for_fill_locked(room, a->join);
     return ERR_AGAIN;
 }
 
-int room_join(struct room *room, struct join *j, struct member *m, struct room_wait *w)
+int room_join(struct join *j, struct member *m)
 {
+    struct room *room = j->room;
+    unsigned encoding = j->encoding;
     CHECK(!m->feed && j->encoding < ENCODING_COUNT && room->state == ROOM_READY);
     struct attempt a = {.room = room, .join = j, .member = m, .room_ref = room};
     room_ref(room);
     pthread_mutex_lock(&room->lock);
-    int err = decide_locked(&a, w);
+    int err = decide_locked(&a);
     room_check_locked(room);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (balance) hub_balance(room);
     if (a.drop) hub_feed_free(a.drop);
-    if (a.fill) start_fill(room, j->encoding, a.from_seq, a.want);
+    if (a.fill) start_fill(room, encoding, a.from_seq, a.want);
     if (a.room_ref) room_unref(a.room_ref);
     return err;
 }

@@ -19,8 +19,8 @@
 
 #include "base/list.h"
 #include "base/table.h"
-#include "chat/marks.h"
 #include "chat/presence.h"
+#include "chat/read_markers.h"
 #include "chat/recent.h"
 #include "chat/room.h"
 #include "chat/typing.h"
@@ -47,16 +47,16 @@ struct room {
     uint8_t encodings; /* bit e: logs[e] has a feed; spares publishing a look at the others */
     uint8_t filling;   /* bit e: the past of logs[e] is being read from the store */
     uint8_t name_len;
-    uint64_t recent_bytes; /* of the logs, as counted in the hub's sum */
-    uint64_t own_bytes;    /* of all but the chunks, as counted in the hub's account */
-    struct slink *waits;   /* of struct room_wait: for the load, or for a log to be filled */
-    uint64_t load_client;  /* who asked last for the load */
-    uint64_t fill_client;  /* and for a log to be filled */
-    unsigned loads;        /* asked for and not answered yet */
-    uint64_t loading_seq;  /* the newest event that came meanwhile; 0: none */
+    uint64_t recent_bytes;          /* of the logs, as counted in the hub's sum */
+    uint64_t own_bytes;             /* of all but the chunks, as counted in the hub's account */
+    struct slink *waits;            /* of struct join: for the load, or for a log to be filled */
+    uint64_t load_client;           /* who asked last for the load */
+    uint64_t fill_client;           /* and for a log to be filled */
+    unsigned loads;                 /* asked for and not answered yet */
+    uint64_t loading_seq;           /* the newest event that came meanwhile; 0: none */
     unsigned fills[ENCODING_COUNT]; /* likewise; more than one if more than one client waits */
-    struct marks marks;
-    size_t marks_bytes; /* as they are counted */
+    struct read_markers markers;
+    size_t markers_bytes; /* as they are counted */
     struct presence presence;
     struct typing *typing; /* NULL: nobody types */
     atomic_uint

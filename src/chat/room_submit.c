@@ -274,7 +274,7 @@ void room_deliver(struct room *room, struct encoder *s, const struct store_done 
     if (balance) hub_balance(room);
 }
 
-int room_read(struct room *room, struct reading *r)
+int room_read(struct room *room, struct read_marker *r)
 {
     const struct store_move m = {
         {room->name, room->name_len}, room->epoch, r->mark, r->tag, .kick_follows = true};
@@ -282,7 +282,7 @@ int room_read(struct room *room, struct reading *r)
     pthread_mutex_lock(&room->lock);
     CHECK(room->state == ROOM_READY);
     if (r->mark.seq == 0 || r->mark.seq > room->head) err = ERR_NO_MESSAGE;
-    r->old = !err && marks_find(&room->marks, r->mark.user) >= r->mark.seq;
+    r->old = !err && read_markers_find(&room->markers, r->mark.user) >= r->mark.seq;
     if (!err && !r->old) err = journal_move_mark(hub_journal(room->hub), &m);
     pthread_mutex_unlock(&room->lock);
     return err;
@@ -291,7 +291,7 @@ int room_read(struct room *room, struct reading *r)
 uint64_t room_read_seq(struct room *room, struct slice user)
 {
     pthread_mutex_lock(&room->lock);
-    uint64_t seq = marks_find(&room->marks, user);
+    uint64_t seq = read_markers_find(&room->markers, user);
     pthread_mutex_unlock(&room->lock);
     return seq;
 }
@@ -300,7 +300,7 @@ void room_on_read(struct room *room, const struct store_mark *mark)
 {
     pthread_mutex_lock(&room->lock);
     /* Else it is loaded anew, with this marker among the others. */
-    if (room->state == ROOM_READY) (void)marks_move(&room->marks, mark);
+    if (room->state == ROOM_READY) (void)read_markers_move(&room->markers, mark);
     bool balance = hub_account_locked(room);
     pthread_mutex_unlock(&room->lock);
     if (balance) hub_balance(room);

@@ -26,7 +26,7 @@
 #include "server/worker.h"
 #include "session/bare.h"
 #include "session/echo.h"
-#include "session/entry.h"
+#include "session/pending_join.h"
 #include "session/rich_join.h"
 #include "session/rich_session.h"
 
@@ -37,20 +37,17 @@ enum {
 enum result { NEXT, WAIT, DONE };
 
 struct handshake {
-    struct entry entry; /* ENTER's question, */
-    bool entering;      /* which was asked */
-    unsigned step;      /* the one that comes next; behind PARSE */
+    struct pending_join joining; /* ENTER's question, */
+    bool entering;               /* which was asked */
+    unsigned step;               /* the one that comes next; behind PARSE */
     struct http_manner manner;
     struct ws_handshake ws; /* without `protocols` */
     bool rich;
-    struct join join;
-    uint8_t room_len;
-    char room[NAME_ROOM_MAX];
 };
 
 static struct slice room_of(const struct handshake *h)
 {
-    return (struct slice){h->room, h->room_len};
+    return pending_join_room(&h->joining);
 }
 
 static struct slice subprotocol_of(const struct handshake *h)
@@ -84,8 +81,8 @@ static int read_url_room(const struct http_request *r, struct handshake *h)
                             r->path.len - (sizeof HTTP_CHAT_PREFIX - 1)};
     if (segment.len && segment.ptr[segment.len - 1] == '/') segment.len--;
     size_t len;
-    int err = name_room_decode(segment, h->room, &len);
-    if (!err) h->room_len = (uint8_t)len;
+    int err = name_room_decode(segment, h->joining.room, &len);
+    if (!err) h->joining.room_len = (uint8_t)len;
     return err;
 }
 
@@ -139,13 +136,12 @@ static int read_join(const struct conn *c, const struct http_request *r, struct 
     bool has_since = http_query_get(r->query, "since", &since);
     bool full = has_since || http_query_get(r->query, "history", &value);
     if (http_query_get(r->query, "fields", &value) && slice_is(value, "full")) full = true;
-    h->join = (struct join){
-        .encoding = choose_encoding(c, h->rich, full),
-        .worker = c->worker->index,
-        .resume = has_since && since.len > 0,
-    };
-    if (h->join.resume) (void)id_parse(since, &h->join.since);
-    return read_url_history(r, &h->join);
+    struct join *j = &h->joining.join;
+    j->encoding = choose_encoding(c, h->rich, full);
+    j->worker = c->worker->index;
+    j->resume = has_since && since.len > 0;
+    if (j->resume) (void)id_parse(since, &j->since);
+    return read_url_history(r, j);
 }
 
 static enum result refuse_request(struct conn *c, const struct http_request *r, int err)
@@ -171,7 +167,7 @@ static enum result handshake_parse(struct conn *c, const struct http_request *r,
     c->guest = (uint32_t)s->guest_seed + atomic_fetch_add(&s->guests, 1) * 0x9e375U;
     c->window_bits = h->ws.deflate ? h->ws.server_window_bits : 0;
     err = read_join(c, r, h);
-    bool asks = h->join.resume || h->join.history > 0;
+    bool asks = h->joining.join.resume || h->joining.join.history > 0;
     if (!err && asks && !client_take(c, BUDGET_HISTORY)) err = ERR_MUCH_HISTORY;
     return err ? refuse_request(c, r, err) : NEXT;
 }
@@ -198,13 +194,10 @@ static void handshake_on_entered(struct conn *c, struct pending *p);
 /* Before the 101: who has seen it receives all that is said after. */
 static enum result handshake_enter(struct conn *c, struct handshake *h)
 {
-    struct entry *e = &h->entry;
-    struct join *j = &h->join;
-    int err = h->entering ? e->wait.err : entry_start(e, c, room_of(h), handshake_on_entered);
+    struct pending_join *g = &h->joining;
+    int err = h->entering ? g->join.err : pending_join_start(g, c, handshake_on_entered);
     h->entering = true;
-    j->now_ms = c->worker->now_ms;
-    j->wall_ms = c->worker->wall_ms;
-    if (!err) err = h->rich ? rich_join_home(c, e, j) : entry_join(e, j, &c->member);
+    if (!err) err = pending_join_member(g, h->rich ? rich_join_home(c) : &c->member);
     if (err == ERR_AGAIN) return WAIT;
     return err ? handshake_refuse(c, h, err) : NEXT;
 }
@@ -213,15 +206,15 @@ static enum result handshake_upgrade(struct conn *c, struct handshake *h)
 {
     if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)
-        rich_session_start(c, &h->join);
+        rich_session_start(c, &h->joining.join);
     else
-        bare_start(c, &h->join);
+        bare_start(c, &h->joining.join);
     return DONE;
 }
 
 static void handshake_free(struct handshake *h)
 {
-    entry_fini(&h->entry);
+    pending_join_fini(&h->joining);
     free(h);
 }
 
@@ -242,7 +235,7 @@ static bool handshake_go_on(struct conn *c, struct handshake *h)
 
 static void handshake_on_entered(struct conn *c, struct pending *p)
 {
-    struct handshake *h = container_of(entry_of(p), struct handshake, entry);
+    struct handshake *h = container_of(pending_join_of(p), struct handshake, joining);
     if (!c || c->state != CONN_HTTP || c->handshake != h) {
         handshake_free(h);
         return;
@@ -258,7 +251,7 @@ static void handshake_on_entered(struct conn *c, struct pending *p)
 
 void http_upgrade_abandon(struct conn *c)
 {
-    if (c->handshake) atomic_store(&c->handshake->entry.wait.gone, true);
+    if (c->handshake) atomic_store(&c->handshake->joining.join.gone, true);
     c->handshake = NULL;
 }
 

@@ -14,7 +14,7 @@
 enum { METHOD_MAX_BYTES = 24 };
 
 /* What the callbacks of one parse know. */
-struct reading {
+struct read_marker {
     struct http_request *out;
     bool value_seen; /* of the last header */
     bool too_many;
@@ -71,7 +71,7 @@ static bool bytes_are_clean(const char *head, size_t len)
 
 static int on_url(http_parser *p, const char *at, size_t len)
 {
-    struct reading *r = p->data;
+    struct read_marker *r = p->data;
     if (r->out->target.ptr) return 1;
     r->out->target = (struct slice){at, len};
     return 0;
@@ -79,7 +79,7 @@ static int on_url(http_parser *p, const char *at, size_t len)
 
 static int on_header_field(http_parser *p, const char *at, size_t len)
 {
-    struct reading *r = p->data;
+    struct read_marker *r = p->data;
     if (r->out->header_count == HTTP_HEADERS_MAX) {
         r->too_many = true;
         return 1;
@@ -93,7 +93,7 @@ static int on_header_field(http_parser *p, const char *at, size_t len)
 
 static int on_header_value(http_parser *p, const char *at, size_t len)
 {
-    struct reading *r = p->data;
+    struct read_marker *r = p->data;
     if (r->out->header_count == 0 || r->value_seen) return 1;
     while (len > 0 && ascii_is_blank(at[len - 1]))
         len--;
@@ -104,7 +104,7 @@ static int on_header_value(http_parser *p, const char *at, size_t len)
 
 static int on_headers_complete(http_parser *p)
 {
-    struct reading *r = p->data;
+    struct read_marker *r = p->data;
     r->complete = true;
     r->out->minor = p->http_minor;
     r->out->keep_alive = http_should_keep_alive(p);
@@ -213,7 +213,7 @@ int http_request_parse(const char *head, size_t len, struct http_request *out)
     memset(out, 0, offsetof(struct http_request, headers));
     if (!bytes_are_clean(head, len)) return ERR_BAD_REQUEST;
 
-    struct reading reading = {.out = out};
+    struct read_marker reading = {.out = out};
     http_parser parser;
     http_parser_settings settings;
     http_parser_init(&parser, HTTP_REQUEST);

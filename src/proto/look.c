@@ -4,8 +4,8 @@
  * nothing of upper and lower case, and letters of one case are confused with others than those of
  * the other case: the Cyrillic small te is a small capital, the capital is a T. So a name is looked
  * at twice, its case folded before and after, and without what stands around it. What is left of
- * either is compared letter by letter in struct reading, where the few small capitals that have no
- * skeleton in ASCII, marks and spaces do not count. */
+ * either is compared letter by letter in struct read_marker, where the few small capitals that have
+ * no skeleton in ASCII, marks and spaces do not count. */
 #include "proto/look.h"
 
 #include <pthread.h>
@@ -175,11 +175,11 @@ int look_strip(struct slice text, char *out, size_t max, size_t *len)
 /* ---- what reads as "system" ---- */
 
 /* "system" as far as it was read, letter by letter; "m" is "rn" to the eye, and so in skeletons. */
-struct reading {
+struct read_marker {
     const char *left; /* NULL: it is something else */
 };
 
-static void read_one(struct reading *r, UChar32 c)
+static void read_one(struct read_marker *r, UChar32 c)
 {
     if (!r->left) return;
     if (*r->left && *r->left == c)
@@ -188,7 +188,7 @@ static void read_one(struct reading *r, UChar32 c)
         r->left = NULL;
 }
 
-static void read_letter(struct reading *r, UChar32 c)
+static void read_letter(struct read_marker *r, UChar32 c)
 {
     if (c >= 'A' && c <= 'Z') c += 'a' - 'A';
     if (c == 'm') {
@@ -198,12 +198,12 @@ static void read_letter(struct reading *r, UChar32 c)
     read_one(r, c);
 }
 
-static struct reading reading_start(void)
+static struct read_marker reading_start(void)
 {
-    return (struct reading){"systern"};
+    return (struct read_marker){"systern"};
 }
 
-static bool reading_done(const struct reading *r)
+static bool reading_done(const struct read_marker *r)
 {
     return r->left && *r->left == '\0';
 }
@@ -282,7 +282,7 @@ static void unadorn(struct units *u)
 
 static bool reads_system(const struct units *u)
 {
-    struct reading r = reading_start();
+    struct read_marker r = reading_start();
     for (int32_t i = 0; i < u->len && r.left;) {
         UChar32 c = next_char(u, &i);
         if (!is_mark(c) && !u_isUWhiteSpace(c)) read_letter(&r, plain_letter(c));
@@ -321,7 +321,7 @@ static bool looks_like_system(struct slice text)
 
 bool look_is_system(struct slice text)
 {
-    struct reading r = reading_start();
+    struct read_marker r = reading_start();
     bool begun = false;
     bool parted = false; /* by what does not count before the first letter and behind the last */
     for (size_t i = 0; i < text.len; i++) {

@@ -8,7 +8,7 @@
 #include "server/websocket.h"
 #include "server/worker.h"
 #include "session/ephemeral.h"
-#include "session/receipt.h"
+#include "session/pending_ack.h"
 #include "session/replay.h"
 #include "session/speaker.h"
 
@@ -26,7 +26,7 @@ static void bare_refuse(struct conn *c, int err)
     websocket_send_text(c, w->text.data, w->text.len);
 }
 
-static void tell_refused(struct conn *c, const struct receipt *r)
+static void tell_refused(struct conn *c, const struct pending_ack *r)
 {
     if (c->state == CONN_OPEN) bare_refuse(c, r->p.err);
 }
@@ -42,11 +42,11 @@ static int bare_publish(struct conn *c, const struct envelope_input *in)
     p.event.message = in->message;
     p.event.data = in->data;
     const struct slice none = {"", 0};
-    struct receipt *r = receipt_new(c, none, none);
+    struct pending_ack *r = pending_ack_new(c, none, none);
     if (!r) return ERR_NOMEM;
     r->errors_only = true;
     r->tell = tell_refused;
-    err = receipt_publish(r, room, &p);
+    err = pending_ack_publish(r, room, &p);
     if (!err) speaker_note_name(c, p.event.username);
     return err;
 }

@@ -1,5 +1,5 @@
-/* See occupants.h. A occupants is a task three times: on its worker at the end of the turn, as its
- * parts on all workers at once, and on its worker again. */
+/* See occupants.h. The occupants of a room are a task three times: on its worker at the end of the
+ * turn, as its parts on all workers at once, and on its worker again. */
 #include "session/occupants.h"
 
 #include <pthread.h>

@@ -7,7 +7,7 @@
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
-#include "session/receipt.h"
+#include "session/pending_ack.h"
 #include "session/rich_state.h"
 #include "session/speaker.h"
 
@@ -44,14 +44,14 @@ void rich_tell_welcome(struct conn *c)
     rich_send(c, rich_encode_welcome(&welcome, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
-void rich_tell_ack(struct conn *c, const struct receipt *r)
+void rich_tell_ack(struct conn *c, const struct pending_ack *r)
 {
     if (c->state != CONN_OPEN || !c->rich) return;
     if (r->p.err) {
-        rich_refuse(c, receipt_ref(r), r->p.err);
+        rich_refuse(c, pending_ack_ref(r), r->p.err);
         return;
     }
-    const struct rich_ack ack = {receipt_ref(r), receipt_room(r), r->id, r->ts_ms, r->dup};
+    const struct rich_ack ack = {pending_ack_ref(r), pending_ack_room(r), r->id, r->ts_ms, r->dup};
     c->worker->text.len = 0;
     rich_send(c, rich_encode_ack(&ack, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }

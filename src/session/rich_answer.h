@@ -5,7 +5,7 @@
 #include "base/buf.h"
 
 struct conn;
-struct receipt;
+struct pending_ack;
 
 /* Sends what is in the worker's `text` as one frame, unless err. */
 void rich_send(struct conn *c, int err);
@@ -19,7 +19,7 @@ void rich_release(struct conn *c);
 /* The first frame: who it is, and what holds here. */
 void rich_tell_welcome(struct conn *c);
 
-/* The receipt's function for everything that is acked. */
-void rich_tell_ack(struct conn *c, const struct receipt *r);
+/* The `tell` of everything that gets an ack. */
+void rich_tell_ack(struct conn *c, const struct pending_ack *r);
 
 #endif

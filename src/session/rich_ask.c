@@ -15,7 +15,7 @@
 #include "server/websocket.h"
 #include "server/worker.h"
 #include "session/occupants.h"
-#include "session/receipt.h"
+#include "session/pending_ack.h"
 #include "session/rich_answer.h"
 #include "session/rich_subscription.h"
 #include "session/speaker.h"
@@ -275,10 +275,10 @@ static int publish_change(struct conn *c, struct change *ch)
     struct submission p = {.event = speaker_event(c, ch->kind, speaker_name(c, guest), guest)};
     p.event.target = ch->target;
     if (ch->text_len) p.event.message = (struct slice){ch->text, ch->text_len};
-    struct receipt *r = receipt_new(c, subscription_room(s), question_ref(&ch->q));
+    struct pending_ack *r = pending_ack_new(c, subscription_room(s), question_ref(&ch->q));
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
-    return receipt_publish(r, ch->q.p.room, &p);
+    return pending_ack_publish(r, ch->q.p.room, &p);
 }
 
 static void change_on_answer(struct conn *c, struct pending *p)

@@ -7,11 +7,11 @@
 #include "chat/hub.h"
 
 struct conn;
-struct entry;
+struct member;
 struct rich_input;
 
-/* Joins the home; as entry_join. */
-int rich_join_home(struct conn *c, struct entry *e, struct join *j);
+/* The zeroed member with which the session is to join its home (pending_join_member). */
+struct member *rich_join_home(struct conn *c);
 
 /* A join frame: makes the subscription, and enters the room, or waits for it. 0, or an error to be
  * answered.

@@ -14,7 +14,7 @@
 #include "server/websocket.h"
 #include "server/worker.h"
 #include "session/ephemeral.h"
-#include "session/receipt.h"
+#include "session/pending_ack.h"
 #include "session/rich_answer.h"
 #include "session/rich_ask.h"
 #include "session/rich_join.h"
@@ -122,10 +122,10 @@ static uint64_t rich_lag_bytes(const struct conn *c)
 static int rich_publish(struct conn *c, struct subscription *s, const struct rich_input *in,
                         struct submission *p)
 {
-    struct receipt *r = receipt_new(c, subscription_room(s), in->ref);
+    struct pending_ack *r = pending_ack_new(c, subscription_room(s), in->ref);
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
-    return receipt_publish(r, s->as.member.feed->room, p);
+    return pending_ack_publish(r, s->as.member.feed->room, p);
 }
 
 static void rich_tell_typing(struct subscription *s, struct slice name, bool on)
@@ -243,17 +243,17 @@ static int on_read(struct conn *c, const struct rich_input *in)
 {
     char guest[SESSION_GUEST_LEN];
     const struct slice none = {NULL, 0};
-    struct reading reading = {.mark = {in->id.seq, speaker_name(c, guest)}};
+    struct read_marker reading = {.mark = {in->id.seq, speaker_name(c, guest)}};
     int err = may(c->identity, ACTION_MARK, in->room, none);
     if (err) return err;
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     struct room *room = s->as.member.feed->room;
     if (!room_gave(room, &in->id)) return ERR_NO_MESSAGE;
-    struct receipt *r = receipt_new(c, subscription_room(s), in->ref);
+    struct pending_ack *r = pending_ack_new(c, subscription_room(s), in->ref);
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
-    return receipt_read(r, room, &reading);
+    return pending_ack_read(r, room, &reading);
 }
 
 static int on_auth(struct conn *c, const struct rich_input *in)

@@ -16,7 +16,7 @@
 #include "session/ephemeral.h"
 
 struct conn;
-struct entry;
+struct pending_join;
 struct replay;
 
 enum { RICH_FRAME_MAX_BYTES = 64 * 1024 }; /* of a frame that is no message and no page of them */
@@ -32,13 +32,13 @@ enum {
 /* A room the connection is in, or about to be in (then it has no feed yet). */
 struct subscription {
     struct ephemeral_member as;
-    struct list link;      /* in its session */
-    struct entry *entry;   /* while it is about to enter; not owned */
-    struct replay *replay; /* while its past comes from the store; owned */
-    int64_t since_ms;      /* 1970 */
-    char *name;            /* it is known by in this room, if not by the connection's first */
-    bool answered;         /* the join was, with joined or an error */
-    bool typing;           /* as the others were told */
+    struct list link;             /* in its session */
+    struct pending_join *joining; /* while it is about to enter; not owned */
+    struct replay *replay;        /* while its past comes from the store; owned */
+    int64_t since_ms;             /* 1970 */
+    char *name;    /* it is known by in this room, if not by the connection's first */
+    bool answered; /* the join was, with joined or an error */
+    bool typing;   /* as the others were told */
     uint8_t name_len;
     uint8_t room_len;
     uint8_t ref_len; /* of the join, until it is answered */

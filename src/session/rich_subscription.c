@@ -10,8 +10,8 @@
 #include "server/conn.h"
 #include "server/websocket.h"
 #include "server/worker.h"
-#include "session/entry.h"
 #include "session/ephemeral.h"
+#include "session/pending_join.h"
 #include "session/replay.h"
 #include "session/rich_answer.h"
 #include "session/speaker.h"
@@ -80,7 +80,7 @@ void subscription_free(struct subscription *s)
 {
     struct conn *c = s->as.conn;
     replay_free(s->replay);
-    if (s->entry) atomic_store(&s->entry->wait.gone, true);
+    if (s->joining) atomic_store(&s->joining->join.gone, true);
     if (s->as.member.feed) {
         char guest[SESSION_GUEST_LEN];
         struct room *room = s->as.member.feed->room;

@@ -10,16 +10,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct reading {
+struct read_marker {
     struct buf body;
     size_t used;
     int result;
 };
 
-static void read_in_pieces(const uint8_t *data, size_t size, size_t piece, struct reading *r)
+static void read_in_pieces(const uint8_t *data, size_t size, size_t piece, struct read_marker *r)
 {
     struct http_chunks chunks = {0};
-    *r = (struct reading){0};
+    *r = (struct read_marker){0};
     for (size_t at = 0; at < size && !r->result; at += piece) {
         size_t len = size - at < piece ? size - at : piece;
         char *copy = malloc(len);
@@ -38,8 +38,8 @@ static void read_in_pieces(const uint8_t *data, size_t size, size_t piece, struc
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct reading whole;
-    struct reading parts;
+    struct read_marker whole;
+    struct read_marker parts;
     if (size == 0) return 0;
     read_in_pieces(data + 1, size - 1, size, &whole);
     read_in_pieces(data + 1, size - 1, data[0] % 16 + 1U, &parts);

@@ -22,7 +22,6 @@
 /* A client on its way into a room. */
 struct visit {
     struct job job;
-    struct room_wait wait;
     struct sock *sock; /* NULL: gone */
     struct join join;
 };
@@ -339,15 +338,15 @@ static void start_replay(struct sock *s, const struct join *j)
 
 /* ---- coming in ---- */
 
-static void wake(struct room_wait *w)
+static void wake(struct join *j)
 {
-    post(&container_of(w, struct visit, wait)->job);
+    post(&container_of(j, struct visit, join)->job);
 }
 
 static void end_visit(struct visit *v)
 {
     if (v->sock) v->sock->visit = NULL;
-    room_unref(v->wait.room);
+    room_unref(v->join.room);
     free(v);
 }
 
@@ -399,7 +398,7 @@ static void try_join(struct visit *v)
     v->join.now_ms = sim->now_ms;
     v->join.wall_ms = sim_read_wall();
     sim_maybe_fail(25);
-    int err = room_join(v->wait.room, &v->join, &s->member, &v->wait);
+    int err = room_join(&v->join, &s->member);
     fail_alloc_off();
     gate_mark(&sim->gate);
     if (err == ERR_AGAIN) {
@@ -420,7 +419,7 @@ static void try_join(struct visit *v)
 static void on_wake_here(struct job *j)
 {
     struct visit *v = container_of(j, struct visit, job);
-    if (v->sock && !v->wait.err) {
+    if (v->sock && !v->join.err) {
         try_join(v);
         return;
     }
@@ -458,7 +457,7 @@ void sim_enter(struct sock *s)
     struct visit *v = calloc(1, sizeof *v);
     assert_non_null(v);
     v->job.run = on_wake_here;
-    v->wait.wake = wake;
+    v->join.wake = wake;
     v->sock = s;
     bool resume = s->settled || (s->known && sim_rnd(4) > 0);
     s->room = resume ? s->last_room : (unsigned)sim_rnd(MODEL_ROOMS);
@@ -471,7 +470,7 @@ void sim_enter(struct sock *s)
     s->visit = v;
     s->state = SOCK_ENTERING;
     sim_maybe_fail(40);
-    int err = hub_enter(sim->hub, sim_name_of_room(s->room), &v->wait);
+    int err = hub_enter(sim->hub, sim_name_of_room(s->room), &v->join);
     fail_alloc_off();
     gate_mark(&sim->gate);
     if (err == ERR_AGAIN) {

@@ -50,9 +50,9 @@ static void on_lag(struct member *m, uint64_t lag_bytes)
     leave(container_of(m, struct guest, member));
 }
 
-static void on_wake(struct room_wait *w)
+static void on_wake(struct join *j)
 {
-    container_of(w, struct guest, wait)->woken = true;
+    container_of(j, struct guest, join)->woken = true;
 }
 
 static void open_hub(const struct hub_options *options)
@@ -179,10 +179,10 @@ void restart(const struct hub_options *options)
 
 int ask_to_enter(struct guest *g, struct slice name)
 {
-    g->wait.wake = on_wake;
+    g->join.wake = on_wake;
     g->woken = false;
     g->takes = SIZE_MAX;
-    int err = hub_enter(stage->hub, name, &g->wait);
+    int err = hub_enter(stage->hub, name, &g->join);
     g->entered = true;
     if (err) gate_mark(&stage->gate);
     return err;
@@ -199,7 +199,7 @@ void enter(struct guest *g, struct slice name)
     while (gate_answer(&stage->gate))
         ;
     assert_true(g->woken);
-    assert_int_equal(g->wait.err, 0);
+    assert_int_equal(g->join.err, 0);
 }
 
 int try_join(struct guest *g)
@@ -207,12 +207,12 @@ int try_join(struct guest *g)
     g->join.username = SLICE_LIT("guest");
     g->join.wall_ms = WALL_MS;
     g->woken = false;
-    int err = room_join(g->wait.room, &g->join, &g->member, &g->wait);
+    int err = room_join(&g->join, &g->member);
     if (err == ERR_AGAIN) {
         gate_mark(&stage->gate);
         return err;
     }
-    room_unref(g->wait.room);
+    room_unref(g->join.room);
     g->entered = false;
     if (!err && !g->join.from_store) feed_resume(&g->member, &stage->delivery);
     return err;
@@ -238,7 +238,7 @@ struct guest *coming_back(int i, struct slice name, enum encoding encoding, uint
     struct guest *g = guest_in(i, name, encoding);
     g->join.resume = true;
     g->join.since.seq = seq;
-    memcpy(g->join.since.epoch, g->wait.room->epoch, EVENT_EPOCH_LEN);
+    memcpy(g->join.since.epoch, g->join.room->epoch, EVENT_EPOCH_LEN);
     return g;
 }
 
@@ -300,7 +300,7 @@ unsigned join_at_last(struct guest *g)
         while (gate_answer(&stage->gate))
             ;
         assert_true(g->woken);
-        assert_int_equal(g->wait.err, 0);
+        assert_int_equal(g->join.err, 0);
     }
     assert_non_null(g->member.feed);
     return asked;

@@ -19,10 +19,9 @@ enum { GUESTS = 6, WORKERS = 3, WALL_MS = 1000000 };
 /* A member, and everything it was sent: payloads, one after the other, each behind a newline. */
 struct guest {
     struct member member;
-    struct room_wait wait;
     struct join join;
     bool woken;
-    bool entered; /* wait.room is a reference */
+    bool entered; /* join.room is a reference */
     size_t takes; /* bytes its socket takes before it blocks */
     struct buf bytes;
     char text[8192];

@@ -25,9 +25,9 @@
 enum { WALL_MS = 1000000, MINUTES_5_MS = 5 * 60 * 1000, TEXT_MAX = 8000, RECENT_BYTES = 20000 };
 
 struct guest {
+    struct join join;
     size_t takes; /* bytes that its socket takes */
     struct member member;
-    struct room_wait wait;
     unsigned woken_at; /* pages that were answered before */
     bool woken;
     bool entered;
@@ -50,11 +50,11 @@ static int64_t wall(void)
     return WALL_MS;
 }
 
-static void on_wake(struct room_wait *w)
+static void on_wake(struct join *j)
 {
     pthread_mutex_lock(&lock);
-    container_of(w, struct guest, wait)->woken = true;
-    container_of(w, struct guest, wait)->woken_at = pages;
+    container_of(j, struct guest, join)->woken = true;
+    container_of(j, struct guest, join)->woken_at = pages;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
 }
@@ -123,22 +123,29 @@ static void await_woken(struct guest *g)
         pthread_cond_wait(&changed, &lock);
     g->woken = false;
     pthread_mutex_unlock(&lock);
-    assert_int_equal(g->wait.err, 0);
+    assert_int_equal(g->join.err, 0);
 }
 
 static int enter(struct guest *g, const char *room, uint64_t client)
 {
-    *g = (struct guest){.wait = {.wake = on_wake, .client = client}, .takes = SIZE_MAX};
+    *g = (struct guest){.join = {.wake = on_wake, .client = client}, .takes = SIZE_MAX};
     g->entered = true;
-    return hub_enter(hub, (struct slice){room, strlen(room)}, &g->wait);
+    return hub_enter(hub, (struct slice){room, strlen(room)}, &g->join);
+}
+
+static void ask_for(struct guest *g, enum encoding encoding, unsigned history)
+{
+    g->join.encoding = encoding;
+    g->join.history = history;
+    g->join.username = SLICE_LIT("ann");
+    g->join.wall_ms = WALL_MS;
 }
 
 static void join(struct guest *g, enum encoding encoding, unsigned history)
 {
-    struct join j = {
-        .encoding = encoding, .history = history, .username = SLICE_LIT("ann"), .wall_ms = WALL_MS};
     int err;
-    while ((err = room_join(g->wait.room, &j, &g->member, &g->wait)) == ERR_AGAIN)
+    ask_for(g, encoding, history);
+    while ((err = room_join(&g->join, &g->member)) == ERR_AGAIN)
         await_woken(g);
     assert_int_equal(err, 0);
 }
@@ -152,7 +159,7 @@ static void come(struct guest *g, const char *room, enum encoding encoding, unsi
 static void leave(struct guest *g)
 {
     room_leave(&g->member, SLICE_LIT("ann"), 0);
-    room_unref(g->wait.room);
+    room_unref(g->join.room);
 }
 
 static void say(const struct guest *g, struct slice text, const char *nonce)
@@ -162,7 +169,7 @@ static void say(const struct guest *g, struct slice text, const char *nonce)
         .now_ms = WALL_MS};
     struct slink *woken;
     if (nonce) p.event.nonce = (struct slice){nonce, strlen(nonce)};
-    assert_int_equal(room_submit(g->wait.room, &encoder, &p, &woken), 0);
+    assert_int_equal(room_submit(g->join.room, &encoder, &p, &woken), 0);
     said++;
     journal_kick(journal);
     while (woken) {
@@ -210,7 +217,7 @@ static void test_nonces_leave(void **state)
         flush();
     }
     await_done();
-    const struct nonces *nonces = &ann.wait.room->order.nonces;
+    const struct nonces *nonces = &ann.join.room->order.nonces;
     assert_int_equal(nonces_count(nonces), 40000);
     assert_true(hub_memory_bytes(hub) > before + 40000 * sizeof(struct nonce));
     hub_check(hub, true);
@@ -336,7 +343,7 @@ static void test_fill_after_encoding(void **state)
     }
     await_done();
     come(&bob, "lobby", ENCODING_FULL, 1000);
-    const struct room_log *rl = bob.wait.room->logs[ENCODING_FULL];
+    const struct room_log *rl = bob.join.room->logs[ENCODING_FULL];
     assert_in_range(rl->recent.count, 2, RECENT_BYTES / (6 * sizeof text));
     assert_true(rl->log.kept_bytes < RECENT_BYTES + FRAME_LOG_CHUNK_MAX_BYTES);
     assert_int_equal(rl->recent.from_seq, 200 - rl->recent.count);
@@ -401,16 +408,16 @@ static void test_load_of_two(void **state)
     }
     assert_int_equal(enter(&last, "lobby", 1), ERR_AGAIN);
     assert_int_equal(enter(&bob, "lobby", 2), ERR_AGAIN);
-    assert_int_equal(last.wait.room->loads, 2);
+    assert_int_equal(last.join.room->loads, 2);
     let_reader_go();
     await_woken(&bob);
     await_woken(&last);
     for (int i = 0; i < BUSY; i++) {
         await_woken(&busy[i]);
-        room_unref(busy[i].wait.room);
+        room_unref(busy[i].join.room);
     }
-    room_unref(bob.wait.room);
-    room_unref(last.wait.room);
+    room_unref(bob.join.room);
+    room_unref(last.join.room);
     end();
 }
 
@@ -426,9 +433,8 @@ static void on_page(void *ctx, int err, const struct store_page *page)
 
 static int try_join(struct guest *g)
 {
-    struct join j = {
-        .encoding = ENCODING_FULL, .history = 10, .username = SLICE_LIT("ann"), .wall_ms = WALL_MS};
-    return room_join(g->wait.room, &j, &g->member, &g->wait);
+    ask_for(g, ENCODING_FULL, 10);
+    return room_join(&g->join, &g->member);
 }
 
 /* The same for a past that is read into memory. */
@@ -478,25 +484,25 @@ static void test_load_unwanted(void **state)
     begin(1 << 30);
     hold_reader();
     assert_int_equal(enter(&gone, "lobby", 1), ERR_AGAIN);
-    atomic_store(&gone.wait.gone, true);
+    atomic_store(&gone.join.gone, true);
     assert_int_equal(enter(&bob, "lobby", 1), ERR_AGAIN);
     let_reader_go();
     await_woken(&bob);
     await_woken(&gone);
     join(&bob, ENCODING_FULL, 10);
     leave(&bob);
-    room_unref(gone.wait.room);
+    room_unref(gone.join.room);
 
     hold_reader();
     assert_int_equal(enter(&gone, "nowhere", 1), ERR_AGAIN);
-    atomic_store(&gone.wait.gone, true);
+    atomic_store(&gone.join.gone, true);
     let_reader_go();
     pthread_mutex_lock(&lock);
     while (!gone.woken)
         pthread_cond_wait(&changed, &lock);
     pthread_mutex_unlock(&lock);
-    assert_int_equal(gone.wait.err, ERR_CLOSED);
-    room_unref(gone.wait.room);
+    assert_int_equal(gone.join.err, ERR_CLOSED);
+    room_unref(gone.join.room);
     store_stats(store, &stats);
     assert_true(stats.reads > 0);
     end();
@@ -518,9 +524,9 @@ static void test_read_markers(void **state)
         for (uint64_t n = 1; n <= MARKS; n++) {
             int len = snprintf(user, sizeof user, "%060llu", (unsigned long long)n);
             const struct store_mark mark = {n, {user, (size_t)len}};
-            room_on_read(guests[i].wait.room, &mark);
+            room_on_read(guests[i].join.room, &mark);
         }
-        assert_int_equal(room_read_seq(guests[i].wait.room, (struct slice){user, 60}), MARKS);
+        assert_int_equal(room_read_seq(guests[i].join.room, (struct slice){user, 60}), MARKS);
     }
     assert_true(hub_memory_bytes(hub) < BUDGET / 8 + SLACK);
     hub_check(hub, false);

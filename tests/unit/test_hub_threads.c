@@ -74,7 +74,6 @@ struct sock {
 /* A member on its way into its room. */
 struct visit {
     struct task task;
-    struct room_wait wait;
     struct work *work;
     struct sock *sock;
     struct join join;
@@ -202,7 +201,7 @@ static void post(struct work *w, struct task *t)
 
 static void end_visit(struct visit *v)
 {
-    room_unref(v->wait.room);
+    room_unref(v->join.room);
     free(v);
 }
 
@@ -213,7 +212,7 @@ static void on_page(void *ctx, int err, const struct store_page *page)
 {
     struct page *p = ctx;
     struct buf json = {0};
-    struct room *room = p->visit->wait.room;
+    struct room *room = p->visit->join.room;
     const struct event_room er = {{room->name, room->name_len}, room->epoch};
     bool rich = encoding_is_rich(p->sock->encoding);
     p->err = err;
@@ -279,8 +278,8 @@ static void try_join(struct work *w, struct task *t)
 {
     struct visit *v = container_of(t, struct visit, task);
     struct sock *s = v->sock;
-    int err = v->wait.err;
-    if (!err) err = room_join(v->wait.room, &v->join, &s->member, &v->wait);
+    int err = v->join.err;
+    if (!err) err = room_join(&v->join, &s->member);
     if (err == ERR_AGAIN) return;
     if (err || !v->join.recovered) {
         w->errors++;
@@ -299,9 +298,9 @@ static void try_join(struct work *w, struct task *t)
     end_visit(v);
 }
 
-static void wake(struct room_wait *wait)
+static void wake(struct join *j)
 {
-    struct visit *v = container_of(wait, struct visit, wait);
+    struct visit *v = container_of(j, struct visit, join);
     post(v->work, &v->task);
 }
 
@@ -310,16 +309,16 @@ static void enter(struct work *w, struct sock *s)
     struct visit *v = calloc(1, sizeof *v);
     if (!v) abort();
     v->task.run = try_join;
-    v->wait.wake = wake;
     v->work = w;
     v->sock = s;
-    v->join = (struct join){.encoding = s->encoding,
+    v->join = (struct join){.wake = wake,
+                            .encoding = s->encoding,
                             .worker = w->index,
                             .username = SLICE_LIT("u"),
                             .resume = s->last.epoch[0], /* seq 0: nothing was said yet */
                             .since = s->last};
     s->state = SOCK_ENTERING;
-    int err = hub_enter(hub, name_of_room(s->room), &v->wait);
+    int err = hub_enter(hub, name_of_room(s->room), &v->join);
     if (!err) try_join(w, &v->task);
     if (err && err != ERR_AGAIN) w->errors++;
 }
@@ -615,9 +614,9 @@ static void test_threads_strict(void **state)
 
 static atomic_bool woken;
 
-static void on_wake(struct room_wait *w)
+static void on_wake(struct join *j)
 {
-    (void)w;
+    (void)j;
     atomic_store(&woken, true);
 }
 
@@ -645,20 +644,20 @@ static void fill_with_nonces(struct slice room)
  * block of memory. */
 static void watch_load(struct slice name, unsigned *tried, unsigned *was_free)
 {
-    struct room_wait w = {.wake = on_wake};
+    struct join j = {.wake = on_wake};
     long before = fail_alloc_live();
     atomic_store(&woken, false);
-    assert_int_equal(hub_enter(hub, name, &w), ERR_AGAIN);
+    assert_int_equal(hub_enter(hub, name, &j), ERR_AGAIN);
     while (!atomic_load(&woken)) {
         long noted = fail_alloc_live() - before;
         if (noted < NONCES / 10 || noted > NONCES / 10 * 9) continue;
         ++*tried;
-        if (pthread_mutex_trylock(&w.room->lock) != 0) continue;
+        if (pthread_mutex_trylock(&j.room->lock) != 0) continue;
         ++*was_free;
-        pthread_mutex_unlock(&w.room->lock);
+        pthread_mutex_unlock(&j.room->lock);
     }
-    assert_int_equal(w.err, 0);
-    room_unref(w.room);
+    assert_int_equal(j.err, 0);
+    room_unref(j.room);
     while (hub_room_count(hub) > 0) /* the loading thread has a reference of its own */
         sched_yield();
 }

@@ -65,7 +65,7 @@ static void test_join_out_of_memory(void **state)
     say(first, "one");
     flush_all();
     struct guest *g = guest_in(1, lobby, ENCODING_FULL_DEFLATE);
-    struct room *room = g->wait.room;
+    struct room *room = g->join.room;
     for (long n = 0;; n++) {
         room_ref(room);
         fail_alloc_after(n);
@@ -462,7 +462,7 @@ static void test_decision_for_a_room_loaded_anew(void **state)
 /* What room_read says; the gate is told of what is queued. */
 static int read_to(struct guest *g, uint64_t seq, bool *old)
 {
-    struct reading r = {.mark = {seq, SLICE_LIT("ann")}};
+    struct read_marker r = {.mark = {seq, SLICE_LIT("ann")}};
     int err = room_read(g->member.feed->room, &r);
     if (!err && !r.old) gate_appended(&stage->gate);
     *old = r.old;

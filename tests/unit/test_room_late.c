@@ -137,7 +137,7 @@ static void test_delivered_while_loading(void **state)
     (void)state;
     begin_as(&plenty, NULL, true);
     struct guest *g = loading(0);
-    deliver_from_afar(g->wait.room, &afar);
+    deliver_from_afar(g->join.room, &afar);
     settle_store();
     while (gate_answer(&stage->gate))
         ;
@@ -161,7 +161,7 @@ static void test_loaded_too_early(void **state)
     struct guest *g = loading(0);
     store_stats(stage->gate.store, &stats);
     uint64_t reads = stats.reads;
-    room_deliver(g->wait.room, &stage->encoder, &d, &woken, &waiters);
+    room_deliver(g->join.room, &stage->encoder, &d, &woken, &waiters);
     assert_true(!woken && !waiters);
     while (gate_answer(&stage->gate))
         ;

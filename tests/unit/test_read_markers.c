@@ -12,27 +12,27 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "chat/marks.h"
+#include "chat/read_markers.h"
 #include "fail_alloc.h"
 
-static int move(struct marks *m, const char *user, uint64_t seq)
+static int move(struct read_markers *m, const char *user, uint64_t seq)
 {
     const struct store_mark mark = {seq, {user, strlen(user)}};
-    return marks_move(m, &mark);
+    return read_markers_move(m, &mark);
 }
 
-static uint64_t find(const struct marks *m, const char *user)
+static uint64_t find(const struct read_markers *m, const char *user)
 {
-    return marks_find(m, (struct slice){user, strlen(user)});
+    return read_markers_find(m, (struct slice){user, strlen(user)});
 }
 
 static void test_forward_only(void **state)
 {
     (void)state;
-    struct marks m = {0};
+    struct read_markers m = {0};
     char name[] = "ann";
     assert_int_equal(find(&m, "ann"), 0);
-    assert_int_equal(marks_count(&m), 0);
+    assert_int_equal(read_markers_count(&m), 0);
     assert_int_equal(move(&m, name, 5), 0);
     name[0] = 'x'; /* it was copied */
     assert_int_equal(find(&m, "ann"), 5);
@@ -43,17 +43,17 @@ static void test_forward_only(void **state)
     assert_int_equal(find(&m, "ann"), 5);
     assert_int_equal(move(&m, "ann", 6), 0);
     assert_int_equal(find(&m, "ann"), 6);
-    assert_int_equal(marks_count(&m), 1);
-    marks_fini(&m);
+    assert_int_equal(read_markers_count(&m), 1);
+    read_markers_fini(&m);
     assert_int_equal(find(&m, "ann"), 0);
-    marks_fini(&m);
+    read_markers_fini(&m);
 }
 
 /* At the cap whoever has moved longest ago goes; an older seq is no move. */
 static void test_cap(void **state)
 {
     (void)state;
-    struct marks m = {0};
+    struct read_markers m = {0};
     char name[16];
     for (unsigned i = 0; i < STORE_MARKS_MAX; i++) {
         snprintf(name, sizeof name, "u%u", i);
@@ -63,13 +63,13 @@ static void test_cap(void **state)
     assert_int_equal(move(&m, "u1", 1), 0);
     assert_int_equal(move(&m, "a", 1), 0);
     assert_int_equal(move(&m, "b", 1), 0);
-    assert_int_equal(marks_count(&m), STORE_MARKS_MAX);
+    assert_int_equal(read_markers_count(&m), STORE_MARKS_MAX);
     assert_int_equal(find(&m, "u0"), 3);
     assert_int_equal(find(&m, "u1"), 0);
     assert_int_equal(find(&m, "u2"), 0);
     assert_int_equal(find(&m, "u3"), 2);
     assert_int_equal(find(&m, "b"), 1);
-    marks_fini(&m);
+    read_markers_fini(&m);
 }
 
 /* Also when the table has to grow; a move never fails. */
@@ -77,7 +77,7 @@ static void test_no_memory(void **state)
 {
     (void)state;
     long live = fail_alloc_live();
-    struct marks m = {0};
+    struct read_markers m = {0};
     char name[16];
     for (unsigned i = 0; i < 1000; i++) {
         snprintf(name, sizeof name, "u%u", i);
@@ -87,7 +87,7 @@ static void test_no_memory(void **state)
             err = move(&m, name, 1);
             fail_alloc_off();
             assert_true(err == 0 || err == ERR_NOMEM);
-            assert_int_equal(marks_count(&m), i + (err == 0));
+            assert_int_equal(read_markers_count(&m), i + (err == 0));
             assert_int_equal(find(&m, name), err == 0);
         }
     }
@@ -98,8 +98,8 @@ static void test_no_memory(void **state)
         assert_int_equal(find(&m, name), 2);
     }
     fail_alloc_off();
-    assert_int_equal(marks_count(&m), 1000);
-    marks_fini(&m);
+    assert_int_equal(read_markers_count(&m), 1000);
+    read_markers_fini(&m);
     assert_int_equal(fail_alloc_live(), live);
 }
 
@@ -108,7 +108,7 @@ enum { USERS = 300, MOVES = 100000 };
 static void test_random(void **state)
 {
     (void)state;
-    struct marks m = {0};
+    struct read_markers m = {0};
     uint64_t want[USERS] = {0};
     size_t count = 0;
     unsigned seed = 1;
@@ -121,9 +121,9 @@ static void test_random(void **state)
         count += want[user] == 0;
         if (want[user] < seq) want[user] = seq;
         assert_int_equal(find(&m, name), want[user]);
-        assert_int_equal(marks_count(&m), count);
+        assert_int_equal(read_markers_count(&m), count);
     }
-    marks_fini(&m);
+    read_markers_fini(&m);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* See receipt.h. */
-#include "session/receipt.h"
+/* See pending_ack.h. */
+#include "session/pending_ack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,42 +13,42 @@
 
 static void on_answer(struct conn *c, struct pending *p)
 {
-    struct receipt *r = container_of(p, struct receipt, p);
+    struct pending_ack *r = container_of(p, struct pending_ack, p);
     if (c && p->err == ERR_STORE)
         store_log_refused(c->worker->server, (struct slice){NULL, 0}, c->ip);
     if (c) r->tell(c, r);
     free(r);
 }
 
-struct receipt *receipt_new(struct conn *c, struct slice room, struct slice ref)
+struct pending_ack *pending_ack_new(struct conn *c, struct slice room, struct slice ref)
 {
-    struct receipt *r = malloc(sizeof *r + room.len + ref.len);
+    struct pending_ack *r = malloc(sizeof *r + room.len + ref.len);
     if (!r) return NULL;
-    *r = (struct receipt){.room_len = (uint8_t)room.len, .ref_len = (uint8_t)ref.len};
+    *r = (struct pending_ack){.room_len = (uint8_t)room.len, .ref_len = (uint8_t)ref.len};
     pending_init(&r->p, c, NULL, on_answer);
     memcpy(r->text, room.ptr, room.len);
     if (ref.len) memcpy(r->text + room.len, ref.ptr, ref.len);
     return r;
 }
 
-struct slice receipt_room(const struct receipt *r)
+struct slice pending_ack_room(const struct pending_ack *r)
 {
     return (struct slice){r->text, r->room_len};
 }
 
-struct slice receipt_ref(const struct receipt *r)
+struct slice pending_ack_ref(const struct pending_ack *r)
 {
     return (struct slice){r->text + r->room_len, r->ref_len};
 }
 
-static void set_id(struct receipt *r, const struct room *room, uint64_t seq, int64_t ts_ms)
+static void set_id(struct pending_ack *r, const struct room *room, uint64_t seq, int64_t ts_ms)
 {
     memcpy(r->id.epoch, room_epoch(room), EVENT_EPOCH_LEN);
     r->id.seq = seq;
     r->ts_ms = ts_ms;
 }
 
-int receipt_publish(struct receipt *r, struct room *room, struct submission *p)
+int pending_ack_publish(struct pending_ack *r, struct room *room, struct submission *p)
 {
     struct worker *w = r->p.conn.worker;
     struct slink *woken;
@@ -74,7 +74,7 @@ int receipt_publish(struct receipt *r, struct room *room, struct submission *p)
     return 0;
 }
 
-int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
+int pending_ack_read(struct pending_ack *r, struct room *room, struct read_marker *reading)
 {
     struct worker *w = r->p.conn.worker;
     set_id(r, room, reading->mark.seq, w->wall_ms); /* before another thread has it */
@@ -93,7 +93,7 @@ int receipt_read(struct receipt *r, struct room *room, struct reading *reading)
 
 /* ---- the store's thread ---- */
 
-static void tell(struct receipt *r, int err)
+static void tell(struct pending_ack *r, int err)
 {
     if (!err && r->errors_only)
         free(r);
@@ -121,7 +121,7 @@ static void tell_room(struct server *s, const struct store_done *done)
     room_deliver(room, &s->encoder, done, &woken, &waiters);
     post_dirty(s, woken);
     while (waiters) {
-        struct receipt *r = container_of(waiters, struct receipt, p.task.link);
+        struct pending_ack *r = container_of(waiters, struct pending_ack, p.task.link);
         waiters = waiters->next;
         r->dup = true;
         set_id(r, room, done->event->seq, done->event->ts_ms);
@@ -147,7 +147,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     struct server *s = ctx;
     for (size_t i = 0; i < count; i++) {
         const struct store_done *d = &done[i];
-        struct receipt *r = d->tag;
+        struct pending_ack *r = d->tag;
         if (d->mark) {
             tell_read(s, d);
             continue;
@@ -159,7 +159,7 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     }
 }
 
-void receipt_store_options(struct server *s, struct store_options *o)
+void pending_ack_store_options(struct server *s, struct store_options *o)
 {
     o->on_done = on_done;
     o->ctx = s;

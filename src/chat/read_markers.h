@@ -8,8 +8,8 @@
  *
  * Embedded in the room and called under its lock. A zeroed struct is empty; an empty one owns no
  * memory. */
-#ifndef CHAT_MARKS_H
-#define CHAT_MARKS_H
+#ifndef CHAT_READ_MARKERS_H
+#define CHAT_READ_MARKERS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,29 +17,29 @@
 #include "base/buf.h"
 #include "store/store.h"
 
-struct mark;
+struct marker;
 
-struct marks {
-    struct mark *first; /* uthash; the one moved longest ago first */
+struct read_markers {
+    struct marker *first; /* uthash; the one moved longest ago first */
     size_t entry_bytes;
 };
 
 /* The seq up to which the user has read; 0: not known. */
-uint64_t marks_find(const struct marks *m, struct slice user);
+uint64_t read_markers_find(const struct read_markers *m, struct slice user);
 
 /* Moves the user's marker to mark->seq, or makes it; one that is there already or further on stays
  * where it is. The name is copied. 0, or ERR_NOMEM with nothing changed. */
-int marks_move(struct marks *m, const struct store_mark *mark);
+int read_markers_move(struct read_markers *m, const struct store_mark *mark);
 
 /* Forgets all but the `most` that were moved last; all, if memory is too short for another table.
  */
-void marks_shrink(struct marks *m, size_t most);
+void read_markers_shrink(struct read_markers *m, size_t most);
 
-size_t marks_count(const struct marks *m);
+size_t read_markers_count(const struct read_markers *m);
 
 /* Bytes that were asked of the allocator. */
-size_t marks_bytes(const struct marks *m);
+size_t read_markers_bytes(const struct read_markers *m);
 
-void marks_fini(struct marks *m);
+void read_markers_fini(struct read_markers *m);
 
 #endif
