@@ -138,9 +138,8 @@ static int read_path(struct api_call *call, const struct api_match *match)
  */
 static void call_run(struct conn *c, struct api_call *call)
 {
-    const struct slice nobody = {NULL, 0};
     call->running = true;
-    int err = may(&identity_api, ACTION_JOIN, call->room, nobody);
+    int err = may(&identity_api, ACTION_JOIN, call->room, NULL);
     if (!err) err = handlers[call->route](c, call);
     if (err) api_fail(c, call, err);
     if (!c->api) return;

@@ -147,8 +147,8 @@ static int ask_target(struct conn *c, struct api_call *call)
 static int write_go_on(struct conn *c, struct api_call *call)
 {
     const struct room *room = call->entered;
-    const struct slice author = {NULL, 0}; /* not known yet; the API may whoever it is */
-    int err = may(&identity_api, policy_action(call->event.kind), call->room, author);
+    /* The author is not known yet; the API may whoever it is. */
+    int err = may(&identity_api, policy_action(call->event.kind), call->room, NULL);
     if (err) return err;
     if (call->event.kind != STORE_MESSAGE) return ask_target(c, call);
     bool elsewhere = call->reply_to.seq && !room_gave(room, &call->reply_to);

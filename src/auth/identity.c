@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/jwt.h"
 #include "base/check.h"
 
 struct identity identity_nobody = {.source = IDENTITY_GUEST, .text = ""};
 struct identity identity_api = {
     .source = IDENTITY_API, .chosen = true, .given_len = sizeof "system" - 1, .text = "system"};
 
-struct identity *identity_new_guest(struct slice given, struct slice spoken, bool chosen)
+static struct identity *identity_new(struct slice given, struct slice spoken)
 {
     CHECK(given.len <= UINT8_MAX && spoken.len <= UINT8_MAX);
     struct identity *i = malloc(sizeof *i + given.len + spoken.len);
@@ -19,11 +20,28 @@ struct identity *identity_new_guest(struct slice given, struct slice spoken, boo
     if (given.len) memcpy(text, given.ptr, given.len);
     if (spoken.len) memcpy(text + given.len, spoken.ptr, spoken.len);
     *i = (struct identity){.refs = 1,
-                           .source = IDENTITY_GUEST,
-                           .chosen = chosen,
                            .given_len = (uint8_t)given.len,
                            .spoken_len = (uint8_t)spoken.len,
                            .text = text};
+    return i;
+}
+
+struct identity *identity_new_guest(struct slice given, struct slice spoken, bool chosen)
+{
+    struct identity *i = identity_new(given, spoken);
+    if (i) i->chosen = chosen;
+    return i;
+}
+
+struct identity *identity_new_token(struct jwt_claims *claims, struct slice name)
+{
+    const struct slice none = {NULL, 0};
+    CHECK(claims && name.len > 0);
+    struct identity *i = identity_new(name, none);
+    if (!i) return NULL;
+    i->source = IDENTITY_TOKEN;
+    i->chosen = true;
+    i->claims = claims;
     return i;
 }
 
@@ -36,13 +54,19 @@ struct identity *identity_ref(struct identity *i)
 void identity_unref(struct identity *i)
 {
     if (atomic_load_explicit(&i->refs, memory_order_relaxed) == 0) return;
-    if (atomic_fetch_sub(&i->refs, 1) == 1) free(i);
+    if (atomic_fetch_sub(&i->refs, 1) > 1) return;
+    jwt_claims_free(i->claims);
+    free(i);
 }
 
 struct slice identity_user(const struct identity *i)
 {
-    (void)i;
-    return (struct slice){NULL, 0};
+    return i->claims ? i->claims->user : (struct slice){NULL, 0};
+}
+
+uint64_t identity_expires_ms(const struct identity *i)
+{
+    return i->claims ? i->claims->expires_ms : UINT64_MAX;
 }
 
 struct slice identity_given(const struct identity *i)

@@ -1,5 +1,6 @@
-/* Who somebody is, as far as the server knows: immutable, and shared by whoever is the same. Today
- * everybody is a guest, who goes by names of its own choice, but for the API.
+/* Who somebody is, as far as the server knows: immutable, and shared by whoever is the same. A
+ * guest goes by names of its own choice; who is signed in has the name that its token gives it, and
+ * a user, the stable id that what it says belongs to (protocol.md section 10).
  *
  * Reference-counted, any thread. The server's own are static and outlive everything. */
 #ifndef AUTH_IDENTITY_H
@@ -13,8 +14,11 @@
 
 enum identity_source {
     IDENTITY_GUEST,
-    IDENTITY_API, /* whoever has the key of the HTTP API */
+    IDENTITY_TOKEN, /* signed in, by a token that was verified */
+    IDENTITY_API,   /* whoever has the key of the HTTP API */
 };
+
+struct jwt_claims;
 
 struct identity {
     atomic_uint refs; /* 0: static */
@@ -23,7 +27,8 @@ struct identity {
                          connection */
     uint8_t given_len;
     uint8_t spoken_len;
-    const char *text; /* given, spoken */
+    const char *text;          /* given, spoken */
+    struct jwt_claims *claims; /* of the token; owned; else NULL */
 };
 
 /* A guest of whom nothing is known, not even a name; and the API. */
@@ -33,13 +38,20 @@ extern struct identity identity_nobody, identity_api;
  * under, or empty; both at most UINT8_MAX bytes. Returns a reference; NULL if memory is short. */
 struct identity *identity_new_guest(struct slice given, struct slice spoken, bool chosen);
 
+/* Who is signed in, under a name of 1 to UINT8_MAX bytes. Returns a reference, which owns the
+ * claims; NULL if memory is short, and they are still the caller's. */
+struct identity *identity_new_token(struct jwt_claims *claims, struct slice name);
+
 struct identity *identity_ref(struct identity *i);
 void identity_unref(struct identity *i);
 
-/* The stable id of who is signed in: nobody is, as yet. */
+/* The stable id of who is signed in; empty, with ptr NULL: of a guest. Borrowed, as all below. */
 struct slice identity_user(const struct identity *i);
 
-/* Borrowed. The name it goes by: spoken, or else given; empty: none. */
+/* When it ends (Unix time in ms); UINT64_MAX: never. */
+uint64_t identity_expires_ms(const struct identity *i);
+
+/* The name it goes by: spoken, or else given; empty: none. */
 struct slice identity_name(const struct identity *i);
 struct slice identity_given(const struct identity *i);
 

@@ -14,13 +14,17 @@ enum action policy_action(enum store_kind kind)
     return actions[kind];
 }
 
-static bool is_author(const struct identity *who, struct slice author)
+static bool is_author(const struct identity *who, const struct author *author)
 {
+    struct slice user = identity_user(who);
     struct slice name = identity_name(who);
-    return name.len > 0 && slice_equal(name, author);
+    if (!author || user.len != author->user.len) return false;
+    if (user.len > 0) return slice_equal(user, author->user);
+    return name.len > 0 && slice_equal(name, author->name);
 }
 
-int may(const struct identity *who, enum action action, struct slice room, struct slice author)
+int may(const struct identity *who, enum action action, struct slice room,
+        const struct author *author)
 {
     (void)room;
     if (who->source == IDENTITY_API) return 0;

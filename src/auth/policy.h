@@ -19,8 +19,16 @@ enum action {
 /* What it takes to cause an event of this kind. */
 enum action policy_action(enum store_kind kind);
 
-/* 0, or why not: ERR_FORBIDDEN, ERR_UNAUTHORIZED (it would have to be somebody). author: of the
- * message that is changed, else empty. */
-int may(const struct identity *who, enum action action, struct slice room, struct slice author);
+/* Who has said what is to be changed. */
+struct author {
+    struct slice user; /* empty: a guest */
+    struct slice name;
+};
+
+/* 0, or why not: ERR_FORBIDDEN, ERR_UNAUTHORIZED (it would have to be somebody). author: NULL where
+ * no message is changed. What somebody has said who was signed in is that user's, whatever names
+ * are; what guests have said is nobody's who is signed in. */
+int may(const struct identity *who, enum action action, struct slice room,
+        const struct author *author);
 
 #endif

@@ -183,8 +183,7 @@ static enum result handshake_refuse(struct conn *c, const struct handshake *h, i
 
 static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
-    const struct slice none = {NULL, 0};
-    int err = may(c->identity, ACTION_JOIN, room_of(h), none);
+    int err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
     return err ? handshake_refuse(c, h, err) : NEXT;
 }

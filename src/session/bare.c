@@ -34,8 +34,7 @@ static void tell_refused(struct conn *c, const struct pending_ack *r)
 static int bare_publish(struct conn *c, const struct envelope_input *in)
 {
     struct room *room = c->member.feed->room;
-    const struct slice nobody = {NULL, 0};
-    int err = may(c->identity, ACTION_PUBLISH, room_name(room), nobody);
+    int err = may(c->identity, ACTION_PUBLISH, room_name(room), NULL);
     if (err) return err;
     char guest[SESSION_GUEST_LEN];
     struct submission p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};

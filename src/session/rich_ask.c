@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/jwt.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "chat/event_json.h"
@@ -238,11 +239,21 @@ struct change {
     enum store_kind kind;
     uint64_t target;
     bool found;
-    uint8_t author_len;
-    char author[NAME_USER_MAX];
+    struct author author; /* in `names` */
+    char names[JWT_USER_MAX + NAME_USER_MAX];
     size_t text_len;
     char text[];
 };
+
+/* One whose names are longer than any that are let in has no author. */
+static void note_author(struct change *ch, const struct store_event *e)
+{
+    if (e->user.len + e->username.len > sizeof ch->names) return;
+    char *name = ch->names + e->user.len;
+    if (e->user.len) memcpy(ch->names, e->user.ptr, e->user.len);
+    if (e->username.len) memcpy(name, e->username.ptr, e->username.len);
+    ch->author = (struct author){{ch->names, e->user.len}, {name, e->username.len}};
+}
 
 /* The store's thread. */
 static void on_target(void *ctx, int err, const struct store_page *page)
@@ -251,25 +262,19 @@ static void on_target(void *ctx, int err, const struct store_page *page)
     const struct store_event *e = page ? event_message(page, ch->target) : NULL;
     if (e) {
         ch->found = true;
-        ch->author_len = (uint8_t)(e->username.len <= NAME_USER_MAX ? e->username.len : 0);
-        memcpy(ch->author, e->username.ptr, ch->author_len);
+        note_author(ch, e);
     }
     pending_answer(&ch->q.p, err == ERR_NOT_FOUND ? ERR_NO_MESSAGE : err);
-}
-
-static int may_change(const struct conn *c, const struct change *ch)
-{
-    const struct slice author = {ch->author, ch->author_len};
-    return may(c->identity, policy_action(ch->kind), room_name(ch->q.p.room), author);
 }
 
 static int publish_change(struct conn *c, struct change *ch)
 {
     if (ch->q.p.err) return ch->q.p.err;
     if (!ch->found) return ERR_NO_MESSAGE;
-    int err = may_change(c, ch);
+    struct slice room = room_name(ch->q.p.room);
+    int err = may(c->identity, policy_action(ch->kind), room, &ch->author);
     if (err) return err;
-    struct subscription *s = subscription_find_joined(c->rich, room_name(ch->q.p.room));
+    struct subscription *s = subscription_find_joined(c->rich, room);
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */
     char guest[SESSION_GUEST_LEN];
     struct submission p = {.event = speaker_event(c, ch->kind, speaker_name(c, guest), guest)};

@@ -160,8 +160,7 @@ static int rich_on_message(struct conn *c, const struct rich_input *in)
     if (!s) return ERR_NOT_JOINED;
     struct room *room = s->as.member.feed->room;
     if (in->reply_to.seq && !room_gave(room, &in->reply_to)) return ERR_NO_MESSAGE;
-    const struct slice none = {NULL, 0};
-    int err = may(c->identity, ACTION_PUBLISH, room_name(room), none);
+    int err = may(c->identity, ACTION_PUBLISH, room_name(room), NULL);
     if (err) return err;
     if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
     char guest[SESSION_GUEST_LEN];
@@ -242,9 +241,8 @@ static int on_change(struct conn *c, const struct rich_input *in)
 static int on_read(struct conn *c, const struct rich_input *in)
 {
     char guest[SESSION_GUEST_LEN];
-    const struct slice none = {NULL, 0};
     struct read_marker reading = {.mark = {in->id.seq, speaker_name(c, guest)}};
-    int err = may(c->identity, ACTION_MARK, in->room, none);
+    int err = may(c->identity, ACTION_MARK, in->room, NULL);
     if (err) return err;
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;

@@ -102,8 +102,7 @@ static void send_joined(struct subscription *s, const struct join *j, bool recov
 {
     struct conn *c = s->as.conn;
     char guest[SESSION_GUEST_LEN];
-    const struct slice none = {NULL, 0};
-    bool marks = may(c->identity, ACTION_MARK, subscription_room(s), none) == 0;
+    bool marks = may(c->identity, ACTION_MARK, subscription_room(s), NULL) == 0;
     const struct rich_joined joined = {
         .ref = subscription_ref(s),
         .room = subscription_room(s),

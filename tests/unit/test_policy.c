@@ -3,16 +3,47 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "auth/identity.h"
+#include "auth/jwk.h"
+#include "auth/jwt.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "fail_alloc.h"
+#include "token_maker.h"
 
 static const struct slice room = SLICE_LIT("lobby");
 static const struct slice none = {NULL, 0};
+static const struct author by_ann = {{NULL, 0}, SLICE_LIT("ann")};
+static const struct author by_url = {{NULL, 0}, SLICE_LIT("url")};
+static const struct author by_an = {{NULL, 0}, SLICE_LIT("an")};
+
+/* Somebody who is signed in, by a real token. */
+static struct identity *signed_in(const char *user, const char *name)
+{
+    static const struct slice secret = SLICE_LIT("0123456789abcdef0123456789abcdef");
+    const struct token_signer signer = {.hash = "SHA256", .secret = secret};
+    const struct jwt_rules rules = {.max_age_s = 3600};
+    char payload[128];
+    const char *why;
+    struct jwk_set *keys;
+    struct jwt_claims *claims;
+    int len = snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"exp\":2000}", user);
+    char *token = token_make(&signer, "{\"alg\":\"HS256\"}", (struct slice){payload, (size_t)len});
+    assert_int_equal(jwk_set_from_secret(secret, &keys, &why), 0);
+    const struct slice bytes = {token, strlen(token)};
+    assert_int_equal(jwt_verify(keys, &rules, bytes, 1000000, &claims), JWT_OK);
+    struct identity *i = identity_new_token(claims, (struct slice){name, strlen(name)});
+    assert_non_null(i);
+    jwk_set_unref(keys);
+    free(token);
+    return i;
+}
 
 static void expect_name(const struct identity *i, const char *name)
 {
@@ -69,14 +100,43 @@ static void test_authors(void **state)
     struct identity *ann = identity_new_guest(SLICE_LIT("url"), SLICE_LIT("ann"), true);
     static const enum action changes[] = {ACTION_EDIT, ACTION_DELETE};
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        assert_int_equal(may(ann, changes[i], room, SLICE_LIT("ann")), 0);
-        assert_int_equal(may(ann, changes[i], room, SLICE_LIT("url")), ERR_FORBIDDEN);
-        assert_int_equal(may(ann, changes[i], room, SLICE_LIT("an")), ERR_FORBIDDEN);
-        assert_int_equal(may(ann, changes[i], room, none), ERR_FORBIDDEN);
-        assert_int_equal(may(&identity_nobody, changes[i], room, none), ERR_FORBIDDEN);
-        assert_int_equal(may(&identity_api, changes[i], room, SLICE_LIT("ann")), 0);
+        assert_int_equal(may(ann, changes[i], room, &by_ann), 0);
+        assert_int_equal(may(ann, changes[i], room, &by_url), ERR_FORBIDDEN);
+        assert_int_equal(may(ann, changes[i], room, &by_an), ERR_FORBIDDEN);
+        assert_int_equal(may(ann, changes[i], room, NULL), ERR_FORBIDDEN);
+        assert_int_equal(may(&identity_nobody, changes[i], room, NULL), ERR_FORBIDDEN);
+        assert_int_equal(may(&identity_api, changes[i], room, &by_ann), 0);
     }
     identity_unref(ann);
+}
+
+/* What somebody says who is signed in belongs to the user, not to the name. */
+static void test_authors_who_are_signed_in(void **state)
+{
+    (void)state;
+    struct identity *guest = identity_new_guest(SLICE_LIT("ann"), none, true);
+    struct identity *named_u1 = identity_new_guest(SLICE_LIT("u1"), none, true);
+    struct identity *ann = signed_in("u1", "ann");
+    struct identity *renamed = signed_in("u1", "anna");
+    struct identity *other = signed_in("u2", "ann");
+    const struct author u1 = {SLICE_LIT("u1"), SLICE_LIT("ann")};
+    assert_true(slice_is(identity_user(ann), "u1"));
+    assert_true(slice_is(identity_name(ann), "ann"));
+    assert_int_equal(identity_expires_ms(ann), 2000000);
+    assert_true(identity_expires_ms(guest) == UINT64_MAX);
+    assert_int_equal(may(ann, ACTION_EDIT, room, &u1), 0);
+    assert_int_equal(may(renamed, ACTION_EDIT, room, &u1), 0);
+    assert_int_equal(may(other, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
+    assert_int_equal(may(guest, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
+    assert_int_equal(may(named_u1, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
+    assert_int_equal(may(guest, ACTION_EDIT, room, &by_ann), 0);
+    assert_int_equal(may(ann, ACTION_EDIT, room, &by_ann), ERR_FORBIDDEN);
+    assert_int_equal(may(ann, ACTION_MARK, room, NULL), 0);
+    identity_unref(guest);
+    identity_unref(named_u1);
+    identity_unref(ann);
+    identity_unref(renamed);
+    identity_unref(other);
 }
 
 static void test_open_to_all(void **state)
@@ -84,8 +144,8 @@ static void test_open_to_all(void **state)
     (void)state;
     static const enum action open[] = {ACTION_JOIN, ACTION_PUBLISH, ACTION_REACT};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
-        assert_int_equal(may(&identity_nobody, open[i], room, none), 0);
-        assert_int_equal(may(&identity_api, open[i], room, SLICE_LIT("ann")), 0);
+        assert_int_equal(may(&identity_nobody, open[i], room, NULL), 0);
+        assert_int_equal(may(&identity_api, open[i], room, &by_ann), 0);
     }
 }
 
@@ -95,9 +155,9 @@ static void test_markers(void **state)
     (void)state;
     struct identity *guest = identity_new_guest(none, SLICE_LIT("guest-ab12"), false);
     struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
-    assert_int_equal(may(guest, ACTION_MARK, room, none), ERR_UNAUTHORIZED);
-    assert_int_equal(may(&identity_nobody, ACTION_MARK, room, none), ERR_UNAUTHORIZED);
-    assert_int_equal(may(ann, ACTION_MARK, room, none), 0);
+    assert_int_equal(may(guest, ACTION_MARK, room, NULL), ERR_UNAUTHORIZED);
+    assert_int_equal(may(&identity_nobody, ACTION_MARK, room, NULL), ERR_UNAUTHORIZED);
+    assert_int_equal(may(ann, ACTION_MARK, room, NULL), 0);
     identity_unref(guest);
     identity_unref(ann);
 }
@@ -109,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_actions_of_events),
         cmocka_unit_test(test_authors),
+        cmocka_unit_test(test_authors_who_are_signed_in),
         cmocka_unit_test(test_open_to_all),
         cmocka_unit_test(test_markers),
     };
