@@ -92,8 +92,8 @@ static void import_on_loaded(void *ctx, int err, const struct store_loaded *load
 
 /* ---- errors ---- */
 
-__attribute__((format(printf, 3, 4))) static int fail(struct api_import *im, int err,
-                                                      const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int fail_line(struct api_import *im, int err,
+                                                           const char *format, ...)
 {
     int n = snprintf(im->why, API_IMPORT_TEXT_MAX, "line %" PRIu64 ": ", im->line);
     va_list args;
@@ -109,8 +109,8 @@ static int fail_store(struct api_import *im, int err)
     pthread_mutex_lock(&im->lock);
     memcpy(reason, im->reason, sizeof reason);
     pthread_mutex_unlock(&im->lock);
-    return fail(im, err, "it cannot be stored: %s%s", reason[0] ? reason : err_info(err)->text,
-                im->write ? "; nothing was imported" : "");
+    return fail_line(im, err, "it cannot be stored: %s%s", reason[0] ? reason : err_info(err)->text,
+                     im->write ? "; nothing was imported" : "");
 }
 
 /* ---- storing ---- */
@@ -132,15 +132,15 @@ static int note_room(struct api_import *im)
     struct import_room *room;
     HASH_FIND(hh, im->rooms, im->room, im->room_len, room);
     if (room)
-        return fail(im, ERR_STORE_ORDER, "the room \"%.*s\" is in the file already",
-                    (int)im->room_len, im->room);
+        return fail_line(im, ERR_STORE_ORDER, "the room \"%.*s\" is in the file already",
+                         (int)im->room_len, im->room);
     room = calloc(1, sizeof *room + im->room_len);
-    if (!room) return fail(im, ERR_NOMEM, "not enough memory");
+    if (!room) return fail_line(im, ERR_NOMEM, "not enough memory");
     memcpy(room->name, im->room, im->room_len);
     HASH_ADD_KEYPTR(hh, im->rooms, room->name, im->room_len, room);
     if (room->hh.tbl) return 0;
     free(room);
-    return fail(im, ERR_NOMEM, "not enough memory");
+    return fail_line(im, ERR_NOMEM, "not enough memory");
 }
 
 /* 0 if the store has never heard of the room. */
@@ -157,9 +157,9 @@ static int import_check_room(struct api_import *im)
     pthread_mutex_unlock(&im->lock);
     if (err == ERR_NOT_FOUND) return 0;
     if (err) return fail_store(im, err);
-    return fail(im, ERR_STORE_ORDER,
-                "the room \"%.*s\" has events already; import into a database without it",
-                (int)im->room_len, im->room);
+    return fail_line(im, ERR_STORE_ORDER,
+                     "the room \"%.*s\" has events already; import into a database without it",
+                     (int)im->room_len, im->room);
 }
 
 static int store_event(struct api_import *im, const struct store_event *e)
@@ -199,7 +199,7 @@ static void tell_progress(struct api_import *im)
 
 static int on_room(struct api_import *im, const struct api_line *line)
 {
-    if (im->room_len) return fail(im, ERR_BAD_JSON, "the room before has no end");
+    if (im->room_len) return fail_line(im, ERR_BAD_JSON, "the room before has no end");
     memcpy(im->room, line->room.ptr, line->room.len);
     memcpy(im->epoch, line->epoch, EVENT_EPOCH_LEN);
     im->room_len = line->room.len;
@@ -212,9 +212,9 @@ static int on_room(struct api_import *im, const struct api_line *line)
 
 static int import_event(struct api_import *im, const struct store_event *e)
 {
-    if (!im->room_len) return fail(im, ERR_BAD_JSON, "an event without a room");
-    if (e->seq <= im->last_seq) return fail(im, ERR_BAD_JSON, "\"seq\" does not go up");
-    if (e->target >= e->seq) return fail(im, ERR_BAD_JSON, "it changes a later event");
+    if (!im->room_len) return fail_line(im, ERR_BAD_JSON, "an event without a room");
+    if (e->seq <= im->last_seq) return fail_line(im, ERR_BAD_JSON, "\"seq\" does not go up");
+    if (e->target >= e->seq) return fail_line(im, ERR_BAD_JSON, "it changes a later event");
     im->last_seq = e->seq;
     im->events++;
     im->sum.events++;
@@ -224,10 +224,10 @@ static int import_event(struct api_import *im, const struct store_event *e)
 
 static int import_end(struct api_import *im, uint64_t events)
 {
-    if (!im->room_len) return fail(im, ERR_BAD_JSON, "an end without a room");
+    if (!im->room_len) return fail_line(im, ERR_BAD_JSON, "an end without a room");
     if (events != im->events)
-        return fail(im, ERR_BAD_JSON, "it tells of %" PRIu64 " events, but there are %" PRIu64,
-                    events, im->events);
+        return fail_line(im, ERR_BAD_JSON, "it tells of %" PRIu64 " events, but there are %" PRIu64,
+                         events, im->events);
     im->room_len = 0;
     return 0;
 }
@@ -237,7 +237,7 @@ static int on_line(struct api_import *im)
     struct api_line line;
     const char *why =
         api_line_parse((struct slice){(char *)im->text.data, im->text.len}, &im->scratch, &line);
-    if (why) return fail(im, ERR_BAD_JSON, "%s", why);
+    if (why) return fail_line(im, ERR_BAD_JSON, "%s", why);
     switch (line.type) {
     case API_LINE_ROOM:
         return on_room(im, &line);
@@ -257,10 +257,10 @@ static int import_read_line(struct api_import *im, FILE *in)
     im->line++;
     while ((c = getc_unlocked(in)) != EOF && c != '\n') {
         int err = im->text.len < im->text.cap ? 0 : buf_reserve(&im->text, 1, LINE_MAX_BYTES);
-        if (err) return fail(im, err, "the line is too long");
+        if (err) return fail_line(im, err, "the line is too long");
         im->text.data[im->text.len++] = (uint8_t)c;
     }
-    if (ferror(in)) return fail(im, ERR_IO, "cannot read: %s", strerror(errno));
+    if (ferror(in)) return fail_line(im, ERR_IO, "cannot read: %s", strerror(errno));
     return c == '\n' || im->text.len > 0;
 }
 
@@ -276,9 +276,9 @@ static int read_all(struct api_import *im, FILE *in, bool write)
     }
     if (got < 0) return got;
     if (im->room_len)
-        return fail(im, ERR_BAD_JSON, "the file is cut: the room \"%.*s\" has no end",
-                    (int)im->room_len, im->room);
-    if (im->sum.rooms == 0) return fail(im, ERR_BAD_JSON, "the file is empty");
+        return fail_line(im, ERR_BAD_JSON, "the file is cut: the room \"%.*s\" has no end",
+                         (int)im->room_len, im->room);
+    if (im->sum.rooms == 0) return fail_line(im, ERR_BAD_JSON, "the file is empty");
     int err = wait_for_store(im, 0);
     return err ? fail_store(im, err) : 0;
 }
@@ -314,7 +314,7 @@ int api_import_run(struct api_import *im, struct store *store, FILE *in, struct 
         in = copy;
     }
     int err = read_all(im, in, false);
-    if (!err && fseek(in, 0, SEEK_SET) != 0) err = fail(im, ERR_IO, "cannot read it again");
+    if (!err && fseek(in, 0, SEEK_SET) != 0) err = fail_line(im, ERR_IO, "cannot read it again");
     if (!err) err = read_all(im, in, true);
     if (copy) fclose(copy);
     *sum = im->sum;

@@ -119,7 +119,7 @@ static bool read_time(const struct json_value *v, int64_t *out)
 }
 
 /* A text of at most max bytes; it may be missing. */
-static bool read_text(const struct json_value *v, size_t max, struct slice *out)
+static bool read_text_field(const struct json_value *v, size_t max, struct slice *out)
 {
     *out = (struct slice){NULL, 0};
     if (v->kind == JSON_KIND_ABSENT) return true;
@@ -128,7 +128,7 @@ static bool read_text(const struct json_value *v, size_t max, struct slice *out)
     return true;
 }
 
-static bool is_json(struct slice text)
+static bool holds_json(struct slice text)
 {
     struct json j = {text.ptr, text.ptr + text.len};
     struct slice value;
@@ -137,7 +137,7 @@ static bool is_json(struct slice text)
 
 static const char *read_room_line(const struct json_value *v, struct api_line *out)
 {
-    if (!read_text(&v[ROOM], NAME_ROOM_MAX, &out->room) || !out->room.ptr ||
+    if (!read_text_field(&v[ROOM], NAME_ROOM_MAX, &out->room) || !out->room.ptr ||
         name_room_check(out->room) != 0)
         return "\"room\" is not the name of a room";
     const struct slice epoch = v[EPOCH].text;
@@ -161,17 +161,18 @@ static const char *read_numbers(const struct json_value *v, struct store_event *
     return NULL;
 }
 
-static const char *read_texts(const struct json_value *v, struct store_event *e)
+static const char *read_text_fields(const struct json_value *v, struct store_event *e)
 {
     bool reaction = event_kinds[e->kind].text == EVENT_TEXT_EMOJI;
     size_t max = reaction ? EMOJI_MAX_BYTES : STORE_TEXT_MAX_BYTES;
-    if (!read_text(&v[USERNAME], NAME_USER_MAX, &e->username) || e->username.len == 0)
+    if (!read_text_field(&v[USERNAME], NAME_USER_MAX, &e->username) || e->username.len == 0)
         return "\"username\" is not a user's name";
-    if (!read_text(&v[USER], USER_MAX_BYTES, &e->user)) return "\"user\" is not a user";
-    if (!read_text(&v[MESSAGE], max, &e->message)) return "\"message\" is not a text";
+    if (!read_text_field(&v[USER], USER_MAX_BYTES, &e->user)) return "\"user\" is not a user";
+    if (!read_text_field(&v[MESSAGE], max, &e->message)) return "\"message\" is not a text";
     if (reaction && !name_is_word(e->message)) return "\"message\" is not a reaction";
-    if (!read_text(&v[NONCE], NONCE_MAX_BYTES, &e->nonce)) return "\"nonce\" is not a nonce";
-    if (!read_text(&v[DATA], STORE_TEXT_MAX_BYTES, &e->data) || (e->data.ptr && !is_json(e->data)))
+    if (!read_text_field(&v[NONCE], NONCE_MAX_BYTES, &e->nonce)) return "\"nonce\" is not a nonce";
+    if (!read_text_field(&v[DATA], STORE_TEXT_MAX_BYTES, &e->data) ||
+        (e->data.ptr && !holds_json(e->data)))
         return "\"data\" is not a string that holds JSON";
     return NULL;
 }
@@ -182,7 +183,7 @@ static const char *read_event_line(const struct json_value *v, struct store_even
     if (kind < 0) return "\"kind\" is not known";
     e->kind = (enum store_kind)kind;
     const char *why = read_numbers(v, e);
-    if (!why) why = read_texts(v, e);
+    if (!why) why = read_text_fields(v, e);
     if (why) return why;
     bool is_message = e->kind == STORE_MESSAGE;
     if (is_message && (e->deleted ? e->message.ptr || e->data.ptr : !e->message.ptr))

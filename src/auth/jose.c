@@ -36,7 +36,7 @@ bool jose_decode(struct slice text, uint8_t *out, size_t cap, size_t *len)
 
 /* jansson recurses 2048 deep and passes over a NUL byte behind a number, so our own scanner looks
  * first. */
-static bool is_json(struct slice text)
+static bool is_json_text(struct slice text)
 {
     struct json j = {text.ptr, text.ptr + text.len};
     struct slice value;
@@ -50,7 +50,7 @@ static bool is_json(struct slice text)
 int jose_object(struct slice text, json_t **out)
 {
     json_error_t error = {0};
-    if (!is_json(text)) return ERR_BAD_JSON;
+    if (!is_json_text(text)) return ERR_BAD_JSON;
     json_t *value = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
     /* Short of memory, jansson says nothing; but within a string it says that it is invalid. */
     if (!value) return error.text[0] == '\0' ? ERR_NOMEM : ERR_BAD_JSON;

@@ -171,7 +171,7 @@ static const char *use_rsa(struct jwk *k)
 }
 
 /* A point that is on the curve, and not at infinity. */
-static bool is_sound(EVP_PKEY *pkey)
+static bool is_valid_point(EVP_PKEY *pkey)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
     bool sound = ctx && EVP_PKEY_public_check(ctx) == 1;
@@ -185,7 +185,7 @@ static const char *use_ec(struct jwk *k)
     EVP_PKEY_get_group_name(k->pkey, group, sizeof group, NULL);
     const struct curve *c = curve_of_group(group);
     if (!c) return "the curve of an EC key is P-256, P-384 or P-521";
-    if (!is_sound(k->pkey)) return "the point of an EC key is none of its curve";
+    if (!is_valid_point(k->pkey)) return "the point of an EC key is none of its curve";
     k->algs = bit(c->alg);
     k->signature_bytes = 2 * c->field_bytes;
     return NULL;
@@ -225,7 +225,7 @@ static uint32_t secret_algs(size_t bytes)
     return bit(HS256) | (bytes >= 48 ? bit(HS384) : 0) | (bytes >= 64 ? bit(HS512) : 0);
 }
 
-static int refuse(const char **why, const char *text)
+static int refuse_keys(const char **why, const char *text)
 {
     *why = text;
     return ERR_CONFIG;
@@ -235,9 +235,9 @@ int jwk_set_from_secret(struct slice secret, struct jwk_set **out, const char **
 {
     *out = NULL;
     *why = NULL;
-    if (secret.len < JWK_SECRET_MIN) return refuse(why, "a secret has at least 32 bytes");
-    if (secret.len > JWK_SECRET_MAX) return refuse(why, "a secret has at most 4096 bytes");
-    if (looks_like_pem(secret)) return refuse(why, "this is PEM and no secret");
+    if (secret.len < JWK_SECRET_MIN) return refuse_keys(why, "a secret has at least 32 bytes");
+    if (secret.len > JWK_SECRET_MAX) return refuse_keys(why, "a secret has at most 4096 bytes");
+    if (looks_like_pem(secret)) return refuse_keys(why, "this is PEM and no secret");
     struct jwk_set *set = set_new(1);
     uint8_t *copy = set ? OPENSSL_memdup(secret.ptr, secret.len) : NULL;
     if (!copy) {
@@ -288,24 +288,24 @@ static int read_pem(BIO *bio, struct jwk *k, const char **why)
 {
     struct block first;
     struct block second;
-    if (!block_read(bio, &first)) return refuse(why, "this is no PEM");
+    if (!block_read(bio, &first)) return refuse_keys(why, "this is no PEM");
     bool is_public = strcmp(first.name, "PUBLIC KEY") == 0;
     EVP_PKEY *pkey = is_public ? pkey_from_block(&first) : NULL;
     block_fini(&first);
-    if (!is_public) return refuse(why, "the file has to begin with BEGIN PUBLIC KEY");
-    if (!pkey) return refuse(why, "the public key in it cannot be read");
+    if (!is_public) return refuse_keys(why, "the file has to begin with BEGIN PUBLIC KEY");
+    if (!pkey) return refuse_keys(why, "the public key in it cannot be read");
     *why = use_pkey(k, pkey);
     if (*why) return ERR_CONFIG;
     bool more = block_read(bio, &second);
     if (more) block_fini(&second);
-    return more ? refuse(why, "the file holds more than one key") : 0;
+    return more ? refuse_keys(why, "the file holds more than one key") : 0;
 }
 
 int jwk_set_from_pem(struct slice pem, struct jwk_set **out, const char **why)
 {
     *out = NULL;
     *why = NULL;
-    if (pem.len > JWK_PEM_MAX) return refuse(why, "a PEM file has at most 16 KiB");
+    if (pem.len > JWK_PEM_MAX) return refuse_keys(why, "a PEM file has at most 16 KiB");
     struct jwk_set *set = set_new(1);
     BIO *bio = BIO_new_mem_buf(pem.len ? pem.ptr : "", (int)pem.len);
     int err = set && bio ? 0 : ERR_NOMEM;
@@ -467,8 +467,8 @@ static const char *read_jwk(struct jwk *k, const json_t *jwk)
 static int read_keys(const json_t *keys, struct jwk_set **out, const char **why)
 {
     size_t n = json_array_size(keys);
-    if (!json_is_array(keys)) return refuse(why, "a JWK Set has an array \"keys\"");
-    if (n > JWK_KEYS_MAX) return refuse(why, "a JWK Set has at most 64 keys");
+    if (!json_is_array(keys)) return refuse_keys(why, "a JWK Set has an array \"keys\"");
+    if (n > JWK_KEYS_MAX) return refuse_keys(why, "a JWK Set has at most 64 keys");
     *why = "the JWK Set is empty";
     struct jwk_set *set = set_new(n);
     if (!set) return ERR_NOMEM;
@@ -494,10 +494,11 @@ int jwk_set_from_json(struct slice json, struct jwk_set **out, const char **why)
     json_t *document = NULL;
     *out = NULL;
     *why = NULL;
-    if (json.len > JWK_SET_BYTES_MAX) return refuse(why, "a JWK Set has at most 256 KiB");
+    if (json.len > JWK_SET_BYTES_MAX) return refuse_keys(why, "a JWK Set has at most 256 KiB");
     int err = jose_object(json, &document);
     if (err == ERR_NOMEM) return err;
-    if (err) return refuse(why, "a JWK Set is a JSON object, without members of the same name");
+    if (err)
+        return refuse_keys(why, "a JWK Set is a JSON object, without members of the same name");
     err = read_keys(json_object_get(document, "keys"), out, why);
     json_decref(document);
     ERR_clear_error();
@@ -538,7 +539,7 @@ static uint8_t *der_of(struct slice rs, size_t *len)
     return der;
 }
 
-static bool begin(EVP_MD_CTX *ctx, const struct jwk *k, const struct alg_info *alg)
+static bool begin_verify(EVP_MD_CTX *ctx, const struct jwk *k, const struct alg_info *alg)
 {
     EVP_PKEY_CTX *how = NULL;
     const EVP_MD *hash = alg->hash ? alg->hash() : NULL;
@@ -557,7 +558,7 @@ static enum jwk_result verify_public(const struct jwk *k, const struct alg_info 
     uint8_t *der = alg->kind == KIND_ECDSA ? der_of(jws->signature, &len) : NULL;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     enum jwk_result result = JWK_NOMEM;
-    if (ctx && (der || alg->kind != KIND_ECDSA) && begin(ctx, k, alg)) {
+    if (ctx && (der || alg->kind != KIND_ECDSA) && begin_verify(ctx, k, alg)) {
         int good = EVP_DigestVerify(ctx, der ? der : signature, len,
                                     (const uint8_t *)jws->input.ptr, jws->input.len);
         result = good == 1 ? JWK_GOOD : JWK_BAD_SIGNATURE;

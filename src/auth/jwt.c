@@ -70,7 +70,7 @@ static bool is_known_type(struct slice typ)
 }
 
 /* What names or holds a key (jku, jwk, x5u, x5c) is not looked at: keys come from elsewhere. */
-static enum jwt_result read_header(const json_t *header, struct jws *jws)
+static enum jwt_result read_jws_header(const json_t *header, struct jws *jws)
 {
     const json_t *kid = json_object_get(header, "kid");
     const json_t *typ = json_object_get(header, "typ");
@@ -102,7 +102,7 @@ static enum jwt_result check_signature(const struct jwk_set *keys, const struct 
         return JWT_MALFORMED;
     jws.signature.ptr = (const char *)signature;
     enum jwt_result result = read_object(p->header, &header);
-    if (!result) result = read_header(header, &jws);
+    if (!result) result = read_jws_header(header, &jws);
     if (!result) result = verify_signature(keys, &jws);
     json_decref(header);
     return result;
@@ -165,22 +165,23 @@ static enum jwt_result check_audience(const json_t *payload, struct slice audien
 /* ---- who, and what it may do ---- */
 
 /* A claim that is missing is empty. */
-static bool read_text(const json_t *payload, const char *claim, size_t max, struct slice *out)
+static bool read_text_claim(const json_t *payload, const char *claim, size_t max, struct slice *out)
 {
     const json_t *value = json_object_get(payload, claim);
     *out = jose_text(value);
     return !value || (out->ptr && out->len <= max && !name_has_control(*out));
 }
 
-static enum jwt_result read_texts(const json_t *payload, struct jwt_claims *c)
+static enum jwt_result read_text_claims(const json_t *payload, struct jwt_claims *c)
 {
     static const char guest[] = "guest:"; /* whom nobody signs for */
     const size_t n = sizeof guest - 1;
-    if (!read_text(payload, "sub", JWT_USER_MAX, &c->user) || c->user.len == 0) return JWT_BAD_SUB;
+    if (!read_text_claim(payload, "sub", JWT_USER_MAX, &c->user) || c->user.len == 0)
+        return JWT_BAD_SUB;
     if (c->user.len >= n && memcmp(c->user.ptr, guest, n) == 0) return JWT_BAD_SUB;
-    if (!read_text(payload, "name", JWT_TEXT_MAX, &c->name)) return JWT_BAD_NAME;
-    if (!read_text(payload, "jti", JWT_TEXT_MAX, &c->jti)) return JWT_BAD_JTI;
-    if (!read_text(payload, "sid", JWT_TEXT_MAX, &c->sid)) return JWT_BAD_SID;
+    if (!read_text_claim(payload, "name", JWT_TEXT_MAX, &c->name)) return JWT_BAD_NAME;
+    if (!read_text_claim(payload, "jti", JWT_TEXT_MAX, &c->jti)) return JWT_BAD_JTI;
+    if (!read_text_claim(payload, "sid", JWT_TEXT_MAX, &c->sid)) return JWT_BAD_SID;
     return JWT_OK;
 }
 
@@ -241,7 +242,7 @@ static void move_text(struct slice *text, char **to)
 }
 
 /* One block: the struct, the rooms, the texts. NULL if memory is short. */
-static struct jwt_claims *copy(const struct jwt_claims *c)
+static struct jwt_claims *copy_claims(const struct jwt_claims *c)
 {
     struct jwt_claims *own =
         malloc(sizeof *own + c->room_count * sizeof c->rooms[0] + text_bytes(c));
@@ -266,12 +267,12 @@ static enum jwt_result read_claims(const json_t *payload, struct jwt_claims **ou
 {
     struct jwt_room into[JWT_ROOMS_MAX];
     json_t *rooms;
-    enum jwt_result result = read_texts(payload, c);
+    enum jwt_result result = read_text_claims(payload, c);
     if (result) return result;
     if (!find_rooms(payload, &rooms) || !read_rooms(rooms, into, c)) return JWT_BAD_PARLOR;
     c->has_rooms = rooms != NULL;
     c->rooms = into;
-    *out = copy(c);
+    *out = copy_claims(c);
     c->rooms = NULL;
     return *out ? JWT_OK : JWT_NOMEM;
 }

@@ -74,7 +74,7 @@ static bool is_dup(struct journal_room *r, struct submission *s)
     return true;
 }
 
-static int append(struct local *l, struct journal_room *r, const struct submission *s)
+static int append_with_nonce(struct local *l, struct journal_room *r, const struct submission *s)
 {
     const struct store_event *e = &s->event;
     const struct store_append a = {.room = s->room,
@@ -103,7 +103,7 @@ static int local_submit(struct journal *j, struct journal_room *r, struct submis
     if (r->seq > STORE_SEQ_MAX - l->step) return ERR_STORE; /* only an import gets a room there */
     s->event.seq = r->seq + l->step;
     int err = j->late ? 0 : sink->prepare(sink, &s->event);
-    if (!err) err = append(l, r, s);
+    if (!err) err = append_with_nonce(l, r, s);
     if (err) return err;
     r->seq = s->event.seq;
     if (!j->late) sink->deliver(sink, &s->event);

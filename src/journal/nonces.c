@@ -37,7 +37,7 @@ static bool key_write(const struct nonce_key *key, struct key_bytes *out)
     return true;
 }
 
-static struct nonce *find(const struct nonces *n, const struct key_bytes *key)
+static struct nonce *find_entry(const struct nonces *n, const struct key_bytes *key)
 {
     struct nonce *entry;
     HASH_FIND(hh, n->first, key->data, key->len, entry);
@@ -47,7 +47,7 @@ static struct nonce *find(const struct nonces *n, const struct key_bytes *key)
 struct nonce *nonces_find(const struct nonces *n, const struct nonce_key *key)
 {
     struct key_bytes bytes;
-    return n->first && key_write(key, &bytes) ? find(n, &bytes) : NULL;
+    return n->first && key_write(key, &bytes) ? find_entry(n, &bytes) : NULL;
 }
 
 struct nonce *nonces_add(struct nonces *n, const struct nonce_key *key, uint64_t seq, int64_t ts_ms,
@@ -56,7 +56,7 @@ struct nonce *nonces_add(struct nonces *n, const struct nonce_key *key, uint64_t
     nonces_expire(n, now_ms, NONCES_ADD_EXPIRES);
     struct key_bytes bytes;
     if (nonces_count(n) >= NONCES_MAX || !key_write(key, &bytes)) return NULL;
-    DCHECK(!find(n, &bytes));
+    DCHECK(!find_entry(n, &bytes));
     struct nonce *entry = malloc(sizeof *entry + bytes.len);
     if (!entry) return NULL;
     *entry = (struct nonce){.seq = seq, .ts_ms = ts_ms, .from_ms = now_ms, .pending = true};

@@ -65,8 +65,8 @@ static const char *shown(const char *text, char out[SHOWN_MAX + 4])
 }
 
 /* Records the first mistake, behind the place where it stands. */
-__attribute__((format(printf, 3, 4))) static int fail(struct loader *l, int err, const char *format,
-                                                      ...)
+__attribute__((format(printf, 3, 4))) static int fail_config(struct loader *l, int err,
+                                                             const char *format, ...)
 {
     if (l->err) return l->err;
     l->err = err;
@@ -106,10 +106,10 @@ static int fail_unknown(struct loader *l, const char *written, const char *key)
     char name[CONFIG_KEY_MAX + 16];
     const struct config_option *near = config_option_nearest(key);
     if (!near)
-        return fail(l, ERR_CONFIG, "%s: unknown option; --help lists them all",
-                    shown(written, safe));
-    return fail(l, ERR_CONFIG, "%s: unknown option; did you mean %s?", shown(written, safe),
-                spelled(l, near->key, name));
+        return fail_config(l, ERR_CONFIG, "%s: unknown option; --help lists them all",
+                           shown(written, safe));
+    return fail_config(l, ERR_CONFIG, "%s: unknown option; did you mean %s?", shown(written, safe),
+                       spelled(l, near->key, name));
 }
 
 /* True if somebody can read it who is not meant to. A file that is not ours we can only read by its
@@ -131,16 +131,18 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
     bool only_arguments =
         o->kind == CONFIG_KIND_ACTION || (o->kind == CONFIG_KIND_FILE && l->source == SOURCE_FILE);
     if (only_arguments)
-        return fail(l, ERR_CONFIG, "%s: only possible %s", spelled(l, o->key, name),
-                    o->kind == CONFIG_KIND_FILE ? "on the command line and in the environment"
-                                                : "on the command line");
+        return fail_config(l, ERR_CONFIG, "%s: only possible %s", spelled(l, o->key, name),
+                           o->kind == CONFIG_KIND_FILE
+                               ? "on the command line and in the environment"
+                               : "on the command line");
     if (o->kind == CONFIG_KIND_FILE) return 0; /* it was read first */
 
     if (o->kind == CONFIG_KIND_SECRET && l->source == SOURCE_FILE && is_public(l->file))
-        return fail(l, ERR_CONFIG, "%s: " PUBLIC_TEXT, o->key);
+        return fail_config(l, ERR_CONFIG, "%s: " PUBLIC_TEXT, o->key);
 
     if (l->source == SOURCE_FILE && l->line_of[i] && !config_value_is_list(o))
-        return fail(l, ERR_CONFIG, "%s: given twice, first in line %u", o->key, l->line_of[i]);
+        return fail_config(l, ERR_CONFIG, "%s: given twice, first in line %u", o->key,
+                           l->line_of[i]);
     if (l->from[i] != l->source) config_value_clear(l->config, o);
     l->from[i] = l->source;
     l->line_of[i] = l->line;
@@ -149,11 +151,12 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
     char safe[SHOWN_MAX + 4];
     int err = config_value_set(l->config, o, value, why);
     if (err == ERR_CONFIG && o->kind == CONFIG_KIND_SECRET)
-        return fail(l, err, "%s: this is not allowed; expected %s", spelled(l, o->key, name), why);
+        return fail_config(l, err, "%s: this is not allowed; expected %s", spelled(l, o->key, name),
+                           why);
     if (err == ERR_CONFIG)
-        return fail(l, err, "%s: \"%s\" is not allowed; expected %s", spelled(l, o->key, name),
-                    shown(value, safe), why);
-    return err ? fail(l, err, "out of memory") : 0;
+        return fail_config(l, err, "%s: \"%s\" is not allowed; expected %s",
+                           spelled(l, o->key, name), shown(value, safe), why);
+    return err ? fail_config(l, err, "out of memory") : 0;
 }
 
 static int apply_defaults(struct loader *l)
@@ -183,8 +186,8 @@ static int read_argument(struct loader *l, struct arguments *a)
     char safe[SHOWN_MAX + 4];
     if (strcmp(arg, "-h") == 0) arg = "--help";
     if (arg[0] != '-' || arg[1] == '\0' || strcmp(arg, "--") == 0)
-        return fail(l, ERR_CONFIG, "\"%s\" is not an option; options begin with --",
-                    shown(arg, safe));
+        return fail_config(l, ERR_CONFIG, "\"%s\" is not an option; options begin with --",
+                           shown(arg, safe));
 
     const char *start = arg + strspn(arg, "-");
     const char *equals = strchr(start, '=');
@@ -203,7 +206,7 @@ static int read_argument(struct loader *l, struct arguments *a)
     a->value = equals ? equals + 1 : NULL;
     bool alone = o->kind == CONFIG_KIND_ACTION || o->kind == CONFIG_KIND_FLAG;
     if (o->kind == CONFIG_KIND_ACTION && equals)
-        return fail(l, ERR_CONFIG, "--%s: takes no value", o->key);
+        return fail_config(l, ERR_CONFIG, "--%s: takes no value", o->key);
     if (alone && !equals) a->value = "on";
     if (a->value) return 0;
     if (*a->next && strncmp(*a->next, "--", 2) != 0) {
@@ -212,7 +215,7 @@ static int read_argument(struct loader *l, struct arguments *a)
     }
     char allowed[CONFIG_ALLOWED_MAX];
     config_value_allowed(o, allowed);
-    return fail(l, ERR_CONFIG, "--%s: a value is missing; expected %s", o->key, allowed);
+    return fail_config(l, ERR_CONFIG, "--%s: a value is missing; expected %s", o->key, allowed);
 }
 
 /* The word before the options, and the file that belongs to it. Moves past both. */
@@ -239,7 +242,7 @@ static int read_command(struct loader *l, char ***argv)
         return 0;
     }
     if (!at[1] || strncmp(at[1], "--", 2) == 0)
-        return fail(l, ERR_CONFIG, "%s: a file name is missing%s", *at, commands[i].missing);
+        return fail_config(l, ERR_CONFIG, "%s: a file name is missing%s", *at, commands[i].missing);
     l->config->action = commands[i].action;
     l->config->operand = at[1];
     *argv = at + 2;
@@ -338,19 +341,19 @@ static bool read_ini_line(struct loader *l, char *out, size_t size)
             comment = c == '#' || c == ';';
         }
         if (c == '\0') {
-            fail(l, ERR_CONFIG, "this is not a text file");
+            fail_config(l, ERR_CONFIG, "this is not a text file");
             return false;
         }
         if (!comment && n + 2 > size) {
-            fail(l, ERR_CONFIG, "longer than %zu bytes; a list may be given in several lines",
-                 size - 2);
+            fail_config(l, ERR_CONFIG,
+                        "longer than %zu bytes; a list may be given in several lines", size - 2);
             return false;
         }
         if (!comment || c == '\n') out[n++] = (char)c;
         if (c == '\n') break;
     }
     out[n] = '\0';
-    if (ferror(l->file)) fail(l, ERR_IO, "cannot be read: %s", strerror(errno));
+    if (ferror(l->file)) fail_config(l, ERR_IO, "cannot be read: %s", strerror(errno));
     return !l->err && (n > 0 || comment);
 }
 
@@ -360,7 +363,7 @@ static char *on_ini_line(char *out, int size, void *arg)
     if (l->err) return NULL;
     l->line++;
     if (l->line > FILE_LINES_MAX) {
-        fail(l, ERR_CONFIG, "more than %d lines", FILE_LINES_MAX);
+        fail_config(l, ERR_CONFIG, "more than %d lines", FILE_LINES_MAX);
         return NULL;
     }
     return read_ini_line(l, out, (size_t)size) ? out : NULL;
@@ -372,8 +375,9 @@ static int on_ini_value(void *arg, const char *section, const char *key, const c
     if (l->err) return 0;
     char safe[SHOWN_MAX + 4];
     if (*section && strcmp(section, "parlor") != 0)
-        return fail(l, ERR_CONFIG, "unknown section [%s]; none is needed, [parlor] is allowed",
-                    shown(section, safe)) == 0;
+        return fail_config(l, ERR_CONFIG,
+                           "unknown section [%s]; none is needed, [parlor] is allowed",
+                           shown(section, safe)) == 0;
     const struct config_option *o = config_option_find(key);
     if (!o) return fail_unknown(l, key, key) == 0;
     return apply(l, o, value) == 0;
@@ -387,8 +391,8 @@ static int apply_file(struct loader *l)
     if (!l->file) {
         int why = errno;
         l->source = SOURCE_DEFAULT; /* the message names the file itself */
-        return fail(l, ERR_IO, "configuration file \"%s\": %s", shown(l->path, safe),
-                    strerror(why));
+        return fail_config(l, ERR_IO, "configuration file \"%s\": %s", shown(l->path, safe),
+                           strerror(why));
     }
     l->source = SOURCE_FILE;
     l->line = 0;
@@ -399,9 +403,9 @@ static int apply_file(struct loader *l)
     if (syntax) {
         l->err = 0;
         l->line = (unsigned)bad_line;
-        fail(l, ERR_CONFIG, "expected KEY = VALUE, [parlor] or a comment");
+        fail_config(l, ERR_CONFIG, "expected KEY = VALUE, [parlor] or a comment");
     } else if (bad_line < 0) {
-        fail(l, ERR_NOMEM, "out of memory");
+        fail_config(l, ERR_NOMEM, "out of memory");
     }
     l->line = 0;
     return l->err;
@@ -437,10 +441,11 @@ static int load_key(struct loader *l)
     l->source = SOURCE_DEFAULT; /* the messages name the options themselves */
     if (!c->api_key_file[0]) return 0;
     if (c->api_key[0])
-        return fail(l, ERR_CONFIG, "api-key and api-key-file are both given; keep one of them");
+        return fail_config(l, ERR_CONFIG,
+                           "api-key and api-key-file are both given; keep one of them");
     const char *why = read_first_line(c->api_key_file, c->api_key);
     if (!why) return 0;
-    return fail(l, ERR_CONFIG, "api-key-file \"%s\": %s", shown(c->api_key_file, safe), why);
+    return fail_config(l, ERR_CONFIG, "api-key-file \"%s\": %s", shown(c->api_key_file, safe), why);
 }
 
 /* --- together --- */
@@ -451,22 +456,24 @@ static int check_together(struct loader *l)
     const struct config *c = l->config;
     l->source = SOURCE_DEFAULT;
     if (c->max_frame_bytes && c->max_message_bytes > c->max_frame_bytes)
-        return fail(l, ERR_CONFIG,
-                    "max-message-bytes (%" PRIu32 ") is larger than max-frame-bytes (%" PRIu32
-                    "), so the largest messages could never arrive; change one of them",
-                    c->max_message_bytes, c->max_frame_bytes);
+        return fail_config(l, ERR_CONFIG,
+                           "max-message-bytes (%" PRIu32
+                           ") is larger than max-frame-bytes (%" PRIu32
+                           "), so the largest messages could never arrive; change one of them",
+                           c->max_message_bytes, c->max_frame_bytes);
     if (c->lag_max_bytes && c->max_message_bytes > c->lag_max_bytes)
-        return fail(l, ERR_CONFIG,
-                    "max-message-bytes (%" PRIu32 ") is larger than lag-max-bytes (%" PRIu32
-                    "), so one message could cut a whole room; change one of them",
-                    c->max_message_bytes, c->lag_max_bytes);
+        return fail_config(l, ERR_CONFIG,
+                           "max-message-bytes (%" PRIu32 ") is larger than lag-max-bytes (%" PRIu32
+                           "), so one message could cut a whole room; change one of them",
+                           c->max_message_bytes, c->lag_max_bytes);
     bool proxied = false;
     for (size_t i = 0; i < c->listen_count; i++)
         proxied = proxied || c->listen[i].proxy;
     if (proxied && c->trusted_proxy_count == 0)
-        return fail(l, ERR_CONFIG,
-                    "listen has a proxy: address, but trusted-proxies is none, so nobody could "
-                    "connect to it; change one of them");
+        return fail_config(
+            l, ERR_CONFIG,
+            "listen has a proxy: address, but trusted-proxies is none, so nobody could "
+            "connect to it; change one of them");
     return 0;
 }
 

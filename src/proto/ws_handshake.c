@@ -241,8 +241,8 @@ static int read_extensions(struct slice value, bool allow_deflate, struct ws_han
     }
 }
 
-static int read_header(const struct http_header *header, struct seen *s, bool allow_deflate,
-                       struct ws_handshake *h)
+static int read_upgrade_header(const struct http_header *header, struct seen *s, bool allow_deflate,
+                               struct ws_handshake *h)
 {
     struct slice value = header->value;
     switch (header->name.len) { /* most headers differ in length from all of these */
@@ -321,7 +321,7 @@ int ws_handshake_parse(const struct http_request *r, bool allow_deflate, struct 
     out->server_window_bits = WINDOW_BITS_MAX;
     out->extensions[0] = '\0';
     for (size_t i = 0; i < r->header_count; i++) {
-        int err = read_header(&r->headers[i], &seen, allow_deflate, out);
+        int err = read_upgrade_header(&r->headers[i], &seen, allow_deflate, out);
         if (err) extensions_err = err;
     }
     if (!seen.upgrade) return ERR_UPGRADE_REQUIRED;

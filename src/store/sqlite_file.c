@@ -166,7 +166,7 @@ static bool read_stamp(const char *path, struct stamp *out)
     return whole || other;
 }
 
-static void tell(struct sqlite_store *s, enum store_file_event what, const char *text)
+static void tell_file_event(struct sqlite_store *s, enum store_file_event what, const char *text)
 {
     atomic_fetch_add(&s->base.faults, 1);
     if (s->on_file) s->on_file(s->file_ctx, what, text);
@@ -199,7 +199,7 @@ static int set_wal_aside(struct sqlite_store *s)
     if (free_name(wal, to, sizeof to) != 0 || rename(wal, to) != 0) return -1;
     snprintf(text, sizeof text,
              "the -wal file beside the database is not of this database; it is %.300s now", to);
-    tell(s, STORE_FILE_STALE, text);
+    tell_file_event(s, STORE_FILE_STALE, text);
     return 0;
 }
 
@@ -245,8 +245,9 @@ int sqlite_file_judge(struct sqlite_store *s)
     witness_open(&s->witness, s->files.path[FILE_WITNESS]);
     bool empty = stat(path, &st) == 0 && st.st_size == 0;
     if (empty && s->witness.record.next_life) {
-        tell(s, STORE_FILE_LOST,
-             "there was a database here, and now the file is gone or empty; a new one is begun");
+        tell_file_event(
+            s, STORE_FILE_LOST,
+            "there was a database here, and now the file is gone or empty; a new one is begun");
         s->witness.record = (struct witness_record){.life = 0};
     }
     s->touched = !empty && witness_sees_change(&s->witness, &st);
@@ -330,7 +331,7 @@ static void tell_older(struct sqlite_store *s, int64_t lost)
                  (long long)lost);
     else
         snprintf(text, sizeof text, "%s; every room has a new epoch", s->older);
-    tell(s, lost ? STORE_FILE_LOST : STORE_FILE_RESTORED, text);
+    tell_file_event(s, lost ? STORE_FILE_LOST : STORE_FILE_RESTORED, text);
 }
 
 static void tell_touched(struct sqlite_store *s, bool damaged)
@@ -340,7 +341,7 @@ static void tell_touched(struct sqlite_store *s, bool damaged)
              "another program has written to the database while no server had it open; it %s",
              damaged ? "is damaged: what needs the damaged place will be refused"
                      : "passes SQLite's check");
-    tell(s, STORE_FILE_TOUCHED, text);
+    tell_file_event(s, STORE_FILE_TOUCHED, text);
 }
 
 /* A start that did not come to its end has accepted nothing, so its life is the next one's too:

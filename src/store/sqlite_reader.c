@@ -81,7 +81,7 @@ static bool is_epoch(sqlite3_stmt *row, int column)
 }
 
 /* Fills out from a row of ROOM_COLUMNS. 0 or ERR_STORE_READ. */
-static int describe(sqlite3_stmt *row, struct store_room *out)
+static int read_room_columns(sqlite3_stmt *row, struct store_room *out)
 {
     bool sound = is_epoch(row, 1) && sqlite_db_sane_outages(sqlite3_column_int64(row, 4));
     for (int i = 2; i <= 5; i++)
@@ -104,14 +104,15 @@ static int find_room(struct sqlite_reader *r, struct slice name, int64_t *id,
     int err = rc == SQLITE_DONE ? ERR_NOT_FOUND : ERR_STORE_READ;
     if (rc == SQLITE_ROW) {
         *id = sqlite3_column_int64(stmt, 0);
-        err = describe(stmt, out);
+        err = read_room_columns(stmt, out);
     }
     sqlite3_reset(stmt);
     return err;
 }
 
 /* Begins a transaction that sees the room; to be ended in any case. */
-static int begin(struct sqlite_reader *r, struct slice name, int64_t *id, struct store_room *out)
+static int begin_in_room(struct sqlite_reader *r, struct slice name, int64_t *id,
+                         struct store_room *out)
 {
     return sqlite_run(r->stmt[READ_BEGIN]) ? ERR_STORE_READ : find_room(r, name, id, out);
 }
@@ -197,7 +198,7 @@ int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice ro
 {
     struct sqlite_reader *r = reader_of(b, reader);
     int64_t id = 0;
-    int err = begin(r, room, &id, &out->room);
+    int err = begin_in_room(r, room, &id, &out->room);
     if (!err) {
         sqlite3_stmt *stmt = r->stmt[READ_NONCES];
         sqlite3_bind_int64(stmt, 1, id);
@@ -210,7 +211,7 @@ int sqlite_reader_load(struct store_backend *b, unsigned reader, struct slice ro
 }
 
 /* Whether it is an event that somebody has written, and not what a broken disk made of one. */
-static bool is_sound(const struct store_event *e, int64_t kind)
+static bool is_sound_event(const struct store_event *e, int64_t kind)
 {
     return kind >= 0 && kind < STORE_KIND_COUNT && e->seq > 0 && e->seq <= STORE_SEQ_MAX &&
            e->target <= STORE_SEQ_MAX && e->reply_to <= STORE_SEQ_MAX && is_text(e->username) &&
@@ -235,7 +236,7 @@ static int read_event(sqlite3_stmt *row, struct store_record **out)
         .data = column_text(row, COLUMN_TEXTS + 3),
         .nonce = column_text(row, COLUMN_TEXTS + 4),
     };
-    if (!is_sound(&e, kind)) return ERR_STORE_READ;
+    if (!is_sound_event(&e, kind)) return ERR_STORE_READ;
     *out = store_record_new((struct slice){NULL, 0}, &e);
     return *out ? 0 : ERR_NOMEM;
 }
@@ -277,7 +278,7 @@ static void bind_span(sqlite3_stmt *stmt, int64_t room, const struct store_span 
         sqlite3_bind_int(stmt, 4, 0);
 }
 
-static int read_span(void *ctx, struct store_span *span, struct store_answer *out)
+static int collect_span(void *ctx, struct store_span *span, struct store_answer *out)
 {
     const struct source *source = ctx;
     sqlite3_stmt *stmt = source->reader->stmt[span->backward ? READ_BEFORE : READ_AFTER];
@@ -336,7 +337,7 @@ static int read_reactions(sqlite3_stmt *stmt, struct store_answer *out)
     return rc == SQLITE_DONE ? attach(out, &at, seq, reactions, n) : ERR_STORE_READ;
 }
 
-static int add_reactions(const struct source *source, struct store_answer *out)
+static int read_page_reactions(const struct source *source, struct store_answer *out)
 {
     if (out->count == 0) return 0;
     sqlite3_stmt *stmt = source->reader->stmt[READ_REACTIONS];
@@ -348,7 +349,7 @@ static int add_reactions(const struct source *source, struct store_answer *out)
 
 /* Finds the oldest of the newest by the index alone, and makes of q the question for those from
  * there on. */
-static int find_newest(const struct source *source, struct store_query *q, uint64_t *total)
+static int seek_newest(const struct source *source, struct store_query *q, uint64_t *total)
 {
     if (q->direction != STORE_NEWEST) return 0;
     sqlite3_stmt *stmt = source->reader->stmt[READ_NEWEST];
@@ -371,12 +372,12 @@ int sqlite_reader_page(struct store_backend *b, unsigned reader, const struct st
                        struct store_answer *out)
 {
     struct source source = {.reader = reader_of(b, reader)};
-    int err = begin(source.reader, q->room, &source.room, &out->room);
+    int err = begin_in_room(source.reader, q->room, &source.room, &out->room);
     struct store_query mine = *q;
-    if (!err) err = find_newest(&source, &mine, &out->total);
-    if (!err) err = store_answer_page(out, &mine, read_span, &source);
+    if (!err) err = seek_newest(&source, &mine, &out->total);
+    if (!err) err = store_answer_page(out, &mine, collect_span, &source);
     if (!err) err = count_events(&source, &mine, &out->total);
-    if (!err && q->reactions) err = add_reactions(&source, out);
+    if (!err && q->reactions) err = read_page_reactions(&source, out);
     return end(source.reader, err);
 }
 
@@ -419,7 +420,7 @@ int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct 
     /* The index is made anew while others read, and what is read here is as it was when the
      * transaction began. */
     unsigned whole = atomic_load(&s->index_whole);
-    int err = begin(r, q->room, &room, &out->room);
+    int err = begin_in_room(r, q->room, &room, &out->room);
     if (err) return end(r, err);
     err = whole ? read_matches(r, room, q, out) : ERR_STORE_READ;
     bool damaged = err == ERR_STORE_READ && sqlite_db_notice(s, r->db);
@@ -431,7 +432,7 @@ int sqlite_reader_search(struct store_backend *b, unsigned reader, const struct 
     return err;
 }
 
-static int add_info(sqlite3_stmt *row, struct store_room_list *out)
+static int add_listed_room(sqlite3_stmt *row, struct store_room_list *out)
 {
     struct store_room_info *info = &out->rooms[out->count];
     *info = (struct store_room_info){
@@ -440,7 +441,7 @@ static int add_info(sqlite3_stmt *row, struct store_room_list *out)
         .bytes = (uint64_t)sqlite3_column_int64(row, 8),
         .last_ts_ms = sqlite3_column_int64(row, 9),
     };
-    int err = describe(row, &info->room);
+    int err = read_room_columns(row, &info->room);
     bool named = info->name.len <= STORE_NAME_MAX_BYTES && is_text(info->name);
     if (!err && !named) err = ERR_STORE_READ;
     if (!err) err = store_arena_copy(&out->names, &info->name);
@@ -461,7 +462,7 @@ int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice af
         if (out->count == limit)
             out->more = true;
         else
-            err = add_info(stmt, out);
+            err = add_listed_room(stmt, out);
         if (err == ERR_STORE_READ) note_passed(r); /* the other rooms can be listed */
         if (err == ERR_STORE_READ) err = 0;
     }

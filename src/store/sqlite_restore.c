@@ -21,7 +21,7 @@ static const char too_long[] = "the name is too long";
 
 enum { NAME_BYTES = PATH_MAX + 32 }; /* of a path that fits, with what is put behind it */
 
-static int fail(char *text, const char *path, const char *why)
+static int fail_path(char *text, const char *path, const char *why)
 {
     snprintf(text, STORE_SQLITE_TEXT_MAX, "%.120s: %.120s", path, why);
     return ERR_STORE;
@@ -31,11 +31,11 @@ static int fail_sqlite(char *text, const char *path, sqlite3 *db, int rc)
 {
     char why[STORE_SQLITE_TEXT_MAX / 2];
     sqlite_schema_explain(db, rc, why, sizeof why);
-    return fail(text, path, why);
+    return fail_path(text, path, why);
 }
 
 /* Copies from into a new file; all of it, as of one moment. */
-static int copy(const char *from, const char *to, char *text)
+static int copy_database(const char *from, const char *to, char *text)
 {
     sqlite3 *source = NULL;
     sqlite3 *target = NULL;
@@ -81,7 +81,7 @@ static int renew(const char *path, char *text)
     char why[STORE_SQLITE_TEXT_MAX / 2];
     int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
     int err = rc ? fail_sqlite(text, path, db, rc) : 0;
-    if (!err && sqlite_schema_prepare(db, why, sizeof why)) err = fail(text, path, why);
+    if (!err && sqlite_schema_prepare(db, why, sizeof why)) err = fail_path(text, path, why);
     if (!err) {
         rc = sqlite_db_quick_check(db);
         if (!rc) rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
@@ -129,7 +129,7 @@ static bool was_kept(const char *old, char *text)
     for (int i = 0; i < KEPT_COUNT; i++) {
         snprintf(name, sizeof name, "%s%s", old, kept[i]);
         if (lstat(name, &st) != 0) continue;
-        fail(text, name, "move it away first; it was kept by an earlier restore");
+        fail_path(text, name, "move it away first; it was kept by an earlier restore");
         return true;
     }
     return false;
@@ -156,8 +156,9 @@ static int keep_old(const char *path, const char *old, char *text)
         int error = errno;
         forget_kept(old, i);
         bool no_links = error == EPERM || error == EOPNOTSUPP;
-        return fail(text, from,
-                    no_links ? "it cannot be kept on this disk, which has no hard links: move it "
+        return fail_path(text, from,
+                         no_links
+                             ? "it cannot be kept on this disk, which has no hard links: move it "
                                "and its -wal away"
                              : strerror(error));
     }
@@ -168,10 +169,10 @@ static int replace(const char *fresh, const char *path, char *text)
 {
     char old[PATH_MAX];
     int n = snprintf(old, sizeof old, "%s" OLD, path);
-    if (n < 0 || (size_t)n >= sizeof old) return fail(text, path, too_long);
+    if (n < 0 || (size_t)n >= sizeof old) return fail_path(text, path, too_long);
     if (was_kept(old, text) || keep_old(path, old, text)) return ERR_STORE;
     if (rename(fresh, path) != 0) {
-        int err = fail(text, path, strerror(errno));
+        int err = fail_path(text, path, strerror(errno));
         forget_kept(old, KEPT_COUNT);
         return err;
     }
@@ -180,7 +181,7 @@ static int replace(const char *fresh, const char *path, char *text)
     if (witness_sync_directory(path) != 0) {
         char why[STORE_SQLITE_TEXT_MAX / 2];
         snprintf(why, sizeof why, "restored, but a power cut may undo it: %s", strerror(errno));
-        return fail(text, path, why);
+        return fail_path(text, path, why);
     }
     unlink_named(path, "-wal");
     unlink_named(path, "-shm");
@@ -198,7 +199,7 @@ static int settle(const char *fresh, const char *path, char *text)
     if (ok && stat(path, &old) == 0) ok = fchown(fd, old.st_uid, old.st_gid) == 0;
     if (ok) ok = fsync(fd) == 0;
     if (ok) return fd;
-    fail(text, fresh, strerror(errno));
+    fail_path(text, fresh, strerror(errno));
     if (fd >= 0) close(fd);
     return -1;
 }
@@ -216,12 +217,12 @@ static int restore_locked(const char *from, const char *path, char *text)
 {
     char fresh[PATH_MAX];
     int n = snprintf(fresh, sizeof fresh, "%s" FRESH, path);
-    if (n < 0 || (size_t)n >= sizeof fresh) return fail(text, path, too_long);
+    if (n < 0 || (size_t)n >= sizeof fresh) return fail_path(text, path, too_long);
     if (is_same(from, fresh))
-        return fail(text, from,
-                    "the copy is made under this name: give the backup another one first");
+        return fail_path(text, from,
+                         "the copy is made under this name: give the backup another one first");
     forget_fresh(fresh);
-    int err = copy(from, fresh, text);
+    int err = copy_database(from, fresh, text);
     if (!err) err = renew(fresh, text);
     int fd = err ? -1 : settle(fresh, path, text);
     if (!err) err = fd < 0 ? ERR_STORE : replace(fresh, path, text);
@@ -244,17 +245,18 @@ int store_sqlite_restore(const char *from, const char *path, char *text)
     char real[PATH_MAX]; /* a link stays one, and leads to the new file */
     struct stat st;
     const char *why = no_backup(from);
-    if (why) return fail(text, from, why);
+    if (why) return fail_path(text, from, why);
     bool is_new = access(path, F_OK) != 0; /* what has its lock has to be there */
     int fd = sqlite_file_lock(path);
     if (fd < 0 && errno == EWOULDBLOCK)
-        return fail(text, path, "it is in use by a running Parlor, or by another restore; stop it");
-    if (fd < 0) return fail(text, path, strerror(errno));
+        return fail_path(text, path,
+                         "it is in use by a running Parlor, or by another restore; stop it");
+    if (fd < 0) return fail_path(text, path, strerror(errno));
     int err = 0;
     if (fstat(fd, &st) != 0 || !realpath(path, real))
-        err = fail(text, path, strerror(errno));
+        err = fail_path(text, path, strerror(errno));
     else if (!S_ISREG(st.st_mode))
-        err = fail(text, path, "it is not a regular file");
+        err = fail_path(text, path, "it is not a regular file");
     if (!err) {
         err = restore_locked(from, real, text);
         if (err && is_new) unlink_empty(real);

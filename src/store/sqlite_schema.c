@@ -187,7 +187,7 @@ int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size)
 }
 
 /* Counts what the one is to have, and db has not, or otherwise. An SQLITE_ code. */
-static int compare(sqlite3 *one, sqlite3 *db, int64_t *faults)
+static int count_differences(sqlite3 *one, sqlite3 *db, int64_t *faults)
 {
     sqlite3_stmt *wanted = NULL;
     sqlite3_stmt *there = NULL;
@@ -216,7 +216,7 @@ int sqlite_schema_faults(sqlite3 *db, int64_t *faults)
     int rc = sqlite_db_ask(db, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'", faults);
     if (!rc) rc = sqlite3_open(":memory:", &fresh);
     if (!rc) rc = migrate(fresh, 0);
-    if (!rc) rc = compare(fresh, db, faults);
+    if (!rc) rc = count_differences(fresh, db, faults);
     sqlite3_close(fresh);
     return rc;
 }

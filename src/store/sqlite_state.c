@@ -51,8 +51,8 @@ static int forget_old_edit(struct sqlite_store *s, const struct target *t, int64
     return rc ? rc : sqlite_run_with(s->stmt[WRITE_DROP_EDIT], values, 3);
 }
 
-static int edit(struct sqlite_store *s, const struct target *t, const struct store_event *e,
-                int64_t *weight)
+static int edit_message(struct sqlite_store *s, const struct target *t, const struct store_event *e,
+                        int64_t *weight)
 {
     const int64_t values[] = {t->room, t->seq, (int64_t)e->seq};
     int rc = sqlite_run_with(s->stmt[WRITE_ADD_EDIT], values, 3);
@@ -97,17 +97,18 @@ static void bind_emoji(sqlite3_stmt *stmt, const struct target *t, const struct 
     sqlite_bind_slice(stmt, 3, e->message);
 }
 
-static struct slice user_of(const struct store_event *e)
+static struct slice reactor_of(const struct store_event *e)
 {
     struct slice who = e->user.ptr ? e->user : e->username;
     return who.ptr ? who : SLICE_LIT("");
 }
 
-static int react(struct sqlite_store *s, const struct target *t, const struct store_event *e)
+static int insert_reaction(struct sqlite_store *s, const struct target *t,
+                           const struct store_event *e)
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_REACT];
     bind_emoji(stmt, t, e);
-    sqlite_bind_slice(stmt, 4, user_of(e));
+    sqlite_bind_slice(stmt, 4, reactor_of(e));
     sqlite3_bind_int64(stmt, 5, STORE_REACTIONS_MAX);
     sqlite3_bind_int64(stmt, 6, STORE_REACTORS_MAX);
     int rc = sqlite_run(stmt);
@@ -122,7 +123,7 @@ static int unreact(struct sqlite_store *s, const struct target *t, const struct 
 {
     sqlite3_stmt *stmt = s->stmt[WRITE_UNREACT];
     bind_emoji(stmt, t, e);
-    sqlite_bind_slice(stmt, 4, user_of(e));
+    sqlite_bind_slice(stmt, 4, reactor_of(e));
     int rc = sqlite_run(stmt);
     if (rc || sqlite3_changes(s->db) == 0) return rc;
     bind_emoji(s->stmt[WRITE_COUNT_LAST], t, e);
@@ -140,11 +141,11 @@ int sqlite_state_apply(struct sqlite_store *s, int64_t room, const struct store_
     if (rc || t.id == 0) return rc;
     switch (e->kind) {
     case STORE_EDIT:
-        return edit(s, &t, e, weight);
+        return edit_message(s, &t, e, weight);
     case STORE_DELETE:
         return wipe(s, &t, weight);
     case STORE_REACT:
-        return e->message.ptr ? react(s, &t, e) : SQLITE_OK;
+        return e->message.ptr ? insert_reaction(s, &t, e) : SQLITE_OK;
     case STORE_UNREACT:
         return e->message.ptr ? unreact(s, &t, e) : SQLITE_OK;
     case STORE_MESSAGE:

@@ -197,7 +197,7 @@ static int tidy(struct step *t, int64_t id)
     return SQLITE_OK;
 }
 
-static bool may_go_on(const struct step *t)
+static bool step_may_go_on(const struct step *t)
 {
     return t->rooms < ROOMS_MAX && t->events < STORE_TRIM_MAX && t->bytes < STORE_TRIM_MAX_BYTES;
 }
@@ -243,12 +243,12 @@ static int first_room(struct sqlite_store *s, enum write_stmt which, int64_t val
 }
 
 /* Those that have too many events or bytes, one after the other. */
-static int tidy_listed(struct step *t)
+static int tidy_rooms_over(struct step *t)
 {
     struct sqlite_store *s = t->s;
     struct sqlite_room *room;
     int rc = SQLITE_OK;
-    while (!rc && may_go_on(t) && t->listed_count < ROOMS_MAX &&
+    while (!rc && step_may_go_on(t) && t->listed_count < ROOMS_MAX &&
            (room = sqlite_rooms_next_over(s))) {
         if (is_stuck(s, room->id)) continue;
         t->listed[t->listed_count++] = room;
@@ -273,11 +273,11 @@ static void begin_anew(struct step *t)
     s->base.trim_need = TRIM_NOW;
 }
 
-static int tidy_aged(struct step *t)
+static int tidy_rooms_aged(struct step *t)
 {
     int64_t id = 0;
     int rc = SQLITE_OK;
-    while (!rc && may_go_on(t) && t->before_ms != INT64_MIN) {
+    while (!rc && step_may_go_on(t) && t->before_ms != INT64_MIN) {
         rc = first_room(t->s, WRITE_AGED_ROOM, t->before_ms, &id);
         if (rc || !id) break;
         rc = tidy(t, id);
@@ -286,13 +286,13 @@ static int tidy_aged(struct step *t)
 }
 
 /* The largest give way first; if none is large, those that have been there for the longest. */
-static int tidy_largest(struct step *t)
+static int tidy_rooms_largest(struct step *t)
 {
     struct sqlite_store *s = t->s;
     int64_t id = 0;
     int rc = SQLITE_OK;
     t->make_place = true;
-    while (!rc && may_go_on(t) && s->crowded && s->base.limits.trim_when_full) {
+    while (!rc && step_may_go_on(t) && s->crowded && s->base.limits.trim_when_full) {
         rc = first_room(s, WRITE_LARGEST_ROOM, LARGE_MIN_BYTES, &id);
         if (!rc && !id) rc = first_room(s, WRITE_OLDEST_ROOM, 0, &id);
         if (rc || !id) break;
@@ -311,7 +311,7 @@ static int tidy_all(struct step *t)
     int64_t id = 0;
     int rc = SQLITE_OK;
     if (!limits) s->sweep_id = 0;
-    while (!rc && may_go_on(t) && s->sweep_id) {
+    while (!rc && step_may_go_on(t) && s->sweep_id) {
         rc = first_room(s, WRITE_NEXT_ROOM, s->sweep_id, &id);
         if (!rc && id) rc = tidy(t, id);
         bool more = t->events >= STORE_TRIM_MAX || t->bytes >= STORE_TRIM_MAX_BYTES;
@@ -323,10 +323,10 @@ static int tidy_all(struct step *t)
 }
 
 /* What there is to do after a step; some of it may have been too much for it. */
-static void set_need(const struct step *t)
+static void set_trim_need(const struct step *t)
 {
     struct sqlite_store *s = t->s;
-    bool again = !may_go_on(t) || s->sweep_id;
+    bool again = !step_may_go_on(t) || s->sweep_id;
     s->base.trim_need = again ? TRIM_NOW : s->over || s->stuck.count ? TRIM_SOON : TRIM_NONE;
 }
 
@@ -344,9 +344,9 @@ int sqlite_trim_step(struct sqlite_store *s, int64_t now_ms, uint64_t *trimmed, 
     int rc = sqlite_db_sync(s, false);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_BEGIN]);
     if ((rc & 0xff) == SQLITE_BUSY) return ERR_BUSY; /* another program writes for long */
-    if (!rc) rc = tidy_listed(&t);
-    if (!rc) rc = tidy_aged(&t);
-    if (!rc) rc = tidy_largest(&t);
+    if (!rc) rc = tidy_rooms_over(&t);
+    if (!rc) rc = tidy_rooms_aged(&t);
+    if (!rc) rc = tidy_rooms_largest(&t);
     if (!rc) rc = tidy_all(&t);
     if (!rc && t.trimmed) rc = sqlite_search_trimmed(s, &indexed);
     if (!rc) rc = sqlite_run(s->stmt[WRITE_COMMIT]);
@@ -360,7 +360,7 @@ int sqlite_trim_step(struct sqlite_store *s, int64_t now_ms, uint64_t *trimmed, 
     *trimmed = t.trimmed;
     uint64_t rooms = atomic_load(&b->rooms); /* at least, if damage kept them from being counted */
     if (t.gone) atomic_store(&b->rooms, rooms > t.gone ? rooms - t.gone : 0);
-    set_need(&t);
+    set_trim_need(&t);
     (void)sqlite_trim_measure(s); /* the next batch does it again */
     sqlite_file_settle(s);
     return 0;

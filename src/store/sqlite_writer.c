@@ -165,7 +165,8 @@ static int run_mark(struct sqlite_store *s, enum write_stmt which, int64_t room,
 }
 
 /* A marker is moved, or else made unless it is further on already. An SQLITE_ code. */
-static int put_mark(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
+static int put_mark_row(struct sqlite_store *s, struct sqlite_room *room,
+                        const struct store_record *r)
 {
     int rc = run_mark(s, WRITE_MOVE_MARK, room->id, r);
     if (rc || sqlite3_changes(s->db) > 0) return rc;
@@ -189,7 +190,8 @@ static int add_room(struct sqlite_store *s, struct sqlite_room *room, const stru
     return 0;
 }
 
-static int put_event(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
+static int put_event_row(struct sqlite_store *s, struct sqlite_room *room,
+                         const struct store_record *r)
 {
     int err = room->found ? 0 : add_room(s, room, r);
     if (err) return err;
@@ -240,9 +242,9 @@ int sqlite_writer_put(struct store_backend *b, struct store_record *r)
         return ERR_STORE_FULL;
     }
     if (b->limits.max_bytes) s->space -= cost;
-    if (!r->mark) return put_event(s, room, r);
+    if (!r->mark) return put_event_row(s, room, r);
     if (!room->found || memcmp(room->epoch, r->epoch, EVENT_EPOCH_LEN) != 0) return ERR_STORE_ORDER;
-    rc = put_mark(s, room, r);
+    rc = put_mark_row(s, room, r);
     return rc ? sqlite_db_fail(s, rc) : 0;
 }
 

@@ -119,7 +119,7 @@ int store_nonces_add(struct store_nonces *n, const struct store_nonce *nonce)
     return err;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_nonces(const void *a, const void *b)
 {
     const struct store_nonce *x = a;
     const struct store_nonce *y = b;
@@ -129,7 +129,7 @@ static int compare(const void *a, const void *b)
 
 void store_nonces_sort(struct store_nonces *n)
 {
-    if (n->count) qsort(n->list, n->count, sizeof *n->list, compare);
+    if (n->count) qsort(n->list, n->count, sizeof *n->list, compare_nonces);
 }
 
 void store_nonces_fini(struct store_nonces *n)

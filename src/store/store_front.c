@@ -100,7 +100,7 @@ static void note_refused(struct store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int append(struct store *s, const struct store_append *a, bool mark)
+static int append_record(struct store *s, const struct store_append *a, bool mark)
 {
     CHECK(a->room.len > 0 && a->room.len <= STORE_NAME_MAX_BYTES);
     CHECK(a->event->seq > 0 && a->event->seq <= STORE_SEQ_MAX);
@@ -129,7 +129,7 @@ static int append(struct store *s, const struct store_append *a, bool mark)
 
 int store_append(struct store *s, const struct store_append *a)
 {
-    return append(s, a, false);
+    return append_record(s, a, false);
 }
 
 int store_move_mark(struct store *s, const struct store_move *m)
@@ -140,7 +140,7 @@ int store_move_mark(struct store *s, const struct store_move *m)
                                    .event = &e,
                                    .tag = m->tag,
                                    .kick_follows = m->kick_follows};
-    return append(s, &a, true);
+    return append_record(s, &a, true);
 }
 
 void store_kick(struct store *s)

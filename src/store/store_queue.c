@@ -35,7 +35,7 @@ static enum store_class class_of(const struct read_request *r)
     return quick ? STORE_QUICK : STORE_PAGES;
 }
 
-static struct store_client *find(const struct store_queue *q, uint64_t number)
+static struct store_client *find_client(const struct store_queue *q, uint64_t number)
 {
     struct store_client *c = NULL;
     HASH_FIND(hh, q->clients, &number, sizeof number, c);
@@ -59,7 +59,7 @@ static struct store_client *make(struct store_queue *q, uint64_t number)
 
 int store_queue_push(struct store_queue *q, struct read_request *r)
 {
-    struct store_client *c = find(q, r->asker.client);
+    struct store_client *c = find_client(q, r->asker.client);
     bool few = !c || c->waiting < STORE_CLIENT_READS_SURE;
     if (q->waiting >= STORE_READS_MAX && !few) return ERR_BUSY;
     if (c && c->number && c->waiting >= STORE_CLIENT_READS_MAX) return ERR_BUSY;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,11 +140,8 @@ void world_callbacks(struct world *w, struct store_options *o)
 
 struct store *world_open(struct world *w, struct store_options o)
 {
-    char text[STORE_SQLITE_TEXT_MAX] = "";
-    struct store_sqlite_options sqlite = {.path = w->path, .busy_ms = 100};
     world_callbacks(w, &o);
-    w->store = w->sqlite ? store_sqlite_open(&sqlite, &o, text) : store_memory_open(&o);
-    if (!w->store && *text && !w->quiet) print_message("%s\n", text);
+    w->store = w->backend->open(w, &o);
     return w->store;
 }
 
@@ -440,11 +438,42 @@ void world_to_schema_3(const char *path)
                     "ALTER TABLE meta DROP COLUMN seal; ALTER TABLE meta DROP COLUMN removed;");
 }
 
-static int setup(void **state, bool sqlite)
+/* ---- the backends, and tests run with them ---- */
+
+static struct store *open_memory(const struct world *w, const struct store_options *o)
 {
+    (void)w;
+    return store_memory_open(o);
+}
+
+static struct store *open_sqlite(const struct world *w, const struct store_options *o)
+{
+    char text[STORE_SQLITE_TEXT_MAX] = "";
+    const struct store_sqlite_options sqlite = {.path = w->path, .busy_ms = 100};
+    struct store *s = store_sqlite_open(&sqlite, o, text);
+    if (!s && *text && !w->quiet) print_message("%s\n", text);
+    return s;
+}
+
+enum { SQLITE }; /* the row that some tests are for alone */
+
+static const struct world_backend backends[] = {
+    [SQLITE] = {.name = "sqlite",
+                .open = open_sqlite,
+                .check = world_check_file,
+                .refuses_when_full = true,
+                .durable = true,
+                .one_file = true,
+                .indexed = true},
+    {.name = "memory", .open = open_memory},
+};
+
+int world_setup(void **state)
+{
+    const struct world_backend *backend = *state;
     struct world *w = calloc(1, sizeof *w);
     if (!w) return -1;
-    w->sqlite = sqlite;
+    w->backend = backend;
     w->sound = true;
     w->seen.done = calloc(DONE_MAX, sizeof *w->seen.done);
     pthread_mutex_init(&w->seen.lock, NULL);
@@ -454,16 +483,6 @@ static int setup(void **state, bool sqlite)
     snprintf(w->path, sizeof w->path, "%s/p.db", w->dir);
     *state = w;
     return 0;
-}
-
-int world_setup_memory(void **state)
-{
-    return setup(state, false);
-}
-
-int world_setup_sqlite(void **state)
-{
-    return setup(state, true);
 }
 
 void world_remove_files(const struct world *w)
@@ -476,17 +495,62 @@ void world_remove_files(const struct world *w)
     }
 }
 
+/* Whatever files a backend makes. */
+static void remove_dir(const char *name)
+{
+    DIR *dir = opendir(name);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir) closedir(dir);
+    rmdir(name);
+}
+
 int world_teardown(void **state)
 {
     struct world *w = *state;
     world_hold(&w->seen, false); /* a test that has failed may still hold it */
     store_close(w->store);
-    if (w->sound && access(w->path, F_OK) == 0) world_check_file(w->path);
-    world_remove_files(w);
-    rmdir(w->dir);
+    if (w->sound && w->backend->check && access(w->path, F_OK) == 0) w->backend->check(w->path);
+    remove_dir(w->dir);
     pthread_mutex_destroy(&w->seen.lock);
     pthread_cond_destroy(&w->seen.changed);
     free(w->seen.done);
     free(w);
     return 0;
+}
+
+/* Not all that cmocka prints says which group a test is of: its own name has to. */
+static int run_with(const struct world_backend *backend, const char *group,
+                    const struct CMUnitTest *tests, size_t count)
+{
+    enum { NAME_MAX_BYTES = 80 };
+    struct CMUnitTest *mine = calloc(count, sizeof *mine);
+    char(*names)[NAME_MAX_BYTES] = calloc(count, sizeof *names);
+    int failed = mine && names ? 0 : 1;
+    for (size_t i = 0; i < count && !failed; i++) {
+        mine[i] = tests[i];
+        snprintf(names[i], sizeof names[i], "%s (%s)", tests[i].name, group);
+        mine[i].name = names[i];
+        mine[i].initial_state = (void *)(uintptr_t)backend;
+        if (!mine[i].setup_func) mine[i].setup_func = world_setup;
+        mine[i].teardown_func = world_teardown;
+    }
+    if (!failed) failed = _cmocka_run_group_tests(group, mine, count, NULL, NULL);
+    free(names);
+    free(mine);
+    return failed;
+}
+
+int world_run_every(const struct CMUnitTest *tests, size_t count)
+{
+    int failed = 0;
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        failed += run_with(&backends[i], backends[i].name, tests, count);
+    return failed;
+}
+
+int world_run_sqlite(const struct CMUnitTest *tests, size_t count)
+{
+    return run_with(&backends[SQLITE], "sqlite alone", tests, count);
 }

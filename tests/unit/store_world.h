@@ -1,5 +1,6 @@
-/* What the tests of the store share: an opened store, what its callbacks have seen, and questions
- * asked and waited for. */
+/* What the tests of the store share: an opened store, what its callbacks have seen, questions asked
+ * and waited for; and the table of backends (in store_world.c), against each of which the tests of
+ * what every store promises are run. */
 #ifndef TESTS_STORE_WORLD_H
 #define TESTS_STORE_WORLD_H
 
@@ -54,10 +55,24 @@ struct seen {
     struct completion *done;
 };
 
+struct world;
+struct CMUnitTest;
+
+/* An implementation of the store; and what a test may ask of it where not all are the same. */
+struct world_backend {
+    const char *name; /* of the group, and behind the name of each test, in what cmocka prints */
+    struct store *(*open)(const struct world *w, const struct store_options *o);
+    void (*check)(const char *path); /* of a closed store, expects that it is sound; or NULL */
+    bool refuses_when_full;          /* can do without store_limits.trim_when_full */
+    bool durable;                    /* what is committed is there when it is opened again */
+    bool one_file;                   /* all of it is in the file world.path */
+    bool indexed; /* loading, listing and searching do not walk over the events of a room */
+};
+
 struct world {
-    bool sqlite;
+    const struct world_backend *backend;
     bool quiet; /* does not tell why a file cannot be opened */
-    bool sound; /* at the end the file has to pass world_check_file */
+    bool sound; /* at the end the file has to pass the check of its backend */
     char dir[64];
     char path[96];
     struct seen seen;
@@ -163,8 +178,15 @@ void world_check_file(const char *path);
 void world_to_schema_3(const char *path);
 
 void world_remove_files(const struct world *w);
-int world_setup_memory(void **state);
-int world_setup_sqlite(void **state);
+
+/* Run in main the tests of an array, and return how many have failed: with each backend in turn,
+ * whose name stands behind that of a test, or those for SQLite alone. Each test has a world of its
+ * own; one with its own setup calls world_setup there. */
+#define WORLD_RUN_EVERY(tests) world_run_every((tests), sizeof(tests) / sizeof *(tests))
+#define WORLD_RUN_SQLITE(tests) world_run_sqlite((tests), sizeof(tests) / sizeof *(tests))
+int world_run_every(const struct CMUnitTest *tests, size_t count);
+int world_run_sqlite(const struct CMUnitTest *tests, size_t count);
+int world_setup(void **state);
 int world_teardown(void **state);
 
 #define world_page(w, name, towards, at, most, a)                                                  \

@@ -509,33 +509,27 @@ static void test_no_memory(void **state)
     }
 }
 
-#define EVERY(test)                                                                                \
-    cmocka_unit_test_setup_teardown(test, world_setup_memory, world_teardown),                     \
-        cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EVERY(test_append_and_load),
-        EVERY(test_texts),
-        EVERY(test_all_of_unicode),
-        EVERY(test_begins_later),
-        EVERY(test_begins_with_a_gap),
-        EVERY(test_texts),
-        EVERY(test_all_of_unicode),
-        EVERY(test_order_is_kept),
-        EVERY(test_paging),
-        EVERY(test_page_bytes),
-        EVERY(test_newest_in_pieces),
-        EVERY(test_queue_cap),
-        EVERY(test_group_commit),
-        EVERY(test_threads),
-        EVERY(test_close_drains),
-        EVERY(test_keep_events),
-        EVERY(test_keep_bytes),
-        EVERY(test_keep_age),
-        EVERY(test_room_goes),
-        EVERY(test_no_memory),
+        cmocka_unit_test(test_append_and_load),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_all_of_unicode),
+        cmocka_unit_test(test_begins_later),
+        cmocka_unit_test(test_begins_with_a_gap),
+        cmocka_unit_test(test_order_is_kept),
+        cmocka_unit_test(test_paging),
+        cmocka_unit_test(test_page_bytes),
+        cmocka_unit_test(test_newest_in_pieces),
+        cmocka_unit_test(test_queue_cap),
+        cmocka_unit_test(test_group_commit),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_close_drains),
+        cmocka_unit_test(test_keep_events),
+        cmocka_unit_test(test_keep_bytes),
+        cmocka_unit_test(test_keep_age),
+        cmocka_unit_test(test_room_goes),
+        cmocka_unit_test(test_no_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_EVERY(tests);
 }

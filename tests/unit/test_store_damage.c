@@ -452,17 +452,15 @@ static void test_every_page(void **state)
     assert_true(seen > 10);
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_event_alone),    TEST(test_whole_store),
-        TEST(test_outages),        TEST(test_row),
-        TEST(test_table_gone),     TEST(test_meta_gone),
-        TEST(test_known_at_start), TEST(test_read),
-        TEST(test_trim),           TEST(test_search_lacks),
-        TEST(test_index_lost),     TEST(test_every_page),
+        cmocka_unit_test(test_event_alone),    cmocka_unit_test(test_whole_store),
+        cmocka_unit_test(test_outages),        cmocka_unit_test(test_row),
+        cmocka_unit_test(test_table_gone),     cmocka_unit_test(test_meta_gone),
+        cmocka_unit_test(test_known_at_start), cmocka_unit_test(test_read),
+        cmocka_unit_test(test_trim),           cmocka_unit_test(test_search_lacks),
+        cmocka_unit_test(test_index_lost),     cmocka_unit_test(test_every_page),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_SQLITE(tests);
 }

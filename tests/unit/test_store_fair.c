@@ -359,18 +359,16 @@ static void test_memory(void **state)
     assert_int_equal(account_used(&answers), 120);
 }
 
-#define EVERY(test)                                                                                \
-    cmocka_unit_test_setup_teardown(test, world_setup_memory, world_teardown),                     \
-        cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-
 int main(void)
 {
     pthread_mutex_init(&line.lock, NULL);
     pthread_cond_init(&line.changed, NULL);
     const struct CMUnitTest tests[] = {
-        EVERY(test_turns), EVERY(test_no_starving), EVERY(test_share),
-        EVERY(test_lists), EVERY(test_each_kind),   EVERY(test_pages_and_searches),
-        EVERY(test_full),  EVERY(test_unwanted),    EVERY(test_memory),
+        cmocka_unit_test(test_turns),     cmocka_unit_test(test_no_starving),
+        cmocka_unit_test(test_share),     cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_each_kind), cmocka_unit_test(test_pages_and_searches),
+        cmocka_unit_test(test_full),      cmocka_unit_test(test_unwanted),
+        cmocka_unit_test(test_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_EVERY(tests);
 }

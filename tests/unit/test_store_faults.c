@@ -214,7 +214,7 @@ static int setup(void **state)
     atomic_store(&bad_sector, -1);
     atomic_store(&lock_after, -1);
     atomic_store(&reader_held, 0);
-    return world_setup_sqlite(state);
+    return world_setup(state);
 }
 
 /* ---- tests ---- */
@@ -863,30 +863,28 @@ static void test_corrupt(void **state)
     print_message("%u of %u refused at start\n", refused, (unsigned)(size / PAGE * 2));
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, world_teardown)
-
 int main(void)
 {
     sqlite3_vfs disk;
     disk_install(&disk);
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_stays_away),
-        TEST(test_relaxed_survives_kill),
-        TEST(test_sync_fails),
-        TEST(test_sync_fails_for_marks),
-        TEST(test_bad_sector),
-        TEST(test_damaged_rooms),
-        TEST(test_refusal_and_retention),
-        TEST(test_retention_goes_on),
-        TEST(test_mended_then_locked),
-        TEST(test_search_while_mended),
-        TEST(test_search_before_mended),
-        TEST(test_damaged_rows),
-        TEST(test_reads_fail),
-        TEST(test_syncs),
-        TEST(test_relaxed_caps),
-        TEST(test_corrupt),
-        TEST(test_no_temporary_files),
+        cmocka_unit_test_setup(test_refused_stays_away, setup),
+        cmocka_unit_test_setup(test_relaxed_survives_kill, setup),
+        cmocka_unit_test_setup(test_sync_fails, setup),
+        cmocka_unit_test_setup(test_sync_fails_for_marks, setup),
+        cmocka_unit_test_setup(test_bad_sector, setup),
+        cmocka_unit_test_setup(test_damaged_rooms, setup),
+        cmocka_unit_test_setup(test_refusal_and_retention, setup),
+        cmocka_unit_test_setup(test_retention_goes_on, setup),
+        cmocka_unit_test_setup(test_mended_then_locked, setup),
+        cmocka_unit_test_setup(test_search_while_mended, setup),
+        cmocka_unit_test_setup(test_search_before_mended, setup),
+        cmocka_unit_test_setup(test_damaged_rows, setup),
+        cmocka_unit_test_setup(test_reads_fail, setup),
+        cmocka_unit_test_setup(test_syncs, setup),
+        cmocka_unit_test_setup(test_relaxed_caps, setup),
+        cmocka_unit_test_setup(test_corrupt, setup),
+        cmocka_unit_test_setup(test_no_temporary_files, setup),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_SQLITE(tests);
 }

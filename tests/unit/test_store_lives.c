@@ -247,7 +247,7 @@ static void test_lives(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_lives, world_setup_sqlite, world_teardown),
+        cmocka_unit_test(test_lives),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_SQLITE(tests);
 }

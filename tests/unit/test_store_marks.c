@@ -307,19 +307,17 @@ static void test_reopen(void **state)
     assert_memory_equal(a.shown, "u2>1 u3>1 ", 10);
 }
 
-#define SQLITE(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-#define EVERY(test)                                                                                \
-    cmocka_unit_test_setup_teardown(test, world_setup_memory, world_teardown), SQLITE(test)
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        EVERY(test_share),    EVERY(test_set_and_load),
-        EVERY(test_no_event), EVERY(test_forward_only),
-        EVERY(test_no_room),  EVERY(test_order_of_moves),
-        EVERY(test_cap),      EVERY(test_trimmed),
-        EVERY(test_rollback), EVERY(test_load_no_memory),
-        SQLITE(test_reopen),
+    const struct CMUnitTest every[] = {
+        cmocka_unit_test(test_share),    cmocka_unit_test(test_set_and_load),
+        cmocka_unit_test(test_no_event), cmocka_unit_test(test_forward_only),
+        cmocka_unit_test(test_no_room),  cmocka_unit_test(test_order_of_moves),
+        cmocka_unit_test(test_cap),      cmocka_unit_test(test_trimmed),
+        cmocka_unit_test(test_rollback), cmocka_unit_test(test_load_no_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest sqlite[] = {
+        cmocka_unit_test(test_reopen),
+    };
+    return WORLD_RUN_EVERY(every) + WORLD_RUN_SQLITE(sqlite);
 }

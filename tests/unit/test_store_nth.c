@@ -96,9 +96,8 @@ static int disk_open(const char *path, int flags, int mode)
     return disk_fails() ? -1 : open(path, flags, mode);
 }
 
-static int install(void **state)
+static int install(void)
 {
-    (void)state;
     static const struct {
         const char *name;
         sqlite3_syscall_ptr call;
@@ -239,15 +238,14 @@ static void test_no_more_disk(void **state)
     try_all(*state, &disk, true);
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-
 int main(void)
 {
+    if (install()) return 1;
     const struct CMUnitTest tests[] = {
-        TEST(test_memory),
-        TEST(test_no_more_memory),
-        TEST(test_disk),
-        TEST(test_no_more_disk),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_no_more_memory),
+        cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_no_more_disk),
     };
-    return cmocka_run_group_tests(tests, install, NULL);
+    return WORLD_RUN_SQLITE(tests);
 }

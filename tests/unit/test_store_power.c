@@ -677,7 +677,7 @@ static void test_start_ends(void **state)
 /* In memory where that can be: syncs are none of the disk's business here. */
 static int setup(void **state)
 {
-    int rc = world_setup_sqlite(state);
+    int rc = world_setup(state);
     struct world *w = *state;
     char dir[] = "/dev/shm/parlor-store-XXXXXX";
     if (rc || !mkdtemp(dir)) return rc;
@@ -687,17 +687,17 @@ static int setup(void **state)
     return 0;
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, world_teardown)
-
 int main(void)
 {
     sqlite3_vfs vfs;
     install(&vfs);
-    const struct CMUnitTest tests[] = {TEST(test_commit),
-                                       TEST(test_relaxed),
-                                       TEST(test_refused),
-                                       TEST(test_renewal_after_kill),
-                                       TEST(test_renewal_after_end),
-                                       TEST(test_start_ends)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_commit, setup),
+        cmocka_unit_test_setup(test_relaxed, setup),
+        cmocka_unit_test_setup(test_refused, setup),
+        cmocka_unit_test_setup(test_renewal_after_kill, setup),
+        cmocka_unit_test_setup(test_renewal_after_end, setup),
+        cmocka_unit_test_setup(test_start_ends, setup),
+    };
+    return WORLD_RUN_SQLITE(tests);
 }

@@ -346,20 +346,18 @@ static void test_new_name(void **state)
     expect_restored(w, copy);
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_on_the_disk),
-        TEST(test_start),
-        TEST(test_restore),
-        TEST(test_server_meanwhile),
-        TEST(test_restore_meanwhile),
-        TEST(test_directory_fails),
-        TEST(test_new_name),
-        TEST(test_killed),
-        TEST(test_failed),
+        cmocka_unit_test(test_on_the_disk),
+        cmocka_unit_test(test_start),
+        cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_server_meanwhile),
+        cmocka_unit_test(test_restore_meanwhile),
+        cmocka_unit_test(test_directory_fails),
+        cmocka_unit_test(test_new_name),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_failed),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_SQLITE(tests);
 }

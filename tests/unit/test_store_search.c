@@ -476,18 +476,19 @@ static void test_patience(void **state)
     world_expect_found(w, "r", "early", "2 1 ");
 }
 
-#define SQLITE(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-#define EVERY(test)                                                                                \
-    cmocka_unit_test_setup_teardown(test, world_setup_memory, world_teardown), SQLITE(test)
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        EVERY(test_words),     EVERY(test_no_syntax),       EVERY(test_no_words),
-        EVERY(test_changes),   EVERY(test_search_pages),    EVERY(test_search_trimmed),
-        EVERY(test_list),      EVERY(test_list_trimmed),    EVERY(test_random),
-        EVERY(test_no_memory), SQLITE(test_scripts),        SQLITE(test_index_goes_on),
-        SQLITE(test_patience), SQLITE(test_index_keeps_up), SQLITE(test_index_damaged),
+    const struct CMUnitTest every[] = {
+        cmocka_unit_test(test_words),        cmocka_unit_test(test_no_syntax),
+        cmocka_unit_test(test_no_words),     cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_search_pages), cmocka_unit_test(test_search_trimmed),
+        cmocka_unit_test(test_list),         cmocka_unit_test(test_list_trimmed),
+        cmocka_unit_test(test_random),       cmocka_unit_test(test_no_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest sqlite[] = {
+        cmocka_unit_test(test_scripts),       cmocka_unit_test(test_index_goes_on),
+        cmocka_unit_test(test_patience),      cmocka_unit_test(test_index_keeps_up),
+        cmocka_unit_test(test_index_damaged),
+    };
+    return WORLD_RUN_EVERY(every) + WORLD_RUN_SQLITE(sqlite);
 }

@@ -788,26 +788,24 @@ static void test_no_permission(void **state)
     assert_int_equal(world_exit_status(child), 0);
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_kill),
-        TEST(test_disk_full),
-        TEST(test_strange_files),
-        TEST(test_strange_companions),
-        TEST(test_older_schema),
-        TEST(test_schema_4),
-        TEST(test_no_permission),
-        TEST(test_locked),
-        TEST(test_schema_3),
-        TEST(test_reopen),
-        TEST(test_deleted_is_gone),
-        TEST(test_row_behind),
-        TEST(test_row_behind_order),
-        TEST(test_row_catches_up),
-        TEST(test_locked_for_retention),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_strange_files),
+        cmocka_unit_test(test_strange_companions),
+        cmocka_unit_test(test_older_schema),
+        cmocka_unit_test(test_schema_4),
+        cmocka_unit_test(test_no_permission),
+        cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_schema_3),
+        cmocka_unit_test(test_reopen),
+        cmocka_unit_test(test_deleted_is_gone),
+        cmocka_unit_test(test_row_behind),
+        cmocka_unit_test(test_row_behind_order),
+        cmocka_unit_test(test_row_catches_up),
+        cmocka_unit_test(test_locked_for_retention),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_SQLITE(tests);
 }

@@ -506,21 +506,17 @@ static void test_rollback(void **state)
     assert_int_equal(fail_alloc_live(), live);
 }
 
-#define EVERY(test)                                                                                \
-    cmocka_unit_test_setup_teardown(test, world_setup_memory, world_teardown),                     \
-        cmocka_unit_test_setup_teardown(test, world_setup_sqlite, world_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EVERY(test_edit),           EVERY(test_edit_keeps_the_rest),
-        EVERY(test_delete),         EVERY(test_targets),
-        EVERY(test_react),          EVERY(test_react_users),
-        EVERY(test_react_cap),      EVERY(test_import),
-        EVERY(test_messages_only),  EVERY(test_total),
-        EVERY(test_max_bytes),      EVERY(test_nonces),
-        EVERY(test_nonces_default), EVERY(test_many_nonces),
-        EVERY(test_trim),           EVERY(test_rollback),
+        cmocka_unit_test(test_edit),           cmocka_unit_test(test_edit_keeps_the_rest),
+        cmocka_unit_test(test_delete),         cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_react),          cmocka_unit_test(test_react_users),
+        cmocka_unit_test(test_react_cap),      cmocka_unit_test(test_import),
+        cmocka_unit_test(test_messages_only),  cmocka_unit_test(test_total),
+        cmocka_unit_test(test_max_bytes),      cmocka_unit_test(test_nonces),
+        cmocka_unit_test(test_nonces_default), cmocka_unit_test(test_many_nonces),
+        cmocka_unit_test(test_trim),           cmocka_unit_test(test_rollback),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return WORLD_RUN_EVERY(tests);
 }
