@@ -43,8 +43,8 @@ cc_flags := -std=gnu17 -D_GNU_SOURCE -Isrc $(warnings) -fPIE -fstack-protector-s
             $(mode_flags) $(CFLAGS)
 ld_flags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(mode_flags) $(LDFLAGS)
 
-libs := $(shell pkg-config --libs libcrypto zlib inih jansson sqlite3 icu-i18n icu-uc 2>/dev/null || \
-          echo -lcrypto -lz -linih -ljansson -lsqlite3 -licui18n -licuuc -licudata) \
+libs := $(shell pkg-config --libs libcrypto zlib inih jansson libcurl sqlite3 icu-i18n icu-uc 2>/dev/null || \
+          echo -lcrypto -lz -linih -ljansson -lcurl -lsqlite3 -licui18n -licuuc -licudata) \
         -lhttp_parser
 # The server's malloc, before libc's (docs/decisions/0005-allocator.md); `make build ALLOCATOR=` keeps libc's.
 # Sanitizers bring their own.
@@ -117,7 +117,7 @@ unit-bins: $(unit_tests)
 $(B)/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ld_flags) $(wrap_alloc) -o $@ $^ $(libs) -lcmocka
+	$(Q)$(CC) $(ld_flags) $(wrap_alloc) -o $@ $^ $(libs) -lssl -lcmocka
 
 $(B)/tests/%.o: private cc_flags += -I. -Itests/unit
 

@@ -11,6 +11,7 @@
 #include "ops/config.h"
 
 #include "ops/config_value.h"
+#include "ops/secret_file.h"
 
 #include "base/check.h"
 #include "base/err.h"
@@ -22,8 +23,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     FILE_LINES_MAX = 10000, /* lines of a configuration file */
@@ -112,17 +111,6 @@ static int fail_unknown(struct loader *l, const char *written, const char *key)
                        spelled(l, near->key, name));
 }
 
-/* True if somebody can read it who is not meant to. A file that is not ours we can only read by its
- * group or an access list (whose mask stands in the group's place): so systemd and Kubernetes hand
- * out secrets, and nobody could take that right away and leave us ours. */
-static bool is_public(FILE *file)
-{
-    struct stat st;
-    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode)) return false;
-    bool by_group = st.st_uid != geteuid() && geteuid() != 0;
-    return st.st_mode & (by_group ? 037U : 077U);
-}
-
 /* Sets one option from the source being read. */
 static int apply(struct loader *l, const struct config_option *o, const char *value)
 {
@@ -137,7 +125,8 @@ static int apply(struct loader *l, const struct config_option *o, const char *va
                                : "on the command line");
     if (o->kind == CONFIG_KIND_FILE) return 0; /* it was read first */
 
-    if (o->kind == CONFIG_KIND_SECRET && l->source == SOURCE_FILE && is_public(l->file))
+    if (o->kind == CONFIG_KIND_SECRET && l->source == SOURCE_FILE &&
+        secret_file_is_public(fileno(l->file)))
         return fail_config(l, ERR_CONFIG, "%s: " PUBLIC_TEXT, o->key);
 
     if (l->source == SOURCE_FILE && l->line_of[i] && !config_value_is_list(o))
@@ -419,7 +408,7 @@ static const char *read_first_line(const char *path, char *key)
     char line[CONFIG_SECRET_MAX + 2] = ""; /* of one that is too long enough to see that it is */
     FILE *file = fopen(path, "re");
     if (!file) return strerror(errno);
-    bool public = is_public(file);
+    bool public = secret_file_is_public(fileno(file));
     const char *read = fgets(line, sizeof line, file);
     const char *why = !read && ferror(file) ? strerror(errno) : NULL;
     fclose(file);
@@ -428,9 +417,7 @@ static const char *read_first_line(const char *path, char *key)
     if (fits) memcpy(key, line, strlen(line) + 1);
     explicit_bzero(line, sizeof line);
     if (why) return why;
-    if (public)
-        return "other users can read it; chmod 600 it, or leave it readable to its group "
-               "alone if another user owns it";
+    if (public) return SECRET_FILE_PUBLIC;
     return fits ? NULL : "its first line has to be 16 to 255 visible ASCII characters";
 }
 

@@ -1,0 +1,22 @@
+/* Keys of tokens from files, which are read once, at the start: a secret (--jwt-secret-file) or a
+ * public key (--jwt-key). Blocks as files do; any thread. */
+#ifndef AUTH_KEY_FILE_H
+#define AUTH_KEY_FILE_H
+
+struct jwk_set;
+
+enum { KEY_FILE_WHY_MAX = 1024 };
+
+/* The two ways. 0: *out is a set with one reference, the caller's. ERR_CONFIG: why is a sentence
+ * for the operator that begins with the name of the file (what cannot be shown of it is ?) and says
+ * what to do; it has nothing of what is in the file. ERR_NOMEM. On errors *out is NULL; why is ""
+ * but where said. No copy of a secret stays behind but that of the set. */
+
+/* The file without one line feed at its end, which editors and echo put there; all other bytes are
+ * the secret's. A file that others can read is refused (secret_file_is_public). */
+int key_file_secret(const char *path, struct jwk_set **out, char why[static KEY_FILE_WHY_MAX]);
+
+/* A PEM file, see jwk_set_from_pem. It is public, so anybody may read it. */
+int key_file_pem(const char *path, struct jwk_set **out, char why[static KEY_FILE_WHY_MAX]);
+
+#endif
