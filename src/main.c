@@ -1,4 +1,5 @@
 /* Options in, parts wired together, signals. The only place that sees everything. */
+#include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -11,6 +12,9 @@
 
 #include "api/api.h"
 #include "api/api_import.h"
+#include "auth/key_file.h"
+#include "auth/key_source.h"
+#include "auth/tokens.h"
 #include "http/http_session.h"
 #include "journal/local.h"
 #include "ops/config.h"
@@ -120,8 +124,64 @@ static enum forwarded_header client_header(enum config_header header)
     return header == CONFIG_X_REAL_IP ? FORWARDED_X_REAL_IP : FORWARDED_X_FORWARDED_FOR;
 }
 
+/* After each fetch of keys, on the source's thread. */
+static void tell_keys(void *log, const struct key_source_health *h)
+{
+    if (h->failing)
+        LOG(log, LOG_WARN, "keys_failed", "the keys of tokens could not be fetched, tries go on",
+            LOG_STR("url", h->url), LOG_STR("why", h->error), LOG_U64("failures", h->failing),
+            LOG_U64("keys", h->keys));
+    else
+        LOG(log, LOG_INFO, "keys_fetched", "the keys of tokens are here", LOG_STR("url", h->url),
+            LOG_U64("keys", h->keys), LOG_STR("ignored", h->ignored ? h->ignored : "none"));
+}
+
+/* Of the one option that is given. NULL, and *why is a sentence for the log, or "". */
+static struct key_source *open_keys(const struct config *cf, struct log *log,
+                                    char why[static KEY_FILE_WHY_MAX])
+{
+    struct jwk_set *set = NULL;
+    struct key_source *keys = NULL;
+    why[0] = '\0';
+    if (cf->jwks_url[0]) {
+        const char *reason = NULL;
+        const struct key_source_options o = {
+            .url = cf->jwks_url, .on_fetch = tell_keys, .ctx = log};
+        bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+        if (ready && key_source_open(&o, &keys, &reason) != 0 && reason)
+            snprintf(why, KEY_FILE_WHY_MAX, "%s", reason);
+        return keys;
+    }
+    int err = cf->jwt_key[0] ? key_file_pem(cf->jwt_key, &set, why)
+                             : key_file_secret(cf->jwt_secret_file, &set, why);
+    if (!err) keys = key_source_open_fixed(set);
+    return keys;
+}
+
+/* *out is NULL where no key is given. False after having logged why a key cannot be used. */
+static bool open_tokens(const struct config *cf, struct log *log, struct tokens **out)
+{
+    char why[KEY_FILE_WHY_MAX];
+    const struct jwt_rules rules = {.issuer = slice_of(cf->jwt_issuer),
+                                    .audience = slice_of(cf->jwt_audience),
+                                    .max_age_s = cf->token_max_age_s};
+    *out = NULL;
+    const char *option = cf->jwks_url[0]          ? "jwks-url"
+                         : cf->jwt_key[0]         ? "jwt-key"
+                         : cf->jwt_secret_file[0] ? "jwt-secret-file"
+                                                  : NULL;
+    if (!option) return true;
+    struct key_source *keys = open_keys(cf, log, why);
+    if (keys) *out = tokens_new(keys, &rules);
+    if (*out) return true;
+    LOG(log, LOG_ERROR, "key_failed", *why ? why : "not enough memory to start",
+        LOG_STR("option", option));
+    key_source_close(keys);
+    return false;
+}
+
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
-static struct server *start(const struct config *cf, struct log *log,
+static struct server *start(const struct config *cf, struct log *log, struct tokens *tokens,
                             struct server_address addresses[CONFIG_LISTEN_MAX],
                             struct forwarded_rules *rules)
 {
@@ -165,6 +225,7 @@ static struct server *start(const struct config *cf, struct log *log,
         .origins = (const char *const *)cf->origins,
         .origin_count = cf->origin_count,
         .any_origin = cf->any_origin,
+        .tokens = tokens,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
@@ -239,8 +300,11 @@ static int serve(const struct config *cf)
     raise_file_limit(log);
     struct server_address addresses[CONFIG_LISTEN_MAX];
     struct forwarded_rules rules;
-    struct server *server = start(cf, log, addresses, &rules);
+    struct tokens *tokens;
+    struct server *server =
+        open_tokens(cf, log, &tokens) ? start(cf, log, tokens, addresses, &rules) : NULL;
     if (server) run(server, log, &signals);
+    tokens_free(tokens);
     log_free(log);
     return server ? EXIT_OK : EXIT_START_FAILED;
 }

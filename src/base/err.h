@@ -56,6 +56,12 @@
     X(ERR_JOINED, "already_joined", 409, 1008, "this connection is in the room already")           \
     X(ERR_TOO_MANY_ROOMS, "too_many_rooms", 429, 1008, "one connection cannot be in more rooms")   \
     X(ERR_UNAUTHORIZED, "unauthorized", 401, 4001, "sign in first")                                \
+    X(ERR_TOKEN, "unauthorized", 401, 4001, "the token is not valid")                              \
+    X(ERR_NO_KEYS, "unavailable", 503, 4103, "the token cannot be verified yet: come back soon")   \
+    X(ERR_TOKEN_EXPIRED, "token_expired", 401, 4203,                                               \
+      "your sign-in ends: come back with a new token")                                             \
+    X(ERR_BEARER_ALONE, "bad_upgrade", 400, 1002,                                                  \
+      "offer parlor.v1 or parlor.bare beside bearer.TOKEN: a browser wants one selected")          \
     X(ERR_AUTH_OFF, "auth_off", 400, 1008, "this server does not check who you are")               \
     X(ERR_API_OFF, "not_found", 404, 1008,                                                         \
       "the HTTP API is off; the option --api-key-file FILE switches it on")                        \

@@ -8,7 +8,10 @@
 #include "http/http_answer.h"
 #include "http/origin_gate.h"
 #include "ops/metrics.h"
+#include "proto/envelope.h"
 #include "proto/http.h"
+#include "proto/json_out.h"
+#include "proto/rich.h"
 #include "proto/ws_frame.h"
 #include "server/client.h"
 #include "server/conn.h"
@@ -18,7 +21,7 @@
 
 #define UPGRADE_TO "Upgrade: websocket\r\nConnection: Upgrade\r\n" /* RFC 9110 section 7.8 */
 
-enum { UPGRADE_MAX_BYTES = 1024, REFUSAL_MAX_BYTES = ORIGIN_GATE_TEXT_MAX + 128 };
+enum { UPGRADE_MAX_BYTES = 1024, WORDS_MAX = ORIGIN_GATE_TEXT_MAX + 128, REFUSAL_MAX_BYTES = 4096 };
 
 bool http_handshake_finish(struct conn *c, struct http_manner m, const struct ws_handshake *h,
                            struct slice subprotocol)
@@ -63,35 +66,41 @@ bool http_handshake_read(struct conn *c, const struct http_request *r, struct ws
     return false;
 }
 
-/* A refused page is told by a close code: a browser would hide the status of a refused handshake
- * from it. Before that in a frame of the kind it asked for, which it may show as it shows others.
- */
-static void refuse_upgrade(struct conn *c, const struct http_request *r,
-                           const struct ws_handshake *h, struct slice subprotocol, int err)
+static int encode_refusal(bool rich, int err, struct slice text, struct buf *out)
 {
     const struct err_info *info = err_info(err);
-    char text[ORIGIN_GATE_TEXT_MAX];
-    char frame[REFUSAL_MAX_BYTES];
-    origin_gate_refuse(c, r, err, text);
-    int len =
-        subprotocol.len
-            ? snprintf(frame, sizeof frame,
-                       "{\"type\":\"error\",\"code\":\"%s\",\"detail\":\"%s\",\"temporary\":false}",
-                       info->word, text)
-            : snprintf(frame, sizeof frame,
-                       "{\"message\":\"Not connected: %s\",\"username\":\"system\","
-                       "\"error\":{\"code\":\"%s\"}}",
-                       text, info->word);
-    if (!http_handshake_finish(c, http_manner(r), h, subprotocol)) return;
-    if (!c->session->unlimited) websocket_send_text(c, (const uint8_t *)frame, (size_t)len);
-    bool fits = strlen(text) <= WS_CONTROL_MAX - 2; /* half an option is worse than none */
-    websocket_close(c, info->close_code, fits ? text : info->text);
+    if (!rich) return envelope_encode_system(text, info->word, out, REFUSAL_MAX_BYTES);
+    struct json_out o = json_out_begin(out, REFUSAL_MAX_BYTES);
+    json_out_text(&o, SLICE_LIT("{\"type\":\"error\",\"code\":"), slice_of(info->word));
+    json_out_text(&o, SLICE_LIT(",\"detail\":"), text);
+    json_out_raw(&o, SLICE_LIT(",\"temporary\":false}"));
+    return json_out_end(&o);
+}
+
+void http_handshake_refuse(struct conn *c, struct http_manner m, const struct ws_handshake *h,
+                           struct slice subprotocol, const struct http_refusal *refusal)
+{
+    const struct err_info *info = err_info(refusal->err);
+    struct buf *frame = &c->worker->text;
+    char words[WORDS_MAX];
+    bool rich = slice_is(subprotocol, RICH_SUBPROTOCOL);
+    snprintf(words, sizeof words, "%s%s", rich ? "" : "Not connected: ", refusal->text);
+    frame->len = 0;
+    if (!http_handshake_finish(c, m, h, subprotocol)) return;
+    if (!c->session->unlimited && encode_refusal(rich, refusal->err, slice_of(words), frame) == 0)
+        websocket_send_text(c, frame->data, frame->len);
+    bool fits = strlen(refusal->text) <= WS_CONTROL_MAX - 2; /* half an option is worse than none */
+    websocket_close(c, info->close_code, fits ? refusal->text : info->text);
 }
 
 bool http_handshake_may(struct conn *c, const struct http_request *r, const struct ws_handshake *h,
                         struct slice subprotocol)
 {
     int err = origin_gate_page(c, r);
-    if (err) refuse_upgrade(c, r, h, subprotocol, err);
-    return !err;
+    char text[ORIGIN_GATE_TEXT_MAX];
+    if (!err) return true;
+    origin_gate_refuse(c, r, err, text);
+    const struct http_refusal refusal = {err, text};
+    http_handshake_refuse(c, http_manner(r), h, subprotocol, &refusal);
+    return false;
 }

@@ -21,6 +21,18 @@ bool http_handshake_read(struct conn *c, const struct http_request *r, struct ws
 bool http_handshake_finish(struct conn *c, struct http_manner m, const struct ws_handshake *h,
                            struct slice subprotocol);
 
+/* Why somebody is refused. */
+struct http_refusal {
+    int err;
+    const char *text; /* says more than the table's; UTF-8 */
+};
+
+/* Refuses who asks by a close code, since a browser would hide the status of a refused handshake
+ * from its page; before that in a frame of the kind that the client asked for, which it may show as
+ * it shows others. */
+void http_handshake_refuse(struct conn *c, struct http_manner m, const struct ws_handshake *h,
+                           struct slice subprotocol, const struct http_refusal *refusal);
+
 /* Whether the page that asks may (origin_gate.h), in the session that c has already. False: it was
  * told why not. */
 bool http_handshake_may(struct conn *c, const struct http_request *r, const struct ws_handshake *h,

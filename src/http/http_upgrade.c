@@ -12,11 +12,15 @@
 
 #include "auth/identity.h"
 #include "auth/policy.h"
+#include "auth/tokens.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
+#include "http/bearer.h"
 #include "http/http_answer.h"
 #include "http/http_handshake.h"
+#include "net/socket.h"
+#include "ops/log.h"
 #include "proto/http.h"
 #include "proto/name.h"
 #include "proto/rich.h"
@@ -41,8 +45,11 @@ struct handshake {
     bool entering;               /* which was asked */
     unsigned step;               /* the one that comes next; behind PARSE */
     struct http_manner manner;
-    struct ws_handshake ws; /* without `protocols` */
+    struct ws_handshake ws;  /* without `protocols` */
+    const char *subprotocol; /* static text; NULL: none */
     bool rich;
+    char *token; /* carried; NULL: none */
+    size_t token_len;
 };
 
 static struct slice room_of(const struct handshake *h)
@@ -52,7 +59,7 @@ static struct slice room_of(const struct handshake *h)
 
 static struct slice subprotocol_of(const struct handshake *h)
 {
-    return h->rich ? (struct slice)SLICE_LIT(RICH_SUBPROTOCOL) : (struct slice){NULL, 0};
+    return h->subprotocol ? slice_of(h->subprotocol) : (struct slice){NULL, 0};
 }
 
 /* An earlier request on this connection may have been refused after it had chosen one. */
@@ -100,7 +107,8 @@ static int read_url_name(struct conn *c, const struct http_request *r)
     if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
         !utf8_valid(decoded, name.len) || name_user_clean(name, cleaned, &name) != 0)
         return ERR_BAD_USERNAME;
-    struct identity *guest = identity_new_guest(name, none, true);
+    bool chosen = !c->worker->server->options.tokens; /* else names are for who signs in */
+    struct identity *guest = identity_new_guest(name, none, chosen);
     if (!guest) return ERR_NOMEM;
     c->identity = guest;
     return 0;
@@ -144,6 +152,22 @@ static int read_join(const struct conn *c, const struct http_request *r, struct 
     return read_url_history(r, j);
 }
 
+/* Kept for AUTHORIZE; and who is spoken to how. */
+static int read_token(struct conn *c, const struct http_request *r, struct handshake *h)
+{
+    struct bearer bearer;
+    int err = bearer_read(r, c->worker->server->options.tokens, &bearer);
+    if (err) return err;
+    h->subprotocol = bearer.subprotocol;
+    h->rich = bearer.subprotocol && strcmp(bearer.subprotocol, RICH_SUBPROTOCOL) == 0;
+    if (!bearer.carried) return 0;
+    h->token = malloc(bearer.token.len + 1);
+    if (!h->token) return ERR_NOMEM;
+    if (bearer.token.len) memcpy(h->token, bearer.token.ptr, bearer.token.len);
+    h->token_len = bearer.token.len;
+    return 0;
+}
+
 static enum result refuse_request(struct conn *c, const struct http_request *r, int err)
 {
     conn_leave(c);
@@ -159,7 +183,8 @@ static enum result handshake_parse(struct conn *c, const struct http_request *r,
     if (!err) err = read_url_name(c, r);
     if (err) return refuse_request(c, r, err);
     if (!http_handshake_read(c, r, &h->ws)) return DONE;
-    h->rich = http_list_has_exactly(h->ws.protocols, RICH_SUBPROTOCOL);
+    err = read_token(c, r, h);
+    if (err) return refuse_request(c, r, err);
     h->ws.protocols = (struct slice){NULL, 0}; /* gone with the request */
     choose_session(c, &bare_session);          /* also of a rich one that is refused */
     if (!http_handshake_may(c, r, &h->ws, subprotocol_of(h))) return DONE;
@@ -181,9 +206,40 @@ static enum result handshake_refuse(struct conn *c, const struct handshake *h, i
     return DONE;
 }
 
+/* Tells who watches the server, and the client, what is wrong with the token, or the keys. */
+static enum result refuse_token(struct conn *c, const struct handshake *h, int err, const char *why)
+{
+    char peer[SOCKET_TEXT_MAX];
+    socket_ip_text(c->ip, peer);
+    metrics_refusal(&c->worker->metrics, err);
+    LOG(c->worker->server->options.log, LOG_INFO, "token_refused",
+        "who came with this token was not let in", LOG_STR("peer", peer), LOG_STR("reason", why));
+    const struct http_refusal refusal = {err, err == ERR_TOKEN ? why : err_info(err)->text};
+    http_handshake_refuse(c, h->manner, &h->ws, subprotocol_of(h), &refusal);
+    return DONE;
+}
+
+/* Who carries a token is who it says, or nobody that is let in: never a guest instead. */
+static int identify(struct conn *c, const struct handshake *h, const char **why)
+{
+    const struct worker *w = c->worker;
+    struct identity *identity;
+    if (!h->token) return 0;
+    const struct slice token = {h->token, h->token_len};
+    int err =
+        tokens_identify(w->server->options.tokens, token, (uint64_t)w->wall_ms, &identity, why);
+    if (err) return err;
+    identity_unref(c->identity);
+    c->identity = identity;
+    return 0;
+}
+
 static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
-    int err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
+    const char *why = "";
+    int err = identify(c, h, &why);
+    if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_token(c, h, err, why);
+    if (!err) err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
     return err ? handshake_refuse(c, h, err) : NEXT;
 }
@@ -214,6 +270,8 @@ static enum result handshake_upgrade(struct conn *c, struct handshake *h)
 static void handshake_free(struct handshake *h)
 {
     pending_join_fini(&h->joining);
+    if (h->token) explicit_bzero(h->token, h->token_len);
+    free(h->token);
     free(h);
 }
 
@@ -262,7 +320,7 @@ void http_upgrade_chat(struct conn *c, const struct http_request *r)
         return;
     }
     if (handshake_parse(c, r, h) == DONE) {
-        free(h);
+        handshake_free(h);
         return;
     }
     if (handshake_go_on(c, h)) return;

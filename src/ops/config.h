@@ -25,6 +25,7 @@ enum {
     CONFIG_ORIGINS_MAX = 32,       /* origins in the list */
     CONFIG_ORIGIN_BYTES_MAX = 255, /* bytes of one origin */
     CONFIG_PATH_MAX = 512,         /* bytes of a file name, with its NUL */
+    CONFIG_TEXT_MAX = 256,         /* bytes of a text, with its NUL */
     CONFIG_SECRET_MIN = 16,        /* characters of a key */
     CONFIG_SECRET_MAX = 256,       /* bytes of a key, with its NUL */
     CONFIG_ERROR_BYTES = 1024,     /* an errbuf of this size never cuts a message */
@@ -108,6 +109,13 @@ struct config {
     bool any_origin;                   /* "*" */
     bool compression;
     bool echo;
+
+    char jwt_secret_file[CONFIG_PATH_MAX]; /* of these three at most one; "": none */
+    char jwt_key[CONFIG_PATH_MAX];
+    char jwks_url[CONFIG_TEXT_MAX];   /* with both of these: */
+    char jwt_issuer[CONFIG_TEXT_MAX]; /* "": any */
+    char jwt_audience[CONFIG_TEXT_MAX];
+    uint32_t token_max_age_s;
 
     char api_key[CONFIG_SECRET_MAX]; /* given, or read from api_key_file; "": no API */
     char api_key_file[CONFIG_PATH_MAX];

@@ -437,6 +437,25 @@ static int load_key(struct loader *l)
 
 /* --- together --- */
 
+static int check_tokens(struct loader *l)
+{
+    const struct config *c = l->config;
+    int keys = (c->jwt_secret_file[0] != 0) + (c->jwt_key[0] != 0) + (c->jwks_url[0] != 0);
+    if (keys > 1)
+        return fail_config(l, ERR_CONFIG,
+                           "jwt-secret-file, jwt-key and jwks-url are three ways to the keys of "
+                           "tokens; keep one of them");
+    if (c->jwks_url[0] && (!c->jwt_issuer[0] || !c->jwt_audience[0]))
+        return fail_config(l, ERR_CONFIG,
+                           "jwks-url is of somebody who may sign for others too: give jwt-issuer "
+                           "and jwt-audience with it");
+    if (!keys && (c->jwt_issuer[0] || c->jwt_audience[0]))
+        return fail_config(l, ERR_CONFIG,
+                           "jwt-issuer and jwt-audience are about tokens, but there is no key for "
+                           "any; give jwt-secret-file, jwt-key or jwks-url");
+    return 0;
+}
+
 /* What no single value shows. */
 static int check_together(struct loader *l)
 {
@@ -461,7 +480,7 @@ static int check_together(struct loader *l)
             l, ERR_CONFIG,
             "listen has a proxy: address, but trusted-proxies is none, so nobody could "
             "connect to it; change one of them");
-    return 0;
+    return check_tokens(l);
 }
 
 /* A disk that fills up is noticed and emptied, memory is not. */

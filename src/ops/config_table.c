@@ -143,6 +143,30 @@ const struct config_option config_options[] = {
      "Serve /ws/echo/, which sends every message back as it came, for conformance suites. Not for "
      "production."},
 
+    {"jwt-secret-file", CONFIG_KIND_PATH, CONFIG_GROUP_IDENTITY, FIELD(jwt_secret_file), 0, 0,
+     "none", "FILE", "none",
+     "File with the secret of 32 bytes or more with which your site signs the tokens (JWTs, HS256 "
+     "to HS512) that say who its users are; nobody else may be able to read it (chmod 600). One "
+     "line feed at its end is no part of it."},
+    {"jwt-key", CONFIG_KIND_PATH, CONFIG_GROUP_IDENTITY, FIELD(jwt_key), 0, 0, "none", "FILE",
+     "none",
+     "PEM file with the public key of who signs them instead: RSA (RS256 to PS512), P-256, P-384, "
+     "P-521 (ES256 to ES512) or Ed25519 (EdDSA)."},
+    {"jwks-url", CONFIG_KIND_TEXT, CONFIG_GROUP_IDENTITY, FIELD(jwks_url), 0, 0, "none", "URL",
+     "none",
+     "https address at which who signs them publishes the keys (JWK Set) instead; they are fetched "
+     "again every ten minutes, and when a token names a new one. Demands jwt-issuer and "
+     "jwt-audience."},
+    {"jwt-issuer", CONFIG_KIND_TEXT, CONFIG_GROUP_IDENTITY, FIELD(jwt_issuer), 0, 0, "any", "TEXT",
+     "any", "What iss of a token has to be."},
+    {"jwt-audience", CONFIG_KIND_TEXT, CONFIG_GROUP_IDENTITY, FIELD(jwt_audience), 0, 0, "none",
+     "TEXT", "none",
+     "What aud of a token has to be, or to hold. With none, a token that has one is for somebody "
+     "else, and refused."},
+    {"token-max-age", CONFIG_KIND_AGE, CONFIG_GROUP_IDENTITY, FIELD(token_max_age_s), 60,
+     365 * DAY_S, NULL, "TIME", "30d",
+     "How far ahead exp of a token may be; one that lives longer is refused."},
+
     {"api-key-file", CONFIG_KIND_PATH, CONFIG_GROUP_API, FIELD(api_key_file), 0, 0, "none", "FILE",
      "none",
      "File whose first line is the key of the HTTP API, 16 characters or more; nobody else may be "
@@ -178,6 +202,7 @@ static const char *const titles[CONFIG_GROUP_COUNT] = {
     [CONFIG_GROUP_CLIENTS] = "Clients: budgets, and whose a connection is",
     [CONFIG_GROUP_TIMEOUTS] = "Times",
     [CONFIG_GROUP_PROTOCOL] = "WebSocket",
+    [CONFIG_GROUP_IDENTITY] = "Users: who has signed in at your site",
     [CONFIG_GROUP_API] = "HTTP API",
     [CONFIG_GROUP_LOG] = "Log",
     [CONFIG_GROUP_ACTIONS] = "Configuration and information",

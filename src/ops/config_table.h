@@ -21,6 +21,7 @@ enum config_kind {
     CONFIG_KIND_DURATION,   /* uint32_t field, milliseconds; ms, s, m */
     CONFIG_KIND_AGE,        /* uint32_t field, seconds; s, m, h, d */
     CONFIG_KIND_PATH,       /* char[CONFIG_PATH_MAX] field; "" for the word of zero */
+    CONFIG_KIND_TEXT,       /* char[CONFIG_TEXT_MAX] field; "" for the word of zero */
     CONFIG_KIND_SECRET,     /* char[CONFIG_SECRET_MAX] field; never shown */
     CONFIG_KIND_DURABILITY, /* enum config_durability field */
     CONFIG_KIND_WHEN_FULL,  /* enum config_when_full field */
@@ -43,6 +44,7 @@ enum config_group {
     CONFIG_GROUP_CLIENTS,
     CONFIG_GROUP_TIMEOUTS,
     CONFIG_GROUP_PROTOCOL,
+    CONFIG_GROUP_IDENTITY,
     CONFIG_GROUP_API,
     CONFIG_GROUP_LOG,
     CONFIG_GROUP_ACTIONS,

@@ -196,23 +196,26 @@ static int set_secret(struct config *c, const struct config_option *o, const cha
     return 0;
 }
 
-static int set_path(struct config *c, const struct config_option *o, const char *text)
+/* A file name, or a text of other use. */
+static int set_text(struct config *c, const struct config_option *o, const char *text)
 {
     size_t len = strlen(text);
     if (o->zero && strcasecmp(text, o->zero) == 0) {
         *(char *)field(c, o) = '\0';
         return 0;
     }
-    if (len == 0 || len >= CONFIG_PATH_MAX) return ERR_CONFIG;
+    size_t max = o->kind == CONFIG_KIND_PATH ? CONFIG_PATH_MAX : CONFIG_TEXT_MAX;
+    if (len == 0 || len >= max) return ERR_CONFIG;
     memcpy(field(c, o), text, len + 1);
     return 0;
 }
 
-static size_t path_text(const struct config *c, const struct config_option *o, size_t i, char *text)
+static size_t plain_text(const struct config *c, const struct config_option *o, size_t i,
+                         char *text)
 {
     (void)i;
-    const char *path = const_field(c, o);
-    snprintf(text, CONFIG_VALUE_MAX, "%s", *path || !o->zero ? path : o->zero);
+    const char *value = const_field(c, o);
+    snprintf(text, CONFIG_VALUE_MAX, "%s", *value || !o->zero ? value : o->zero);
     return 1;
 }
 
@@ -516,7 +519,8 @@ static const struct kind kinds[] = {
                               "a time (seconds, or with ms, s, m)", .units = duration_units},
     [CONFIG_KIND_AGE] = {set_number, number_text, allow_number,
                          "a time (seconds, or with s, m, h, d)", .units = age_units},
-    [CONFIG_KIND_PATH] = {set_path, path_text, allow_text, .hint = "a file name"},
+    [CONFIG_KIND_PATH] = {set_text, plain_text, allow_text, .hint = "a file name"},
+    [CONFIG_KIND_TEXT] = {set_text, plain_text, allow_text, .hint = "at most 255 bytes of text"},
     [CONFIG_KIND_SECRET] = {set_secret, NULL, allow_text,
                             .hint = "16 to 255 visible ASCII characters"},
     [CONFIG_KIND_DURABILITY] = {set_word, word_text, allow_words, .words = durabilities},

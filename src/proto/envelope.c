@@ -96,18 +96,21 @@ int envelope_encode_full(const struct envelope_message *m, struct buf *out, size
     return json_out_end(&o);
 }
 
+int envelope_encode_system(struct slice words, const char *code, struct buf *out, size_t max_bytes)
+{
+    struct json_out o = json_out_begin(out, max_bytes);
+    json_out_text(&o, SLICE_LIT("{\"message\":"), words);
+    json_out_text(&o, SLICE_LIT(",\"username\":\"system\",\"error\":{\"code\":"), slice_of(code));
+    json_out_raw(&o, SLICE_LIT("}}"));
+    return json_out_end(&o);
+}
+
 int envelope_encode_refusal(int err, struct buf *out, size_t max_bytes)
 {
     CHECK(err < 0);
     const struct err_info *info = err_info(err);
-    const struct slice error_key = SLICE_LIT(",\"username\":\"system\",\"error\":{\"code\":");
     char text[REFUSAL_TEXT_MAX];
     int n = snprintf(text, sizeof(text), "Not sent: %s", info->text);
     CHECK(n > 0 && (size_t)n < sizeof(text));
-
-    struct json_out o = json_out_begin(out, max_bytes);
-    json_out_text(&o, SLICE_LIT("{\"message\":"), slice_of(text));
-    json_out_text(&o, error_key, slice_of(info->word));
-    json_out_raw(&o, SLICE_LIT("}}"));
-    return json_out_end(&o);
+    return envelope_encode_system(slice_of(text), info->word, out, max_bytes);
 }

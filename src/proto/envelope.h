@@ -65,4 +65,8 @@ int envelope_encode_full(const struct envelope_message *m, struct buf *out, size
 /* Section 3: what the sender of a refused message is shown. err: one of enum err, below 0. */
 int envelope_encode_refusal(int err, struct buf *out, size_t max_bytes);
 
+/* Appends what the server says to one that shows what it is sent: {"message","username":"system",
+ * "error":{"code"}}. words: valid UTF-8. Errors as above. */
+int envelope_encode_system(struct slice words, const char *code, struct buf *out, size_t max_bytes);
+
 #endif

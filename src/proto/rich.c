@@ -37,7 +37,8 @@ int rich_encode_welcome(const struct rich_welcome *w, struct buf *out, size_t ma
     struct json_out o = frame_begin("welcome", (struct slice){0}, out, max_bytes);
     json_out_text(&o, SLICE_LIT(",\"version\":"), SLICE_LIT(RICH_SUBPROTOCOL));
     json_out_text(&o, SLICE_LIT(",\"server\":"), w->server);
-    json_out_text(&o, SLICE_LIT(",\"user\":"), w->username);
+    json_out_text(&o, SLICE_LIT(",\"user\":"), w->user);
+    json_out_text(&o, SLICE_LIT(",\"username\":"), w->username);
     frame_put_room(&o, w->room);
     json_out_uint(&o, SLICE_LIT(",\"limits\":{\"frame_bytes\":"), w->limits.frame_bytes);
     json_out_uint(&o, SLICE_LIT(",\"message_bytes\":"), w->limits.message_bytes);

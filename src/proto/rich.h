@@ -87,12 +87,13 @@ struct rich_limits {
     uint32_t rooms; /* of one connection */
 };
 
-/* {"type":"welcome","version":"parlor.v1","server":...,"user":...,"room":...,"limits":{...},
- * "ping_s":25}; `username` is the name that the connection has. */
+/* {"type":"welcome","version":"parlor.v1","server":...,"user":...,"username":...,
+ * "room":...,"limits":{...},"ping_s":25}. */
 struct rich_welcome {
-    struct slice server; /* version of the program */
-    struct slice username;
-    struct slice room; /* of the URL */
+    struct slice server;   /* version of the program */
+    struct slice user;     /* who it is: of a guest, its name */
+    struct slice username; /* the name that it has */
+    struct slice room;     /* of the URL */
     struct rich_limits limits;
     uint32_t ping_ms;
 };

@@ -14,6 +14,7 @@ struct http_api;
 struct log;
 struct session_ops;
 struct store;
+struct tokens;
 
 enum {
     SERVER_ADDRESSES_MAX = 16,
@@ -56,6 +57,7 @@ struct server_options {
     const char *const *origins; /* that may connect besides a page of our own; lower case */
     size_t origin_count; /* 0, without any_origin: any on loopback listeners, else only our own */
     bool any_origin;
+    struct tokens *tokens; /* that say who somebody is; NULL: everybody is a guest */
     bool compression;
     bool echo;
     const char *api_key;          /* NULL: no API */

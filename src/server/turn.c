@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "auth/identity.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -56,6 +57,7 @@ int turn_init(struct worker *w, struct server *server, unsigned index)
     w->mailbox.io.fd = -1;
     w->tasks.io.fd = -1;
     w->dirty_end = &w->dirty_first;
+    w->expiry_ms = INT64_MAX;
     w->delivery = (struct delivery){
         .send = o->bare->deliver, .on_lag = o->bare->on_lag, .lag_max_bytes = o->lag_max_bytes};
     w->rich_delivery = (struct delivery){
@@ -363,6 +365,43 @@ static void run_pressure(struct worker *w)
     w->pressure_at_ms = w->now_ms + WORKER_PRESSED_MS + w->loop.slot_count / WORKER_PRESSED_SLOTS;
 }
 
+/* Tells who is signed in that its token ends, and closes it when it has. When this one is to be
+ * looked at next. */
+static int64_t expire(struct conn *c)
+{
+    const struct worker *w = c->worker;
+    const struct session_ops *session = c->session;
+    uint64_t ends_ms = identity_expires_ms(c->identity);
+    if (c->state != CONN_OPEN || ends_ms > INT64_MAX) return INT64_MAX;
+    int64_t left_ms = (int64_t)ends_ms - w->wall_ms;
+    if (left_ms > WORKER_EXPIRY_WARN_MS) return (int64_t)ends_ms - WORKER_EXPIRY_WARN_MS;
+    if (left_ms > 0) {
+        int64_t warn_ms = (int64_t)ends_ms - WORKER_EXPIRY_WARN_MS;
+        bool told = warn_ms <= w->expiry_looked_ms && c->since_ms < w->expiry_looked_ms;
+        if (!told && session->expire) session->expire(c, false);
+        return (int64_t)ends_ms;
+    }
+    if (session->expire) session->expire(c, true);
+    if (c->state == CONN_OPEN) w->server->options.websocket->refuse(c, ERR_TOKEN_EXPIRED);
+    return INT64_MAX;
+}
+
+/* Phase: expiry. All are looked at, but not more often than once a second, and only if somebody's
+ * token may end. */
+static void run_expiry(struct worker *w)
+{
+    if (w->wall_ms < w->expiry_ms) return;
+    int64_t next_ms = INT64_MAX;
+    for (uint32_t slot = 0; slot < w->loop.slot_count; slot++) {
+        struct conn *c = conn_at(w, slot);
+        int64_t ms = c ? expire(c) : INT64_MAX;
+        if (ms < next_ms) next_ms = ms;
+    }
+    w->expiry_looked_ms = w->wall_ms;
+    bool soon = next_ms < w->wall_ms + WORKER_EXPIRY_MS;
+    w->expiry_ms = soon ? w->wall_ms + WORKER_EXPIRY_MS : next_ms;
+}
+
 /* Phase: sweep. */
 static void run_sweep(struct worker *w)
 {
@@ -464,6 +503,10 @@ static int wait_ms(const struct worker *w)
     bool weighs = w->behind_count || w->keeper_count || atomic_load(&w->heaviest);
     if (weighs && w->pressure_at_ms < next) next = w->pressure_at_ms;
     if (w->index == 0 && w->sweep_at_ms < next) next = w->sweep_at_ms;
+    if (w->expiry_ms < INT64_MAX) {
+        uint64_t expiry_ms = w->expiry_ms > w->wall_ms ? (uint64_t)(w->expiry_ms - w->wall_ms) : 0;
+        if (w->now_ms + expiry_ms < next) next = w->now_ms + expiry_ms;
+    }
     if (next == UINT64_MAX) return -1;
     if (next <= w->now_ms) return 0;
     uint64_t ms = next - w->now_ms;
@@ -497,6 +540,7 @@ static void worker_turn(struct worker *w)
     run_mailbox(w);
     run_flush(w);
     kick_journal(w);
+    run_expiry(w);
     run_sweep(w);
     if (atomic_load_explicit(&w->server->draining, memory_order_relaxed)) run_drain(w);
     run_reap(w);

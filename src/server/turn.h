@@ -1,6 +1,6 @@
 /* The life of a worker's thread: turn after turn until the server has drained.
  *
- * A turn: timers, deferred input, socket events, tasks, post, mailbox, room flush, sweep,
+ * A turn: timers, deferred input, socket events, tasks, post, mailbox, room flush, expiry, sweep,
  * reap. Time is read once a turn. */
 #ifndef SERVER_TURN_H
 #define SERVER_TURN_H

@@ -1,6 +1,7 @@
 /* See websocket.h. */
 #include "server/websocket.h"
 
+#include "auth/identity.h"
 #include "base/err.h"
 #include "net/socket.h"
 #include "ops/log.h"
@@ -25,6 +26,7 @@ void websocket_start(struct conn *c)
     c->waste_ms = 0;
     c->since_ms = c->worker->wall_ms;
     conn_set_timeout(c, TIMEOUT_PING);
+    worker_note_expiry(c->worker, identity_expires_ms(c->identity));
     metrics_add(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
 }
 

@@ -31,6 +31,8 @@ struct ws_reader;
 
 enum {
     WORKER_EVENTS_MAX = 512,        /* socket events handled in a turn */
+    WORKER_EXPIRY_MS = 1000,        /* between two looks at whose token has ended */
+    WORKER_EXPIRY_WARN_MS = 60000,  /* before it ends, its owner is told */
     WORKER_ACCEPTS_MAX = 64,        /* connections accepted per listener and turn */
     WORKER_READ_BYTES = 64 * 1024,  /* read from one connection in a turn */
     WORKER_REST_BYTES = 128 * 1024, /* of a connection's unconsumed input before them */
@@ -117,6 +119,9 @@ struct worker {
     uint64_t delivery_sends;
     uint64_t delivery_bytes;
 
+    int64_t expiry_ms;        /* since 1970: when run_expiry looks next; INT64_MAX: at nobody */
+    int64_t expiry_looked_ms; /* and when it last has */
+
     bool over; /* the loop has ended */
     bool draining;
     uint64_t drain_deadline_ms;
@@ -161,6 +166,16 @@ struct server {
 uint64_t worker_sum(const struct server *s, enum metric which);
 uint64_t worker_connections(const struct server *s);
 uint64_t worker_refused(const struct server *s);
+
+/* Somebody's token ends then (Unix time in ms; UINT64_MAX: never). Worker's own thread. */
+static inline void worker_note_expiry(struct worker *w, uint64_t ms)
+{
+    if (ms > INT64_MAX) return;
+    int64_t look_ms = (int64_t)ms - WORKER_EXPIRY_WARN_MS;
+    int64_t soonest_ms = w->expiry_looked_ms + WORKER_EXPIRY_MS;
+    if (look_ms < soonest_ms) look_ms = soonest_ms;
+    if (look_ms < w->expiry_ms) w->expiry_ms = look_ms;
+}
 
 /* A feed is to be flushed in this turn. Worker's own thread. */
 void worker_add_dirty(struct worker *w, struct slink *link);

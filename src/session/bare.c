@@ -159,11 +159,23 @@ static void bare_describe(struct member *m, struct session_member *out)
     out->since_ms = c->since_ms;
 }
 
+static void bare_expire(struct conn *c, bool ended)
+{
+    struct worker *w = c->worker;
+    const struct err_info *info = err_info(ERR_TOKEN_EXPIRED);
+    const struct slice words = SLICE_LIT("Your sign-in has ended.");
+    w->text.len = 0;
+    if (!ended) return; /* it could do nothing about it */
+    if (envelope_encode_system(words, info->word, &w->text, REFUSAL_MAX_BYTES) == 0)
+        websocket_send_text(c, w->text.data, w->text.len);
+}
+
 const struct session_ops bare_session = {
     .on_message = bare_on_message,
     .on_writable = bare_on_writable,
     .rename = rename_in_room,
     .leave = bare_leave,
+    .expire = bare_expire,
     .lag_bytes = bare_lag_bytes,
     .deliver = conn_deliver,
     .on_lag = conn_on_lag,

@@ -35,6 +35,7 @@ void rich_tell_welcome(struct conn *c)
     char guest[SESSION_GUEST_LEN];
     const struct rich_welcome welcome = {
         .server = SLICE_LIT(PARLOR_VERSION),
+        .user = speaker_owner(c, guest),
         .username = speaker_name(c, guest),
         .room = {c->rich->home_name, c->rich->home_len},
         .limits = {o->max_frame_bytes, o->max_message_bytes, o->rate, RICH_ROOMS_MAX},

@@ -50,6 +50,15 @@ static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
     rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
+static void rich_expire(struct conn *c, bool ended)
+{
+    struct buf *text = &c->worker->text;
+    const struct slice no_ref = {NULL, 0};
+    text->len = 0;
+    if (ended) return; /* it was told before, and the close code says the rest */
+    rich_send(c, rich_encode_error(no_ref, ERR_TOKEN_EXPIRED, 0, text, RICH_FRAME_MAX_BYTES));
+}
+
 static void rich_leave(struct conn *c)
 {
     if (!c->rich) return;
@@ -241,7 +250,7 @@ static int on_change(struct conn *c, const struct rich_input *in)
 static int on_read(struct conn *c, const struct rich_input *in)
 {
     char guest[SESSION_GUEST_LEN];
-    struct read_marker reading = {.mark = {in->id.seq, speaker_name(c, guest)}};
+    struct read_marker reading = {.mark = {in->id.seq, speaker_owner(c, guest)}};
     int err = may(c->identity, ACTION_MARK, in->room, NULL);
     if (err) return err;
     struct subscription *s = subscription_find_joined(c->rich, in->room);
@@ -329,6 +338,7 @@ const struct session_ops rich_session = {
     .on_sent = rich_go_on,
     .leave = rich_leave,
     .bye = bye,
+    .expire = rich_expire,
     .input_bytes = rich_input_bytes,
     .lag_bytes = rich_lag_bytes,
     .deliver = deliver,

@@ -110,7 +110,7 @@ static void send_joined(struct subscription *s, const struct join *j, bool recov
         .recovered = recovered,
         .replayed = replayed,
         .members = j->members,
-        .read_seq = marks ? room_read_seq(s->as.member.feed->room, speaker_name(c, guest)) : 0,
+        .read_seq = marks ? room_read_seq(s->as.member.feed->room, speaker_owner(c, guest)) : 0,
     };
     s->answered = true;
     c->worker->text.len = 0;

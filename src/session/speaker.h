@@ -11,8 +11,8 @@
 
 struct conn;
 
-/* protocol.md section 3: the name of what is said: the one that it says, the URL's, or a guest
- * name, written to guest. */
+/* protocol.md section 3: the name of what is said: of who is signed in, the identity's; else the
+ * one that it says, the URL's, or a guest name, written to guest. */
 struct slice speaker_choose_name(const struct conn *c, struct slice said,
                                  char guest[static SESSION_GUEST_LEN]);
 
@@ -23,6 +23,9 @@ struct store_event speaker_event(const struct conn *c, enum store_kind kind, str
 
 /* The name the connection is known by now: the one it last spoke under. */
 struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_LEN]);
+
+/* Whose its read markers are: the user's, or of a guest the name's. */
+struct slice speaker_owner(const struct conn *c, char guest[static SESSION_GUEST_LEN]);
 
 /* It speaks under this name now, which is how it is known from here on. Names that were borrowed of
  * it before, this one included, may be gone after it. */

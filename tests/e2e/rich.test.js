@@ -46,7 +46,7 @@ test("welcome, then joined: who one is, what is allowed, where the log stands", 
     const ann = await named(server, "ann", "caf%C3%A9");
     const { server: version, ...welcome } = ann.welcome;
     assert.match(version, /^\d+\.\d+\.\d+/);
-    assert.deepEqual(welcome, { type: "welcome", version: "parlor.v1", user: "ann", room: "café",
+    assert.deepEqual(welcome, { type: "welcome", version: "parlor.v1", user: "ann", username: "ann", room: "café",
       limits: { frame_bytes: 65536, message_bytes: 16384, rate: 20, rooms: 100 }, ping_s: 25 });
     const { epoch, id, ...joined } = ann.joined;
     assert.deepEqual(joined, { type: "joined", room: "café", seq: 0, recovered: true, replayed: 0, members: 1 });

@@ -1,7 +1,8 @@
-/* Fuzzes the request head and the WebSocket handshake in it. Properties: collecting a head in two
- * pieces finds the end that one look finds; every slice lies within the head; a parse changes
- * nothing and says the same again; what is taken does not look wrong and holds none of the bytes
- * that a head must not hold; a handshake that is taken gets an answer that is itself a sound head.
+/* Fuzzes the request head, and the WebSocket handshake and the token in it. Properties: collecting
+ * a head in two pieces finds the end that one look finds; every slice lies within the head; a parse
+ * changes nothing and says the same again; what is taken does not look wrong and holds none of the
+ * bytes that a head must not hold; a handshake that is taken gets an answer that is itself a sound
+ * head.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/utf8.h"
+#include "http/bearer.h"
 #include "proto/http.h"
 #include "proto/name.h"
 #include "proto/ws_handshake.h"
@@ -82,6 +84,24 @@ static void handshake(const struct http_request *r, const char *head, size_t len
     buf_fini(&out);
 }
 
+static void bearer(const struct http_request *r, const char *head, size_t len)
+{
+    static struct bearer b;
+    static struct bearer other;
+    int err = bearer_read(r, true, &b);
+    CHECK(err == 0 || err == ERR_BAD_REQUEST || err == ERR_BEARER_ALONE || err == ERR_TOO_LONG);
+    if (err) return;
+    if (!b.carried) CHECK(bearer_read(r, false, &other) == 0 && !other.carried);
+    bool decoded = b.token.ptr == b.decoded;
+    CHECK(b.carried || b.token.len == 0);
+    if (decoded)
+        CHECK(b.token.len <= sizeof b.decoded);
+    else
+        inside(b.token, head, len);
+    CHECK(!b.subprotocol ||
+          http_list_has_exactly(slice_of("parlor.v1, parlor.bare"), b.subprotocol));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
@@ -108,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         slices_are_inside(&r, head, len);
         use_parts(&r);
         handshake(&r, head, len);
+        bearer(&r, head, len);
     }
     free(head);
     return 0;

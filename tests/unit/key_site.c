@@ -20,6 +20,12 @@
 #include "net/socket.h"
 #include "token_maker.h"
 
+struct answer {
+    char *bytes;
+    size_t len;
+    enum key_site_then then;
+};
+
 struct key_site {
     SSL_CTX *tls;
     int listener;
@@ -27,9 +33,8 @@ struct key_site {
     pthread_t thread;
 
     pthread_mutex_t lock; /* of all below */
-    char *bytes;
-    size_t len;
-    enum key_site_then then;
+    struct answer answer;
+    unsigned connections;
     unsigned requests;
     int64_t request_ms[KEY_SITE_REQUESTS_MAX];
     char head[KEY_SITE_HEAD_MAX];
@@ -65,7 +70,16 @@ static ssize_t peer_write(struct peer *p, const char *bytes, size_t len)
     return p->ssl ? SSL_write(p->ssl, bytes, (int)len) : send(p->fd, bytes, len, MSG_NOSIGNAL);
 }
 
-static bool read_request(struct key_site *site, struct peer *p)
+static struct answer copy_answer(const char *bytes, size_t len, enum key_site_then then)
+{
+    struct answer a = {malloc(len + 1), len, then};
+    CHECK(a.bytes);
+    if (len) memcpy(a.bytes, bytes, len);
+    return a;
+}
+
+/* True: the answer is the caller's to free. A request that is counted needs no more memory. */
+static bool read_request(struct key_site *site, struct peer *p, struct answer *out)
 {
     char head[KEY_SITE_HEAD_MAX];
     size_t len = 0;
@@ -76,6 +90,7 @@ static bool read_request(struct key_site *site, struct peer *p)
         head[len] = '\0';
     } while (!strstr(head, "\r\n\r\n"));
     pthread_mutex_lock(&site->lock);
+    *out = copy_answer(site->answer.bytes, site->answer.len, site->answer.then);
     memcpy(site->head, head, len + 1);
     if (site->requests < KEY_SITE_REQUESTS_MAX)
         site->request_ms[site->requests] = clock_ms(CLOCK_MONOTONIC);
@@ -90,22 +105,15 @@ static void send_slowly(struct peer *p, const char *bytes, size_t len)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-static void send_answer(struct key_site *site, struct peer *p)
+static void send_answer(struct key_site *site, struct peer *p, struct answer *a)
 {
-    pthread_mutex_lock(&site->lock);
-    size_t len = site->len;
-    enum key_site_then then = site->then;
-    char *bytes = malloc(len + 1);
-    CHECK(bytes);
-    if (len) memcpy(bytes, site->bytes, len);
-    pthread_mutex_unlock(&site->lock);
     char rest[256];
-    if (then == KEY_SITE_DRIP)
-        send_slowly(p, bytes, len);
+    if (a->then == KEY_SITE_DRIP)
+        send_slowly(p, a->bytes, a->len);
     else
-        peer_write(p, bytes, len);
-    free(bytes);
-    if (then != KEY_SITE_HANG) return;
+        peer_write(p, a->bytes, a->len);
+    free(a->bytes);
+    if (a->then != KEY_SITE_HANG) return;
     while (peer_read(site, p, rest, sizeof rest) > 0) {
     }
 }
@@ -113,17 +121,21 @@ static void send_answer(struct key_site *site, struct peer *p)
 static void serve_peer(struct key_site *site, int fd)
 {
     struct peer p = {.fd = fd};
+    pthread_mutex_lock(&site->lock);
+    site->connections++;
+    pthread_mutex_unlock(&site->lock);
+    struct answer answer;
     struct timeval patience = {5, 0}; /* for a handshake that is not gone on with */
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (site->tls) {
         p.ssl = SSL_new(site->tls);
         CHECK(p.ssl && SSL_set_fd(p.ssl, fd) == 1);
         bool ok = SSL_accept(p.ssl) == 1;
-        if (ok && read_request(site, &p)) send_answer(site, &p);
+        if (ok && read_request(site, &p, &answer)) send_answer(site, &p, &answer);
         if (ok) SSL_shutdown(p.ssl);
         SSL_free(p.ssl);
-    } else if (read_request(site, &p)) {
-        send_answer(site, &p);
+    } else if (read_request(site, &p, &answer)) {
+        send_answer(site, &p, &answer);
     }
     close(fd);
 }
@@ -143,7 +155,7 @@ struct key_site *key_site_start(SSL_CTX *tls)
     struct key_site *site = calloc(1, sizeof *site);
     CHECK(site);
     site->tls = tls;
-    site->then = KEY_SITE_HANG;
+    site->answer.then = KEY_SITE_HANG;
     site->listener = socket_listen("127.0.0.1", 0, true);
     site->stop = eventfd(0, 0);
     CHECK(site->listener >= 0 && site->stop >= 0);
@@ -160,7 +172,7 @@ void key_site_stop(struct key_site *site)
     close(site->listener);
     close(site->stop);
     pthread_mutex_destroy(&site->lock);
-    free(site->bytes);
+    free(site->answer.bytes);
     free(site);
 }
 
@@ -171,16 +183,12 @@ uint16_t key_site_port(const struct key_site *site)
 
 void key_site_says(struct key_site *site, const char *bytes, size_t len, enum key_site_then then)
 {
-    char *copy = malloc(len + 1);
-    CHECK(copy);
-    if (len) memcpy(copy, bytes, len);
+    struct answer new = copy_answer(bytes, len, then);
     pthread_mutex_lock(&site->lock);
-    char *old = site->bytes;
-    site->bytes = copy;
-    site->len = len;
-    site->then = then;
+    struct answer old = site->answer;
+    site->answer = new;
     pthread_mutex_unlock(&site->lock);
-    free(old);
+    free(old.bytes);
 }
 
 void key_site_publishes(struct key_site *site, const char *body)
@@ -190,6 +198,14 @@ void key_site_publishes(struct key_site *site, const char *body)
     CHECK(n > 0);
     key_site_says(site, text, (size_t)n, KEY_SITE_CLOSE);
     free(text);
+}
+
+unsigned key_site_connections(struct key_site *site)
+{
+    pthread_mutex_lock(&site->lock);
+    unsigned n = site->connections;
+    pthread_mutex_unlock(&site->lock);
+    return n;
 }
 
 unsigned key_site_requests(struct key_site *site)

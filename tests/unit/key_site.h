@@ -30,6 +30,9 @@ void key_site_says(struct key_site *site, const char *bytes, size_t len, enum ke
 /* The same of 200 with this body, and its length. */
 void key_site_publishes(struct key_site *site, const char *body);
 
+/* How many connections were taken. */
+unsigned key_site_connections(struct key_site *site);
+
 /* How many requests there were, when each was (monotonic milliseconds; i below that count and
  * KEY_SITE_REQUESTS_MAX), and the head of the last. */
 unsigned key_site_requests(struct key_site *site);

@@ -141,7 +141,7 @@ void world_callbacks(struct world *w, struct store_options *o)
 struct store *world_open(struct world *w, struct store_options o)
 {
     world_callbacks(w, &o);
-    w->store = w->backend->open(w, &o);
+    w->store = w->backend->open(w, o);
     return w->store;
 }
 
@@ -440,17 +440,17 @@ void world_to_schema_3(const char *path)
 
 /* ---- the backends, and tests run with them ---- */
 
-static struct store *open_memory(const struct world *w, const struct store_options *o)
+static struct store *open_memory(const struct world *w, struct store_options o)
 {
     (void)w;
-    return store_memory_open(o);
+    return store_memory_open(&o);
 }
 
-static struct store *open_sqlite(const struct world *w, const struct store_options *o)
+static struct store *open_sqlite(const struct world *w, struct store_options o)
 {
     char text[STORE_SQLITE_TEXT_MAX] = "";
     const struct store_sqlite_options sqlite = {.path = w->path, .busy_ms = 100};
-    struct store *s = store_sqlite_open(&sqlite, o, text);
+    struct store *s = store_sqlite_open(&sqlite, &o, text);
     if (!s && *text && !w->quiet) print_message("%s\n", text);
     return s;
 }

@@ -61,7 +61,7 @@ struct CMUnitTest;
 /* An implementation of the store; and what a test may ask of it where not all are the same. */
 struct world_backend {
     const char *name; /* of the group, and behind the name of each test, in what cmocka prints */
-    struct store *(*open)(const struct world *w, const struct store_options *o);
+    struct store *(*open)(const struct world *w, struct store_options o);
     void (*check)(const char *path); /* of a closed store, expects that it is sound; or NULL */
     bool refuses_when_full;          /* can do without store_limits.trim_when_full */
     bool durable;                    /* what is committed is there when it is opened again */

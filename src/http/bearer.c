@@ -1,0 +1,79 @@
+/* See bearer.h. */
+#include "http/bearer.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/err.h"
+#include "proto/http.h"
+#include "proto/rich.h"
+
+#define SCHEME "Bearer"
+#define OFFER "bearer."
+
+static int note(struct bearer *b, struct slice token)
+{
+    if (b->carried) return ERR_BAD_REQUEST;
+    b->carried = true;
+    b->token = token;
+    return 0;
+}
+
+static int read_authorization(const struct http_request *r, struct bearer *b)
+{
+    const size_t scheme = sizeof SCHEME - 1;
+    int err = 0;
+    for (size_t i = 0; i < r->header_count && !err; i++) {
+        struct slice value = r->headers[i].value;
+        if (!slice_is_nocase(r->headers[i].name, "authorization")) continue;
+        if (value.len < scheme || strncasecmp(value.ptr, SCHEME, scheme) != 0) continue;
+        if (value.len > scheme && value.ptr[scheme] != ' ') continue;
+        for (value.ptr += scheme, value.len -= scheme; value.len && *value.ptr == ' '; value.len--)
+            value.ptr++;
+        err = note(b, value);
+    }
+    return err;
+}
+
+/* A client may offer them in one header or in several. */
+static int read_offers(const struct http_request *r, bool wanted, struct bearer *b)
+{
+    const size_t offer = sizeof OFFER - 1;
+    bool found = false;
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct slice list = r->headers[i].value;
+        if (!slice_is_nocase(r->headers[i].name, "sec-websocket-protocol")) continue;
+        if (http_list_has_exactly(list, RICH_SUBPROTOCOL))
+            b->subprotocol = RICH_SUBPROTOCOL;
+        else if (!b->subprotocol && http_list_has_exactly(list, BEARER_BARE_SUBPROTOCOL))
+            b->subprotocol = BEARER_BARE_SUBPROTOCOL;
+        while (list.len) {
+            struct slice item = http_list_take(&list);
+            if (item.len < offer || memcmp(item.ptr, OFFER, offer) != 0) continue;
+            if (found) return ERR_BAD_REQUEST;
+            found = true;
+            if (wanted) (void)note(b, (struct slice){item.ptr + offer, item.len - offer});
+        }
+    }
+    return found && !b->subprotocol ? ERR_BEARER_ALONE : 0;
+}
+
+static int read_query(const struct http_request *r, struct bearer *b)
+{
+    struct slice raw;
+    struct slice token = {b->decoded, 0};
+    if (!http_query_get(r->query, "token", &raw)) return 0;
+    int err = http_percent_decode(raw, false, b->decoded, sizeof b->decoded, &token.len);
+    return err ? err : note(b, token);
+}
+
+int bearer_read(const struct http_request *r, bool authorization, struct bearer *out)
+{
+    out->carried = false;
+    out->token = (struct slice){NULL, 0};
+    out->subprotocol = NULL;
+    int err = authorization ? read_authorization(r, out) : 0;
+    if (!err) err = read_offers(r, !out->carried, out);
+    if (!err && !out->carried) err = read_query(r, out);
+    return err;
+}
