@@ -79,7 +79,7 @@ static int make_draft(struct room *room, struct encoder *s, const struct store_e
     struct payload *plain = &plan->payloads[kind][0];
     struct payload *deflated = &plan->payloads[kind][1];
     int err = plain->made ? 0 : make_plain(room, s, e, kind, plain);
-    /* Under strict a message may be deleted already when it is delivered. */
+    /* Of a message that is deleted already there is nothing to tell. */
     if (err || plain->bytes.len == 0) return err;
     if (deflate && !deflated->made) err = make_deflated(s, kind, plain, deflated);
     if (err) return err;

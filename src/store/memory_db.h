@@ -6,7 +6,7 @@
  *   memory_trim.c                        retention
  *   memory_rooms.c    memory_reader.c    making and freeing rooms; pages and searches
  *   memory_state.c    memory_marks.c     what messages have become; markers
- *   memory_db.c                          finding rooms and events, counting memory */
+ *   memory_db.c                          rooms and events, counting memory */
 #ifndef STORE_MEMORY_DB_H
 #define STORE_MEMORY_DB_H
 
@@ -37,12 +37,29 @@ struct mem_emoji {
     char text[];
 };
 
+#define MEM_NO_TEXT UINT32_MAX /* the length of a text that does not exist */
+
+/* An event that is kept, in one block with its texts. The writer's thread makes it and frees it, so
+ * that memory which has long been cold never goes from one thread to another. */
 struct mem_event {
-    struct store_record *record; /* owned */
-    uint64_t edit;               /* seq of a message's last edit, and of an edit's predecessor */
+    uint64_t seq;
+    int64_t ts_ms;
+    int64_t edited_ms; /* as put: before the edits that are known here */
+    uint64_t target;
+    uint64_t reply_to;
+    /* A message's last edit, and an edit's predecessor, which may be gone if the message is. */
+    struct mem_event *edit;
     struct mem_emoji *emojis;
     uint32_t skip[2]; /* so many from it on, towards the newest and the oldest, are known to be no
                          message that is shown, and never will be; 0: not known. The readers' */
+    uint32_t username_len;
+    uint32_t user_len;
+    uint32_t message_len;
+    uint32_t data_len;
+    uint32_t nonce_len;
+    uint8_t kind;
+    bool deleted; /* a message, or an edit of one that is: has no message and data any more */
+    char texts[]; /* in this order */
 };
 
 /* A user's read marker. */
@@ -64,7 +81,7 @@ struct mem_room {
     uint64_t trimmed_seq;
     uint64_t outages; /* of the store, at the last commit */
     uint64_t bytes;
-    struct mem_event *events;
+    struct mem_event **events;
     size_t first;
     size_t end; /* events[first..end) are kept */
     size_t cap;
@@ -77,19 +94,14 @@ struct mem_room {
 /* How to undo one put. */
 struct mem_undo {
     struct mem_room *room;
-    const struct store_event *event; /* of the record that was put */
-    uint64_t last_seq;
+    struct mem_event *event; /* what was put; NULL: this marker */
+    struct mem_mark *mark;
+    uint64_t last_seq; /* before, as is outages: of the room, or the marker; 0: it is new */
     uint64_t outages;
-    uint64_t target; /* 0: the event has changed none */
-    /* What it was like before. */
-    struct slice message;
-    int64_t edited_ms;
-    uint64_t edit;
+    struct mem_event *target; /* the message that the event has changed, or NULL */
     struct mem_reaction *reaction;
     struct mem_emoji *emoji;
-    uint64_t emoji_first;
-    struct mem_mark *mark; /* not an event but this marker was put; its seq before, 0: it is new */
-    uint64_t mark_seq;
+    uint64_t emoji_first; /* before */
 };
 
 struct mem {
@@ -124,6 +136,16 @@ void memory_gave(struct mem_room *room, size_t bytes);
 /* Index of the first event with seq >= the given one; end if there is none. */
 size_t memory_lower_bound(const struct mem_room *room, uint64_t seq);
 
+/* A copy of the event, without its reactions; NULL if memory is short. The room is charged. */
+struct mem_event *memory_event_new(struct mem_room *room, const struct store_event *from);
+void memory_event_free(struct mem_room *room, struct mem_event *event);
+
+/* What the event has become, without reactions; its texts are borrowed. */
+struct store_event memory_event_view(const struct mem_event *event);
+
+/* The weight of that, as in a store_record. */
+size_t memory_event_weigh(const struct mem_event *event);
+
 /* Does what the event of u, the last one of its room, means for its target, and notes in u how to
  * undo it. 0 or ERR_NOMEM. */
 int memory_state_apply(struct mem_undo *u);
@@ -132,12 +154,12 @@ int memory_state_apply(struct mem_undo *u);
 void memory_state_undo(const struct mem_undo *u);
 void memory_state_commit(const struct mem_undo *u);
 
-/* Frees the event with its reactions. */
+/* Frees an event of the room with its reactions; its place in the array is the caller's. */
 void memory_state_drop(struct mem_room *room, struct mem_event *event);
 
-/* The same for the marker of u->event. Its place in the order is that of its last commit until
+/* The same for a marker, to be put at seq. Its place in the order is that of its last commit until
  * memory_marks_commit, after which memory_marks_trim takes out what is over the cap. */
-int memory_marks_put(struct mem_undo *u);
+int memory_marks_put(struct mem_undo *u, struct slice user, uint64_t seq);
 void memory_marks_undo(const struct mem_undo *u);
 void memory_marks_commit(const struct mem_undo *u);
 void memory_marks_trim(struct mem_room *room);

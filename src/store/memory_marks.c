@@ -31,29 +31,28 @@ static struct mem_mark *add_mark(struct mem_room *room, struct slice user)
     return mark;
 }
 
-int memory_marks_put(struct mem_undo *u)
+int memory_marks_put(struct mem_undo *u, struct slice user, uint64_t seq)
 {
-    struct slice user = u->event->username;
     struct mem_mark *mark;
     HASH_FIND(hh, u->room->marks, user.ptr, user.len, mark);
     if (!mark) mark = add_mark(u->room, user);
     if (!mark) return ERR_NOMEM;
     u->mark = mark;
-    u->mark_seq = mark->seq;
-    if (mark->seq < u->event->seq) mark->seq = u->event->seq;
+    u->last_seq = mark->seq;
+    if (mark->seq < seq) mark->seq = seq;
     return 0;
 }
 
 void memory_marks_undo(const struct mem_undo *u)
 {
-    u->mark->seq = u->mark_seq;
-    if (u->mark_seq == 0) free_mark(u->room, u->mark);
+    u->mark->seq = u->last_seq;
+    if (u->last_seq == 0) free_mark(u->room, u->mark);
 }
 
 void memory_marks_commit(const struct mem_undo *u)
 {
     struct mem_mark *mark = u->mark;
-    if (u->mark_seq >= u->event->seq || !mark->hh.next) return;
+    if (mark->seq == u->last_seq || !mark->hh.next) return; /* not moved, or the last */
     UT_hash_table *table = mark->hh.tbl; /* it stays, and if it does not grow nothing can fail */
     unsigned noexpand = table->noexpand;
     table->noexpand = 1;

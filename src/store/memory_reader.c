@@ -20,7 +20,7 @@ struct source {
 static void describe(const struct mem *m, const struct mem_room *room, struct store_room *out)
 {
     *out = (struct store_room){
-        .first_seq = room->first < room->end ? room->events[room->first].record->event.seq : 0,
+        .first_seq = room->first < room->end ? room->events[room->first]->seq : 0,
         .last_seq = room->last_seq,
         .trimmed_seq = room->trimmed_seq,
         .outages = m->outages - room->outages,
@@ -40,8 +40,7 @@ static struct mem_room *lock_room(struct mem *m, struct slice name, struct store
 
 static bool is_shown(const struct mem_event *event)
 {
-    const struct store_event *e = &event->record->event;
-    return e->kind == STORE_MESSAGE && !e->deleted;
+    return event->kind == STORE_MESSAGE && !event->deleted;
 }
 
 static int add_nonce(const struct store_event *e, struct store_nonces *nonces)
@@ -73,9 +72,10 @@ int memory_load(struct store_backend *b, unsigned reader, struct slice name, int
     int err = 0;
     const struct mem_room *room = lock_room(m, name, &out->room);
     for (size_t i = room ? room->end : 0; i > 0 && i > room->first && !err; i--) {
-        const struct store_event *e = &room->events[i - 1].record->event;
-        bool wanted = e->kind == STORE_MESSAGE && e->nonce.ptr && e->ts_ms > since_ms;
-        if (wanted) err = add_nonce(e, &out->nonces);
+        const struct mem_event *event = room->events[i - 1];
+        if (event->kind != STORE_MESSAGE || event->ts_ms <= since_ms) continue;
+        const struct store_event e = memory_event_view(event);
+        if (e.nonce.ptr) err = add_nonce(&e, &out->nonces);
     }
     if (err == ERR_FULL) err = 0;
     if (room && !err) err = add_marks(room, &out->marks);
@@ -110,7 +110,8 @@ static int add_reactions(struct store_answer *out, struct store_record *record,
 
 static int add_copy(struct store_answer *out, const struct mem_event *event, bool reactions)
 {
-    struct store_record *copy = store_record_new((struct slice){NULL, 0}, &event->record->event);
+    const struct store_event e = memory_event_view(event);
+    struct store_record *copy = store_record_new((struct slice){NULL, 0}, &e);
     if (!copy) return ERR_NOMEM;
     out->records[out->count++] = copy;
     return reactions ? add_reactions(out, copy, event) : 0;
@@ -139,7 +140,7 @@ static size_t ahead(const struct walk *w)
 /* The event that comes after n others. */
 static struct mem_event *event_ahead(const struct walk *w, size_t n)
 {
-    return &w->room->events[w->backward ? w->at - 1 - n : w->at + n];
+    return w->room->events[w->backward ? w->at - 1 - n : w->at + n];
 }
 
 static size_t skip(const struct walk *w, size_t n)
@@ -181,7 +182,7 @@ static int read_span(void *ctx, struct store_span *span, struct store_answer *ou
     struct walk w = walk_from(source->room, span->position, span->backward, span->messages_only);
     const struct mem_event *event;
     while ((event = walk_next(&w))) {
-        if (!store_answer_take(span, event->record->bytes)) break;
+        if (!store_answer_take(span, memory_event_weigh(event))) break;
         int err = add_copy(out, event, source->reactions);
         if (err) return err;
     }
@@ -205,7 +206,7 @@ static void find_newest(const struct mem_room *room, struct store_query *q, uint
     const struct mem_event *event;
     uint64_t first = 0;
     while (*total < q->limit && (event = walk_next(&w))) {
-        first = event->record->event.seq;
+        first = event->seq;
         ++*total;
     }
     q->direction = STORE_AFTER;
@@ -287,8 +288,8 @@ static int find_words(const struct mem_room *room, const struct store_search *q,
     const struct mem_event *event;
     int err = 0;
     while (!err && (event = walk_next(&w))) {
-        if (!has_words(event->record->event.message, q->text)) continue;
-        if (!store_answer_take(span, event->record->bytes)) break;
+        if (!has_words(memory_event_view(event).message, q->text)) continue;
+        if (!store_answer_take(span, memory_event_weigh(event))) break;
         err = add_copy(out, event, false);
     }
     return err;
@@ -330,7 +331,7 @@ static int add_info(const struct mem *m, const struct mem_room *room, struct sto
         .name = {room->name, room->name_len},
         .events = room->end - room->first,
         .bytes = room->bytes,
-        .last_ts_ms = kept ? room->events[room->end - 1].record->event.ts_ms : 0,
+        .last_ts_ms = kept ? room->events[room->end - 1]->ts_ms : 0,
     };
     describe(m, room, &info->room);
     int err = store_arena_copy(&out->names, &info->name);

@@ -31,7 +31,7 @@ void memory_rooms_free(struct mem_room *room)
 {
     struct mem *m = room->mem;
     for (size_t i = room->first; i < room->end; i++)
-        memory_state_drop(room, &room->events[i]);
+        memory_state_drop(room, room->events[i]);
     memory_marks_free(room);
     if (m->sweep == room) m->sweep = room->hh.next;
     HASH_DEL(m->rooms, room);

@@ -1,8 +1,8 @@
 /* What messages have become, in the memory store. An edit or a reaction is younger than its
  * message, and retention takes the oldest first: so a message may borrow the text of its edit.
  *
- * Everything is done in put and undone by a rollback, but for two things that cannot be undone and
- * are done at commit: the texts of deleted messages go, and emoji that nobody uses any more. */
+ * Everything is done in put and undone by a rollback, but for what cannot be undone and is done at
+ * commit: the reactions to deleted messages go, and emoji that nobody uses any more. */
 #include "store/memory_db.h"
 
 #include <stdlib.h>
@@ -14,23 +14,25 @@
 static struct mem_event *find_event(struct mem_room *room, uint64_t seq)
 {
     size_t at = memory_lower_bound(room, seq);
-    if (at == room->end || room->events[at].record->event.seq != seq) return NULL;
-    return &room->events[at];
+    if (at == room->end || room->events[at]->seq != seq) return NULL;
+    return room->events[at];
 }
 
-static void set_message(struct mem_room *room, struct store_record *r, struct slice message)
+static void set_edit(struct mem_room *room, struct mem_event *message, struct mem_event *edit)
 {
-    room->bytes += message.len - r->event.message.len;
-    r->bytes += message.len - r->event.message.len;
-    r->event.message = message;
+    room->bytes -= memory_event_weigh(message);
+    message->edit = edit;
+    room->bytes += memory_event_weigh(message);
 }
 
-static void wipe_texts(struct mem_room *room, struct store_record *r)
+/* With its edits. */
+static void set_deleted(struct mem_room *room, struct mem_event *message, bool deleted)
 {
-    room->bytes -= r->event.data.len;
-    r->bytes -= r->event.data.len;
-    r->event.data = (struct slice){NULL, 0};
-    set_message(room, r, r->event.data);
+    for (struct mem_event *event = message; event; event = event->edit) {
+        room->bytes -= memory_event_weigh(event);
+        event->deleted = deleted;
+        room->bytes += memory_event_weigh(event);
+    }
 }
 
 static struct slice user_of(const struct store_event *e)
@@ -119,53 +121,42 @@ static uint64_t count_reactions(const struct mem_event *target)
     return n;
 }
 
-static int react(struct mem_event *target, const struct store_event *e, struct mem_undo *u)
+static int react(struct mem_event *target, struct mem_undo *u)
 {
-    bool on = e->kind == STORE_REACT;
-    if (!e->message.ptr || (on && count_reactions(target) >= STORE_REACTORS_MAX)) return 0;
-    struct mem_emoji *emoji = find_emoji(target, e->message);
+    const struct store_event e = memory_event_view(u->event);
+    bool on = e.kind == STORE_REACT;
+    if (!e.message.ptr || (on && count_reactions(target) >= STORE_REACTORS_MAX)) return 0;
+    struct mem_emoji *emoji = find_emoji(target, e.message);
     if (!emoji || emoji->count == 0) {
         if (!on || used_emoji(target) >= STORE_REACTIONS_MAX) return 0;
-        if (!emoji) emoji = add_emoji(u->room, target, e->message);
+        if (!emoji) emoji = add_emoji(u->room, target, e.message);
         if (!emoji) return ERR_NOMEM;
     }
-    struct mem_reaction *reaction = get_reaction(u->room, emoji, e);
+    struct mem_reaction *reaction = get_reaction(u->room, emoji, &e);
     if (!reaction) return ERR_NOMEM;
     if (reaction->on == on) return 0;
-    u->target = e->target;
+    u->target = target;
     u->emoji = emoji;
     u->emoji_first = emoji->first;
     u->reaction = reaction;
-    turn(emoji, reaction, on, e->seq);
+    turn(emoji, reaction, on, e.seq);
     return 0;
-}
-
-static void edit(struct mem_event *target, const struct store_event *e, struct mem_undo *u)
-{
-    struct store_event *message = &target->record->event;
-    u->target = e->target;
-    u->message = message->message;
-    u->edited_ms = message->edited_ms;
-    u->edit = target->edit;
-    find_event(u->room, e->seq)->edit = target->edit;
-    target->edit = e->seq;
-    message->edited_ms = e->ts_ms;
-    set_message(u->room, target->record, e->message);
 }
 
 int memory_state_apply(struct mem_undo *u)
 {
-    const struct store_event *e = u->event;
+    struct mem_event *e = u->event;
     struct mem_event *target = e->target ? find_event(u->room, e->target) : NULL;
-    u->target = 0;
-    if (!target || target->record->event.kind != STORE_MESSAGE || target->record->event.deleted)
+    if (e->kind == STORE_MESSAGE || !target || target->kind != STORE_MESSAGE || target->deleted)
         return 0;
-    if (e->kind == STORE_EDIT) edit(target, e, u);
-    if (e->kind == STORE_DELETE) {
-        u->target = e->target;
-        target->record->event.deleted = true;
+    if (e->kind == STORE_REACT || e->kind == STORE_UNREACT) return react(target, u);
+    u->target = target;
+    if (e->kind == STORE_EDIT) {
+        e->edit = target->edit;
+        set_edit(u->room, target, e);
     }
-    return e->kind == STORE_REACT || e->kind == STORE_UNREACT ? react(target, e, u) : 0;
+    if (e->kind == STORE_DELETE) set_deleted(u->room, target, true);
+    return 0;
 }
 
 static void free_emoji(struct mem_room *room, struct mem_emoji *emoji)
@@ -198,20 +189,10 @@ static void sweep_emoji(struct mem_room *room, struct mem_event *event, bool all
 
 void memory_state_undo(const struct mem_undo *u)
 {
-    const struct store_event *e = u->event;
-    struct mem_event *event = find_event(u->room, e->seq);
-    CHECK(event);
-    sweep_emoji(u->room, event, true); /* what reacted to it is undone */
+    const struct mem_event *e = u->event;
     if (!u->target) return;
-    struct mem_event *target = find_event(u->room, u->target);
-    CHECK(target);
-    struct store_event *message = &target->record->event;
-    if (e->kind == STORE_DELETE) message->deleted = false;
-    if (e->kind == STORE_EDIT) {
-        set_message(u->room, target->record, u->message);
-        message->edited_ms = u->edited_ms;
-        target->edit = u->edit;
-    }
+    if (e->kind == STORE_DELETE) set_deleted(u->room, u->target, false);
+    if (e->kind == STORE_EDIT) set_edit(u->room, u->target, e->edit);
     if (e->kind == STORE_REACT || e->kind == STORE_UNREACT) {
         turn(u->emoji, u->reaction, e->kind == STORE_UNREACT, 0);
         u->emoji->first = u->emoji_first;
@@ -220,25 +201,14 @@ void memory_state_undo(const struct mem_undo *u)
 
 void memory_state_commit(const struct mem_undo *u)
 {
-    const struct store_event *e = u->event;
-    if (!u->target) return;
-    struct mem_event *target = find_event(u->room, u->target);
-    CHECK(target);
-    if (e->kind == STORE_UNREACT) sweep_emoji(u->room, target, false);
-    if (e->kind != STORE_DELETE) return;
-    sweep_emoji(u->room, target, true);
-    wipe_texts(u->room, target->record);
-    for (uint64_t seq = target->edit; seq;) {
-        struct mem_event *old = find_event(u->room, seq);
-        wipe_texts(u->room, old->record);
-        seq = old->edit;
-    }
+    bool deletes = u->event->kind == STORE_DELETE;
+    if (u->target && (deletes || u->event->kind == STORE_UNREACT))
+        sweep_emoji(u->room, u->target, deletes);
 }
 
 void memory_state_drop(struct mem_room *room, struct mem_event *event)
 {
     sweep_emoji(room, event, true);
-    room->bytes -= event->record->bytes;
-    memory_gave(room, event->record->size);
-    store_record_free(event->record);
+    room->bytes -= memory_event_weigh(event);
+    memory_event_free(room, event);
 }

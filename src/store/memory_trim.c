@@ -48,18 +48,19 @@ static bool uses_too_much(const struct mem *m)
 /* Takes the oldest event. */
 static void drop_oldest(struct step *t, struct mem_room *room)
 {
-    struct mem_event *oldest = &room->events[room->first];
-    room->trimmed_seq = oldest->record->event.seq;
-    t->trimmed++;
-    t->bytes += oldest->record->bytes;
+    struct mem_event *oldest = room->events[room->first];
+    uint64_t bytes = room->bytes;
+    room->trimmed_seq = oldest->seq;
     memory_state_drop(room, oldest);
+    t->trimmed++;
+    t->bytes += bytes - room->bytes;
     room->first++;
     memory_rooms_shrink(room);
 }
 
 static bool is_aged(const struct step *t, const struct mem_room *room)
 {
-    return room->first < room->end && room->events[room->first].record->event.ts_ms < t->before_ms;
+    return room->first < room->end && room->events[room->first]->ts_ms < t->before_ms;
 }
 
 static void tidy_listed(struct step *t)
@@ -108,8 +109,8 @@ static void tidy_aged(struct step *t)
         t->rooms++;
         if (room->first == room->end)
             memory_rooms_free(room);
-        else if (room->events[room->first].record->event.ts_ms < m->sweep_oldest_ms)
-            m->sweep_oldest_ms = room->events[room->first].record->event.ts_ms;
+        else if (room->events[room->first]->ts_ms < m->sweep_oldest_ms)
+            m->sweep_oldest_ms = room->events[room->first]->ts_ms;
     }
     if (m->sweep) return;
     m->sweeps = false;
@@ -147,8 +148,8 @@ void memory_trim_note(struct mem *m)
     struct store_backend *b = &m->base;
     for (unsigned i = 0; i < m->undo_count; i++) {
         struct mem_room *room = m->undo[i].room;
-        if (!m->undo[i].mark && m->undo[i].event->ts_ms < m->oldest_ms)
-            m->oldest_ms = m->undo[i].event->ts_ms;
+        const struct mem_event *event = m->undo[i].event;
+        if (event && event->ts_ms < m->oldest_ms) m->oldest_ms = event->ts_ms;
         if (!has_too_much(room)) continue;
         if (list_empty(&room->over_link)) list_push(&m->over, &room->over_link);
         if (has_much_too_much(room)) b->trim_need = TRIM_NOW;

@@ -432,7 +432,7 @@ int sqlite_reader_list(struct store_backend *b, unsigned reader, struct slice af
 int sqlite_writer_open(struct sqlite_store *s);
 void sqlite_writer_close(struct sqlite_store *s, bool clean);
 int sqlite_writer_begin(struct store_backend *b);
-int sqlite_writer_put(struct store_backend *b, struct store_record *r);
+int sqlite_writer_put(struct store_backend *b, const struct store_record *r);
 int sqlite_writer_commit(struct store_backend *b);
 void sqlite_writer_rollback(struct store_backend *b);
 int sqlite_writer_refuse(struct store_backend *b, struct slink *batch);

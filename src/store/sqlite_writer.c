@@ -229,7 +229,7 @@ static int count_outage(struct sqlite_store *s, int add, bool clean)
     return end;
 }
 
-int sqlite_writer_put(struct store_backend *b, struct store_record *r)
+int sqlite_writer_put(struct store_backend *b, const struct store_record *r)
 {
     struct sqlite_store *s = store_of(b);
     struct sqlite_room *room = NULL;

@@ -32,7 +32,7 @@ struct store_backend_ops {
     /* Writer thread. 0, ERR_STORE, ERR_STORE_DAMAGED or ERR_NOMEM. put also changes what the
      * event's target has become, and takes markers as well as events (r->mark). */
     int (*begin)(struct store_backend *b);
-    int (*put)(struct store_backend *b, struct store_record *r); /* may take: sets r->taken */
+    int (*put)(struct store_backend *b, const struct store_record *r);
     int (*commit)(struct store_backend *b);
     void (*rollback)(struct store_backend *b);
 

@@ -24,13 +24,19 @@ static int put_mark(struct mem *m, const struct store_record *r)
     if (!room || room->last_seq == 0 || memcmp(room->epoch, r->epoch, EVENT_EPOCH_LEN) != 0)
         return ERR_STORE_ORDER;
     struct mem_undo *u = &m->undo[m->undo_count];
-    *u = (struct mem_undo){.room = room, .event = &r->event};
-    int err = memory_marks_put(u);
+    *u = (struct mem_undo){.room = room};
+    int err = memory_marks_put(u, r->event.username, r->event.seq);
     if (!err) m->undo_count++;
     return err;
 }
 
-static int put_event(struct mem *m, struct mem_room *room, struct store_record *r)
+/* Takes the newest event out again. */
+static void drop_newest(struct mem_room *room)
+{
+    memory_state_drop(room, room->events[--room->end]);
+}
+
+static int put_event(struct mem *m, struct mem_room *room, const struct store_record *r)
 {
     if (room->last_seq == 0) {
         memcpy(room->epoch, r->epoch, EVENT_EPOCH_LEN);
@@ -40,26 +46,26 @@ static int put_event(struct mem *m, struct mem_room *room, struct store_record *
         return ERR_STORE_ORDER;
     int err = memory_rooms_reserve(room);
     if (err) return err;
+    struct mem_event *event = memory_event_new(room, &r->event);
+    if (!event) return ERR_NOMEM;
 
     struct mem_undo *u = &m->undo[m->undo_count];
     *u = (struct mem_undo){
-        .room = room, .event = &r->event, .last_seq = room->last_seq, .outages = room->outages};
-    room->events[room->end++] = (struct mem_event){.record = r};
+        .room = room, .event = event, .last_seq = room->last_seq, .outages = room->outages};
+    room->events[room->end++] = event;
+    room->bytes += r->bytes;
     err = memory_state_apply(u);
     if (err) {
-        room->end--;
+        drop_newest(room);
         return err;
     }
     m->undo_count++;
     room->last_seq = r->event.seq;
     room->outages = m->outages;
-    room->bytes += r->bytes;
-    memory_took(room, r->size);
-    r->taken = true;
     return 0;
 }
 
-static int mem_put(struct store_backend *b, struct store_record *r)
+static int mem_put(struct store_backend *b, const struct store_record *r)
 {
     struct mem *m = mem_of(b);
     uint64_t most = b->limits.max_rooms;
@@ -97,12 +103,8 @@ static void mem_rollback(struct store_backend *b)
             memory_marks_undo(u);
             continue;
         }
-        struct store_record *r = u->room->events[u->room->end - 1].record;
         memory_state_undo(u);
-        u->room->end--;
-        r->taken = false;
-        u->room->bytes -= r->bytes;
-        memory_gave(u->room, r->size);
+        drop_newest(u->room);
         u->room->last_seq = u->last_seq;
         u->room->outages = u->outages;
         if (u->last_seq == 0) memory_rooms_free(u->room); /* this was the first that it had */

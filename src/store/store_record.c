@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+size_t store_record_texts(const struct store_event *event)
+{
+    return event->username.len + event->user.len + event->message.len + event->data.len +
+           event->nonce.len;
+}
+
 /* Moves the text behind the block's used bytes; NULL stays NULL. */
 static void move_in(struct slice *text, char **at)
 {
@@ -15,13 +21,10 @@ static void move_in(struct slice *text, char **at)
 
 struct store_record *store_record_new(struct slice room, const struct store_event *event)
 {
-    size_t texts = event->username.len + event->user.len + event->message.len + event->data.len +
-                   event->nonce.len;
-    size_t size = sizeof(struct store_record) + room.len + texts;
-    struct store_record *r = malloc(size);
+    size_t texts = store_record_texts(event);
+    struct store_record *r = malloc(sizeof *r + room.len + texts);
     if (!r) return NULL;
-    *r = (struct store_record){
-        .room = room, .event = *event, .bytes = texts + STORE_RECORD_COST, .size = size};
+    *r = (struct store_record){.room = room, .event = *event, .bytes = texts + STORE_RECORD_COST};
     r->event.reactions = NULL;
     r->event.reaction_count = 0;
     char *at = (char *)(r + 1);

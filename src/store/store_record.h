@@ -1,5 +1,5 @@
-/* An event that owns its texts, in one block: what waits in the store's queue, what the memory
- * store keeps, and what a page is made of. In the queue a read marker is one too. */
+/* An event that owns its texts, in one block: what waits in the store's queue, and what a page is
+ * made of. In the queue a read marker is one too. */
 #ifndef STORE_STORE_RECORD_H
 #define STORE_STORE_RECORD_H
 
@@ -15,13 +15,14 @@ struct store_record {
     char epoch[EVENT_EPOCH_LEN];
     uint64_t prev_seq;        /* as of store_append */
     int err;                  /* the outcome of this one */
-    bool taken;               /* the implementation keeps it */
     bool decided;             /* committed, or refused: err is final */
     bool mark;                /* no event: the marker of event.username, at event.seq */
     struct store_event event; /* its texts are in this block */
     size_t bytes;             /* weight: texts plus STORE_RECORD_COST */
-    size_t size;              /* of this block */
 };
+
+/* Bytes of all texts of the event. */
+size_t store_record_texts(const struct store_event *event);
 
 /* A copy; room may be empty. NULL if memory is short. The caller owns it. Any thread. */
 struct store_record *store_record_new(struct slice room, const struct store_event *event);

@@ -187,13 +187,12 @@ static unsigned settle_batch(struct store *s, struct slink *batch, uint64_t *com
     return n;
 }
 
-/* The records that the backend does not keep. */
 static void free_batch(struct slink *batch)
 {
     while (batch) {
         struct store_record *r = record_of(batch);
         batch = batch->next;
-        if (!r->taken) store_record_free(r);
+        store_record_free(r);
     }
 }
 

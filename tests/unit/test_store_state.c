@@ -423,6 +423,15 @@ static void test_many_nonces(void **state)
     assert_memory_equal(a.shown, first, sizeof first - 1);
 }
 
+static void wait_trimmed(struct world *w, uint64_t first)
+{
+    struct answer a = {.room.first_seq = 0};
+    for (int i = 0; i < WORLD_WAIT_S * 200 && a.room.first_seq < first; i++) {
+        world_nap();
+        assert_int_equal(world_load(w, "r", &a), 0);
+    }
+}
+
 /* Retention takes reactions along, and weighs what texts have become. */
 static void test_trim(void **state)
 {
@@ -443,10 +452,7 @@ static void test_trim(void **state)
     assert_int_equal(a.room.first_seq, 1);
     change(w, 5, STORE_EDIT, 1, "a text that weighs nearly nothing");
     say(w, 6, "y");
-    for (int i = 0; i < WORLD_WAIT_S * 200 && a.room.first_seq < 2; i++) {
-        world_nap();
-        assert_int_equal(world_load(w, "r", &a), 0);
-    }
+    wait_trimmed(w, 2);
     change(w, 7, STORE_EDIT, 1, "gone"); /* a target that is trimmed */
     react(w, 8, STORE_REACT, "+", "bob");
     react(w, 9, STORE_UNREACT, "+", "ann");
@@ -454,6 +460,37 @@ static void test_trim(void **state)
     assert_int_equal(world_page(w, "r", STORE_AFTER, 0, 100, &a), 0);
     assert_true(a.seqs[0] >= 2);
     assert_int_equal(a.seqs[a.count - 1], 9);
+}
+
+/* Edits outlive what they edited, and each other. */
+static void test_trim_edits(void **state)
+{
+    struct world *w = *state;
+    assert_non_null(
+        world_open(w, (struct store_options){.keep = {.max_events = 3}, .trim_pause_ms = 1}));
+    say(w, 1, "a");
+    change(w, 2, STORE_EDIT, 1, "b");
+    change(w, 3, STORE_EDIT, 1, "c");
+    say(w, 4, "x");
+    say(w, 5, "y");
+    wait_trimmed(w, 3);
+    world_expect(w, "r", "3e=c 4m=x 5m=y ");
+    change(w, 6, STORE_EDIT, 4, "z");
+    wait_trimmed(w, 4);
+    world_expect(w, "r", "4m=z~6 5m=y 6e=z ");
+    change(w, 7, STORE_DELETE, 4, NULL);
+    wait_trimmed(w, 5);
+    world_expect(w, "r", "5m=y 6e 7d ");
+    world_settle(w);
+}
+
+/* Room r has so many events, and so many bytes for retention to go by. */
+static void expect_weight(struct world *w, const char *want)
+{
+    struct answer a;
+    assert_int_equal(world_list(w, "q", 1, &a), 0);
+    a.shown[strcspn(a.shown, "@")] = '\0';
+    assert_string_equal(a.shown, want);
 }
 
 /* Memory runs out at each allocation of the writer in turn: a batch is taken back as a whole. */
@@ -479,10 +516,11 @@ static void test_rollback(void **state)
         react(w, seq + 2, STORE_REACT, "+", "bob");
         change(w, seq + 3, STORE_EDIT, 1, "uno");
         change(w, seq + 4, STORE_EDIT, 1, "eins");
-        change(w, seq + 5, STORE_DELETE, 2, NULL);
-        react(w, seq + 6, STORE_UNREACT, "-", "ann");
-        react(w, seq + 7, STORE_REACT, "*", "ann");
-        seq += 7;
+        change(w, seq + 5, STORE_EDIT, 2, "zwei");
+        change(w, seq + 6, STORE_DELETE, 2, NULL);
+        react(w, seq + 7, STORE_UNREACT, "-", "ann");
+        react(w, seq + 8, STORE_REACT, "*", "ann");
+        seq += 8;
         char fresh[16]; /* whose allocation comes last */
         snprintf(fresh, sizeof fresh, "t%d", (int)n);
         world_put(w, fresh, (struct store_event){.seq = seq});
@@ -492,15 +530,18 @@ static void test_rollback(void **state)
         fail_alloc_off();
         failed = w->seen.done[w->put - 1].err != 0;
         if (failed) world_expect(w, "r", before);
+        if (failed) expect_weight(w, "r:5/342");
     }
     assert_false(failed);
     assert_true(n > 1);
     char want[256];
     snprintf(want, sizeof want,
-             "1m=eins~%d{+1 *1} 2m!~5 3r=+ 4r=- 5e %du=+ %dr=+ %de=uno %de=eins %dd %du=- %dr=* ",
-             (int)seq - 3, (int)seq - 6, (int)seq - 5, (int)seq - 4, (int)seq - 3, (int)seq - 2,
-             (int)seq - 1, (int)seq);
+             "1m=eins~%d{+1 *1} 2m!~%d 3r=+ 4r=- 5e "
+             "%du=+ %dr=+ %de=uno %de=eins %de %dd %du=- %dr=* ",
+             (int)seq - 4, (int)seq - 3, (int)seq - 7, (int)seq - 6, (int)seq - 5, (int)seq - 4,
+             (int)seq - 3, (int)seq - 2, (int)seq - 1, (int)seq);
     world_expect(w, "r", want);
+    expect_weight(w, "r:13/888");
     store_close(w->store);
     w->store = NULL;
     assert_int_equal(fail_alloc_live(), live);
@@ -516,7 +557,8 @@ int main(void)
         cmocka_unit_test(test_messages_only),  cmocka_unit_test(test_total),
         cmocka_unit_test(test_max_bytes),      cmocka_unit_test(test_nonces),
         cmocka_unit_test(test_nonces_default), cmocka_unit_test(test_many_nonces),
-        cmocka_unit_test(test_trim),           cmocka_unit_test(test_rollback),
+        cmocka_unit_test(test_trim),           cmocka_unit_test(test_trim_edits),
+        cmocka_unit_test(test_rollback),
     };
     return WORLD_RUN_EVERY(tests);
 }
