@@ -82,11 +82,24 @@ static void test_authors(void **state)
 static void test_open_to_all(void **state)
 {
     (void)state;
-    static const enum action open[] = {ACTION_JOIN, ACTION_PUBLISH, ACTION_REACT};
+    static const enum action open[] = {ACTION_JOIN,    ACTION_HISTORY, ACTION_SEARCH, ACTION_WHO,
+                                       ACTION_PUBLISH, ACTION_REACT,   ACTION_TYPE};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
         assert_int_equal(may(&identity_nobody, open[i], room, none), 0);
         assert_int_equal(may(&identity_api, open[i], room, SLICE_LIT("ann")), 0);
     }
+}
+
+/* What moderators and owners do: nobody is one. */
+static void test_acts(void **state)
+{
+    (void)state;
+    struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
+    for (int action = ACTION_KICK; action < ACTION_COUNT; action++) {
+        assert_int_equal(may(ann, (enum action)action, room, none), ERR_FORBIDDEN);
+        assert_int_equal(may(&identity_api, (enum action)action, room, none), 0);
+    }
+    identity_unref(ann);
 }
 
 /* A name that goes with its connection has no read marker. */
@@ -110,6 +123,7 @@ int main(void)
         cmocka_unit_test(test_actions_of_events),
         cmocka_unit_test(test_authors),
         cmocka_unit_test(test_open_to_all),
+        cmocka_unit_test(test_acts),
         cmocka_unit_test(test_markers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
