@@ -9,6 +9,8 @@
 
 #include "auth/jose.h"
 #include "auth/jwk.h"
+#include "auth/pattern.h"
+#include "auth/right.h"
 #include "base/err.h"
 #include "proto/name.h"
 
@@ -185,30 +187,15 @@ static enum jwt_result read_text_claims(const json_t *payload, struct jwt_claims
     return JWT_OK;
 }
 
-static bool read_right(struct slice word, enum jwt_right *right)
-{
-    static const char *const words[] = {[JWT_NONE] = "none",
-                                        [JWT_READ] = "read",
-                                        [JWT_WRITE] = "write",
-                                        [JWT_MODERATE] = "moderate",
-                                        [JWT_OWN] = "own"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (!slice_is(word, words[i])) continue;
-        *right = (enum jwt_right)i;
-        return true;
-    }
-    return false;
-}
-
-static bool read_rooms(json_t *rooms, struct jwt_room into[static JWT_ROOMS_MAX],
+static bool read_rooms(json_t *rooms, struct room_right into[static JWT_ROOMS_MAX],
                        struct jwt_claims *c)
 {
     for (void *at = json_object_iter(rooms); at; at = json_object_iter_next(rooms, at)) {
-        struct jwt_room *room = &into[c->room_count++];
+        struct room_right *room = &into[c->room_count++];
         const char *pattern = json_object_iter_key(at);
         room->pattern = (struct slice){pattern, strlen(pattern)};
         if (name_room_check(room->pattern)) return false;
-        if (!read_right(jose_text(json_object_iter_value(at)), &room->right)) return false;
+        if (!right_find(jose_text(json_object_iter_value(at)), &room->right)) return false;
     }
     return true;
 }
@@ -247,7 +234,7 @@ static struct jwt_claims *copy_claims(const struct jwt_claims *c)
     struct jwt_claims *own =
         malloc(sizeof *own + c->room_count * sizeof c->rooms[0] + text_bytes(c));
     if (!own) return NULL;
-    struct jwt_room *rooms = (struct jwt_room *)(own + 1);
+    struct room_right *rooms = (struct room_right *)(own + 1);
     char *to = (char *)(rooms + c->room_count);
     *own = *c;
     own->rooms = rooms;
@@ -265,7 +252,7 @@ static struct jwt_claims *copy_claims(const struct jwt_claims *c)
 static enum jwt_result read_claims(const json_t *payload, struct jwt_claims **out,
                                    struct jwt_claims *c)
 {
-    struct jwt_room into[JWT_ROOMS_MAX];
+    struct room_right into[JWT_ROOMS_MAX];
     json_t *rooms;
     enum jwt_result result = read_text_claims(payload, c);
     if (result) return result;

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 
 struct jwk_set;
+struct room_right;
 
 enum {
     JWT_BYTES_MAX = 6 << 10, /* of a token */
@@ -72,13 +73,6 @@ struct jwt_rules {
     uint32_t max_age_s; /* how far ahead exp may be; the leeway comes on top */
 };
 
-enum jwt_right { JWT_NONE, JWT_READ, JWT_WRITE, JWT_MODERATE, JWT_OWN };
-
-struct jwt_room {
-    struct slice pattern; /* as name_room_check lets in; what its characters mean is not ours */
-    enum jwt_right right;
-};
-
 /* What a token says that is believed. Texts are valid UTF-8 without control characters, in the
  * memory of the claims; those that are missing are empty. */
 struct jwt_claims {
@@ -89,7 +83,7 @@ struct jwt_claims {
     uint64_t expires_ms; /* exp, Unix time; leeway not included */
     bool has_rooms;      /* false: the token leaves it to the server; true with none: no room */
     size_t room_count;   /* at most JWT_ROOMS_MAX */
-    const struct jwt_room *rooms; /* patterns differ; their order says nothing */
+    const struct room_right *rooms; /* patterns differ; their order says nothing (pattern.h) */
 };
 
 /* Verifies a token, of any bytes, by keys and rules. now_ms: Unix time, below 2^53. JWT_OK: *out is

@@ -3,18 +3,44 @@
 #ifndef AUTH_POLICY_H
 #define AUTH_POLICY_H
 
+#include "auth/right.h"
 #include "store/store.h"
 
 struct identity;
 
+/* The one table of what can be done in a room. X(symbol, the right that it takes there). What
+ * changes a message is for its author; a moderator removes. */
+#define ACTION_TABLE(X)                                                                            \
+    X(ACTION_JOIN, RIGHT_READ)                                                                     \
+    X(ACTION_HISTORY, RIGHT_READ)                                                                  \
+    X(ACTION_SEARCH, RIGHT_READ)                                                                   \
+    X(ACTION_WHO, RIGHT_READ)  /* see who is there */                                              \
+    X(ACTION_MARK, RIGHT_READ) /* keep a read marker */                                            \
+    X(ACTION_DELETE, RIGHT_READ)                                                                   \
+    X(ACTION_PUBLISH, RIGHT_WRITE)                                                                 \
+    X(ACTION_EDIT, RIGHT_WRITE)                                                                    \
+    X(ACTION_REACT, RIGHT_WRITE)                                                                   \
+    X(ACTION_TYPE, RIGHT_WRITE) /* be shown as typing */                                           \
+    X(ACTION_KICK, RIGHT_MODERATE)                                                                 \
+    X(ACTION_MUTE, RIGHT_MODERATE)                                                                 \
+    X(ACTION_BAN, RIGHT_MODERATE)                                                                  \
+    X(ACTION_REMOVE, RIGHT_MODERATE)                                                               \
+    X(ACTION_PURGE, RIGHT_MODERATE)                                                                \
+    X(ACTION_SLOW, RIGHT_MODERATE)   /* the setting slow_mode_s */                                 \
+    X(ACTION_FREEZE, RIGHT_MODERATE) /* the setting frozen */                                      \
+    X(ACTION_SET, RIGHT_OWN)         /* the other settings */                                      \
+    X(ACTION_GRANT, RIGHT_OWN)                                                                     \
+    X(ACTION_REVOKE, RIGHT_OWN)
+
 enum action {
-    ACTION_JOIN, /* and read what was said, and see who is there */
-    ACTION_MARK, /* keep a read marker */
-    ACTION_PUBLISH,
-    ACTION_REACT,
-    ACTION_EDIT,
-    ACTION_DELETE,
+#define X(symbol, right) symbol,
+    ACTION_TABLE(X)
+#undef X
+        ACTION_COUNT
 };
+
+/* The least right it takes. */
+enum right policy_right(enum action action);
 
 /* What it takes to cause an event of this kind. */
 enum action policy_action(enum store_kind kind);

@@ -14,6 +14,7 @@
 
 #include "auth/jwk.h"
 #include "auth/jwt.h"
+#include "auth/pattern.h"
 #include "base/check.h"
 #include "base/utf8.h"
 #include "proto/name.h"
@@ -113,7 +114,7 @@ static void keeps_limits(const struct jwt_claims *c, const struct jwt_rules *r)
     CHECK(c->expires_ms <= NOW_MS + (JWT_LEEWAY_S + (uint64_t)r->max_age_s) * 1000);
     CHECK(c->room_count <= JWT_ROOMS_MAX && (c->has_rooms || c->room_count == 0));
     for (size_t i = 0; i < c->room_count; i++)
-        CHECK(name_room_check(c->rooms[i].pattern) == 0 && c->rooms[i].right <= JWT_OWN);
+        CHECK(name_room_check(c->rooms[i].pattern) == 0 && c->rooms[i].right <= RIGHT_OWN);
 }
 
 /* One verification from a block that ends where the token does. */

@@ -15,6 +15,7 @@
 
 #include "auth/jwk.h"
 #include "auth/jwt.h"
+#include "auth/pattern.h"
 #include "fail_alloc.h"
 #include "token_maker.h"
 

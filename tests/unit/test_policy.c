@@ -142,11 +142,24 @@ static void test_authors_who_are_signed_in(void **state)
 static void test_open_to_all(void **state)
 {
     (void)state;
-    static const enum action open[] = {ACTION_JOIN, ACTION_PUBLISH, ACTION_REACT};
+    static const enum action open[] = {ACTION_JOIN,    ACTION_HISTORY, ACTION_SEARCH, ACTION_WHO,
+                                       ACTION_PUBLISH, ACTION_REACT,   ACTION_TYPE};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
         assert_int_equal(may(&identity_nobody, open[i], room, NULL), 0);
         assert_int_equal(may(&identity_api, open[i], room, &by_ann), 0);
     }
+}
+
+/* What moderators and owners do: nobody is one. */
+static void test_acts(void **state)
+{
+    (void)state;
+    struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
+    for (int action = ACTION_KICK; action < ACTION_COUNT; action++) {
+        assert_int_equal(may(ann, (enum action)action, room, NULL), ERR_FORBIDDEN);
+        assert_int_equal(may(&identity_api, (enum action)action, room, NULL), 0);
+    }
+    identity_unref(ann);
 }
 
 /* A name that goes with its connection has no read marker. */
@@ -171,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_authors),
         cmocka_unit_test(test_authors_who_are_signed_in),
         cmocka_unit_test(test_open_to_all),
+        cmocka_unit_test(test_acts),
         cmocka_unit_test(test_markers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
