@@ -173,7 +173,11 @@ static bool open_tokens(const struct config *cf, struct log *log, struct tokens 
     if (!option) return true;
     struct key_source *keys = open_keys(cf, log, why);
     if (keys) *out = tokens_new(keys, &rules);
-    if (*out) return true;
+    if (*out) {
+        LOG(log, LOG_INFO, "tokens_believed", "who has a token of this key is signed in",
+            LOG_STR("option", option));
+        return true;
+    }
     LOG(log, LOG_ERROR, "key_failed", *why ? why : "not enough memory to start",
         LOG_STR("option", option));
     key_source_close(keys);

@@ -13,79 +13,79 @@
 
 static void on_answer(struct conn *c, struct pending *p)
 {
-    struct pending_ack *r = container_of(p, struct pending_ack, p);
+    struct pending_ack *a = container_of(p, struct pending_ack, p);
     if (c && p->err == ERR_STORE)
         store_log_refused(c->worker->server, (struct slice){NULL, 0}, c->ip);
-    if (c) r->tell(c, r);
-    free(r);
+    if (c) a->tell(c, a);
+    free(a);
 }
 
 struct pending_ack *pending_ack_new(struct conn *c, struct slice room, struct slice ref)
 {
-    struct pending_ack *r = malloc(sizeof *r + room.len + ref.len);
-    if (!r) return NULL;
-    *r = (struct pending_ack){.room_len = (uint8_t)room.len, .ref_len = (uint8_t)ref.len};
-    pending_init(&r->p, c, NULL, on_answer);
-    memcpy(r->text, room.ptr, room.len);
-    if (ref.len) memcpy(r->text + room.len, ref.ptr, ref.len);
-    return r;
+    struct pending_ack *a = malloc(sizeof *a + room.len + ref.len);
+    if (!a) return NULL;
+    *a = (struct pending_ack){.room_len = (uint8_t)room.len, .ref_len = (uint8_t)ref.len};
+    pending_init(&a->p, c, NULL, on_answer);
+    memcpy(a->text, room.ptr, room.len);
+    if (ref.len) memcpy(a->text + room.len, ref.ptr, ref.len);
+    return a;
 }
 
-struct slice pending_ack_room(const struct pending_ack *r)
+struct slice pending_ack_room(const struct pending_ack *a)
 {
-    return (struct slice){r->text, r->room_len};
+    return (struct slice){a->text, a->room_len};
 }
 
-struct slice pending_ack_ref(const struct pending_ack *r)
+struct slice pending_ack_ref(const struct pending_ack *a)
 {
-    return (struct slice){r->text + r->room_len, r->ref_len};
+    return (struct slice){a->text + a->room_len, a->ref_len};
 }
 
-static void set_id(struct pending_ack *r, const struct room *room, uint64_t seq, int64_t ts_ms)
+static void set_id(struct pending_ack *a, const struct room *room, uint64_t seq, int64_t ts_ms)
 {
-    memcpy(r->id.epoch, room_epoch(room), EVENT_EPOCH_LEN);
-    r->id.seq = seq;
-    r->ts_ms = ts_ms;
+    memcpy(a->id.epoch, room_epoch(room), EVENT_EPOCH_LEN);
+    a->id.seq = seq;
+    a->ts_ms = ts_ms;
 }
 
-int pending_ack_publish(struct pending_ack *r, struct room *room, struct submission *p)
+int pending_ack_publish(struct pending_ack *a, struct room *room, struct submission *p)
 {
-    struct worker *w = r->p.conn.worker;
+    struct worker *w = a->p.conn.worker;
     struct slink *woken;
     p->now_ms = w->believed_ms;
-    p->tag = r;
-    p->waiter = &r->p.task.link;
-    memcpy(r->id.epoch, room_epoch(room), EVENT_EPOCH_LEN); /* before another thread has it */
-    r->ts_ms = p->event.ts_ms;
+    p->tag = a;
+    p->waiter = &a->p.task.link;
+    memcpy(a->id.epoch, room_epoch(room), EVENT_EPOCH_LEN); /* before another thread has it */
+    a->ts_ms = p->event.ts_ms;
     int err = room_submit(room, &w->encoder, p, &woken);
     if (err) {
-        const struct conn *c = err == ERR_STORE ? conn_find(&r->p.conn) : NULL;
+        const struct conn *c = err == ERR_STORE ? conn_find(&a->p.conn) : NULL;
         if (c) store_log_refused(w->server, room_name(room), c->ip);
-        free(r);
+        free(a);
         return err;
     }
     worker_post_dirty(w, woken);
     w->published++;
     if (p->dup && !p->waiting) {
-        r->dup = true;
-        set_id(r, room, p->event.seq, p->event.ts_ms);
-        pending_answer(&r->p, 0);
+        a->dup = true;
+        set_id(a, room, p->event.seq, p->event.ts_ms);
+        pending_answer(&a->p, 0);
     }
     return 0;
 }
 
-int pending_ack_read(struct pending_ack *r, struct room *room, struct read_marker *reading)
+int pending_ack_read(struct pending_ack *a, struct room *room, struct read_marker *reading)
 {
-    struct worker *w = r->p.conn.worker;
-    set_id(r, room, reading->mark.seq, w->wall_ms); /* before another thread has it */
-    reading->tag = r;
+    struct worker *w = a->p.conn.worker;
+    set_id(a, room, reading->mark.seq, w->wall_ms); /* before another thread has it */
+    reading->tag = a;
     int err = room_read(room, reading);
     if (err) {
-        free(r);
+        free(a);
         return err;
     }
     if (reading->old)
-        pending_answer(&r->p, 0);
+        pending_answer(&a->p, 0);
     else
         w->published++;
     return 0;
@@ -93,12 +93,12 @@ int pending_ack_read(struct pending_ack *r, struct room *room, struct read_marke
 
 /* ---- the store's thread ---- */
 
-static void tell(struct pending_ack *r, int err)
+static void tell(struct pending_ack *a, int err)
 {
-    if (!err && r->errors_only)
-        free(r);
+    if (!err && a->errors_only)
+        free(a);
     else
-        pending_answer(&r->p, err);
+        pending_answer(&a->p, err);
 }
 
 static void post_dirty(struct server *s, struct slink *woken)
@@ -121,11 +121,11 @@ static void tell_room(struct server *s, const struct store_done *done)
     room_deliver(room, &s->encoder, done, &woken, &waiters);
     post_dirty(s, woken);
     while (waiters) {
-        struct pending_ack *r = container_of(waiters, struct pending_ack, p.task.link);
+        struct pending_ack *a = container_of(waiters, struct pending_ack, p.task.link);
         waiters = waiters->next;
-        r->dup = true;
-        set_id(r, room, done->event->seq, done->event->ts_ms);
-        tell(r, done->err);
+        a->dup = true;
+        set_id(a, room, done->event->seq, done->event->ts_ms);
+        tell(a, done->err);
     }
     room_unref(room);
 }
@@ -147,15 +147,15 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     struct server *s = ctx;
     for (size_t i = 0; i < count; i++) {
         const struct store_done *d = &done[i];
-        struct pending_ack *r = d->tag;
+        struct pending_ack *a = d->tag;
         if (d->mark) {
             tell_read(s, d);
             continue;
         }
-        r->id.seq = d->event->seq;
+        a->id.seq = d->event->seq;
         if (d->err == ERR_STORE) store_log_refused(s, d->room, NULL);
         if (d->err || s->options.journal->late || d->event->nonce.len) tell_room(s, d);
-        tell(r, d->err);
+        tell(a, d->err);
     }
 }
 

@@ -20,7 +20,7 @@ struct store_options;
 struct pending_ack {
     struct pending p;
     /* What to do when err, id and ts_ms are known; it is freed after that. Worker's thread. */
-    void (*tell)(struct conn *c, const struct pending_ack *r);
+    void (*tell)(struct conn *c, const struct pending_ack *a);
     bool errors_only;
     bool dup; /* the id is that of an earlier event with the same nonce */
     struct id id;
@@ -33,17 +33,17 @@ struct pending_ack {
 /* NULL if memory is short. */
 struct pending_ack *pending_ack_new(struct conn *c, struct slice room, struct slice ref);
 
-struct slice pending_ack_room(const struct pending_ack *r);
-struct slice pending_ack_ref(const struct pending_ack *r);
+struct slice pending_ack_room(const struct pending_ack *a);
+struct slice pending_ack_ref(const struct pending_ack *a);
 
-/* Publishes p->event, whose tag and waiter become r, and wakes the readers. 0: r will be told, now
- * or later. On error r is freed and nobody is told. Worker's thread. */
-int pending_ack_publish(struct pending_ack *r, struct room *room, struct submission *p);
+/* Publishes p->event, whose tag and waiter become a, and wakes the readers. 0: a will be told, now
+ * or later. On error a is freed and nobody is told. Worker's thread. */
+int pending_ack_publish(struct pending_ack *a, struct room *room, struct submission *p);
 
-/* Moves the read marker, whose tag becomes r; as pending_ack_publish. The id told is the one asked
+/* Moves the read marker, whose tag becomes a; as pending_ack_publish. The id told is the one asked
  * for.
  */
-int pending_ack_read(struct pending_ack *r, struct room *room, struct read_marker *reading);
+int pending_ack_read(struct pending_ack *a, struct room *room, struct read_marker *reading);
 
 /* Fills in on_done and ctx: what is decided in the store is told from here. */
 void pending_ack_store_options(struct server *s, struct store_options *o);
