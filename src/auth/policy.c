@@ -1,7 +1,10 @@
-/* See policy.h. Today rooms have no rules of their own: what counts is who said what. */
+/* See policy.h. Rooms have no rules of their own yet: what counts is what a token says of them, and
+ * who said what. */
 #include "auth/policy.h"
 
 #include "auth/identity.h"
+#include "auth/jwt.h"
+#include "auth/rights.h"
 #include "base/err.h"
 
 enum right policy_right(enum action action)
@@ -33,19 +36,31 @@ static bool is_author(const struct identity *who, const struct author *author)
     return name.len > 0 && slice_equal(name, author->name);
 }
 
+/* Everybody may write where no token says anything else. */
+static enum right right_in(const struct identity *who, struct slice room)
+{
+    const struct jwt_claims *claims = who->claims;
+    if (!claims || !claims->has_rooms) return RIGHT_WRITE;
+    const struct rights_question q = {.room = room,
+                                      .signed_in = true,
+                                      .has_rooms = true,
+                                      .rooms = claims->rooms,
+                                      .room_count = claims->room_count};
+    return rights_decide(&q).right;
+}
+
 int may(const struct identity *who, enum action action, struct slice room,
         const struct author *author)
 {
-    (void)room;
     if (who->source == IDENTITY_API) return 0;
-    if (policy_right(action) >= RIGHT_MODERATE) return ERR_FORBIDDEN; /* which nobody has yet */
+    if (right_in(who, room) < policy_right(action)) return ERR_NO_RIGHT;
     switch (action) {
     case ACTION_EDIT:
     case ACTION_DELETE:
         return is_author(who, author) ? 0 : ERR_FORBIDDEN;
     case ACTION_MARK: /* nobody would ever come back for that of a guest without a name */
         return who->chosen ? 0 : ERR_UNAUTHORIZED;
-    default:
+    default: /* the right is all that it takes */
         return 0;
     }
 }

@@ -51,7 +51,8 @@ struct author {
     struct slice name;
 };
 
-/* 0, or why not: ERR_FORBIDDEN, ERR_UNAUTHORIZED (it would have to be somebody). author: NULL where
+/* 0, or why not: ERR_NO_RIGHT (in this room, whether it exists or not), ERR_FORBIDDEN (it is
+ * somebody else's), ERR_UNAUTHORIZED (it would have to be somebody). author: NULL where
  * no message is changed. What somebody has said who was signed in is that user's, whatever names
  * are; what guests have said is nobody's who is signed in. */
 int may(const struct identity *who, enum action action, struct slice room,

@@ -53,6 +53,7 @@ static int verify(struct tokens *t, struct slice token, uint64_t now_ms, struct 
                   const char **why)
 {
     struct jwk_set *keys = key_source_keys(t->keys);
+    *why = err_info(ERR_NO_KEYS)->text;
     if (!keys) return ERR_NO_KEYS;
     enum jwt_result result = jwt_verify(keys, &t->rules, token, now_ms, claims);
     jwk_set_unref(keys);

@@ -21,7 +21,8 @@ void tokens_free(struct tokens *t);
 
 /* Who the token, of any bytes, says it is at this time (Unix time in ms); t: NULL where no token is
  * believed. 0: *out is a reference, the caller's. Else *out is NULL: ERR_TOKEN and *why, static
- * text that shows nothing of the token; ERR_NO_KEYS, the key may be there soon; or ERR_NOMEM. Costs
+ * text that shows nothing of the token; ERR_NO_KEYS, likewise: the key may be there
+ * soon; or ERR_NOMEM. Costs
  * a signature (jwt.h). */
 int tokens_identify(struct tokens *t, struct slice token, uint64_t now_ms, struct identity **out,
                     const char **why);

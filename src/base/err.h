@@ -52,6 +52,7 @@
     X(ERR_BAD_FIELD, "bad_field", 400, 1008, "a field is of the wrong kind or size")               \
     X(ERR_NO_MESSAGE, "no_message", 404, 1008, "there is no such message in the room")             \
     X(ERR_FORBIDDEN, "forbidden", 403, 4003, "this is not yours to change")                        \
+    X(ERR_NO_RIGHT, "forbidden", 403, 4003, "your rights in this room do not go so far")           \
     X(ERR_NOT_JOINED, "not_joined", 409, 1008, "join the room first")                              \
     X(ERR_JOINED, "already_joined", 409, 1008, "this connection is in the room already")           \
     X(ERR_TOO_MANY_ROOMS, "too_many_rooms", 429, 1008, "one connection cannot be in more rooms")   \

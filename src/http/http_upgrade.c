@@ -16,11 +16,11 @@
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
-#include "http/bearer.h"
 #include "http/http_answer.h"
 #include "http/http_handshake.h"
 #include "net/socket.h"
 #include "ops/log.h"
+#include "proto/bearer.h"
 #include "proto/http.h"
 #include "proto/name.h"
 #include "proto/rich.h"
@@ -206,15 +206,19 @@ static enum result handshake_refuse(struct conn *c, const struct handshake *h, i
     return DONE;
 }
 
-/* Tells who watches the server, and the client, what is wrong with the token, or the keys. */
-static enum result refuse_token(struct conn *c, const struct handshake *h, int err, const char *why)
+/* Somebody who is not let in, or not into this room. why: NULL, or what is wrong with the token,
+ * for who watches the server too. */
+static enum result refuse_identity(struct conn *c, const struct handshake *h, int err,
+                                   const char *why)
 {
     char peer[SOCKET_TEXT_MAX];
+    const struct http_refusal refusal = {err, why ? why : err_info(err)->text};
     socket_ip_text(c->ip, peer);
     metrics_refusal(&c->worker->metrics, err);
-    LOG(c->worker->server->options.log, LOG_INFO, "token_refused",
-        "who came with this token was not let in", LOG_STR("peer", peer), LOG_STR("reason", why));
-    const struct http_refusal refusal = {err, err == ERR_TOKEN ? why : err_info(err)->text};
+    if (why)
+        LOG(c->worker->server->options.log, LOG_INFO, "token_refused",
+            "who came with this token was not let in", LOG_STR("peer", peer),
+            LOG_STR("reason", why));
     http_handshake_refuse(c, h->manner, &h->ws, subprotocol_of(h), &refusal);
     return DONE;
 }
@@ -236,10 +240,11 @@ static int identify(struct conn *c, const struct handshake *h, const char **why)
 
 static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
-    const char *why = "";
+    const char *why = NULL;
     int err = identify(c, h, &why);
-    if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_token(c, h, err, why);
+    if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_identity(c, h, err, why);
     if (!err) err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
+    if (err == ERR_NO_RIGHT) return refuse_identity(c, h, err, NULL);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
     return err ? handshake_refuse(c, h, err) : NEXT;
 }

@@ -1,5 +1,5 @@
 /* See bearer.h. */
-#include "http/bearer.h"
+#include "proto/bearer.h"
 
 #include <string.h>
 #include <strings.h>

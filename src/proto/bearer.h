@@ -1,7 +1,7 @@
 /* Where a WebSocket handshake carries a token (protocol.md section 10), and which subprotocol it is
  * answered with. Pure; any thread. */
-#ifndef HTTP_BEARER_H
-#define HTTP_BEARER_H
+#ifndef PROTO_BEARER_H
+#define PROTO_BEARER_H
 
 #include <stdbool.h>
 

@@ -232,6 +232,8 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     if (!s) return ERR_NOT_JOINED;
     if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
     if (!in->on && !s->typing) return 0;
+    int err = may(c->identity, ACTION_TYPE, subscription_room(s), NULL);
+    if (err) return err;
     if (in->on) c->rich->typing_next_ms = w->now_ms + EPHEMERAL_TYPING_MS;
     char guest[SESSION_GUEST_LEN];
     rich_tell_typing(s, subscription_name(s, guest), in->on);
@@ -251,10 +253,10 @@ static int on_read(struct conn *c, const struct rich_input *in)
 {
     char guest[SESSION_GUEST_LEN];
     struct read_marker reading = {.mark = {in->id.seq, speaker_owner(c, guest)}};
-    int err = may(c->identity, ACTION_MARK, in->room, NULL);
-    if (err) return err;
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
+    int err = may(c->identity, ACTION_MARK, subscription_room(s), NULL);
+    if (err) return err;
     struct room *room = s->as.member.feed->room;
     if (!room_gave(room, &in->id)) return ERR_NO_MESSAGE;
     struct pending_ack *r = pending_ack_new(c, subscription_room(s), in->ref);

@@ -38,8 +38,8 @@ const withSecret = (more, body) => (t) => withDirectory((directory) => {
 });
 
 /** What a handshake that is refused behind its upgrade is told: the frame, and the close code. */
-async function refused(server, query, headers = {}) {
-  const raw = await Raw.open(server.port, `/ws/chat/lobby/${query}`, { headers });
+async function refused(server, query, headers = {}, room = "lobby") {
+  const raw = await Raw.open(server.port, `/ws/chat/${room}/${query}`, { headers });
   const frame = JSON.parse((await raw.next()).payload.toString());
   const { code, reason } = closeOf((await raw.next()).payload);
   raw.destroy();
@@ -73,7 +73,7 @@ test("a token is believed wherever it may be carried, and its name is the one se
   await reader.leave();
 }));
 
-test("a token that is bad is refused, never passed over for a guest, and the page is told why", limit(30), withSecret(["--jwt-issuer", "https://site", "--jwt-audience", "chat"], async (server) => {
+test("a token that is bad is refused, never passed over for a guest, and the page is told why", limit(30), withSecret(["--jwt-issuer", "https://site", "--jwt-audience", "chat", "--log-level", "debug"], async (server) => {
   const good = { sub: "u1", name: "Ann", iss: "https://site", aud: ["chat", "mail"] };
   const member = await Member.join(server, "lobby", { query: `?token=${token(good)}` });
   await member.leave();
@@ -158,6 +158,38 @@ test("what was said belongs to the user, whatever the name", limit(30), withSecr
   assert.equal(guest.joined.read, undefined);
   assert.equal((await guest.ask({ type: "read", id })).code, "unauthorized");
   await Promise.all([ann, again, phone, guest].map((one) => one.leave()));
+}));
+
+test("what a token says of rooms holds on every door, and says nothing of which rooms there are", limit(30), withSecret([], async (server) => {
+  const parlor = { rooms: { lobby: "read", "team-*": "write" } };
+  const writer = await signedIn(server, { sub: "u1", name: "Ann" }, "secret");
+  await writer.say("a room that exists");
+  /* Read, and no more. */
+  const reader = await signedIn(server, { sub: "u2", name: "Bob", parlor });
+  const other = await signedIn(server, { sub: "u1", name: "Ann" });
+  const { id } = await other.say("hi");
+  for (const one of [reader, other]) assert.equal((await one.next("message")).message, "hi");
+  await reader.refused("forbidden", { type: "message", message: "no" });
+  await reader.refused("forbidden", { type: "react", id, emoji: "x" });
+  await reader.refused("forbidden", { type: "typing", on: true });
+  await reader.get("ack", { type: "read", id });
+  const bare = await Member.join(server, "lobby", { query: `?token=${token({ sub: "u2", name: "Bob", parlor })}` });
+  bare.say("no");
+  await bare.expectRefusal("forbidden");
+  await bare.leave();
+  await other.expectNothing(["message", "react", "typing"]);
+  /* Rooms that are not its own, there or not; by a frame, and by both handshakes. */
+  for (const room of ["secret", "nobody-was-here"]) {
+    const refusal = await reader.refused("forbidden", { type: "join", room });
+    assert.equal(refusal.detail, "your rights in this room do not go so far");
+    for (const offer of [{}, { "Sec-WebSocket-Protocol": "parlor.v1" }]) {
+      const { code } = await refused(server, `?token=${token({ sub: "u2", parlor })}`, offer, room);
+      assert.equal(code, 4003, room);
+    }
+  }
+  await reader.get("joined", { type: "join", room: "team-a" });
+  await reader.say("yes", { room: "team-a" });
+  await Promise.all([writer, reader, other].map((one) => one.leave()));
 }));
 
 test("at the end of its token a socket is told, and closed with 4203; others stay", limit(30), withSecret([], async (server) => {

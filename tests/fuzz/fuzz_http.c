@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/utf8.h"
-#include "http/bearer.h"
+#include "proto/bearer.h"
 #include "proto/http.h"
 #include "proto/name.h"
 #include "proto/ws_handshake.h"

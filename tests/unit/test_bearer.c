@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "http/bearer.h"
+#include "proto/bearer.h"
 #include "proto/http.h"
 
 #define OFFER "Sec-WebSocket-Protocol: "

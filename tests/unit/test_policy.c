@@ -23,17 +23,17 @@ static const struct author by_ann = {{NULL, 0}, SLICE_LIT("ann")};
 static const struct author by_url = {{NULL, 0}, SLICE_LIT("url")};
 static const struct author by_an = {{NULL, 0}, SLICE_LIT("an")};
 
-/* Somebody who is signed in, by a real token. */
-static struct identity *signed_in(const char *user, const char *name)
+/* Somebody who is signed in, by a real token with these claims too. */
+static struct identity *signed_in_with(const char *user, const char *name, const char *more)
 {
     static const struct slice secret = SLICE_LIT("0123456789abcdef0123456789abcdef");
     const struct token_signer signer = {.hash = "SHA256", .secret = secret};
     const struct jwt_rules rules = {.max_age_s = 3600};
-    char payload[128];
+    char payload[256];
     const char *why;
     struct jwk_set *keys;
     struct jwt_claims *claims;
-    int len = snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"exp\":2000}", user);
+    int len = snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"exp\":2000%s}", user, more);
     char *token = token_make(&signer, "{\"alg\":\"HS256\"}", (struct slice){payload, (size_t)len});
     assert_int_equal(jwk_set_from_secret(secret, &keys, &why), 0);
     const struct slice bytes = {token, strlen(token)};
@@ -110,6 +110,42 @@ static void test_authors(void **state)
     identity_unref(ann);
 }
 
+static struct identity *signed_in(const char *user, const char *name)
+{
+    return signed_in_with(user, name, "");
+}
+
+/* What a token says of rooms is complete: no other room is one of its rooms. */
+static void test_rooms_of_a_token(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *room;
+        enum right right;
+    } cases[] = {{"lobby", RIGHT_READ},
+                 {"team-a", RIGHT_WRITE},
+                 {"team-b", RIGHT_NONE},
+                 {"lobby2", RIGHT_NONE},
+                 {"ops", RIGHT_OWN}};
+    struct identity *ann = signed_in_with("u1", "ann",
+                                          ",\"parlor\":{\"rooms\":{\"lobby\":\"read\",\"team-*\":"
+                                          "\"write\",\"team-b\":\"none\",\"ops\":\"own\"}}");
+    struct identity *shut_out = signed_in_with("u2", "bob", ",\"parlor\":{\"rooms\":{}}");
+    const struct author u1 = {SLICE_LIT("u1"), SLICE_LIT("ann")};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct slice name = slice_of(cases[i].room);
+        for (int a = 0; a < ACTION_COUNT; a++) {
+            enum action action = (enum action)a;
+            int want = policy_right(action) > cases[i].right ? ERR_NO_RIGHT : 0;
+            assert_int_equal(may(ann, action, name, &u1), want);
+            assert_int_equal(may(shut_out, action, name, &u1), ERR_NO_RIGHT);
+            assert_int_equal(may(&identity_api, action, name, &u1), 0);
+        }
+    }
+    identity_unref(ann);
+    identity_unref(shut_out);
+}
+
 /* What somebody says who is signed in belongs to the user, not to the name. */
 static void test_authors_who_are_signed_in(void **state)
 {
@@ -156,7 +192,7 @@ static void test_acts(void **state)
     (void)state;
     struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
     for (int action = ACTION_KICK; action < ACTION_COUNT; action++) {
-        assert_int_equal(may(ann, (enum action)action, room, NULL), ERR_FORBIDDEN);
+        assert_int_equal(may(ann, (enum action)action, room, NULL), ERR_NO_RIGHT);
         assert_int_equal(may(&identity_api, (enum action)action, room, NULL), 0);
     }
     identity_unref(ann);
@@ -183,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_actions_of_events),
         cmocka_unit_test(test_authors),
         cmocka_unit_test(test_authors_who_are_signed_in),
+        cmocka_unit_test(test_rooms_of_a_token),
         cmocka_unit_test(test_open_to_all),
         cmocka_unit_test(test_acts),
         cmocka_unit_test(test_markers),
