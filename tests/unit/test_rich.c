@@ -46,6 +46,7 @@ static int welcome(const void *frame, struct buf *out, size_t max_bytes)
 {
     const struct texts *t = frame;
     const struct rich_welcome w = {.server = t->other,
+                                   .user = t->other,
                                    .username = t->name,
                                    .room = t->room,
                                    .limits = {65536, 16384, 20, 100},
@@ -246,8 +247,9 @@ struct sent {
 
 static const struct sent sent[] = {
     {welcome, &plain,
-     "{\"type\":\"welcome\",\"version\":\"parlor.v1\",\"server\":\"bob\",\"user\":\"ann\","
-     "\"room\":\"lobby\",\"limits\":{\"frame_bytes\":65536,\"message_bytes\":16384,\"rate\":20,"
+     "{\"type\":\"welcome\",\"version\":\"parlor.v1\",\"server\":\"bob\",\"user\":\"bob\","
+     "\"username\":\"ann\",\"room\":\"lobby\",\"limits\":{\"frame_bytes\":65536,\"message_bytes\":"
+     "16384,\"rate\":20,"
      "\"rooms\":100},\"ping_s\":25}"},
     {ack, &plain,
      "{\"type\":\"ack\",\"ref\":\"r1\",\"room\":\"lobby\",\"id\":\"" ID_A
