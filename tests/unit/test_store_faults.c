@@ -407,8 +407,7 @@ static void expect_bounded(struct world *w, const char *trigger)
     w->sound = false;
     world_sql(w->path, trigger);
     assert_non_null(world_open(w, (struct store_options){0}));
-    world_hold(&w->seen, true);
-    world_put(w, "ok", (struct store_event){.seq = 2});
+    world_hold_writer(w, "ok", 2);
     for (unsigned i = 0; i < BATCH; i++) { /* a room of them and "ok" in turn, then each once */
         name[1] = (char)('0' + i / 2 % ROOMS);
         world_put(w, i % 2 ? name : "ok", (struct store_event){.seq = 3 + i});
@@ -744,8 +743,8 @@ static void test_relaxed_caps(void **state)
             world_nap();
     world_wait_done(&w->seen, 40000);
     assert_true(atomic_load(&wal_syncs) > before);
-    world_hold(&w->seen, true);
-    uint64_t seq = 40001;
+    world_hold_writer(w, "r", 40001);
+    uint64_t seq = 40002;
     while (seq < 120000 && world_add(w, "r", seq, SLICE_LIT("hi")) == 0)
         seq++;
     store_stats(w->store, &stats);

@@ -389,7 +389,7 @@ static void full_child(struct world *w)
         NEED(world_add(w, "r", ++seq, (struct slice){text, sizeof text}) == 0);
     while (world_count(seen, &seen->count) < seq)
         world_nap();
-    world_hold(seen, true); /* a batch that does not fit */
+    world_hold_writer(w, "r", ++seq); /* so that all of these are one batch, which does not fit */
     while (seq < 300)
         NEED(world_add(w, "r", ++seq, (struct slice){text, sizeof text}) == 0);
     world_hold(seen, false);
