@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/api_import.h"
+#include "auth/control.h"
 #include "auth/key_file.h"
 #include "auth/key_source.h"
 #include "auth/tokens.h"
@@ -184,8 +185,14 @@ static bool open_tokens(const struct config *cf, struct log *log, struct tokens 
     return false;
 }
 
+/* Whom the server believes, and what they may do. */
+struct auth {
+    struct tokens *tokens; /* NULL: everybody is a guest */
+    struct control *control;
+};
+
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
-static struct server *start(const struct config *cf, struct log *log, struct tokens *tokens,
+static struct server *start(const struct config *cf, struct log *log, const struct auth *auth,
                             struct server_address addresses[CONFIG_LISTEN_MAX],
                             struct forwarded_rules *rules)
 {
@@ -229,7 +236,8 @@ static struct server *start(const struct config *cf, struct log *log, struct tok
         .origins = (const char *const *)cf->origins,
         .origin_count = cf->origin_count,
         .any_origin = cf->any_origin,
-        .tokens = tokens,
+        .control = auth->control,
+        .tokens = auth->tokens,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
@@ -304,11 +312,14 @@ static int serve(const struct config *cf)
     raise_file_limit(log);
     struct server_address addresses[CONFIG_LISTEN_MAX];
     struct forwarded_rules rules;
-    struct tokens *tokens;
-    struct server *server =
-        open_tokens(cf, log, &tokens) ? start(cf, log, tokens, addresses, &rules) : NULL;
+    struct auth auth = {.control = control_new()};
+    struct server *server = NULL;
+    if (!auth.control) LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
+    if (auth.control && open_tokens(cf, log, &auth.tokens))
+        server = start(cf, log, &auth, addresses, &rules);
     if (server) run(server, log, &signals);
-    tokens_free(tokens);
+    control_free(auth.control);
+    tokens_free(auth.tokens);
     log_free(log);
     return server ? EXIT_OK : EXIT_START_FAILED;
 }

@@ -81,6 +81,7 @@ struct jwt_claims {
     struct slice jti;
     struct slice sid;
     uint64_t expires_ms; /* exp, Unix time; leeway not included */
+    uint64_t issued_ms;  /* iat, likewise; 0: it does not say */
     bool has_rooms;      /* false: the token leaves it to the server; true with none: no room */
     size_t room_count;   /* at most JWT_ROOMS_MAX */
     const struct room_right *rooms; /* patterns differ; their order says nothing (pattern.h) */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/control.h"
 #include "auth/identity.h"
 #include "auth/policy.h"
 #include "auth/tokens.h"
@@ -238,10 +239,19 @@ static int identify(struct conn *c, const struct handshake *h, const char **why)
     return 0;
 }
 
+static bool is_revoked(const struct conn *c)
+{
+    return control_is_revoked(c->worker->server->options.control, c->identity);
+}
+
 static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
     const char *why = NULL;
     int err = identify(c, h, &why);
+    if (!err && is_revoked(c)) {
+        err = ERR_TOKEN;
+        why = "the sign-in was revoked";
+    }
     if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_identity(c, h, err, why);
     if (!err) err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
     if (err == ERR_NO_RIGHT) return refuse_identity(c, h, err, NULL);
@@ -262,8 +272,12 @@ static enum result handshake_enter(struct conn *c, struct handshake *h)
     return err ? handshake_refuse(c, h, err) : NEXT;
 }
 
+/* Judged again, since an act may have come while it waited for its room. */
 static enum result handshake_upgrade(struct conn *c, struct handshake *h)
 {
+    if (is_revoked(c)) return refuse_identity(c, h, ERR_TOKEN, "the sign-in was revoked");
+    if (may(c->identity, ACTION_JOIN, room_of(h), NULL))
+        return refuse_identity(c, h, ERR_NO_RIGHT, NULL);
     if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)
         rich_session_start(c, &h->joining.join);
