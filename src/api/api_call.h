@@ -162,7 +162,7 @@ api_handler_fn api_get_rooms, api_get_room, api_get_messages, api_get_message, a
 /* api_write.c */
 api_handler_fn api_post, api_edit, api_delete;
 /* api_live.c */
-api_handler_fn api_get_members, api_get_stats;
+api_handler_fn api_get_members, api_get_rights, api_get_stats;
 /* api_export.c */
 api_handler_fn api_get_export;
 void api_export_go_on(struct conn *c, struct api_call *call);

@@ -243,7 +243,8 @@ static enum result handshake_authorize(struct conn *c, struct handshake *h)
     const char *why = NULL;
     int err = identify(c, h, &why);
     if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_identity(c, h, err, why);
-    if (!err) err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
+    const struct policy *policy = c->worker->server->options.policy;
+    if (!err) err = may(policy, c->identity, ACTION_JOIN, room_of(h), NULL);
     if (err == ERR_NO_RIGHT) return refuse_identity(c, h, err, NULL);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
     return err ? handshake_refuse(c, h, err) : NEXT;

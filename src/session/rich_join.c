@@ -63,7 +63,7 @@ int rich_join(struct conn *c, const struct rich_input *in)
     struct slice home = {c->rich->home_name, c->rich->home_len};
     struct slice room = in->room.len ? in->room : home;
     if (subscription_find(c->rich, room)) return ERR_JOINED;
-    int err = may(c->identity, ACTION_JOIN, room, NULL);
+    int err = may(c->worker->server->options.policy, c->identity, ACTION_JOIN, room, NULL);
     if (err) return err;
     bool asks = in->since.len > 0 || in->limit > 0;
     if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;
