@@ -9,6 +9,7 @@
 #include "api/api_call.h"
 #include "auth/jwt.h"
 #include "auth/policy.h"
+#include "auth/rights.h"
 #include "base/err.h"
 #include "chat/hub.h"
 #include "ops/metrics.h"
@@ -115,7 +116,8 @@ int api_get_rights(struct conn *c, struct api_call *call)
     int err = api_param_text(call, "user", text, sizeof text, &user.len);
     if (err) return err;
     const struct policy *policy = c->worker->server->options.policy;
-    const struct rights_verdict v = policy_explain(policy, user, call->room);
+    struct rights_verdict v;
+    policy_explain(policy, user, call->room, &v);
     err = encode_rights(&v, user, call->room, json);
     if (!err) api_answer(c, call, 200, (struct slice){(char *)json->data, json->len});
     return err;

@@ -68,9 +68,10 @@ enum right policy_right_in(const struct policy *p, const struct identity *who, s
     return decide(p, identity_user(who).len > 0, who->claims, room).right;
 }
 
-struct rights_verdict policy_explain(const struct policy *p, struct slice user, struct slice room)
+void policy_explain(const struct policy *p, struct slice user, struct slice room,
+                    struct rights_verdict *out)
 {
-    return decide(p, user.len > 0, NULL, room);
+    *out = decide(p, user.len > 0, NULL, room);
 }
 
 /* Who has not the right for it. */

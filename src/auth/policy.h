@@ -4,10 +4,10 @@
 #define AUTH_POLICY_H
 
 #include "auth/right.h"
-#include "auth/rights.h"
 #include "store/store.h"
 
 struct identity;
+struct rights_verdict;
 struct room_rules;
 
 /* What may() judges by. Borrowed by whoever asks, and immutable as long as it is. */
@@ -74,6 +74,7 @@ enum right policy_right_in(const struct policy *p, const struct identity *who, s
 /* The same and why, of somebody who is not here: a user, or with an empty one a guest. As far as
  * the server's settings go, since what a token says of rooms is not known then. The pattern is
  * borrowed from p. */
-struct rights_verdict policy_explain(const struct policy *p, struct slice user, struct slice room);
+void policy_explain(const struct policy *p, struct slice user, struct slice room,
+                    struct rights_verdict *out);
 
 #endif

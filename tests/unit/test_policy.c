@@ -13,6 +13,7 @@
 #include "auth/jwk.h"
 #include "auth/jwt.h"
 #include "auth/policy.h"
+#include "auth/rights.h"
 #include "auth/room_rules.h"
 #include "base/err.h"
 #include "fail_alloc.h"
@@ -296,11 +297,12 @@ static void test_explain(void **state)
                                    SLICE_LIT("none")};
     struct room_rules *rules = rules_of(&line, 1);
     const struct policy p = {.rules = rules};
-    struct rights_verdict v = policy_explain(&p, none, SLICE_LIT("team-a"));
+    struct rights_verdict v;
+    policy_explain(&p, none, SLICE_LIT("team-a"), &v);
     assert_int_equal(v.right, RIGHT_NONE);
     assert_int_equal(v.reason, RIGHTS_BY_SETTING);
     assert_true(slice_is(v.pattern, "team-*"));
-    v = policy_explain(&p, SLICE_LIT("u1"), SLICE_LIT("team-a"));
+    policy_explain(&p, SLICE_LIT("u1"), SLICE_LIT("team-a"), &v);
     assert_int_equal(v.right, RIGHT_WRITE);
     assert_int_equal(v.reason, RIGHTS_BY_DEFAULT);
     assert_int_equal(v.pattern.len, 0);
