@@ -46,7 +46,7 @@ static bool is_author(const struct identity *who, const struct author *author)
     return name.len > 0 && slice_equal(name, author->name);
 }
 
-/* Of what a token says: its rooms, if it says anything of them. */
+/* claims: of the token, or NULL. If they name rooms, those are all that counts. */
 static struct rights_verdict decide(const struct policy *p, bool signed_in,
                                     const struct jwt_claims *claims, struct slice room)
 {
@@ -74,7 +74,7 @@ void policy_explain(const struct policy *p, struct slice user, struct slice room
     *out = decide(p, user.len > 0, NULL, room);
 }
 
-/* Who has not the right for it. */
+/* What somebody is told who has this right, which is too little for that. */
 static int lacks_right(enum right right, enum action action)
 {
     bool writes = policy_right(action) == RIGHT_WRITE;
