@@ -1,15 +1,16 @@
 // What the page shows of what one may do in a room.
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { Api, KEY } from "./lib/api.js";
 import { bannerSays, enter, openMenu, person, say, shows, withPage } from "./lib/page.js";
 import { limit } from "./lib/wait.js";
 
 const RULES = path.join(tmpdir(), `parlor-rights-${process.pid}.ini`);
 writeFileSync(RULES, "[room \"news\"]\naccess-guests = read\n[room \"vault\"]\naccess-guests = none\n");
+after(() => rmSync(RULES));
 const READ_ONLY = "You may read here, but not write.";
 
 test("where one may only read, the page says so and offers nothing else", limit(60), withPage(async ({ browser, url, server }) => {
