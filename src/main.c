@@ -15,7 +15,10 @@
 #include "auth/control.h"
 #include "auth/key_file.h"
 #include "auth/key_source.h"
+#include "auth/policy.h"
+#include "auth/room_rules.h"
 #include "auth/tokens.h"
+#include "base/err.h"
 #include "http/http_session.h"
 #include "journal/local.h"
 #include "ops/config.h"
@@ -185,10 +188,33 @@ static bool open_tokens(const struct config *cf, struct log *log, struct tokens 
     return false;
 }
 
+/* Of the sections of rooms in the file. *out is for room_rules_free; NULL where there are none.
+ * False after having said what is wrong. */
+static bool make_rules(const struct config *cf, struct room_rules **out)
+{
+    struct room_rules_error wrong;
+    size_t count = cf->room_line_count;
+    *out = NULL;
+    if (count == 0) return true;
+    struct room_line *lines = calloc(count, sizeof *lines);
+    for (size_t i = 0; lines && i < count; i++)
+        lines[i] =
+            (struct room_line){slice_of(cf->room_lines[i].pattern), slice_of(cf->room_lines[i].key),
+                               slice_of(cf->room_lines[i].value)};
+    int err = lines ? room_rules_new(lines, count, out, &wrong) : ERR_NOMEM;
+    free(lines);
+    if (err == ERR_CONFIG)
+        fprintf(stderr, "parlor: %.256s:%u: %s\n", cf->file, cf->room_lines[wrong.line].line,
+                wrong.why);
+    else if (err)
+        fprintf(stderr, "parlor: not enough memory to start\n");
+    return err == 0;
+}
+
 /* Whom the server believes, and what they may do. */
 struct auth {
     struct tokens *tokens; /* NULL: everybody is a guest */
-    struct control *control;
+    struct policy policy;
 };
 
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
@@ -236,8 +262,8 @@ static struct server *start(const struct config *cf, struct log *log, const stru
         .origins = (const char *const *)cf->origins,
         .origin_count = cf->origin_count,
         .any_origin = cf->any_origin,
-        .control = auth->control,
         .tokens = auth->tokens,
+        .policy = &auth->policy,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
@@ -293,7 +319,7 @@ static void run(struct server *server, struct log *log, const sigset_t *signals)
     LOG(log, LOG_INFO, "stopped", "all connections are closed");
 }
 
-static int serve(const struct config *cf)
+static int serve(const struct config *cf, const struct room_rules *room_rules)
 {
     /* Blocked before any thread starts, so that only sigwait sees them. */
     static const int heard[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
@@ -312,13 +338,13 @@ static int serve(const struct config *cf)
     raise_file_limit(log);
     struct server_address addresses[CONFIG_LISTEN_MAX];
     struct forwarded_rules rules;
-    struct auth auth = {.control = control_new()};
+    struct auth auth = {.policy = {.rules = room_rules, .control = control_new()}};
     struct server *server = NULL;
-    if (!auth.control) LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
-    if (auth.control && open_tokens(cf, log, &auth.tokens))
+    if (!auth.policy.control) LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
+    if (auth.policy.control && open_tokens(cf, log, &auth.tokens))
         server = start(cf, log, &auth, addresses, &rules);
     if (server) run(server, log, &signals);
-    control_free(auth.control);
+    control_free(auth.policy.control);
     tokens_free(auth.tokens);
     log_free(log);
     return server ? EXIT_OK : EXIT_START_FAILED;
@@ -423,6 +449,11 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     config_hide_secrets(argv);
+    struct room_rules *rules;
+    if (!make_rules(&cf, &rules)) {
+        config_fini(&cf);
+        return EXIT_USAGE;
+    }
     signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is a full disk, not an end */
     int status = EXIT_OK;
     switch (cf.action) {
@@ -448,9 +479,10 @@ int main(int argc, char **argv)
         status = restore(&cf);
         break;
     case CONFIG_RUN:
-        status = serve(&cf);
+        status = serve(&cf, rules);
         break;
     }
+    room_rules_free(rules);
     config_fini(&cf);
     return status;
 }

@@ -26,13 +26,13 @@
 enum { BODY_MAX_BYTES = WORKER_REST_BYTES - HTTP_HEAD_MAX_BYTES };
 
 static api_handler_fn *const handlers[API_ROUTE_COUNT] = {
-    [API_STATS] = api_get_stats,       [API_EXPORT] = api_get_export,
-    [API_ROOMS] = api_get_rooms,       [API_ROOM] = api_get_room,
-    [API_MEMBERS] = api_get_members,   [API_SEARCH] = api_search,
-    [API_MESSAGES] = api_get_messages, [API_POST] = api_post,
-    [API_MESSAGE] = api_get_message,   [API_EDIT] = api_edit,
-    [API_DELETE] = api_delete,         [API_ACTS] = api_get_acts,
-    [API_ACT] = api_post_act,
+    [API_STATS] = api_get_stats,     [API_EXPORT] = api_get_export,
+    [API_ROOMS] = api_get_rooms,     [API_ROOM] = api_get_room,
+    [API_MEMBERS] = api_get_members, [API_RIGHTS] = api_get_rights,
+    [API_SEARCH] = api_search,       [API_MESSAGES] = api_get_messages,
+    [API_POST] = api_post,           [API_MESSAGE] = api_get_message,
+    [API_EDIT] = api_edit,           [API_DELETE] = api_delete,
+    [API_ACTS] = api_get_acts,       [API_ACT] = api_post_act,
 };
 
 /* ---- the beginning ---- */
@@ -140,7 +140,8 @@ static int read_path(struct api_call *call, const struct api_match *match)
 static void call_run(struct conn *c, struct api_call *call)
 {
     call->running = true;
-    int err = may(&identity_api, ACTION_JOIN, call->room, NULL);
+    const struct policy *policy = c->worker->server->options.policy;
+    int err = may(policy, &identity_api, ACTION_JOIN, call->room, NULL);
     if (!err) err = handlers[call->route](c, call);
     if (err) api_fail(c, call, err);
     if (!c->api) return;

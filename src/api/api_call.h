@@ -167,7 +167,7 @@ api_handler_fn api_post, api_edit, api_delete;
 /* api_acts.c */
 api_handler_fn api_get_acts, api_post_act;
 /* api_live.c */
-api_handler_fn api_get_members, api_get_stats;
+api_handler_fn api_get_members, api_get_rights, api_get_stats;
 /* api_export.c */
 api_handler_fn api_get_export;
 void api_export_go_on(struct conn *c, struct api_call *call);

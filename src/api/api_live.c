@@ -1,4 +1,5 @@
-/* Calls of the API about what is in memory: who is here, how the server is. See api_call.h. */
+/* Calls of the API about what is in memory: who is here, what somebody may do, how the server is.
+ * See api_call.h. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,9 @@
 #include <unistd.h>
 
 #include "api/api_call.h"
+#include "auth/jwt.h"
+#include "auth/policy.h"
+#include "auth/rights.h"
 #include "base/err.h"
 #include "chat/hub.h"
 #include "ops/metrics.h"
@@ -72,6 +76,50 @@ int api_get_members(struct conn *c, struct api_call *call)
         if (err) free(who);
     }
     room_unref(room);
+    return err;
+}
+
+/* ---- rights ---- */
+
+static int encode_rights(const struct rights_verdict *v, struct slice user, struct slice room,
+                         struct buf *out)
+{
+    out->len = 0;
+    struct json_out o = json_out_begin(out, CONN_OUT_MAX_BYTES);
+    json_out_text(&o, SLICE_LIT("{\"room\":"), room);
+    if (user.len) json_out_text(&o, SLICE_LIT(",\"user\":"), user);
+    json_out_text(&o, SLICE_LIT(",\"right\":"), slice_of(right_word(v->right)));
+    json_out_text(&o, SLICE_LIT(",\"reason\":"), slice_of(rights_reason_word(v->reason)));
+    json_out_text(&o, SLICE_LIT(",\"text\":"), slice_of(rights_reason_text(v->reason)));
+    if (v->pattern.len) json_out_text(&o, SLICE_LIT(",\"pattern\":"), v->pattern);
+    json_out_raw(&o, SLICE_LIT(",\"actions\":"));
+    for (int a = 0; a < ACTION_COUNT; a++) {
+        json_out_text(&o, a ? SLICE_LIT(",") : SLICE_LIT("{"),
+                      slice_of(policy_word((enum action)a)));
+        json_out_bool(&o, SLICE_LIT(":"), v->right >= policy_right((enum action)a));
+    }
+    json_out_raw(&o, SLICE_LIT("}"));
+    if (user.len)
+        json_out_text(
+            &o, SLICE_LIT(",\"note\":"),
+            SLICE_LIT("as far as the server's settings go: what a token of this user says "
+                      "of rooms is not known here, and counts before them"));
+    json_out_raw(&o, SLICE_LIT("}"));
+    return json_out_end(&o);
+}
+
+int api_get_rights(struct conn *c, struct api_call *call)
+{
+    char text[JWT_USER_MAX];
+    struct slice user = {text, 0};
+    struct buf *json = &c->worker->text;
+    int err = api_param_text(call, "user", text, sizeof text, &user.len);
+    if (err) return err;
+    const struct policy *policy = c->worker->server->options.policy;
+    struct rights_verdict v;
+    policy_explain(policy, user, call->room, &v);
+    err = encode_rights(&v, user, call->room, json);
+    if (!err) api_answer(c, call, 200, (struct slice){(char *)json->data, json->len});
     return err;
 }
 

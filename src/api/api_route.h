@@ -22,6 +22,7 @@ enum { API_ALLOW_MAX = 64 }; /* bytes of an Allow header's value, with its NUL *
     X(API_ROOMS, "GET", "rooms", false)                                                            \
     X(API_ROOM, "GET", "rooms/{room}", false)                                                      \
     X(API_MEMBERS, "GET", "rooms/{room}/members", false)                                           \
+    X(API_RIGHTS, "GET", "rooms/{room}/rights", false)                                             \
     X(API_SEARCH, "GET", "rooms/{room}/search", false)                                             \
     X(API_MESSAGES, "GET", "rooms/{room}/messages", false)                                         \
     X(API_POST, "POST", "rooms/{room}/messages", true)                                             \

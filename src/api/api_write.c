@@ -148,7 +148,8 @@ static int write_go_on(struct conn *c, struct api_call *call)
 {
     const struct room *room = call->entered;
     /* The author is not known yet; the API may whoever it is. */
-    int err = may(&identity_api, policy_action(call->event.kind), call->room, NULL);
+    const struct policy *policy = c->worker->server->options.policy;
+    int err = may(policy, &identity_api, policy_action(call->event.kind), call->room, NULL);
     if (err) return err;
     if (call->event.kind != STORE_MESSAGE) return ask_target(c, call);
     bool elsewhere = call->reply_to.seq && !room_gave(room, &call->reply_to);

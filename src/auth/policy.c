@@ -1,16 +1,27 @@
-/* See policy.h. Rooms have no rules of their own yet: what counts is what a token says of them, and
- * who said what. */
+/* See policy.h. */
 #include "auth/policy.h"
 
+#include "auth/control.h"
 #include "auth/identity.h"
 #include "auth/jwt.h"
 #include "auth/rights.h"
+#include "auth/room_rules.h"
 #include "base/err.h"
+
+const char *policy_word(enum action action)
+{
+    static const char *const words[] = {
+#define X(symbol, word, right) [symbol] = (word),
+        ACTION_TABLE(X)
+#undef X
+    };
+    return words[action];
+}
 
 enum right policy_right(enum action action)
 {
     static const enum right rights[] = {
-#define X(symbol, right) [symbol] = (right),
+#define X(symbol, word, right) [symbol] = (right),
         ACTION_TABLE(X)
 #undef X
     };
@@ -36,24 +47,54 @@ static bool is_author(const struct identity *who, const struct author *author)
     return name.len > 0 && slice_equal(name, author->name);
 }
 
-/* Everybody may write where no token says anything else. */
-static enum right right_in(const struct identity *who, struct slice room)
+/* claims: of the token, or NULL. If they name rooms, only a role counts beside them. */
+static struct rights_verdict decide(const struct policy *p, struct slice user,
+                                    const struct jwt_claims *claims, struct slice room)
 {
-    const struct jwt_claims *claims = who->claims;
-    if (!claims || !claims->has_rooms) return RIGHT_WRITE;
-    const struct rights_question q = {.room = room,
-                                      .signed_in = true,
-                                      .has_rooms = true,
-                                      .rooms = claims->rooms,
-                                      .room_count = claims->room_count};
-    return rights_decide(&q).right;
+    struct room_settings settings;
+    struct rights_question q = {.room = room, .signed_in = user.len > 0, .settings = &settings};
+    if (p->control) q.has_role = control_role(p->control, room, user, &q.role);
+    if (claims && claims->has_rooms) {
+        q.has_rooms = true;
+        q.rooms = claims->rooms;
+        q.room_count = claims->room_count;
+    } else {
+        room_rules_settings(p->rules, room, &settings);
+        if (p->control) control_settings(p->control, room, &settings);
+    }
+    return rights_decide(&q);
 }
 
-int may(const struct identity *who, enum action action, struct slice room,
+bool policy_is_revoked(const struct policy *p, const struct identity *who)
+{
+    return p->control && control_is_revoked(p->control, who);
+}
+
+enum right policy_right_in(const struct policy *p, const struct identity *who, struct slice room)
+{
+    if (who->source == IDENTITY_API) return RIGHT_OWN;
+    return decide(p, identity_user(who), who->claims, room).right;
+}
+
+void policy_explain(const struct policy *p, struct slice user, struct slice room,
+                    struct rights_verdict *out)
+{
+    *out = decide(p, user, NULL, room);
+}
+
+/* What somebody is told who has this right, which is too little for that. */
+static int lacks_right(enum right right, enum action action)
+{
+    bool writes = policy_right(action) == RIGHT_WRITE;
+    return writes && right == RIGHT_READ ? ERR_READ_ONLY : ERR_NO_RIGHT;
+}
+
+int may(const struct policy *p, const struct identity *who, enum action action, struct slice room,
         const struct author *author)
 {
     if (who->source == IDENTITY_API) return 0;
-    if (right_in(who, room) < policy_right(action)) return ERR_NO_RIGHT;
+    enum right right = policy_right_in(p, who, room);
+    if (right < policy_right(action)) return lacks_right(right, action);
     switch (action) {
     case ACTION_EDIT:
     case ACTION_DELETE:

@@ -22,28 +22,31 @@ struct room_rules {
 };
 
 static const char *const keys[] = {
-#define X(symbol, key, fallback) [symbol] = (key),
+#define X(symbol, key, fallback, most) [symbol] = (key),
     ROOM_SETTINGS(X)
 #undef X
 };
 
 static const enum right defaults[] = {
-#define X(symbol, key, fallback) [symbol] = (fallback),
+#define X(symbol, key, fallback, most) [symbol] = (fallback),
     ROOM_SETTINGS(X)
 #undef X
 };
 
-/* Both begin with ", ". */
+static const enum right mosts[] = {
+#define X(symbol, key, fallback, most) [symbol] = (most),
+    ROOM_SETTINGS(X)
+#undef X
+};
+
+/* Begins with ", ". */
 static const char all_keys[] =
-#define X(symbol, key, fallback) ", " key
+#define X(symbol, key, fallback, most) ", " key
     ROOM_SETTINGS(X)
 #undef X
     ;
-static const char all_words[] =
-#define X(symbol, word) ", " word
-    RIGHT_TABLE(X)
-#undef X
-    ;
+
+enum { WORDS_MAX = 64 }; /* bytes of all words of rights, with what is between them */
 
 __attribute__((format(printf, 2, 3))) static int complain(struct room_rules_error *wrong,
                                                           const char *format, ...)
@@ -75,6 +78,16 @@ static bool find_key(struct slice key, size_t *setting)
     return false;
 }
 
+/* The words of the rights that a setting may give. */
+static const char *allowed_words(size_t setting, char out[static WORDS_MAX])
+{
+    size_t n = 0;
+    for (size_t r = 0; r <= mosts[setting]; r++)
+        n += (size_t)snprintf(out + n, WORDS_MAX - n, "%s%s", r ? ", " : "",
+                              right_word((enum right)r));
+    return out;
+}
+
 static bool is_in_list(const struct rule_list *list, struct slice pattern)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -87,6 +100,7 @@ static int read_line(const struct room_line *line, size_t *setting, enum right *
                      struct room_rules_error *wrong)
 {
     char bad[ROOM_RULES_SHOWN_MAX + 4];
+    char allowed[WORDS_MAX];
     if (name_room_check(line->pattern))
         return complain(wrong, "room \"%s\": neither a room nor a pattern: %s",
                         show_bad(line->pattern, bad), err_info(ERR_BAD_ROOM)->text);
@@ -97,7 +111,14 @@ static int read_line(const struct room_line *line, size_t *setting, enum right *
     if (!right_find(line->value, right))
         return complain(wrong, "room \"%.*s\": %s: \"%s\" is not allowed; expected one of %s", len,
                         line->pattern.ptr, keys[*setting], show_bad(line->value, bad),
-                        all_words + 2);
+                        allowed_words(*setting, allowed));
+    if (*right > mosts[*setting])
+        return complain(
+            wrong,
+            "room \"%.*s\": %s: \"%s\" is too much for whoever comes along; expected one "
+            "of %s",
+            len, line->pattern.ptr, keys[*setting], right_word(*right),
+            allowed_words(*setting, allowed));
     return 0;
 }
 
@@ -155,8 +176,8 @@ void room_rules_settings(const struct room_rules *rules, struct slice room,
                          struct room_settings *out)
 {
     for (size_t s = 0; s < ROOM_SETTING_COUNT; s++) {
-        const struct rule_list *list = &rules->lists[s];
-        const struct room_right *best = pattern_best(list->rules, list->count, room);
+        const struct rule_list *list = rules ? &rules->lists[s] : NULL;
+        const struct room_right *best = list ? pattern_best(list->rules, list->count, room) : NULL;
         out->access[s] = best ? *best : (struct room_right){.right = defaults[s]};
     }
 }

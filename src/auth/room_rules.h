@@ -18,14 +18,15 @@
 #include "auth/right.h"
 #include "base/buf.h"
 
-/* X(symbol, key, the server's default): what is given to those of whom neither a token nor a role
- * in the room says more. The default is an open server's. */
+/* X(symbol, key, the server's default, the most it may give): what those have of whom neither a
+ * token nor a role in the room says more. The default is an open server's. Anybody can be a guest,
+ * so being one is worth no more than to write. */
 #define ROOM_SETTINGS(X)                                                                           \
-    X(ROOM_ACCESS_GUESTS, "access-guests", RIGHT_WRITE)                                            \
-    X(ROOM_ACCESS_SIGNED_IN, "access-signed-in", RIGHT_WRITE)
+    X(ROOM_ACCESS_GUESTS, "access-guests", RIGHT_WRITE, RIGHT_WRITE)                               \
+    X(ROOM_ACCESS_SIGNED_IN, "access-signed-in", RIGHT_WRITE, RIGHT_OWN)
 
 enum room_setting {
-#define X(symbol, key, fallback) symbol,
+#define X(symbol, key, fallback, most) symbol,
     ROOM_SETTINGS(X)
 #undef X
         ROOM_SETTING_COUNT
@@ -53,8 +54,9 @@ struct room_rules;
 
 /* Rules of these lines, in any order; lines of one section need not stand together. 0: *out is for
  * room_rules_free, and holds nothing of the lines. ERR_CONFIG: *wrong is the first line that cannot
- * be, and why, fit for a log: a bad pattern, key or value, the same pattern and key again, or more
- * than ROOM_RULES_MAX patterns for a key. ERR_NOMEM: *wrong is not set. On errors *out is NULL. */
+ * be, and why, fit for a log: a bad pattern, key or value, a right that is too much for whom it is
+ * given to, the same pattern and key again, or more than ROOM_RULES_MAX patterns for a key.
+ * ERR_NOMEM: *wrong is not set. On errors *out is NULL. */
 int room_rules_new(const struct room_line *lines, size_t count, struct room_rules **out,
                    struct room_rules_error *wrong);
 
@@ -67,8 +69,8 @@ struct room_settings {
     struct room_right access[ROOM_SETTING_COUNT];
 };
 
-/* What is so in a room of this name, which need not exist. Patterns are borrowed from the rules.
- * Allocates nothing. */
+/* What is so in a room of this name, which need not exist; rules: NULL where there are none.
+ * Patterns are borrowed from the rules. Allocates nothing. */
 void room_rules_settings(const struct room_rules *rules, struct slice room,
                          struct room_settings *out);
 

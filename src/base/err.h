@@ -100,7 +100,8 @@
     X(ERR_STORE_FULL, "unavailable", 503, 1013,                                                    \
       "the database is as large as it may be; no message can be stored")                           \
     X(ERR_MUCH_UNFINISHED, "unavailable", 503, 1013,                                               \
-      "too much that you began to send is not finished, try again soon")
+      "too much that you began to send is not finished, try again soon")                           \
+    X(ERR_READ_ONLY, "forbidden", 403, 4003, "you may read here, but not write")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/conn.h"
-
+struct conn;
+struct conn_ops;
 struct http_request;
 
 enum { HTTP_ALLOW_MAX = 64 }; /* bytes of a list of methods, its end included */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/control.h"
 #include "auth/identity.h"
 #include "auth/policy.h"
 #include "auth/tokens.h"
@@ -241,7 +240,7 @@ static int identify(struct conn *c, const struct handshake *h, const char **why)
 
 static bool is_revoked(const struct conn *c)
 {
-    return control_is_revoked(c->worker->server->options.control, c->identity);
+    return policy_is_revoked(c->worker->server->options.policy, c->identity);
 }
 
 static enum result handshake_authorize(struct conn *c, struct handshake *h)
@@ -253,7 +252,8 @@ static enum result handshake_authorize(struct conn *c, struct handshake *h)
         why = "the sign-in was revoked";
     }
     if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_identity(c, h, err, why);
-    if (!err) err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
+    const struct policy *policy = c->worker->server->options.policy;
+    if (!err) err = may(policy, c->identity, ACTION_JOIN, room_of(h), NULL);
     if (err == ERR_NO_RIGHT) return refuse_identity(c, h, err, NULL);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
     return err ? handshake_refuse(c, h, err) : NEXT;
@@ -276,7 +276,7 @@ static enum result handshake_enter(struct conn *c, struct handshake *h)
 static enum result handshake_upgrade(struct conn *c, struct handshake *h)
 {
     if (is_revoked(c)) return refuse_identity(c, h, ERR_TOKEN, "the sign-in was revoked");
-    if (may(c->identity, ACTION_JOIN, room_of(h), NULL))
+    if (may(c->worker->server->options.policy, c->identity, ACTION_JOIN, room_of(h), NULL))
         return refuse_identity(c, h, ERR_NO_RIGHT, NULL);
     if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)

@@ -4,8 +4,9 @@
  * Each option is known under one name: `--max-connections 10` or `--max-connections=10`,
  * PARLOR_MAX_CONNECTIONS=10, and `max-connections = 10` in the INI file of --config. Precedence:
  * command line, environment, file, default. A list given at one level replaces that of the lower
- * ones. Anything not understood stops the start with one line: where it stood, the key, the value,
- * what is allowed. Running with half of what the operator asked for is never an answer.
+ * ones. What is set for rooms by their names stands in the file alone. Anything not understood
+ * stops the start with one line: where it stood, the key, the value, what is allowed. Running with
+ * half of what the operator asked for is never an answer.
  *
  * Only main includes this; every module takes an options struct of its own. */
 #ifndef OPS_CONFIG_H
@@ -61,9 +62,21 @@ struct config_address {
     bool proxy;    /* every connection begins with a header of the PROXY protocol */
 };
 
+/* KEY = VALUE in a section [room "PATTERN"] of the file, as text: what it means is not ops'. */
+struct config_room_line {
+    char *pattern; /* owned; the others lie behind it */
+    const char *key;
+    const char *value;
+    unsigned line; /* of the file, from 1 */
+};
+
 struct config {
     enum config_action action;
     const char *operand; /* of a command, from argv: a file; of import, "-" is standard input */
+    const char *file;    /* that was read, from argv or env; NULL: none */
+
+    struct config_room_line *room_lines; /* in the order of the file; owned */
+    size_t room_line_count;
 
     struct config_address listen[CONFIG_LISTEN_MAX];
     size_t listen_count; /* at least 1 */
@@ -128,8 +141,8 @@ struct config {
  * the command line. Returns 0 and out is owned by the caller, for config_fini; or -1 (ERR_*) with
  * one line without newline in errbuf, and out holds nothing to free. --help and --version win over
  * everything else that was given, mistakes in the environment and file included. Nothing of argv or
- * env is kept but operand. One thread, before others start: inih and getenv are not made for
- * more. */
+ * env is kept but operand and file. One thread, before others start: inih and getenv are not made
+ * for more. */
 int config_load(int argc, char **argv, char **env, struct config *out, char *errbuf, size_t errlen);
 
 /* Overwrites the keys on a command line that config_load has read: any user of the machine can look

@@ -7,7 +7,8 @@
  * inih reads the file, but through a reader of ours, which counts lines for the messages and
  * refuses what inih would pass over in silence: lines longer than its buffer and NUL bytes. It also
  * drops leading white space, so that an indented key is a key and not a continuation of the line
- * above. */
+ * above. The heads of sections it reads itself: inih would cut the name of a room after 50 bytes,
+ * and at a ']'. */
 #include "ops/config.h"
 
 #include "ops/config_value.h"
@@ -47,6 +48,7 @@ struct loader {
     const char *path; /* of the file */
     FILE *file;
     unsigned line;                 /* of the file; being read, from 1 */
+    char *room;                    /* whose section it is, a pattern; NULL: none; owned */
     enum source from[OPTIONS_MAX]; /* who set each option last */
     unsigned line_of[OPTIONS_MAX]; /* where the file set it */
 };
@@ -346,6 +348,63 @@ static bool read_ini_line(struct loader *l, char *out, size_t size)
     return !l->err && (n > 0 || comment);
 }
 
+/* Nothing follows but blanks and a comment. */
+static bool ends_line(const char *rest)
+{
+    rest += strspn(rest, " \t\r\n");
+    return *rest == '\0' || *rest == '#' || *rest == ';';
+}
+
+/* The pattern of [room "PATTERN"], which may hold anything but "]; NULL: it is no such head. */
+static const char *find_pattern(const char *head, size_t *len)
+{
+    static const char word[] = "[room";
+    if (strncmp(head, word, sizeof word - 1) != 0) return NULL;
+    const char *quote = head + sizeof word - 1;
+    quote += strspn(quote, " \t");
+    if (*quote != '"' || quote == head + sizeof word - 1) return NULL;
+    const char *end = strstr(quote + 1, "\"]");
+    if (!end || !ends_line(end + 2)) return NULL;
+    *len = (size_t)(end - quote - 1);
+    return quote + 1;
+}
+
+static void enter_room(struct loader *l, const char *pattern, size_t len)
+{
+    l->room = malloc(len + 1);
+    if (!l->room) {
+        fail_config(l, ERR_NOMEM, "out of memory");
+        return;
+    }
+    memcpy(l->room, pattern, len);
+    l->room[len] = '\0';
+}
+
+/* Whether a line is the head of a section, which is noted; or else a mistake. */
+static bool take_section(struct loader *l, const char *line)
+{
+    static const char parlor[] = "[parlor]";
+    static const char bom[] = "\xef\xbb\xbf";
+    const char *head = line;
+    size_t len = 0;
+    if (l->line == 1 && strncmp(head, bom, sizeof bom - 1) == 0) head += sizeof bom - 1;
+    if (*head != '[') return false;
+    free(l->room);
+    l->room = NULL;
+    if (strncmp(head, parlor, sizeof parlor - 1) == 0 && ends_line(head + sizeof parlor - 1))
+        return true;
+    const char *pattern = find_pattern(head, &len);
+    char safe[SHOWN_MAX + 4];
+    char text[SHOWN_MAX + 2];
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(head, "\r\n"), head);
+    if (!pattern)
+        fail_config(l, ERR_CONFIG, "unknown section %s; expected [parlor], [room \"NAME\"] or none",
+                    shown(text, safe));
+    else
+        enter_room(l, pattern, len);
+    return true;
+}
+
 static char *on_ini_line(char *out, int size, void *arg)
 {
     struct loader *l = arg;
@@ -355,18 +414,35 @@ static char *on_ini_line(char *out, int size, void *arg)
         fail_config(l, ERR_CONFIG, "more than %d lines", FILE_LINES_MAX);
         return NULL;
     }
-    return read_ini_line(l, out, (size_t)size) ? out : NULL;
+    if (!read_ini_line(l, out, (size_t)size)) return NULL;
+    if (take_section(l, out)) memcpy(out, "\n", sizeof "\n");
+    return l->err ? NULL : out;
+}
+
+static int add_room_line(struct loader *l, const char *key, const char *value)
+{
+    struct config *c = l->config;
+    size_t pattern_size = strlen(l->room) + 1;
+    size_t key_size = strlen(key) + 1;
+    size_t value_size = strlen(value) + 1;
+    struct config_room_line *lines =
+        realloc(c->room_lines, (c->room_line_count + 1) * sizeof *lines);
+    if (lines) c->room_lines = lines;
+    char *text = lines ? malloc(pattern_size + key_size + value_size) : NULL;
+    if (!text) return fail_config(l, ERR_NOMEM, "out of memory");
+    char *key_copy = memcpy(text + pattern_size, key, key_size);
+    char *value_copy = memcpy(key_copy + key_size, value, value_size);
+    memcpy(text, l->room, pattern_size);
+    lines[c->room_line_count++] = (struct config_room_line){text, key_copy, value_copy, l->line};
+    return 0;
 }
 
 static int on_ini_value(void *arg, const char *section, const char *key, const char *value)
 {
     struct loader *l = arg;
+    (void)section; /* take_section has left none */
     if (l->err) return 0;
-    char safe[SHOWN_MAX + 4];
-    if (*section && strcmp(section, "parlor") != 0)
-        return fail_config(l, ERR_CONFIG,
-                           "unknown section [%s]; none is needed, [parlor] is allowed",
-                           shown(section, safe)) == 0;
+    if (l->room) return add_room_line(l, key, value) == 0;
     const struct config_option *o = config_option_find(key);
     if (!o) return fail_unknown(l, key, key) == 0;
     return apply(l, o, value) == 0;
@@ -384,15 +460,18 @@ static int apply_file(struct loader *l)
                            strerror(why));
     }
     l->source = SOURCE_FILE;
+    l->config->file = l->path;
     l->line = 0;
     int bad_line = ini_parse_stream((ini_reader)on_ini_line, l, on_ini_value, l);
     fclose(l->file);
     l->file = NULL;
+    free(l->room);
+    l->room = NULL;
     bool syntax = bad_line > 0 && (!l->err || (unsigned)bad_line < l->line);
     if (syntax) {
         l->err = 0;
         l->line = (unsigned)bad_line;
-        fail_config(l, ERR_CONFIG, "expected KEY = VALUE, [parlor] or a comment");
+        fail_config(l, ERR_CONFIG, "expected KEY = VALUE, a section or a comment");
     } else if (bad_line < 0) {
         fail_config(l, ERR_NOMEM, "out of memory");
     }
@@ -531,4 +610,9 @@ void config_fini(struct config *config)
     explicit_bzero(config->api_key, sizeof config->api_key);
     for (size_t i = 0; i < config_option_count; i++)
         config_value_clear(config, &config_options[i]);
+    for (size_t i = 0; i < config->room_line_count; i++)
+        free(config->room_lines[i].pattern);
+    free(config->room_lines);
+    config->room_lines = NULL;
+    config->room_line_count = 0;
 }

@@ -182,7 +182,8 @@ const struct config_option config_options[] = {
 
     {"config", CONFIG_KIND_FILE, CONFIG_GROUP_ACTIONS, 0, 0, 0, NULL, "FILE", NULL,
      "Read options from an INI file: one KEY = VALUE a line, keys as here without the dashes in "
-     "front."},
+     "front. Sections like [room \"team-*\"] with access-guests = none say what people may do in "
+     "rooms; they are possible in the file alone."},
     {"check-config", CONFIG_KIND_ACTION, CONFIG_GROUP_ACTIONS, 0, 0, CONFIG_CHECK, NULL, "", NULL,
      "Read all options, report the first mistake if there is one, and exit."},
     {"print-config", CONFIG_KIND_ACTION, CONFIG_GROUP_ACTIONS, 0, 0, CONFIG_PRINT, NULL, "", NULL,

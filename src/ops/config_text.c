@@ -76,6 +76,19 @@ void config_help(FILE *out)
         out);
 }
 
+static void print_rooms(FILE *out, const struct config *config)
+{
+    const struct config_room_line *before = NULL;
+    if (config->room_line_count) fputs("\n# --- Rooms ---\n", out);
+    for (size_t i = 0; i < config->room_line_count; i++) {
+        const struct config_room_line *line = &config->room_lines[i];
+        if (!before || strcmp(before->pattern, line->pattern) != 0)
+            fprintf(out, "\n[room \"%s\"]\n", line->pattern);
+        fprintf(out, "%s = %s\n", line->key, line->value);
+        before = line;
+    }
+}
+
 void config_print(const struct config *config, FILE *out)
 {
     fprintf(out, "# Configuration of Parlor " PARLOR_VERSION ", as in force.\n");
@@ -100,6 +113,7 @@ void config_print(const struct config *config, FILE *out)
             }
         }
     }
+    print_rooms(out, config);
 }
 
 /* Prints text for a cell of a Markdown table. */

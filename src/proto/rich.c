@@ -93,6 +93,7 @@ int rich_encode_joined(const struct rich_joined *j, struct buf *out, size_t max_
     json_out_bool(&o, SLICE_LIT(",\"recovered\":"), j->recovered);
     json_out_uint(&o, SLICE_LIT(",\"replayed\":"), j->replayed);
     json_out_uint(&o, SLICE_LIT(",\"members\":"), j->members);
+    json_out_text(&o, SLICE_LIT(",\"right\":"), j->right);
     if (j->read_seq) {
         struct id read = j->head;
         read.seq = j->read_seq;

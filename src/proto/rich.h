@@ -115,7 +115,8 @@ int rich_encode_error(struct slice ref, int err, uint32_t retry_after_ms, struct
                       size_t max_bytes);
 
 /* {"type":"joined","ref":...,"room":...,"epoch":...,"seq":...,"id":...,"recovered":...,
- * "replayed":...,"members":...,"read":...}: the head of the log at which the room was entered. */
+ * "replayed":...,"members":...,"right":...,"read":...}: the head of the log at which the room was
+ * entered. */
 struct rich_joined {
     struct slice ref;
     struct slice room;
@@ -123,7 +124,8 @@ struct rich_joined {
     bool recovered;    /* everything since `since` follows; true if none was given */
     uint64_t replayed; /* events that follow before the live ones */
     uint64_t members;
-    uint64_t read_seq; /* the read marker of who joins, of head's epoch; 0: none, left out */
+    struct slice right; /* that who joins has in the room */
+    uint64_t read_seq;  /* the read marker of who joins, of head's epoch; 0: none, left out */
 };
 int rich_encode_joined(const struct rich_joined *j, struct buf *out, size_t max_bytes);
 

@@ -9,10 +9,10 @@
 #include "server/budget.h"
 
 struct conn_ops;
-struct control;
 struct forwarded_rules;
 struct http_api;
 struct log;
+struct policy;
 struct session_ops;
 struct store;
 struct tokens;
@@ -58,8 +58,8 @@ struct server_options {
     const char *const *origins; /* that may connect besides a page of our own; lower case */
     size_t origin_count; /* 0, without any_origin: any on loopback listeners, else only our own */
     bool any_origin;
-    struct control *control; /* what acts amount to */
-    struct tokens *tokens;   /* that say who somebody is; NULL: everybody is a guest */
+    struct tokens *tokens;       /* that say who somebody is; NULL: everybody is a guest */
+    const struct policy *policy; /* what may() judges by */
     bool compression;
     bool echo;
     const char *api_key;          /* NULL: no API */

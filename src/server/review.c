@@ -1,7 +1,7 @@
 /* See review.h. */
 #include "server/review.h"
 
-#include "auth/control.h"
+#include "auth/policy.h"
 #include "base/err.h"
 #include "server/conn.h"
 #include "server/session.h"
@@ -15,7 +15,7 @@ static bool look_again(struct conn *c)
     const struct server *s = c->worker->server;
     const struct session_ops *session = c->session;
     if (c->state != CONN_OPEN) return false;
-    if (control_is_revoked(s->options.control, c->identity)) {
+    if (policy_is_revoked(s->options.policy, c->identity)) {
         if (session->tell_end) session->tell_end(c, ERR_REVOKED);
         if (c->state == CONN_OPEN) s->options.websocket->refuse(c, ERR_REVOKED);
     } else if (session->review) {

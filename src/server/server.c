@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "auth/api_key.h"
+#include "auth/policy.h"
 #include "base/account.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -228,7 +229,7 @@ int server_start(struct server *s, struct store *store, struct journal *journal)
     hub_set_store(s->hub, store, journal);
     struct rlimit files = {.rlim_cur = RLIM_INFINITY};
     getrlimit(RLIMIT_NOFILE, &files);
-    s->control_log = control_log_open(store, journal, s->options.control, s->options.log);
+    s->control_log = control_log_open(store, journal, s->options.policy->control, s->options.log);
     if (!s->control_log || listen_all(s) != 0) return ERR_IO;
     s->own_fds = count_open_fds();
     plan_descriptors(s, files.rlim_cur);

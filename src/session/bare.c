@@ -33,9 +33,6 @@ static void tell_refused(struct conn *c, const struct pending_ack *r)
 
 static int bare_publish(struct conn *c, const struct envelope_input *in)
 {
-    struct room *room = c->member.feed->room;
-    int err = may(c->identity, ACTION_PUBLISH, room_name(room), NULL);
-    if (err) return err;
     char guest[SESSION_GUEST_LEN];
     struct submission p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
     p.event.message = in->message;
@@ -45,7 +42,7 @@ static int bare_publish(struct conn *c, const struct envelope_input *in)
     if (!r) return ERR_NOMEM;
     r->errors_only = true;
     r->tell = tell_refused;
-    err = pending_ack_publish(r, room, &p);
+    int err = pending_ack_publish(r, c->member.feed->room, &p);
     if (!err) speaker_note_name(c, p.event.username);
     return err;
 }
@@ -56,7 +53,9 @@ static int bare_on_message(struct conn *c, struct slice json, bool binary)
     struct worker *w = c->worker;
     const struct server_options *o = &w->server->options;
     struct envelope_input in;
+    struct slice room = room_name(c->member.feed->room);
     int err = envelope_parse(json, o->max_message_bytes, &w->text, &in);
+    if (!err) err = may(o->policy, c->identity, ACTION_PUBLISH, room, NULL);
     if (!err && !speaker_may_speak(c, in.message, in.data)) err = ERR_RATE_LIMITED;
     if (!err) err = bare_publish(c, &in);
     if (err)
@@ -174,7 +173,8 @@ static void bare_tell_end(struct conn *c, int err)
 static void bare_review(struct conn *c)
 {
     const struct feed *feed = c->member.feed;
-    if (!feed || may(c->identity, ACTION_JOIN, room_name(feed->room), NULL) == 0) return;
+    const struct policy *policy = c->worker->server->options.policy;
+    if (!feed || may(policy, c->identity, ACTION_JOIN, room_name(feed->room), NULL) == 0) return;
     bare_tell_end(c, ERR_NO_RIGHT);
     if (c->state == CONN_OPEN)
         websocket_close(c, err_info(ERR_NO_RIGHT)->close_code, err_info(ERR_NO_RIGHT)->text);

@@ -272,7 +272,8 @@ static int publish_change(struct conn *c, struct change *ch)
     if (ch->q.p.err) return ch->q.p.err;
     if (!ch->found) return ERR_NO_MESSAGE;
     struct slice room = room_name(ch->q.p.room);
-    int err = may(c->identity, policy_action(ch->kind), room, &ch->author);
+    const struct policy *policy = c->worker->server->options.policy;
+    int err = may(policy, c->identity, policy_action(ch->kind), room, &ch->author);
     if (err) return err;
     struct subscription *s = subscription_find_joined(c->rich, room);
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */

@@ -32,6 +32,9 @@ static void join_enter(struct conn *c, struct pending_join *g, struct subscripti
     char guest[SESSION_GUEST_LEN];
     g->join.behind = c->watch_out;
     int err = g->join.err;
+    const struct policy *policy = c->worker->server->options.policy;
+    /* Judged again: an act may have come while it waited. */
+    if (!err) err = may(policy, c->identity, ACTION_JOIN, subscription_room(s), NULL);
     if (!err && c->identity->spoken_len) err = subscription_set_name(s, speaker_name(c, guest));
     if (!err) err = pending_join_member(g, &s->as.member);
     if (err == ERR_AGAIN) return;
@@ -63,7 +66,7 @@ int rich_join(struct conn *c, const struct rich_input *in)
     struct slice home = {c->rich->home_name, c->rich->home_len};
     struct slice room = in->room.len ? in->room : home;
     if (subscription_find(c->rich, room)) return ERR_JOINED;
-    int err = may(c->identity, ACTION_JOIN, room, NULL);
+    int err = may(c->worker->server->options.policy, c->identity, ACTION_JOIN, room, NULL);
     if (err) return err;
     bool asks = in->since.len > 0 || in->limit > 0;
     if (asks && !client_take(c, BUDGET_HISTORY)) return ERR_MUCH_HISTORY;

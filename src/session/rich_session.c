@@ -127,6 +127,13 @@ static uint64_t rich_lag_bytes(const struct conn *c)
 
 /* ---- frames ---- */
 
+/* Asks may() of the room of a frame, whatever room the connection was opened for. */
+static int may_in(const struct subscription *s, enum action action)
+{
+    const struct conn *c = s->as.conn;
+    return may(c->worker->server->options.policy, c->identity, action, subscription_room(s), NULL);
+}
+
 static int rich_publish(struct conn *c, struct subscription *s, const struct rich_input *in,
                         struct submission *p)
 {
@@ -166,10 +173,10 @@ static int rich_on_message(struct conn *c, const struct rich_input *in)
     struct worker *w = c->worker;
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    struct room *room = s->as.member.feed->room;
-    if (in->reply_to.seq && !room_gave(room, &in->reply_to)) return ERR_NO_MESSAGE;
-    int err = may(c->identity, ACTION_PUBLISH, room_name(room), NULL);
+    int err = may_in(s, ACTION_PUBLISH);
     if (err) return err;
+    const struct room *room = s->as.member.feed->room;
+    if (in->reply_to.seq && !room_gave(room, &in->reply_to)) return ERR_NO_MESSAGE;
     if (!speaker_may_speak(c, in->message, in->data)) return ERR_RATE_LIMITED;
     char guest[SESSION_GUEST_LEN];
     struct submission p = {.event = speaker_event(c, STORE_MESSAGE, in->username, guest)};
@@ -214,13 +221,17 @@ static int on_history(struct conn *c, const struct rich_input *in)
 {
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
+    int err = may_in(s, ACTION_HISTORY);
+    if (err) return err;
     return client_take(c, BUDGET_HISTORY) ? rich_ask_history(c, s, in) : ERR_MUCH_HISTORY;
 }
 
 static int on_who(struct conn *c, const struct rich_input *in)
 {
     struct subscription *s = subscription_find_joined(c->rich, in->room);
-    return s ? rich_ask_members(c, s, in) : ERR_NOT_JOINED;
+    if (!s) return ERR_NOT_JOINED;
+    int err = may_in(s, ACTION_WHO);
+    return err ? err : rich_ask_members(c, s, in);
 }
 
 /* Told to the others at most once a second, and its end too if it is among the first. */
@@ -229,10 +240,10 @@ static int on_typing(struct conn *c, const struct rich_input *in)
     struct worker *w = c->worker;
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
+    int err = may_in(s, ACTION_TYPE);
+    if (err) return err;
     if (in->on && w->now_ms < c->rich->typing_next_ms) return 0;
     if (!in->on && !s->typing) return 0;
-    int err = may(c->identity, ACTION_TYPE, subscription_room(s), NULL);
-    if (err) return err;
     if (in->on) c->rich->typing_next_ms = w->now_ms + EPHEMERAL_TYPING_MS;
     char guest[SESSION_GUEST_LEN];
     rich_tell_typing(s, subscription_name(s, guest), in->on);
@@ -254,7 +265,7 @@ static int on_read(struct conn *c, const struct rich_input *in)
     struct read_marker reading = {.mark = {in->id.seq, speaker_owner(c, guest)}};
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
-    int err = may(c->identity, ACTION_MARK, subscription_room(s), NULL);
+    int err = may_in(s, ACTION_MARK);
     if (err) return err;
     struct room *room = s->as.member.feed->room;
     if (!room_gave(room, &in->id)) return ERR_NO_MESSAGE;

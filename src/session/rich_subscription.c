@@ -102,14 +102,17 @@ static void send_joined(struct subscription *s, const struct join *j, bool recov
 {
     struct conn *c = s->as.conn;
     char guest[SESSION_GUEST_LEN];
-    bool marks = may(c->identity, ACTION_MARK, subscription_room(s), NULL) == 0;
+    const struct policy *policy = c->worker->server->options.policy;
+    struct slice room = subscription_room(s);
+    bool marks = may(policy, c->identity, ACTION_MARK, room, NULL) == 0;
     const struct rich_joined joined = {
         .ref = subscription_ref(s),
-        .room = subscription_room(s),
+        .room = room,
         .head = j->head,
         .recovered = recovered,
         .replayed = replayed,
         .members = j->members,
+        .right = slice_of(right_word(policy_right_in(policy, c->identity, room))),
         .read_seq = marks ? room_read_seq(s->as.member.feed->room, speaker_owner(c, guest)) : 0,
     };
     s->answered = true;

@@ -181,3 +181,51 @@ test("many sockets of one user are closed within a second, and nobody else waits
   assert.ok(closed_ms < ms(1000) && said_ms < ms(1000));
   await watcher.leave();
 }));
+
+test("a role raises, lowers to nothing, and is taken back; nobody stays where it may not read", limit(40), withData([], async (start) => {
+  const { server, api } = await start();
+  const ann = { sub: "u1", name: "Ann", parlor: { rooms: { lobby: "read" } } };
+  const phone = await bare(server, ann);
+  phone.say("not yet");
+  assert.equal((await phone.next()).error.code, "forbidden");
+  await decide(api, { act: "grant", room: "lobby", user: "u1", right: "write" });
+  phone.say("now");
+  await phone.expectBare("Ann", "now");
+  await decide(api, { act: "grant", room: "lobby", user: "u1", right: null });
+  phone.say("no more");
+  assert.equal((await phone.next()).error.code, "forbidden");
+  await decide(api, { act: "grant", room: "lobby", user: "u1", right: "none" });
+  assert.equal((await phone.next()).message, "This room is closed to you now.");
+  assert.equal((await phone.closed).code, 4003);
+  assert.equal(await entering(server, ann), 4003);
+  assert.equal(await entering(server, { ...ann, sub: "u2" }), 0);
+  const { json } = await api.call("GET", "/rooms/lobby/rights?user=u1");
+  assert.deepEqual([json.right, json.reason], ["none", "role"]);
+}));
+
+test("a room that is closed to guests has none left when the answer comes, also after kill -9", limit(40), withData([], async (start) => {
+  const { server, api, crash } = await start();
+  const guest = await Member.join(server, "board");
+  const elsewhere = await Member.join(server, "lobby");
+  const ann = await bare(server, { sub: "u1", name: "Ann" }, "board");
+  await decide(api, { act: "set", room: "board", access_guests: "none" });
+  ann.say("among us");
+  await ann.expectBare("Ann", "among us");
+  assert.equal((await guest.next()).error.code, "forbidden", "and not what was said after it");
+  assert.equal((await guest.closed).code, 4003);
+  elsewhere.say("hello", { username: "bob" });
+  assert.equal((await elsewhere.next()).message, "hello");
+  await crash();
+  const again = await start();
+  await assertClosedToGuests(again.server, "board");
+  await decide(again.api, { act: "set", room: "board", access_guests: null });
+  const back = await Member.join(again.server, "board");
+  await back.leave();
+}));
+
+async function assertClosedToGuests(server, room) {
+  const raw = await Raw.open(server.port, `/ws/chat/${room}/`);
+  await raw.next();
+  assert.equal(closeOf((await raw.next()).payload).code, 4003);
+  raw.destroy();
+}

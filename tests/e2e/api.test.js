@@ -229,6 +229,14 @@ test("search: words, case, prefixes, pages; newest first", limit(30), withApi([]
   await api.fails(404, "no_message", "GET", `${at}?q=x&before=zzzzzzzz-1`);
 }));
 
+test("rights, where nothing is set for rooms; what is set is in rights.test.js", limit(20), withApi([], async (api) => {
+  for (const [query, user] of [["", undefined], ["?user=u1", "u1"], ["?user=", undefined]]) {
+    const got = await api.get(`/rooms/nobody-was-here/rights${query}`);
+    assert.deepEqual([got.room, got.user, got.right, got.reason, got.pattern], ["nobody-was-here", user, "write", "default", undefined]);
+    assert.deepEqual([got.actions.message, got.actions.kick, "note" in got], [true, false, user !== undefined]);
+  }
+}));
+
 test("members and stats", limit(20), withApi([], async (api, server) => {
   assert.deepEqual(await api.get("/rooms/empty/members"), { room: "empty", count: 0, members: [] });
   const before = Date.now();

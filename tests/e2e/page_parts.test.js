@@ -9,6 +9,7 @@ const { Room } = await load("model/room.js");
 const { Outbox } = await load("client/outbox.js");
 const { Pager } = await load("client/pager.js");
 const { rowsOf } = await load("model/rows.js");
+const { mayWrite } = await load("model/rules.js");
 const { People, typingText } = await load("model/people.js");
 const { matcher, OlderSearch, snippet } = await load("model/search.js");
 const { isFinal, retryDelayMs } = await load("client/connection.js");
@@ -43,6 +44,13 @@ test("frames: how far was read is taken from the id, or is not known", () => {
   assert.equal(readSeq("k3f90abc-1052"), 1052);
   for (const none of [undefined, null, 7, "", "k3f90abc", "k3f90abc-", "-", "k-1x", "k-9007199254740993",
     `k-${"1".repeat(70)}`, {}]) assert.equal(readSeq(none), 0, String(none));
+});
+
+test("rules: whoever has a right that is not known may try to write", () => {
+  const rightOf = (right) => parseFrame(JSON.stringify({ type: "joined", right }), 0).right;
+  const writes = { none: false, read: false, write: true, moderate: true, own: true, other: true, undefined: true };
+  for (const [right, may] of Object.entries(writes)) assert.equal(mayWrite(rightOf(right)), may, right);
+  assert.equal(mayWrite(rightOf(7)), true);
 });
 
 test("frames: what lacks something, or is of another kind, is not believed", () => {

@@ -49,7 +49,7 @@ test("welcome, then joined: who one is, what is allowed, where the log stands", 
     assert.deepEqual(welcome, { type: "welcome", version: "parlor.v1", user: "ann", username: "ann", room: "café",
       limits: { frame_bytes: 65536, message_bytes: 16384, rate: 20, rooms: 100 }, ping_s: 25 });
     const { epoch, id, ...joined } = ann.joined;
-    assert.deepEqual(joined, { type: "joined", room: "café", seq: 0, recovered: true, replayed: 0, members: 1 });
+    assert.deepEqual(joined, { type: "joined", room: "café", seq: 0, recovered: true, replayed: 0, members: 1, right: "write" });
     assert.equal(id, `${epoch}-0`);
     const { seq } = await ann.say("hi");
     const guest = await Rich.join(server, "caf%C3%A9");

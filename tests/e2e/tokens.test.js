@@ -1,7 +1,7 @@
 // Who signs in with a token (protocol.md section 10): where it may be carried, what is refused and how
 // that is told, whose name is sent out, whose messages are whose, and what happens at its end.
 import assert from "node:assert/strict";
-import { createHmac, generateKeyPairSync, sign } from "node:crypto";
+import { generateKeyPairSync, sign } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
@@ -10,32 +10,14 @@ import { Member, Rich } from "./lib/chat.js";
 import { portOf } from "./lib/http.js";
 import { Raw, closeOf } from "./lib/raw.js";
 import { runToEnd, startServer, withDirectory, withServer } from "./lib/server.js";
+import { SECRET, base64, bearer, secretArgs, soon, token } from "./lib/token.js";
 import { limit, ms, until } from "./lib/wait.js";
 
-const SECRET = "0123456789abcdef0123456789abcdef-a-secret";
-const base64 = (object) => Buffer.from(JSON.stringify(object)).toString("base64url");
-const soon = (s = 600) => Math.floor(Date.now() / 1000) + s;
-
-/**
- * A token signed by hand, so that anything can be wrong with it.
- * @param {object} claims
- * @param {{secret?: string, header?: object}} how
- */
-function token(claims, how = {}) {
-  const { secret = SECRET, header = { alg: "HS256", typ: "JWT" } } = how;
-  const input = `${base64(header)}.${base64({ exp: soon(), ...claims })}`;
-  return `${input}.${createHmac("sha256", secret).update(input).digest("base64url")}`;
-}
-
-const bearer = (given, first = "parlor.v1") => ({ protocols: [first, `bearer.${given}`] });
 const signedIn = (server, claims, room = "lobby") => Rich.join(server, room, bearer(token(claims)));
 
 /** The body of a test with a server that believes tokens of SECRET. */
-const withSecret = (more, body) => (t) => withDirectory((directory) => {
-  const file = path.join(directory, "secret");
-  writeFileSync(file, `${SECRET}\n`, { mode: 0o600 });
-  return withServer(["--workers", "2", "--jwt-secret-file", file, ...more], body)(t);
-});
+const withSecret = (more, body) => (t) => withDirectory((directory) =>
+  withServer(["--workers", "2", ...secretArgs(directory), ...more], body)(t));
 
 /** What a handshake that is refused behind its upgrade is told: the frame, and the close code. */
 async function refused(server, query, headers = {}, room = "lobby") {
@@ -169,7 +151,8 @@ test("what a token says of rooms holds on every door, and says nothing of which 
   const other = await signedIn(server, { sub: "u1", name: "Ann" });
   const { id } = await other.say("hi");
   for (const one of [reader, other]) assert.equal((await one.next("message")).message, "hi");
-  await reader.refused("forbidden", { type: "message", message: "no" });
+  const mute = await reader.refused("forbidden", { type: "message", message: "no" });
+  assert.equal(mute.detail, "you may read here, but not write");
   await reader.refused("forbidden", { type: "react", id, emoji: "x" });
   await reader.refused("forbidden", { type: "typing", on: true });
   await reader.get("ack", { type: "read", id });

@@ -41,6 +41,7 @@ static void test_found(void **state)
         {"GET", "rooms/", API_ROOM, "", ""},
         {"GET", "rooms/messages", API_ROOM, "messages", ""},
         {"GET", "rooms/a%2fb/members", API_MEMBERS, "a%2fb", ""},
+        {"GET", "rooms/a/rights", API_RIGHTS, "a", ""},
         {"GET", "rooms//search", API_SEARCH, "", ""},
         {"HEAD", "rooms/a/messages", API_MESSAGES, "a", ""},
         {"POST", "rooms/a/messages", API_POST, "a", ""},

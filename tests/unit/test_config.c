@@ -365,8 +365,18 @@ static void test_file(void **state)
     } bad[] = {
         {"rate = 1\n\nratte = 2\n", ":3: ratte: unknown option; did you mean rate?"},
         {"#\nrate = 1\nrate = 2\n", ":3: rate: given twice, first in line 2"},
-        {"rate = 1\nrubbish\nworkers = x\n", ":2: expected KEY = VALUE, [parlor] or a comment"},
-        {"[web]\nrate = 1\n", ":2: unknown section [web]; none is needed, [parlor] is allowed"},
+        {"rate = 1\nrubbish\nworkers = x\n", ":2: expected KEY = VALUE, a section or a comment"},
+        {"\n[web]\nrate = 1\n",
+         ":2: unknown section [web]; expected [parlor], [room \"NAME\"] or none"},
+        {"[room lobby]\n",
+         ":1: unknown section [room lobby]; expected [parlor], [room \"NAME\"] or none"},
+        {"[room\"lobby\"]\n",
+         ":1: unknown section [room\"lobby\"]; expected [parlor], [room \"NAME\"] or none"},
+        {"[room \"lobby\"] x\n",
+         ":1: unknown section [room \"lobby\"] x; expected [parlor], [room \"NAME\"] or none"},
+        {"[parlor\nrate = 1\n",
+         ":1: unknown section [parlor; expected [parlor], [room \"NAME\"] or none"},
+        {"[room \"lobby\"]\nrubbish\n", ":2: expected KEY = VALUE, a section or a comment"},
         {"\nconfig = other.ini\n",
          ":2: config: only possible on the command line and in the environment"},
         {"help = on\n", ":1: help: only possible on the command line"},
@@ -420,6 +430,56 @@ static char *printed(void (*print)(const struct config *, FILE *), void (*text)(
         text(f);
     fclose(f);
     return out;
+}
+
+static void assert_room_line(size_t i, const char *pattern, const char *key, const char *value,
+                             unsigned line)
+{
+    assert_true(i < config.room_line_count);
+    assert_string_equal(config.room_lines[i].pattern, pattern);
+    assert_string_equal(config.room_lines[i].key, key);
+    assert_string_equal(config.room_lines[i].value, value);
+    assert_int_equal(config.room_lines[i].line, line);
+}
+
+/* What is said of rooms is kept as text, whatever their names are; what it means is not ops'. */
+static void test_rooms(void **state)
+{
+    (void)state;
+    static const char longest[] =
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    char text[1024];
+    snprintf(text, sizeof text,
+             "\xef\xbb\xbf[room \"team-*\"]\n"
+             "access-guests = none ; a comment\n"
+             "any thing: 1\n"
+             "[parlor] # back again\n"
+             "rate = 5\n"
+             "[room\t \"a]\"b ; [c\"]  # its name is odd\r\n"
+             "access-guests = read\r\n"
+             "[room \"%s\"]\n"
+             "rate = 6\n",
+             longest);
+    assert_int_equal(load_file(text), 0);
+    assert_int_equal(config.rate, 5);
+    assert_string_equal(config.file, write_file("", 0));
+    assert_int_equal(config.room_line_count, 4);
+    assert_room_line(0, "team-*", "access-guests", "none", 2);
+    assert_room_line(1, "team-*", "any thing", "1", 3);
+    assert_room_line(2, "a]\"b ; [c", "access-guests", "read", 7);
+    assert_room_line(3, longest, "rate", "6", 9);
+
+    char *first = printed(config_print, NULL);
+    assert_int_equal(load_file(first), 0);
+    char *second = printed(config_print, NULL);
+    assert_string_equal(first, second);
+    assert_int_equal(config.room_line_count, 4);
+    free(first);
+    free(second);
+    assert_int_equal(load(NULL, NULL), 0);
+    assert_int_equal(config.room_line_count, 0);
+    assert_null(config.file);
 }
 
 /* What a file on a disk may have takes more than 32 bits. */
@@ -625,6 +685,18 @@ static void test_no_memory(void **state)
     fail_alloc_after(3);
     assert_int_equal(LOAD_ARGS("--origins", "http://a,http://b,http://c"), 0);
     fail_alloc_off();
+    static const char rooms[] = "[room \"a\"]\nk = v\nk2 = v\n[room \"b\"]\nk = v\n";
+    const char *path = write_file(rooms, sizeof rooms - 1);
+    config_fini(&config);
+    enum { ALLOCATIONS = 8 }; /* two names, and two blocks for each of three lines */
+    for (long n = 0; n <= ALLOCATIONS; n++) {
+        fail_alloc_after(n);
+        int err = LOAD_ARGS("--config", path);
+        fail_alloc_off();
+        assert_int_equal(err, n < ALLOCATIONS ? ERR_NOMEM : 0);
+        if (err) assert_non_null(strstr(error, "out of memory"));
+        if (err) assert_int_equal(fail_alloc_live(), live);
+    }
     config_fini(&config);
     config_fini(&config);
     assert_int_equal(fail_alloc_live(), live);
@@ -786,11 +858,11 @@ int main(void)
         cmocka_unit_test(test_origins),       cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_service_links), cmocka_unit_test(test_file),
         cmocka_unit_test(test_file_long),     cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_disk),          cmocka_unit_test(test_print),
-        cmocka_unit_test(test_help),          cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_api_key),       cmocka_unit_test(test_api_key_mode),
-        cmocka_unit_test(test_api_key_file),  cmocka_unit_test(test_hide_secrets),
-        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_rooms),         cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_print),         cmocka_unit_test(test_help),
+        cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_api_key),
+        cmocka_unit_test(test_api_key_mode),  cmocka_unit_test(test_api_key_file),
+        cmocka_unit_test(test_hide_secrets),  cmocka_unit_test(test_import),
     };
     return cmocka_run_group_tests(tests, NULL, remove_file);
 }

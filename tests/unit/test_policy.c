@@ -13,10 +13,15 @@
 #include "auth/jwk.h"
 #include "auth/jwt.h"
 #include "auth/policy.h"
+#include "auth/rights.h"
+#include "auth/room_rules.h"
 #include "base/err.h"
 #include "fail_alloc.h"
 #include "token_maker.h"
 
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
+
+static const struct policy open_server = {.rules = NULL};
 static const struct slice room = SLICE_LIT("lobby");
 static const struct slice none = {NULL, 0};
 static const struct author by_ann = {{NULL, 0}, SLICE_LIT("ann")};
@@ -43,6 +48,14 @@ static struct identity *signed_in_with(const char *user, const char *name, const
     jwk_set_unref(keys);
     free(token);
     return i;
+}
+
+/* What is said to somebody who has this right and wants to do that. */
+static int refusal_of(enum right right, enum action action)
+{
+    if (right >= policy_right(action)) return 0;
+    bool reads = right == RIGHT_READ && policy_right(action) == RIGHT_WRITE;
+    return reads ? ERR_READ_ONLY : ERR_NO_RIGHT;
 }
 
 static void expect_name(const struct identity *i, const char *name)
@@ -100,12 +113,13 @@ static void test_authors(void **state)
     struct identity *ann = identity_new_guest(SLICE_LIT("url"), SLICE_LIT("ann"), true);
     static const enum action changes[] = {ACTION_EDIT, ACTION_DELETE};
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        assert_int_equal(may(ann, changes[i], room, &by_ann), 0);
-        assert_int_equal(may(ann, changes[i], room, &by_url), ERR_FORBIDDEN);
-        assert_int_equal(may(ann, changes[i], room, &by_an), ERR_FORBIDDEN);
-        assert_int_equal(may(ann, changes[i], room, NULL), ERR_FORBIDDEN);
-        assert_int_equal(may(&identity_nobody, changes[i], room, NULL), ERR_FORBIDDEN);
-        assert_int_equal(may(&identity_api, changes[i], room, &by_ann), 0);
+        assert_int_equal(may(&open_server, ann, changes[i], room, &by_ann), 0);
+        assert_int_equal(may(&open_server, ann, changes[i], room, &by_url), ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, ann, changes[i], room, &by_an), ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, ann, changes[i], room, NULL), ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, &identity_nobody, changes[i], room, NULL),
+                         ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, &identity_api, changes[i], room, &by_ann), 0);
     }
     identity_unref(ann);
 }
@@ -136,10 +150,10 @@ static void test_rooms_of_a_token(void **state)
         const struct slice name = slice_of(cases[i].room);
         for (int a = 0; a < ACTION_COUNT; a++) {
             enum action action = (enum action)a;
-            int want = policy_right(action) > cases[i].right ? ERR_NO_RIGHT : 0;
-            assert_int_equal(may(ann, action, name, &u1), want);
-            assert_int_equal(may(shut_out, action, name, &u1), ERR_NO_RIGHT);
-            assert_int_equal(may(&identity_api, action, name, &u1), 0);
+            int want = refusal_of(cases[i].right, action);
+            assert_int_equal(may(&open_server, ann, action, name, &u1), want);
+            assert_int_equal(may(&open_server, shut_out, action, name, &u1), ERR_NO_RIGHT);
+            assert_int_equal(may(&open_server, &identity_api, action, name, &u1), 0);
         }
     }
     identity_unref(ann);
@@ -160,14 +174,14 @@ static void test_authors_who_are_signed_in(void **state)
     assert_true(slice_is(identity_name(ann), "ann"));
     assert_int_equal(identity_expires_ms(ann), 2000000);
     assert_true(identity_expires_ms(guest) == UINT64_MAX);
-    assert_int_equal(may(ann, ACTION_EDIT, room, &u1), 0);
-    assert_int_equal(may(renamed, ACTION_EDIT, room, &u1), 0);
-    assert_int_equal(may(other, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
-    assert_int_equal(may(guest, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
-    assert_int_equal(may(named_u1, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
-    assert_int_equal(may(guest, ACTION_EDIT, room, &by_ann), 0);
-    assert_int_equal(may(ann, ACTION_EDIT, room, &by_ann), ERR_FORBIDDEN);
-    assert_int_equal(may(ann, ACTION_MARK, room, NULL), 0);
+    assert_int_equal(may(&open_server, ann, ACTION_EDIT, room, &u1), 0);
+    assert_int_equal(may(&open_server, renamed, ACTION_EDIT, room, &u1), 0);
+    assert_int_equal(may(&open_server, other, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
+    assert_int_equal(may(&open_server, guest, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
+    assert_int_equal(may(&open_server, named_u1, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
+    assert_int_equal(may(&open_server, guest, ACTION_EDIT, room, &by_ann), 0);
+    assert_int_equal(may(&open_server, ann, ACTION_EDIT, room, &by_ann), ERR_FORBIDDEN);
+    assert_int_equal(may(&open_server, ann, ACTION_MARK, room, NULL), 0);
     identity_unref(guest);
     identity_unref(named_u1);
     identity_unref(ann);
@@ -181,8 +195,8 @@ static void test_open_to_all(void **state)
     static const enum action open[] = {ACTION_JOIN,    ACTION_HISTORY, ACTION_SEARCH, ACTION_WHO,
                                        ACTION_PUBLISH, ACTION_REACT,   ACTION_TYPE};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
-        assert_int_equal(may(&identity_nobody, open[i], room, NULL), 0);
-        assert_int_equal(may(&identity_api, open[i], room, &by_ann), 0);
+        assert_int_equal(may(&open_server, &identity_nobody, open[i], room, NULL), 0);
+        assert_int_equal(may(&open_server, &identity_api, open[i], room, &by_ann), 0);
     }
 }
 
@@ -192,8 +206,8 @@ static void test_acts(void **state)
     (void)state;
     struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
     for (int action = ACTION_KICK; action < ACTION_COUNT; action++) {
-        assert_int_equal(may(ann, (enum action)action, room, NULL), ERR_NO_RIGHT);
-        assert_int_equal(may(&identity_api, (enum action)action, room, NULL), 0);
+        assert_int_equal(may(&open_server, ann, (enum action)action, room, NULL), ERR_NO_RIGHT);
+        assert_int_equal(may(&open_server, &identity_api, (enum action)action, room, NULL), 0);
     }
     identity_unref(ann);
 }
@@ -204,11 +218,105 @@ static void test_markers(void **state)
     (void)state;
     struct identity *guest = identity_new_guest(none, SLICE_LIT("guest-ab12"), false);
     struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
-    assert_int_equal(may(guest, ACTION_MARK, room, NULL), ERR_UNAUTHORIZED);
-    assert_int_equal(may(&identity_nobody, ACTION_MARK, room, NULL), ERR_UNAUTHORIZED);
-    assert_int_equal(may(ann, ACTION_MARK, room, NULL), 0);
+    assert_int_equal(may(&open_server, guest, ACTION_MARK, room, NULL), ERR_UNAUTHORIZED);
+    assert_int_equal(may(&open_server, &identity_nobody, ACTION_MARK, room, NULL),
+                     ERR_UNAUTHORIZED);
+    assert_int_equal(may(&open_server, ann, ACTION_MARK, room, NULL), 0);
     identity_unref(guest);
     identity_unref(ann);
+}
+
+static struct room_rules *rules_of(const struct room_line *lines, size_t count)
+{
+    struct room_rules *rules;
+    struct room_rules_error wrong;
+    if (room_rules_new(lines, count, &rules, &wrong) != 0) fail_msg("%s", wrong.why);
+    return rules;
+}
+
+/* Each action, in a room that gives each right, to a guest, to who is signed in, and to who has a
+ * token that says otherwise. */
+static void test_rooms_by_setting(void **state)
+{
+    (void)state;
+    struct identity *guest = identity_new_guest(SLICE_LIT("ann"), none, true);
+    struct identity *user = signed_in("u1", "ann");
+    struct identity *other =
+        signed_in_with("u1", "ann", ",\"parlor\":{\"rooms\":{\"lobby\":\"read\"}}");
+    const struct author u1 = {SLICE_LIT("u1"), SLICE_LIT("ann")};
+    for (int r = 0; r < RIGHT_COUNT; r++) {
+        enum right right = (enum right)r;
+        enum right guests = right > RIGHT_WRITE ? RIGHT_WRITE : right;
+        const struct room_line lines[] = {
+            {SLICE_LIT("lob*"), SLICE_LIT("access-signed-in"), slice_of(right_word(right))},
+            {SLICE_LIT("lob*"), SLICE_LIT("access-guests"), slice_of(right_word(guests))},
+        };
+        struct room_rules *rules = rules_of(lines, COUNT_OF(lines));
+        const struct policy p = {.rules = rules};
+        for (int a = 0; a < ACTION_COUNT; a++) {
+            enum action action = (enum action)a;
+            assert_int_equal(may(&p, guest, action, room, &by_ann), refusal_of(guests, action));
+            assert_int_equal(may(&p, user, action, room, &u1), refusal_of(right, action));
+            assert_int_equal(may(&p, other, action, room, &u1), refusal_of(RIGHT_READ, action));
+            assert_int_equal(may(&p, &identity_api, action, room, NULL), 0);
+        }
+        assert_int_equal(policy_right_in(&p, guest, room), guests);
+        assert_int_equal(policy_right_in(&p, user, room), right);
+        assert_int_equal(policy_right_in(&p, other, room), RIGHT_READ);
+        assert_int_equal(policy_right_in(&p, &identity_api, room), RIGHT_OWN);
+        assert_int_equal(policy_right_in(&p, user, SLICE_LIT("den")), RIGHT_WRITE);
+        assert_int_equal(policy_right_in(&p, other, SLICE_LIT("den")), RIGHT_NONE);
+        room_rules_free(rules);
+    }
+    identity_unref(guest);
+    identity_unref(user);
+    identity_unref(other);
+}
+
+/* Judging takes no memory, so it cannot fail for lack of it. */
+static void test_no_memory_to_judge(void **state)
+{
+    (void)state;
+    const struct room_line line = {SLICE_LIT("team-*"), SLICE_LIT("access-guests"),
+                                   SLICE_LIT("none")};
+    struct room_rules *rules = rules_of(&line, 1);
+    const struct policy p = {.rules = rules};
+    fail_alloc_after(0);
+    assert_int_equal(may(&p, &identity_nobody, ACTION_JOIN, SLICE_LIT("team-a"), NULL),
+                     ERR_NO_RIGHT);
+    assert_int_equal(may(&p, &identity_nobody, ACTION_JOIN, SLICE_LIT("team"), NULL), 0);
+    fail_alloc_off();
+    room_rules_free(rules);
+}
+
+/* Of somebody who is not here: as far as the settings go. */
+static void test_explain(void **state)
+{
+    (void)state;
+    const struct room_line line = {SLICE_LIT("team-*"), SLICE_LIT("access-guests"),
+                                   SLICE_LIT("none")};
+    struct room_rules *rules = rules_of(&line, 1);
+    const struct policy p = {.rules = rules};
+    struct rights_verdict v;
+    policy_explain(&p, none, SLICE_LIT("team-a"), &v);
+    assert_int_equal(v.right, RIGHT_NONE);
+    assert_int_equal(v.reason, RIGHTS_BY_SETTING);
+    assert_true(slice_is(v.pattern, "team-*"));
+    policy_explain(&p, SLICE_LIT("u1"), SLICE_LIT("team-a"), &v);
+    assert_int_equal(v.right, RIGHT_WRITE);
+    assert_int_equal(v.reason, RIGHTS_BY_DEFAULT);
+    assert_int_equal(v.pattern.len, 0);
+    room_rules_free(rules);
+}
+
+static void test_words_of_actions(void **state)
+{
+    (void)state;
+    for (int a = 0; a < ACTION_COUNT; a++)
+        for (int b = 0; b < a; b++)
+            assert_string_not_equal(policy_word((enum action)a), policy_word((enum action)b));
+    assert_string_equal(policy_word(ACTION_PUBLISH), "message");
+    assert_string_equal(policy_word(ACTION_MARK), "read");
 }
 
 int main(void)
@@ -220,6 +328,10 @@ int main(void)
         cmocka_unit_test(test_authors),
         cmocka_unit_test(test_authors_who_are_signed_in),
         cmocka_unit_test(test_rooms_of_a_token),
+        cmocka_unit_test(test_rooms_by_setting),
+        cmocka_unit_test(test_no_memory_to_judge),
+        cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_words_of_actions),
         cmocka_unit_test(test_open_to_all),
         cmocka_unit_test(test_acts),
         cmocka_unit_test(test_markers),

@@ -82,14 +82,16 @@ static int joined(const void *frame, struct buf *out, size_t max_bytes)
                                   .head = HEAD_ID,
                                   .recovered = true,
                                   .replayed = 3,
-                                  .members = 12};
+                                  .members = 12,
+                                  .right = SLICE_LIT("write")};
     return rich_encode_joined(&j, out, max_bytes);
 }
 
 static int joined_read(const void *frame, struct buf *out, size_t max_bytes)
 {
     const struct texts *t = frame;
-    const struct rich_joined j = {.room = t->room, .head = HEAD_ID, .members = 1, .read_seq = 7};
+    const struct rich_joined j = {
+        .room = t->room, .head = HEAD_ID, .members = 1, .right = SLICE_LIT("read"), .read_seq = 7};
     return rich_encode_joined(&j, out, max_bytes);
 }
 
@@ -265,11 +267,12 @@ static const struct sent sent[] = {
      "\"temporary\":false}"},
     {joined, &plain,
      "{\"type\":\"joined\",\"ref\":\"r1\",\"room\":\"lobby\",\"epoch\":\"k3f90abc\",\"seq\":1052,"
-     "\"id\":\"" ID_A "\",\"recovered\":true,\"replayed\":3,\"members\":12}"},
+     "\"id\":\"" ID_A "\",\"recovered\":true,\"replayed\":3,\"members\":12,"
+     "\"right\":\"write\"}"},
     {joined_read, &no_ref,
      "{\"type\":\"joined\",\"room\":\"lobby\",\"epoch\":\"k3f90abc\",\"seq\":1052,"
      "\"id\":\"" ID_A "\",\"recovered\":false,\"replayed\":0,\"members\":1,"
-     "\"read\":\"k3f90abc-7\"}"},
+     "\"right\":\"read\",\"read\":\"k3f90abc-7\"}"},
     {left, &plain, "{\"type\":\"left\",\"ref\":\"r1\",\"room\":\"lobby\"}"},
     {history_start, &plain,
      "{\"type\":\"history\",\"ref\":\"r1\",\"room\":\"lobby\",\"messages\":["},

@@ -1,10 +1,9 @@
 /* auth/right, pattern, room_rules and rights, and what actions take (auth/policy): who may do what
  * in a room. What section 11 of the protocol says stands, sentence by sentence, where it is held.
  *
- * Not yet anywhere, as nothing asks for rights: sanctions ("Whatever shows text or a name (edits,
- * reactions, typing, renames) is publishing, so mute and freeze stop it", "sanctions lower last"),
- * acts on addresses and everywhere, settings changed at run time, "`join` of any kind, on every
- * door, asks the same function". */
+ * Not yet anywhere: sanctions ("Whatever shows text or a name (edits, reactions, typing, renames)
+ * is publishing, so mute and freeze stop it", "sanctions lower last"), acts on addresses and
+ * everywhere, settings changed at run time. What every door asks is in tests/e2e/rights.test.js. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -266,12 +265,15 @@ static void test_settings(void **state)
 static void test_defaults(void **state)
 {
     (void)state;
-    struct room_rules *rules = rules_of(NULL, 0);
-    struct room_settings s;
-    room_rules_settings(rules, SLICE_LIT("lobby"), &s);
-    expect_setting(&s, ROOM_ACCESS_GUESTS, "write", "");
-    expect_setting(&s, ROOM_ACCESS_SIGNED_IN, "write", "");
-    room_rules_free(rules);
+    struct room_rules *empty = rules_of(NULL, 0);
+    const struct room_rules *rules[] = {empty, NULL};
+    for (size_t i = 0; i < COUNT_OF(rules); i++) {
+        struct room_settings s;
+        room_rules_settings(rules[i], SLICE_LIT("lobby"), &s);
+        expect_setting(&s, ROOM_ACCESS_GUESTS, "write", "");
+        expect_setting(&s, ROOM_ACCESS_SIGNED_IN, "write", "");
+    }
+    room_rules_free(empty);
     room_rules_free(NULL);
 }
 
@@ -293,7 +295,13 @@ static void test_bad_lines(void **state)
          "access-signed-in"},
         {"team-*", "access-guests", "wirte",
          "room \"team-*\": access-guests: \"wirte\" is not allowed; expected one of none, read, "
-         "write, moderate, own"},
+         "write"},
+        {"team-*", "access-guests", "moderate",
+         "room \"team-*\": access-guests: \"moderate\" is too much for whoever comes along; "
+         "expected one of none, read, write"},
+        {"lobby2", "access-guests", "own",
+         "room \"lobby2\": access-guests: \"own\" is too much for whoever comes along; "
+         "expected one of none, read, write"},
         {"r\xc3\xa4ume-*", "access-signed-in", "",
          "room \"r\xc3\xa4ume-*\": access-signed-in: \"\" is not allowed; expected one of none, "
          "read, write, moderate, own"},
@@ -595,14 +603,15 @@ static int model_find(const struct model_list *l, const char *pattern)
     return -1;
 }
 
-static void random_list(struct model_list *l)
+/* Of rights below this. */
+static void random_list(struct model_list *l, size_t rights)
 {
     size_t count = below(MODEL_LIST + 1);
     l->count = 0;
     for (size_t i = 0; i < count; i++) {
         random_text(l->patterns[l->count]);
         if (model_find(l, l->patterns[l->count]) >= 0) continue;
-        l->rights[l->count++] = (enum right)below(RIGHT_COUNT);
+        l->rights[l->count++] = (enum right)below(rights);
     }
 }
 
@@ -667,9 +676,9 @@ static struct model random_model(void)
                       .signed_in = below(2),
                       .has_role = below(2),
                       .role = (enum right)below(RIGHT_COUNT)};
-    random_list(&m.token);
-    random_list(&m.settings[0]);
-    random_list(&m.settings[1]);
+    random_list(&m.token, RIGHT_COUNT);
+    random_list(&m.settings[ROOM_ACCESS_GUESTS], RIGHT_WRITE + 1);
+    random_list(&m.settings[ROOM_ACCESS_SIGNED_IN], RIGHT_COUNT);
     return m;
 }
 

@@ -99,7 +99,7 @@ const readers = {
   joined: (f) => ({
     epoch: textOr(f.epoch, ""), seq: countOr(f.seq, 0), id: isId(f.id) ? f.id : null,
     recovered: f.recovered === true, replayed: countOr(f.replayed, 0), members: countOr(f.members, 0),
-    readSeq: seqOf(f.read),
+    right: textOr(f.right, ""), readSeq: seqOf(f.read),
   }),
   left: () => ({}),
   ack: (f) => ({

@@ -30,7 +30,7 @@
 /**
  * @typedef {{
  *   epoch: string, seq: number, id: string | null, recovered: boolean, replayed: number, members: number,
- *   readSeq: number,
+ *   right: string, readSeq: number,
  * }} Joined
  */
 

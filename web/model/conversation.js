@@ -8,7 +8,7 @@ import { RequestError, Session } from "../client/session.js";
 import { Presence } from "./presence.js";
 import { ReadMarker } from "./read_marker.js";
 import { Room } from "./room.js";
-import { MESSAGE_MAX_BYTES } from "./rules.js";
+import { MESSAGE_MAX_BYTES, mayWrite } from "./rules.js";
 import { Sender } from "./sender.js";
 
 /** @import { State as ConnectionState } from "../client/connection.js" */
@@ -43,6 +43,7 @@ const TICK_MS = 500;
 export class Conversation {
   room = new Room();
   messageMaxBytes = MESSAGE_MAX_BYTES;
+  mayWrite = true; // as far as is known
   name;
   pager;
   presence;
@@ -191,6 +192,7 @@ export class Conversation {
   /** @param {Joined} frame */
   #onJoined(frame) {
     this.#again = this.room.position !== null;
+    this.mayWrite = mayWrite(frame.right);
     this.room.joined(frame, this.#marker.epoch);
     this.#marker.joined(frame);
     this.presence.joined({ name: this.name, count: frame.members });

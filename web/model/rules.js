@@ -74,6 +74,12 @@ export function messageProblem(text, maxBytes = MESSAGE_MAX_BYTES) {
 }
 
 /**
+ * Whether one may say something in a room with this right there. What is not known is tried: the server decides.
+ * @param {string} right
+ */
+export const mayWrite = (right) => right !== "none" && right !== "read";
+
+/**
  * An invite link pasted into the room field means the room it leads to.
  * @param {string} input
  */

@@ -105,9 +105,10 @@ export class Actions {
     const { message, state } = row;
     const there = message.id !== null && state !== "failed" && !message.deleted;
     const mine = there && (this.#conversation()?.mayChange(message) ?? false);
+    const writes = there && (this.#conversation()?.mayWrite ?? false);
     return {
-      react: there, reply: there, quote: there && message.replyTo !== null, copy: !message.deleted,
-      edit: mine, delete: mine, mine: mine && !message.own,
+      react: writes, reply: writes, quote: there && message.replyTo !== null, copy: !message.deleted,
+      edit: mine && writes, delete: mine, mine: mine && !message.own,
     };
   }
 

@@ -201,7 +201,8 @@ export class Chat {
 
   #drawNow() {
     if (!this.#conversation) return;
-    const { room, sender, pager, name, live } = this.#conversation;
+    const { room, sender, pager, name, live, mayWrite } = this.#conversation;
+    this.#composer.allow(mayWrite);
     const rows = rowsOf({
       room, entries: sender.outbox.all(), name, older: pager.older, loading: pager.loading,
       mine: (message) => this.#ours.reactionsOf(message, name),

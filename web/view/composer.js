@@ -11,6 +11,7 @@ import { messageRoom, wellFormed } from "../model/rules.js";
 /** @import { Ui } from "./dom.js" */
 /** @typedef {{kind: "reply" | "edit", message: Said, draft: string}} About */
 
+const READ_ONLY = "You may read here, but not write.";
 const TYPING_EVERY_MS = 2500;
 const TYPING_IDLE_MS = 4000;
 const COUNT_FROM = 1 / 16; // of what is allowed: with less left than that, it is counted down
@@ -22,6 +23,7 @@ export class Composer {
   #handlers;
   /** @type {About | null} */
   #about = null;
+  #placeholder = "";
   #typingAtMs = 0;
   #idleTimer = 0;
 
@@ -58,9 +60,23 @@ export class Composer {
   reset({ text, placeholder }) {
     this.#stopTyping(false);
     this.#about = null;
-    this.#ui.message.placeholder = placeholder;
+    this.#placeholder = placeholder;
+    this.allow(true);
     this.#setText(text);
     this.#showAbout();
+    this.notice("");
+  }
+
+  /**
+   * Whether one may write in this room; a draft stays.
+   * @param {boolean} may
+   */
+  allow(may) {
+    const { message, send } = this.#ui;
+    message.placeholder = may ? this.#placeholder : "";
+    if (message.disabled === !may) return;
+    message.disabled = !may;
+    send.disabled = !may;
     this.notice("");
   }
 
@@ -75,7 +91,7 @@ export class Composer {
 
   /** @param {string} text */
   notice(text) {
-    setText(this.#ui.composerNotice, text);
+    setText(this.#ui.composerNotice, text || (this.#ui.message.disabled ? READ_ONLY : ""));
   }
 
   /** @param {Said} message */

@@ -4,7 +4,7 @@
 /**
  * The page's elements that have an id, as ui.camelCase.
  * @typedef {Record<string, HTMLElement> & {
- *   room: HTMLInputElement, name: HTMLInputElement, query: HTMLInputElement, message: HTMLTextAreaElement,
+ *   room: HTMLInputElement, name: HTMLInputElement, query: HTMLInputElement, message: HTMLTextAreaElement, send: HTMLButtonElement,
  *   menu: HTMLDialogElement, confirmLeave: HTMLDialogElement, confirmDelete: HTMLDialogElement,
  * }} Ui
  */
