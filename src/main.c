@@ -14,6 +14,7 @@
 #include "api/api_import.h"
 #include "auth/key_file.h"
 #include "auth/key_source.h"
+#include "auth/site.h"
 #include "auth/tokens.h"
 #include "http/http_session.h"
 #include "journal/local.h"
@@ -147,8 +148,7 @@ static struct key_source *open_keys(const struct config *cf, struct log *log,
         const char *reason = NULL;
         const struct key_source_options o = {
             .url = cf->jwks_url, .on_fetch = tell_keys, .ctx = log};
-        bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-        if (ready && key_source_open(&o, &keys, &reason) != 0 && reason)
+        if (key_source_open(&o, &keys, &reason) != 0 && reason)
             snprintf(why, KEY_FILE_WHY_MAX, "%s", reason);
         return keys;
     }
@@ -184,8 +184,60 @@ static bool open_tokens(const struct config *cf, struct log *log, struct tokens 
     return false;
 }
 
+/* When the site begins to fail, and when it works again; on its thread. */
+static void tell_site(void *log, const struct site_health *h)
+{
+    if (h->failing)
+        LOG(log, LOG_WARN, "site_failed",
+            "auth-url does not say who somebody is: who signs in there is told to come back",
+            LOG_STR("url", h->url), LOG_STR("why", h->error));
+    else
+        LOG(log, LOG_INFO, "site_works", "auth-url says again who somebody is",
+            LOG_STR("url", h->url));
+}
+
+/* *out is NULL where the site is not to be asked. False after having logged why it cannot be. */
+static bool open_site(const struct config *cf, struct log *log, struct site **out)
+{
+    const char *why = NULL;
+    const struct site_options o = {.url = cf->auth_url,
+                                   .cookies = cf->auth_cookies,
+                                   .timeout_ms = cf->auth_timeout_ms,
+                                   .cache_ms = cf->auth_cache_ms,
+                                   .again_ms = cf->auth_recheck_ms,
+                                   .on_change = tell_site,
+                                   .ctx = log};
+    *out = NULL;
+    if (!cf->auth_url[0]) return true;
+    if (site_open(&o, out, &why) == 0) {
+        LOG(log, LOG_INFO, "site_believed", "who is signed in at the site is signed in here",
+            LOG_STR("cookies", cf->auth_cookies[0] ? cf->auth_cookies : "none"));
+        return true;
+    }
+    LOG(log, LOG_ERROR, "site_failed", why ? why : "not enough memory to start",
+        LOG_STR("option", "auth-url, auth-cookies"));
+    return false;
+}
+
+/* Who says who somebody is; NULL: nobody does. */
+struct signers {
+    struct tokens *tokens;
+    struct site *site;
+};
+
+/* False after having logged why not. */
+static bool open_signers(const struct config *cf, struct log *log, struct signers *out)
+{
+    bool fetches = cf->jwks_url[0] || cf->auth_url[0];
+    if (fetches && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
+        return false;
+    }
+    return open_tokens(cf, log, &out->tokens) && open_site(cf, log, &out->site);
+}
+
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
-static struct server *start(const struct config *cf, struct log *log, struct tokens *tokens,
+static struct server *start(const struct config *cf, struct log *log, const struct signers *signers,
                             struct server_address addresses[CONFIG_LISTEN_MAX],
                             struct forwarded_rules *rules)
 {
@@ -215,7 +267,8 @@ static struct server *start(const struct config *cf, struct log *log, struct tok
                      [BUDGET_CONNECTS] = cf->connects_per_ip,
                      [BUDGET_ROOMS] = cf->rooms_per_ip,
                      [BUDGET_HISTORY] = cf->history_per_ip,
-                     [BUDGET_REQUESTS] = cf->requests_per_ip}},
+                     [BUDGET_REQUESTS] = cf->requests_per_ip,
+                     [BUDGET_SIGN_INS] = cf->sign_ins_per_ip}},
         .forwarded = rules,
         .loopback_exempt = cf->trust_loopback,
         .max_frame_bytes = cf->max_frame_bytes,
@@ -229,7 +282,8 @@ static struct server *start(const struct config *cf, struct log *log, struct tok
         .origins = (const char *const *)cf->origins,
         .origin_count = cf->origin_count,
         .any_origin = cf->any_origin,
-        .tokens = tokens,
+        .tokens = signers->tokens,
+        .site = signers->site,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
@@ -304,11 +358,12 @@ static int serve(const struct config *cf)
     raise_file_limit(log);
     struct server_address addresses[CONFIG_LISTEN_MAX];
     struct forwarded_rules rules;
-    struct tokens *tokens;
-    struct server *server =
-        open_tokens(cf, log, &tokens) ? start(cf, log, tokens, addresses, &rules) : NULL;
+    struct signers signers = {0};
+    bool ready = open_signers(cf, log, &signers);
+    struct server *server = ready ? start(cf, log, &signers, addresses, &rules) : NULL;
     if (server) run(server, log, &signals);
-    tokens_free(tokens);
+    site_close(signers.site);
+    tokens_free(signers.tokens);
     log_free(log);
     return server ? EXIT_OK : EXIT_START_FAILED;
 }

@@ -2,8 +2,8 @@
  * who said what. */
 #include "auth/policy.h"
 
+#include "auth/claims.h"
 #include "auth/identity.h"
-#include "auth/jwt.h"
 #include "auth/rights.h"
 #include "base/err.h"
 
@@ -39,7 +39,7 @@ static bool is_author(const struct identity *who, const struct author *author)
 /* Everybody may write where no token says anything else. */
 static enum right right_in(const struct identity *who, struct slice room)
 {
-    const struct jwt_claims *claims = who->claims;
+    const struct claims *claims = who->claims;
     if (!claims || !claims->has_rooms) return RIGHT_WRITE;
     const struct rights_question q = {.room = room,
                                       .signed_in = true,

@@ -45,8 +45,9 @@ struct session_ops {
     /* The server is going, and says when to come back, before it closes the WebSocket. */
     void (*bye)(struct conn *c, unsigned code, uint32_t retry_after_ms);
 
-    /* Its token ends soon, or has ended, and then it is closed: tells it so in its own words. */
-    void (*expire)(struct conn *c, bool ended);
+    /* Its sign-in ends soon (0), or has ended, and then it is closed with this error: tells it so
+     * in its own words. */
+    void (*expire)(struct conn *c, int err);
 
     /* Memory of what the peer has sent and that waits. */
     size_t (*input_bytes)(const struct conn *c);

@@ -159,14 +159,13 @@ static void bare_describe(struct member *m, struct session_member *out)
     out->since_ms = c->since_ms;
 }
 
-static void bare_expire(struct conn *c, bool ended)
+static void bare_expire(struct conn *c, int err)
 {
     struct worker *w = c->worker;
-    const struct err_info *info = err_info(ERR_TOKEN_EXPIRED);
     const struct slice words = SLICE_LIT("Your sign-in has ended.");
     w->text.len = 0;
-    if (!ended) return; /* it could do nothing about it */
-    if (envelope_encode_system(words, info->word, &w->text, REFUSAL_MAX_BYTES) == 0)
+    if (!err) return; /* it could do nothing about it */
+    if (envelope_encode_system(words, err_info(err)->word, &w->text, REFUSAL_MAX_BYTES) == 0)
         websocket_send_text(c, w->text.data, w->text.len);
 }
 

@@ -50,13 +50,14 @@ static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
     rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
-static void rich_expire(struct conn *c, bool ended)
+static void rich_expire(struct conn *c, int err)
 {
     struct buf *text = &c->worker->text;
     const struct slice no_ref = {NULL, 0};
     text->len = 0;
-    if (ended) return; /* it was told before, and the close code says the rest */
-    rich_send(c, rich_encode_error(no_ref, ERR_TOKEN_EXPIRED, 0, text, RICH_FRAME_MAX_BYTES));
+    if (err == ERR_TOKEN_EXPIRED) return; /* it was told before, the close code says the rest */
+    if (!err) err = ERR_TOKEN_EXPIRED;
+    rich_send(c, rich_encode_error(no_ref, err, 0, text, RICH_FRAME_MAX_BYTES));
 }
 
 static void rich_leave(struct conn *c)
