@@ -75,7 +75,7 @@ static struct inquiry *inquiry_at(struct list *link)
 
 /* ---- what is sent ---- */
 
-static char *put_encoded(char *to, struct slice text)
+static void put_encoded(char *to, struct slice text)
 {
     static const char plain[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
@@ -86,13 +86,14 @@ static char *put_encoded(char *to, struct slice text)
             to += sprintf(to, "%%%02X", (unsigned char)text.ptr[i]);
     }
     *to = '\0';
-    return to;
 }
 
 static void write_url(const struct site *s, struct slice room, char url[static ROOM_URL_MAX])
 {
-    strcpy(url, s->before);
-    if (s->after) strcpy(put_encoded(url + strlen(url), room), s->after);
+    char encoded[3 * NAME_ROOM_MAX + 1];
+    put_encoded(encoded, room);
+    snprintf(url, ROOM_URL_MAX, "%s%s%s", s->before, s->after ? encoded : "",
+             s->after ? s->after : "");
 }
 
 /* The headers of a question, in one block, which lists points into. NULL if memory is short. */
@@ -404,7 +405,8 @@ static int take_url(struct site *s, const char *url, const char **why)
     size_t before = mark ? (size_t)(mark - url) : len;
     memcpy(s->before, url, before);
     if (mark) {
-        strcpy(s->before + before + 1, mark + sizeof ROOM_MARK - 1);
+        const char *after = mark + sizeof ROOM_MARK - 1;
+        memcpy(s->before + before + 1, after, strlen(after) + 1);
         s->after = s->before + before + 1;
     }
     snprintf(sample, sizeof sample, "%s%s%s", s->before, mark ? "room" : "", mark ? s->after : "");

@@ -24,10 +24,10 @@ class Site {
   sessions = { ann: { user: "u1", username: "Ann" }, bob: { user: "u2", username: "Bob" } };
   /** What is answered instead, if this is set. */
   answer = null;
+  server = createServer((asking, response) => this.#on(asking, response));
 
   static async start(t) {
     const site = new Site();
-    site.server = createServer((request, response) => site.#on(request, response));
     await new Promise((resolve) => site.server.listen(0, "127.0.0.1", () => resolve(null)));
     t.after(() => site.stop());
     return site;
@@ -38,10 +38,10 @@ class Site {
     this.server.close();
   }
 
-  #on(request, response) {
-    this.asked.push({ url: request.url, headers: request.headers });
-    if (this.answer) return this.answer(request, response);
-    const sid = /(?:^|; )sid=([^;]*)/.exec(request.headers.cookie ?? "")?.[1];
+  #on(asking, response) {
+    this.asked.push({ url: asking.url, headers: asking.headers });
+    if (this.answer) return this.answer(asking, response);
+    const sid = /(?:^|; )sid=([^;]*)/.exec(asking.headers.cookie ?? "")?.[1];
     if (sid === "hang") {
       this.hanging.add(response);
       this.mostHanging = Math.max(this.mostHanging, this.hanging.size);
@@ -130,7 +130,7 @@ test("rights and an end are as of a token", limit(30), withSite([], async (serve
 }));
 
 test("what the site answers badly is 4103, and the operator is told once", limit(60), withSite(["--auth-cache", "none"], async (server, site) => {
-  /** @type {[string, (request: any, response: any) => void][]} */
+  /** @type {[string, (asking: any, response: any) => void][]} */
   const answers = [
     ["an error", (_, response) => response.writeHead(500).end("oops")],
     ["not found", (_, response) => response.writeHead(404).end()],
@@ -246,7 +246,7 @@ test("random cookies slow down who sends them, and nobody else", limit(60), with
 
 test("a page elsewhere gets 4003 before the site is asked, on loopback too", limit(30), withSite(["--origins", "https://app.example"], async (server, site) => {
   const own = `http://localhost:${server.port}`;
-  for (const origin of ["https://evil.example", "null", `http://localhost:${server.port + 1}`, `https://localhost`, "http://app.example", "file://"]) {
+  for (const origin of ["https://evil.example", "null", `http://localhost:${server.port + 1}`, "https://localhost", "http://app.example", "file://"]) {
     const { code } = await refused(server, cookie("ann", { Origin: origin }));
     assert.equal(code, 4003, origin);
     assert.equal((await refused(server, { headers: { Origin: origin } })).code, 4003, `${origin}, without a cookie`);
@@ -291,9 +291,9 @@ test("with {room} in the address each room is asked about, by every door", limit
     "/r/mixed": { user: "u1", username: "Ann" },
   };
   const statuses = { "/r/closed": 403, "/r/out": 401, "/r/down": 500 };
-  site.answer = (request, response) => {
-    const answer = answers[request.url];
-    response.writeHead(answer ? 200 : statuses[request.url] ?? 404).end(answer && JSON.stringify(answer));
+  site.answer = ({ url }, response) => {
+    const answer = answers[url];
+    response.writeHead(answer ? 200 : statuses[url] ?? 404).end(answer && JSON.stringify(answer));
   };
   await withServer(["--auth-url", site.url("/r/{room}"), "--auth-cookies", "sid"], async (server) => {
     const ann = await Rich.join(server, "lobby", cookie("ann"));
