@@ -139,8 +139,9 @@ const struct config_option config_options[] = {
     {"origins", CONFIG_KIND_ORIGINS, CONFIG_GROUP_PROTOCOL, FIELD(origins), 0, 0, "auto", "LIST",
      "auto",
      "Web origins whose pages may open a WebSocket besides the server's own, separated by commas; "
-     "* is any. auto is any where the server listens on a loopback address, else none. A loopback "
-     "listener answers to localhost, addresses and the hosts of these origins only."},
+     "* is any. auto is any where the server listens on a loopback address and auth-url is none, "
+     "else none. A loopback listener answers to localhost, addresses and the hosts of these origins "
+     "only."},
     {"compression", CONFIG_KIND_BOOL, CONFIG_GROUP_PROTOCOL, FIELD(compression), 0, 1, NULL,
      "on|off", "on", "permessage-deflate for clients that offer it."},
     {"echo", CONFIG_KIND_FLAG, CONFIG_GROUP_PROTOCOL, FIELD(echo), 0, 1, NULL, "", "off",
@@ -179,7 +180,7 @@ const struct config_option config_options[] = {
     {"auth-cookies", CONFIG_KIND_TEXT, CONFIG_GROUP_IDENTITY, FIELD(auth_cookies), 0, 0, "none",
      "LIST", "none",
      "Names of the cookies that auth-url is sent, separated by commas, as sessionid; no others "
-     "are. Authorization is sent, too, where no token is believed."},
+     "are. Authorization is sent, too, unless it is a token that is read here."},
     {"auth-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_IDENTITY, FIELD(auth_timeout_ms), 100,
      MINUTE, NULL, "TIME", "5s",
      "Time auth-url has to answer; beyond, who waits for it is told to come back (4103). Has to be "

@@ -111,7 +111,7 @@ test("401 is a guest, 403 is refused, and a guest has no name that lasts", limit
   const { code, frame } = await refused(server, cookie("refused"));
   assert.deepEqual([code, frame.error.code], [4003, "forbidden"]);
   const rich = await refused(server, cookie("refused", { "Sec-WebSocket-Protocol": "parlor.v1" }));
-  assert.deepEqual([rich.code, rich.frame.type, rich.frame.code], [4003, "error", "forbidden"]);
+  assert.deepEqual([rich.code, rich.frame.type, rich.frame.code, rich.frame.temporary], [4003, "error", "forbidden", false]);
   assert.equal(site.asked.length, 3);
 }));
 
@@ -153,6 +153,8 @@ test("what the site answers badly is 4103, and the operator is told once", limit
     const { code, frame } = await refused(server, cookie("ann"));
     assert.deepEqual([code, frame.error.code], [4103, "unavailable"], what);
   }
+  const rich = await refused(server, cookie("ann", { "Sec-WebSocket-Protocol": "parlor.v1" }));
+  assert.deepEqual([rich.code, rich.frame.code, rich.frame.temporary], [4103, "unavailable", true]);
   const urls = new Set(site.asked.map(({ url }) => url));
   assert.deepEqual([...urls], ["/who"]); // no redirect was followed
   assert.equal(server.stderr.match(/site_failed/g)?.length, 1);
@@ -162,8 +164,8 @@ test("what the site answers badly is 4103, and the operator is told once", limit
   await ann.leave();
   assert.equal((await request(server.port, "GET", "/readyz")).status, 200);
   const metrics = (await request(server.port, "GET", "/metrics")).body.toString();
-  assert.match(metrics, new RegExp(`parlor_site_questions_total ${answers.length + 1}\n`));
-  assert.match(metrics, new RegExp(`parlor_site_failures_total ${answers.length}\n`));
+  assert.match(metrics, new RegExp(`parlor_site_questions_total ${answers.length + 2}\n`));
+  assert.match(metrics, new RegExp(`parlor_site_failures_total ${answers.length + 1}\n`));
   assert.doesNotMatch(server.stderr, /sid=|ann/);
 }));
 
