@@ -140,8 +140,8 @@ const struct config_option config_options[] = {
      "auto",
      "Web origins whose pages may open a WebSocket besides the server's own, separated by commas; "
      "* is any. auto is any where the server listens on a loopback address and auth-url is none, "
-     "else none. A loopback listener answers to localhost, addresses and the hosts of these origins "
-     "only."},
+     "else none. A loopback listener answers to localhost, addresses and the hosts of these "
+     "origins only."},
     {"compression", CONFIG_KIND_BOOL, CONFIG_GROUP_PROTOCOL, FIELD(compression), 0, 1, NULL,
      "on|off", "on", "permessage-deflate for clients that offer it."},
     {"echo", CONFIG_KIND_FLAG, CONFIG_GROUP_PROTOCOL, FIELD(echo), 0, 1, NULL, "", "off",
