@@ -1,7 +1,6 @@
 /* Who somebody is, as far as the server knows: immutable, and shared by whoever is the same. A
- * guest goes by names of its own choice; who is signed in has the name that its token or
- * the site gives it, and a user, the stable id that what it says belongs to (protocol.md section
- * 10).
+ * guest goes by names of its own choice; who is signed in has the name that its token or the site
+ * gives it, and a user, the stable id that what it says belongs to (protocol.md section 10).
  *
  * Reference-counted, any thread. The server's own are static and outlive everything. */
 #ifndef AUTH_IDENTITY_H

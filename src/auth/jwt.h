@@ -71,11 +71,11 @@ struct jwt_rules {
 };
 
 /* Verifies a token, of any bytes, by keys and rules. now_ms: Unix time, below 2^53. JWT_OK: *out is
- * the claims, the caller's, for claims_free; they hold nothing of the arguments,
- * expires_ms is exp, leeway not included. Else *out is
- * NULL. JWT_UNKNOWN_KEY may mean that the issuer has newer keys: fetch them, not more often than
- * now and then, as anybody can name any key. The claims, and so the results after
- * JWT_BAD_SIGNATURE, are looked at only where the signature is right. Needs up to 16 KiB of stack.
+ * the claims, the caller's, for claims_free; they hold nothing of the arguments, and expires_ms is
+ * exp without leeway. Else *out is NULL. JWT_UNKNOWN_KEY may mean that the issuer has newer keys:
+ * fetch them, not more often than now and then, as anybody can name any key. The claims, and so the
+ * results after JWT_BAD_SIGNATURE, are looked at only where the signature is right. Needs up to
+ * 16 KiB of stack.
  *
  * exp is demanded; exp, nbf and iat are seconds, fractions too (RFC 7519 section 2). */
 enum jwt_result jwt_verify(const struct jwk_set *keys, const struct jwt_rules *rules,
