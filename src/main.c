@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/api_import.h"
+#include "auth/control.h"
 #include "auth/key_file.h"
 #include "auth/key_source.h"
 #include "auth/site.h"
@@ -219,25 +220,34 @@ static bool open_site(const struct config *cf, struct log *log, struct site **ou
     return false;
 }
 
-/* Who says who somebody is; NULL: nobody does. */
-struct signers {
-    struct tokens *tokens;
-    struct site *site;
+/* Whom the server believes, and what they may do. */
+struct auth {
+    struct tokens *tokens; /* NULL: none is believed */
+    struct site *site;     /* NULL: it is not asked */
+    struct control *control;
 };
 
-/* False after having logged why not. */
-static bool open_signers(const struct config *cf, struct log *log, struct signers *out)
+/* False after having logged why not; auth_close in any case. */
+static bool auth_open(const struct config *cf, struct log *log, struct auth *out)
 {
     bool fetches = cf->jwks_url[0] || cf->auth_url[0];
-    if (fetches && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    *out = (struct auth){.control = control_new()};
+    if (!out->control || (fetches && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)) {
         LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
         return false;
     }
     return open_tokens(cf, log, &out->tokens) && open_site(cf, log, &out->site);
 }
 
+static void auth_close(struct auth *auth)
+{
+    control_free(auth->control);
+    site_close(auth->site);
+    tokens_free(auth->tokens);
+}
+
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
-static struct server *start(const struct config *cf, struct log *log, const struct signers *signers,
+static struct server *start(const struct config *cf, struct log *log, const struct auth *auth,
                             struct server_address addresses[CONFIG_LISTEN_MAX],
                             struct forwarded_rules *rules)
 {
@@ -282,8 +292,9 @@ static struct server *start(const struct config *cf, struct log *log, const stru
         .origins = (const char *const *)cf->origins,
         .origin_count = cf->origin_count,
         .any_origin = cf->any_origin,
-        .tokens = signers->tokens,
-        .site = signers->site,
+        .control = auth->control,
+        .tokens = auth->tokens,
+        .site = auth->site,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
@@ -358,12 +369,11 @@ static int serve(const struct config *cf)
     raise_file_limit(log);
     struct server_address addresses[CONFIG_LISTEN_MAX];
     struct forwarded_rules rules;
-    struct signers signers = {0};
-    bool ready = open_signers(cf, log, &signers);
-    struct server *server = ready ? start(cf, log, &signers, addresses, &rules) : NULL;
+    struct auth auth;
+    struct server *server =
+        auth_open(cf, log, &auth) ? start(cf, log, &auth, addresses, &rules) : NULL;
     if (server) run(server, log, &signals);
-    site_close(signers.site);
-    tokens_free(signers.tokens);
+    auth_close(&auth);
     log_free(log);
     return server ? EXIT_OK : EXIT_START_FAILED;
 }

@@ -31,7 +31,8 @@ static api_handler_fn *const handlers[API_ROUTE_COUNT] = {
     [API_MEMBERS] = api_get_members,   [API_SEARCH] = api_search,
     [API_MESSAGES] = api_get_messages, [API_POST] = api_post,
     [API_MESSAGE] = api_get_message,   [API_EDIT] = api_edit,
-    [API_DELETE] = api_delete,
+    [API_DELETE] = api_delete,         [API_ACTS] = api_get_acts,
+    [API_ACT] = api_post_act,
 };
 
 /* ---- the beginning ---- */

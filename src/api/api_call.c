@@ -45,9 +45,14 @@ void api_answer(struct conn *c, struct api_call *call, unsigned status, struct s
 
 void api_fail(struct conn *c, struct api_call *call, int err)
 {
+    api_fail_text(c, call, err, err_info(err)->text);
+}
+
+void api_fail_text(struct conn *c, struct api_call *call, int err, const char *text)
+{
     c->api = NULL;
     metrics_refusal(&c->worker->metrics, err);
-    http_answer_error_later(c, call->manner, err, NULL);
+    http_answer_error_text_later(c, call->manner, err, text);
     api_end(c, call);
 }
 

@@ -89,6 +89,9 @@ struct api_call *api_call_of(const struct conn *c);
 void api_answer(struct conn *c, struct api_call *call, unsigned status, struct slice json);
 void api_fail(struct conn *c, struct api_call *call, int err);
 
+/* With a text that says more than the table's, see http_answer_error_text. */
+void api_fail_text(struct conn *c, struct api_call *call, int err, const char *text);
+
 /* The answer was given otherwise. Goes on with what the connection has received meanwhile. */
 void api_end(struct conn *c, struct api_call *call);
 
@@ -161,6 +164,8 @@ typedef int api_handler_fn(struct conn *c, struct api_call *call);
 api_handler_fn api_get_rooms, api_get_room, api_get_messages, api_get_message, api_search;
 /* api_write.c */
 api_handler_fn api_post, api_edit, api_delete;
+/* api_acts.c */
+api_handler_fn api_get_acts, api_post_act;
 /* api_live.c */
 api_handler_fn api_get_members, api_get_stats;
 /* api_export.c */

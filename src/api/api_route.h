@@ -27,7 +27,9 @@ enum { API_ALLOW_MAX = 64 }; /* bytes of an Allow header's value, with its NUL *
     X(API_POST, "POST", "rooms/{room}/messages", true)                                             \
     X(API_MESSAGE, "GET", "rooms/{room}/messages/{id}", false)                                     \
     X(API_EDIT, "PATCH", "rooms/{room}/messages/{id}", true)                                       \
-    X(API_DELETE, "DELETE", "rooms/{room}/messages/{id}", false)
+    X(API_DELETE, "DELETE", "rooms/{room}/messages/{id}", false)                                   \
+    X(API_ACTS, "GET", "acts", false)                                                              \
+    X(API_ACT, "POST", "acts", true)
 
 enum api_route {
 #define X(symbol, method, path, body) symbol,

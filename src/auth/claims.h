@@ -28,6 +28,7 @@ struct claims {
     struct slice jti;    /* of the token */
     struct slice sid;    /* of the session in which it was given */
     uint64_t expires_ms; /* Unix time; UINT64_MAX: never by itself */
+    uint64_t issued_ms;  /* likewise, when it was said; 0: unknown */
     bool has_rooms;      /* false: they leave it to the server; true with none: no room */
     size_t room_count;   /* at most CLAIMS_ROOMS_MAX */
     const struct room_right *rooms; /* patterns differ; their order says nothing (pattern.h) */

@@ -129,6 +129,13 @@ struct slice identity_user(const struct identity *i)
     return i->claims ? i->claims->user : (struct slice){NULL, 0};
 }
 
+struct issuance identity_issuance(const struct identity *i)
+{
+    const struct claims *claims = i->claims;
+    if (!claims) return (struct issuance){.issued_ms = 0};
+    return (struct issuance){claims->sid, claims->jti, claims->issued_ms};
+}
+
 uint64_t identity_expires_ms(const struct identity *i)
 {
     return i->claims ? i->claims->expires_ms : UINT64_MAX;

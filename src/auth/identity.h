@@ -69,6 +69,15 @@ void identity_unref(struct identity *i);
 /* The stable id of who is signed in; empty, with ptr NULL: of a guest. Borrowed, as all below. */
 struct slice identity_user(const struct identity *i);
 
+/* What it came in with: how that is called, where it says so, and when it was issued (Unix time in
+ * ms; 0: it does not say). Of a guest nothing. */
+struct issuance {
+    struct slice session;
+    struct slice token;
+    uint64_t issued_ms;
+};
+struct issuance identity_issuance(const struct identity *i);
+
 /* When it ends (Unix time in ms); UINT64_MAX: never. */
 uint64_t identity_expires_ms(const struct identity *i);
 

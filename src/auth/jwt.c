@@ -123,7 +123,7 @@ static bool read_seconds(const json_t *payload, const char *claim, double *out)
 
 /* RFC 7519 sections 4.1.4 to 4.1.6. */
 static enum jwt_result check_times(const json_t *payload, const struct jwt_rules *rules,
-                                   uint64_t now_ms, uint64_t *expires_ms)
+                                   uint64_t now_ms, struct claims *c)
 {
     double now = (double)now_ms / 1000;
     double exp = 0;
@@ -135,7 +135,8 @@ static enum jwt_result check_times(const json_t *payload, const struct jwt_rules
     if (exp < 0 || now >= exp + JWT_LEEWAY_S) return JWT_EXPIRED;
     if (exp > now + rules->max_age_s + JWT_LEEWAY_S) return JWT_TOO_FAR_AHEAD;
     if (nbf > now + JWT_LEEWAY_S || iat > now + JWT_LEEWAY_S) return JWT_TOO_EARLY;
-    *expires_ms = (uint64_t)(exp * 1000);
+    c->expires_ms = (uint64_t)(exp * 1000);
+    c->issued_ms = json_object_get(payload, "iat") && iat > 0 ? (uint64_t)(iat * 1000) : 0;
     return JWT_OK;
 }
 
@@ -200,7 +201,7 @@ static enum jwt_result check_claims(const json_t *payload, const struct jwt_rule
                                     uint64_t now_ms, struct claims **out)
 {
     struct claims c = {0};
-    enum jwt_result result = check_times(payload, rules, now_ms, &c.expires_ms);
+    enum jwt_result result = check_times(payload, rules, now_ms, &c);
     if (!result) result = check_issuer(payload, rules->issuer);
     if (!result) result = check_audience(payload, rules->audience);
     return result ? result : read_claims(payload, out, &c);

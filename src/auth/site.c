@@ -38,6 +38,7 @@ struct inquiry {
     uint64_t forgets;    /* as many as there were when it went to the site */
     int64_t deadline_ms; /* monotonic */
 
+    int64_t asked_ms; /* Unix time */
     struct fetch *fetch;
     struct buf body;
 };
@@ -141,6 +142,7 @@ static int begin_fetch(struct site *s, struct inquiry *in)
     char *text = write_headers(in->question, lists, &o.header_count);
     if (!text) return ERR_NOMEM;
     write_url(s, in->question->fields.room, url);
+    in->asked_ms = clock_ms(CLOCK_REALTIME);
     int err = fetch_new(&o, &in->fetch, &why) ? ERR_NOMEM : 0;
     if (!err) err = fetch_begin(in->fetch, s->multi, &in->body, in);
     if (err) {
@@ -172,6 +174,7 @@ static int identify_by_answer(const struct site *s, struct inquiry *in, struct i
     struct slice json = {(const char *)in->body.data, in->body.len};
     int err = site_answer_read(json, in->question->fields.room, now_ms, &claims, &words);
     if (!err) {
+        claims->issued_ms = (uint64_t)in->asked_ms; /* what is revoked meanwhile is not believed */
         bool ends = claims->expires_ms < UINT64_MAX;
         uint64_t again_ms =
             ends ? UINT64_MAX : now_ms + (uint64_t)fetch_spread(s->options.again_ms);

@@ -61,6 +61,7 @@
     X(ERR_NO_KEYS, "unavailable", 503, 4103, "the token cannot be verified yet: come back soon")   \
     X(ERR_TOKEN_EXPIRED, "token_expired", 401, 4203,                                               \
       "your sign-in ends: come back with a new token")                                             \
+    X(ERR_REVOKED, "revoked", 401, 4009, "you were signed out: sign in again")                     \
     X(ERR_BEARER_ALONE, "bad_upgrade", 400, 1002,                                                  \
       "offer parlor.v1 or parlor.bare beside bearer.TOKEN: a browser wants one selected")          \
     X(ERR_AUTH_OFF, "auth_off", 400, 1008, "this server does not check who you are")               \
@@ -104,8 +105,7 @@
       "who you are cannot be asked right now: come back soon")                                     \
     X(ERR_SITE_FORBIDDEN, "forbidden", 403, 4003, "the site does not let you in here")             \
     X(ERR_MANY_SIGN_INS, "rate_limited", 429, 4101,                                                \
-      "too many sign-ins from your address, wait a moment")                                        \
-    X(ERR_REVOKED, "revoked", 401, 4009, "you are not signed in any more")
+      "too many sign-ins from your address, wait a moment")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

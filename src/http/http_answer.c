@@ -210,9 +210,14 @@ void http_answer_error(struct conn *c, const struct http_request *r, int err, co
     http_answer_error_later(c, http_manner(r), err, headers);
 }
 
+void http_answer_error_text_later(struct conn *c, struct http_manner m, int err, const char *text)
+{
+    answer_error(c, m, err, text, NULL);
+}
+
 void http_answer_error_text(struct conn *c, const struct http_request *r, int err, const char *text)
 {
-    answer_error(c, http_manner(r), err, text, NULL);
+    http_answer_error_text_later(c, http_manner(r), err, text);
 }
 
 /* HTTP/1.0 takes the end of the connection for the end of the body. */

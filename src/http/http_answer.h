@@ -48,9 +48,10 @@ void http_answer_error(struct conn *c, const struct http_request *r, int err, co
 void http_answer_error_text(struct conn *c, const struct http_request *r, int err,
                             const char *text);
 
-/* The first two, after the request. */
+/* All three, after the request. */
 void http_answer_later(struct conn *c, struct http_manner m, const struct http_answer *a);
 void http_answer_error_later(struct conn *c, struct http_manner m, int err, const char *headers);
+void http_answer_error_text_later(struct conn *c, struct http_manner m, int err, const char *text);
 
 /* An answer whose length is not known when it begins: the head, then pieces (RFC 9112 section 7.1,
  * as they are for HTTP/1.0), then the end. The body of `a` is not used. After the end the

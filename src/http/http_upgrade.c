@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/control.h"
 #include "auth/identity.h"
 #include "auth/policy.h"
+#include "auth/site.h"
 #include "auth/site_question.h"
 #include "auth/tokens.h"
 #include "base/err.h"
@@ -223,7 +225,7 @@ static enum result refuse_identity(struct conn *c, const struct handshake *h, in
     metrics_refusal(&c->worker->metrics, err);
     if (why)
         LOG(c->worker->server->options.log, LOG_INFO, "token_refused",
-            "who came with this token was not let in", LOG_STR("peer", peer),
+            "who came with this token, or session, was not let in", LOG_STR("peer", peer),
             LOG_STR("reason", why));
     http_handshake_refuse(c, h->manner, &h->ws, subprotocol_of(h), &refusal);
     return DONE;
@@ -273,11 +275,24 @@ static bool is_of_identity(int err)
            err == ERR_SITE_FORBIDDEN || err == ERR_AUTH_DOWN || err == ERR_MANY_SIGN_INS;
 }
 
+/* What the site said in the second of the act is not remembered either: it may be asked anew. */
+static bool is_revoked(const struct conn *c)
+{
+    const struct server_options *o = &c->worker->server->options;
+    if (!control_is_revoked(o->control, c->identity)) return false;
+    if (c->identity->question) site_forget(o->site, identity_user(c->identity));
+    return true;
+}
+
 static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
     const char *why = NULL;
     int err = identify(c, h, &why);
     if (err == ERR_AGAIN) return WAIT;
+    if (!err && is_revoked(c)) {
+        err = ERR_TOKEN;
+        why = "the sign-in was revoked";
+    }
     if (!err) err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
     if (is_of_identity(err)) return refuse_identity(c, h, err, why);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
@@ -295,8 +310,12 @@ static enum result handshake_enter(struct conn *c, struct handshake *h)
     return err ? handshake_refuse(c, h, err) : NEXT;
 }
 
+/* Judged again, since an act may have come while it waited for its room. */
 static enum result handshake_upgrade(struct conn *c, struct handshake *h)
 {
+    if (is_revoked(c)) return refuse_identity(c, h, ERR_TOKEN, "the sign-in was revoked");
+    if (may(c->identity, ACTION_JOIN, room_of(h), NULL))
+        return refuse_identity(c, h, ERR_NO_RIGHT, NULL);
     if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)
         rich_session_start(c, &h->joining.join);

@@ -9,6 +9,7 @@
 #include "server/budget.h"
 
 struct conn_ops;
+struct control;
 struct forwarded_rules;
 struct http_api;
 struct log;
@@ -58,8 +59,9 @@ struct server_options {
     const char *const *origins; /* that may connect besides a page of our own; lower case */
     size_t origin_count; /* 0, without any_origin: any on loopback listeners, else only our own */
     bool any_origin;
-    struct tokens *tokens; /* that say who somebody is; NULL: none is believed */
-    struct site *site;     /* that is asked who somebody is; stopped by server_free; or NULL */
+    struct control *control; /* what acts amount to */
+    struct tokens *tokens;   /* that say who somebody is; NULL: none is believed */
+    struct site *site;       /* that is asked who somebody is; stopped by server_free; or NULL */
     bool compression;
     bool echo;
     const char *api_key;          /* NULL: no API */

@@ -39,7 +39,7 @@ static void set_identity(struct conn *c, struct identity *now)
 
 static void close_revoked(struct conn *c)
 {
-    if (c->session->expire) c->session->expire(c, ERR_REVOKED);
+    if (c->session->tell_end) c->session->tell_end(c, ERR_REVOKED);
     if (c->state == CONN_OPEN) c->worker->server->options.websocket->refuse(c, ERR_REVOKED);
 }
 

@@ -25,6 +25,7 @@
 #include "proto/ws_deflate.h"
 #include "proto/ws_handshake.h"
 #include "server/budget.h"
+#include "server/control_log.h"
 #include "server/outage.h"
 #include "server/overflow.h"
 #include "server/peer_counts.h"
@@ -228,7 +229,8 @@ int server_start(struct server *s, struct store *store, struct journal *journal)
     hub_set_store(s->hub, store, journal);
     struct rlimit files = {.rlim_cur = RLIM_INFINITY};
     getrlimit(RLIMIT_NOFILE, &files);
-    if (listen_all(s) != 0) return ERR_IO;
+    s->control_log = control_log_open(store, journal, s->options.control, s->options.log);
+    if (!s->control_log || listen_all(s) != 0) return ERR_IO;
     s->own_fds = count_open_fds();
     plan_descriptors(s, files.rlim_cur);
     if (start_workers(s)) return 0;
@@ -287,6 +289,7 @@ void server_free(struct server *s)
         turn_fini(&s->workers[i]);
     check_memory(s);
     hub_free(s->hub);
+    control_log_free(s->control_log);
     journal_free(s->options.journal);
     encoder_fini(&s->encoder);
     peer_counts_free(s->peers);

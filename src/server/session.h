@@ -45,9 +45,15 @@ struct session_ops {
     /* The server is going, and says when to come back, before it closes the WebSocket. */
     void (*bye)(struct conn *c, unsigned code, uint32_t retry_after_ms);
 
-    /* Its sign-in ends soon (0), or has ended, and then it is closed with this error: tells it so
-     * in its own words. */
-    void (*expire)(struct conn *c, int err);
+    /* Its token ends soon. */
+    void (*warn_end)(struct conn *c);
+
+    /* It is about to be closed for this error of who it is: tells it so in its own words, if it has
+     * no other way to know. */
+    void (*tell_end)(struct conn *c, int err);
+
+    /* What it may do has changed: leaves the rooms that it may not read any more. */
+    void (*review)(struct conn *c);
 
     /* Memory of what the peer has sent and that waits. */
     size_t (*input_bytes)(const struct conn *c);

@@ -388,10 +388,10 @@ static int64_t expire(struct conn *c)
     if (left_ms > 0) {
         int64_t warn_ms = (int64_t)ends_ms - WORKER_EXPIRY_WARN_MS;
         bool told = warn_ms <= w->expiry_looked_ms && c->since_ms < w->expiry_looked_ms;
-        if (!told && session->expire) session->expire(c, 0);
+        if (!told && session->warn_end) session->warn_end(c);
         return (int64_t)ends_ms;
     }
-    if (session->expire) session->expire(c, ERR_TOKEN_EXPIRED);
+    if (session->tell_end) session->tell_end(c, ERR_TOKEN_EXPIRED);
     if (c->state == CONN_OPEN) w->server->options.websocket->refuse(c, ERR_TOKEN_EXPIRED);
     return INT64_MAX;
 }

@@ -158,6 +158,7 @@ struct server {
     atomic_uint guests;
     struct encoder encoder; /* the store's writer thread's */
     struct outage *outage;
+    struct control_log *control_log;
     _Atomic int64_t trouble_told_ms; /* when the log was last told of trouble of the store */
 };
 

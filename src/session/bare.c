@@ -159,14 +159,25 @@ static void bare_describe(struct member *m, struct session_member *out)
     out->since_ms = c->since_ms;
 }
 
-static void bare_expire(struct conn *c, int err)
+static void bare_tell_end(struct conn *c, int err)
 {
     struct worker *w = c->worker;
-    const struct slice words = SLICE_LIT("Your sign-in has ended.");
+    struct slice words = SLICE_LIT("Your sign-in has ended.");
+    if (err == ERR_REVOKED) words = SLICE_LIT("You were signed out.");
+    if (err == ERR_NO_RIGHT) words = SLICE_LIT("This room is closed to you now.");
     w->text.len = 0;
-    if (!err) return; /* it could do nothing about it */
     if (envelope_encode_system(words, err_info(err)->word, &w->text, REFUSAL_MAX_BYTES) == 0)
         websocket_send_text(c, w->text.data, w->text.len);
+}
+
+/* Its one room. */
+static void bare_review(struct conn *c)
+{
+    const struct feed *feed = c->member.feed;
+    if (!feed || may(c->identity, ACTION_JOIN, room_name(feed->room), NULL) == 0) return;
+    bare_tell_end(c, ERR_NO_RIGHT);
+    if (c->state == CONN_OPEN)
+        websocket_close(c, err_info(ERR_NO_RIGHT)->close_code, err_info(ERR_NO_RIGHT)->text);
 }
 
 const struct session_ops bare_session = {
@@ -174,7 +185,8 @@ const struct session_ops bare_session = {
     .on_writable = bare_on_writable,
     .rename = rename_in_room,
     .leave = bare_leave,
-    .expire = bare_expire,
+    .tell_end = bare_tell_end,
+    .review = bare_review,
     .lag_bytes = bare_lag_bytes,
     .deliver = conn_deliver,
     .on_lag = conn_on_lag,

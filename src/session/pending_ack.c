@@ -8,6 +8,7 @@
 #include "chat/hub.h"
 #include "journal/journal.h"
 #include "server/conn.h"
+#include "server/control_log.h"
 #include "server/store_log.h"
 #include "server/worker.h"
 
@@ -148,6 +149,10 @@ static void on_done(void *ctx, const struct store_done *done, size_t count)
     for (size_t i = 0; i < count; i++) {
         const struct store_done *d = &done[i];
         struct pending_ack *a = d->tag;
+        if (store_is_own(d->room)) {
+            control_log_on_done(s->control_log, d);
+            continue;
+        }
         if (d->mark) {
             tell_read(s, d);
             continue;

@@ -50,14 +50,12 @@ static void bye(struct conn *c, unsigned code, uint32_t retry_after_ms)
     rich_send(c, rich_encode_bye(code, retry_after_ms, &c->worker->text, RICH_FRAME_MAX_BYTES));
 }
 
-static void rich_expire(struct conn *c, int err)
+static void rich_warn_end(struct conn *c)
 {
     struct buf *text = &c->worker->text;
     const struct slice no_ref = {NULL, 0};
     text->len = 0;
-    if (err == ERR_TOKEN_EXPIRED) return; /* it was told before, the close code says the rest */
-    if (!err) err = ERR_TOKEN_EXPIRED;
-    rich_send(c, rich_encode_error(no_ref, err, 0, text, RICH_FRAME_MAX_BYTES));
+    rich_send(c, rich_encode_error(no_ref, ERR_TOKEN_EXPIRED, 0, text, RICH_FRAME_MAX_BYTES));
 }
 
 static void rich_leave(struct conn *c)
@@ -341,7 +339,7 @@ const struct session_ops rich_session = {
     .on_sent = rich_go_on,
     .leave = rich_leave,
     .bye = bye,
-    .expire = rich_expire,
+    .warn_end = rich_warn_end,
     .input_bytes = rich_input_bytes,
     .lag_bytes = rich_lag_bytes,
     .deliver = deliver,

@@ -11,7 +11,8 @@ enum { BLOCK_COST = 16 }; /* of an allocation, beside its bytes */
 struct mem_room *memory_find(struct mem *m, struct slice name)
 {
     struct mem_room *room;
-    HASH_FIND(hh, m->rooms, name.ptr, name.len, room);
+    struct mem_room *table = store_is_own(name) ? m->own : m->rooms;
+    HASH_FIND(hh, table, name.ptr, name.len, room);
     return room;
 }
 
@@ -27,6 +28,7 @@ static void account(struct mem_room *room, uint64_t delta)
 {
     uint64_t before = room->memory;
     room->memory += delta;
+    if (memory_is_own(room)) return;
     room->mem->memory += delta;
     atomic_store_explicit(&room->mem->base.bytes, room->mem->memory, memory_order_relaxed);
     if (!before || !room->memory || __builtin_clzll(before) != __builtin_clzll(room->memory))

@@ -107,8 +107,9 @@ struct mem_undo {
 struct mem {
     struct store_backend base;
     pthread_mutex_t lock;
-    struct mem_room *rooms;
-    uint64_t memory;                  /* bytes allocated for all of them */
+    struct mem_room *rooms;           /* but for the server's own, */
+    struct mem_room *own;             /* which are here, and in no list */
+    uint64_t memory;                  /* bytes allocated for all of rooms */
     struct list classes[MEM_CLASSES]; /* rooms by the binary logarithm of their memory */
     struct list over;
     /* Retention by age: no room has an older event than oldest_ms, or a sweep is on its way. */
@@ -124,6 +125,11 @@ struct mem {
 static inline struct mem *mem_of(struct store_backend *b)
 {
     return (struct mem *)b;
+}
+
+static inline bool memory_is_own(const struct mem_room *room)
+{
+    return store_is_own((struct slice){room->name, room->name_len});
 }
 
 /* The room, or NULL. Under the lock, as all below. */

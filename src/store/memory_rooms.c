@@ -15,7 +15,8 @@ struct mem_room *memory_rooms_add(struct mem *m, struct slice name)
     if (!room) return NULL;
     memcpy(room->name, name.ptr, name.len);
     room->name_len = name.len;
-    HASH_ADD_KEYPTR(hh, m->rooms, room->name, room->name_len, room);
+    struct mem_room **table = store_is_own(name) ? &m->own : &m->rooms;
+    HASH_ADD_KEYPTR(hh, *table, room->name, room->name_len, room);
     if (!room->hh.tbl) {
         free(room);
         return NULL;
@@ -34,10 +35,11 @@ void memory_rooms_free(struct mem_room *room)
         memory_state_drop(room, room->events[i]);
     memory_marks_free(room);
     if (m->sweep == room) m->sweep = room->hh.next;
-    HASH_DEL(m->rooms, room);
+    struct mem_room **table = memory_is_own(room) ? &m->own : &m->rooms;
+    HASH_DEL(*table, room);
+    if (!memory_is_own(room)) m->memory -= room->memory;
     list_remove(&room->class_link);
     list_remove(&room->over_link);
-    m->memory -= room->memory;
     free(room->events);
     free(room);
 }

@@ -28,6 +28,7 @@ static bool has_too_much(const struct mem_room *room)
 {
     const struct store_keep *keep = &room->mem->base.keep;
     size_t count = room->end - room->first;
+    if (memory_is_own(room)) return false;
     return count > 1 && ((keep->max_events && count > keep->max_events) ||
                          (keep->max_bytes && room->bytes > keep->max_bytes));
 }

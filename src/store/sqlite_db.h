@@ -97,6 +97,9 @@ enum read_stmt {
     READ_STMT_COUNT,
 };
 
+/* Rooms that are not the server's own, see store_is_own. */
+#define CLIENTS "substr(name, 1, 1) <> '/'"
+
 /* 1 for a message that is not deleted, else 0: what stands between room and seq in the index
  * events_seq. Without it a query for a seq or a range of them walks over the room. */
 #define SHOWN "(kind = 0 AND deleted = 0)"

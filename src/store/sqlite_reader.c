@@ -46,7 +46,8 @@ static const char *const sql[READ_STMT_COUNT] = {
         "SELECT " ROOM_COLUMNS ", name, " ROOM_COUNT ", " ROOM_BYTES
         ", (SELECT ts_ms FROM (" MERGE("SELECT ts_ms, seq FROM events WHERE room = rooms.id",
                                        "0") " ORDER BY seq DESC LIMIT 1))"
-                                            " FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2",
+                                            " FROM rooms WHERE name > ?1 AND " CLIENTS
+                                            " ORDER BY name LIMIT ?2",
 };
 
 static struct sqlite_reader *reader_of(struct store_backend *b, unsigned reader)

@@ -145,6 +145,7 @@ void sqlite_rooms_note_over(struct sqlite_store *s, struct sqlite_room *room)
     int64_t events = sqlite_rooms_excess(count, keep->max_events);
     int64_t bytes = sqlite_rooms_excess(room->row_bytes + room->bytes, keep->max_bytes);
     if ((!events && !bytes) || count <= 1) return; /* the newest stays, however large */
+    if (store_is_own((struct slice){room->name, room->name_len})) return;
     bool much = events >= STORE_TRIM_MAX || bytes >= STORE_TRIM_MAX_BYTES / 4;
     if (much) s->base.trim_need = TRIM_NOW;
     if (s->base.trim_need == TRIM_NONE) s->base.trim_need = TRIM_SOON;

@@ -55,10 +55,12 @@ static const char *const sql[WRITE_STMT_COUNT] = {
     [WRITE_DROP_MARKS] = "DELETE FROM marks WHERE room = ?1",
     [WRITE_TRIMMED_ROOM] = "SELECT name, count, bytes, oldest_ms, EXISTS(SELECT 1" ROOM_TAIL
                            " FROM rooms WHERE id = ?1",
-    [WRITE_NEXT_ROOM] = "SELECT id FROM rooms WHERE id >= ?1 ORDER BY id",
-    [WRITE_AGED_ROOM] = "SELECT id FROM rooms WHERE oldest_ms < ?1 ORDER BY oldest_ms",
-    [WRITE_LARGEST_ROOM] = "SELECT id FROM rooms WHERE bytes >= ?1 ORDER BY bytes DESC",
-    [WRITE_OLDEST_ROOM] = "SELECT id FROM rooms ORDER BY oldest_ms",
+    [WRITE_NEXT_ROOM] = "SELECT id FROM rooms WHERE id >= ?1 AND " CLIENTS " ORDER BY id",
+    [WRITE_AGED_ROOM] =
+        "SELECT id FROM rooms WHERE oldest_ms < ?1 AND " CLIENTS " ORDER BY oldest_ms",
+    [WRITE_LARGEST_ROOM] =
+        "SELECT id FROM rooms WHERE bytes >= ?1 AND " CLIENTS " ORDER BY bytes DESC",
+    [WRITE_OLDEST_ROOM] = "SELECT id FROM rooms WHERE " CLIENTS " ORDER BY oldest_ms",
     [WRITE_OLDEST] = MERGE("SELECT seq, ts_ms, bytes, CASE kind WHEN 0 THEN (SELECT total(count)"
                            "  FROM reaction_counts WHERE room = ?1 AND target = seq) ELSE 0 END"
                            " FROM events WHERE room = ?1",
@@ -183,10 +185,11 @@ static int put_mark_row(struct sqlite_store *s, struct sqlite_room *room,
 static int add_room(struct sqlite_store *s, struct sqlite_room *room, const struct store_record *r)
 {
     uint64_t most = s->base.limits.max_rooms;
-    if (most && atomic_load(&s->base.rooms) + s->new_rooms >= most) return ERR_ROOMS_FULL;
+    bool own = store_is_own(r->room);
+    if (most && !own && atomic_load(&s->base.rooms) + s->new_rooms >= most) return ERR_ROOMS_FULL;
     int rc = sqlite_rooms_add(s, room, r);
     if (rc) return sqlite_db_fail(s, rc);
-    s->new_rooms++;
+    s->new_rooms += !own;
     return 0;
 }
 
@@ -236,7 +239,7 @@ int sqlite_writer_put(struct store_backend *b, const struct store_record *r)
     int64_t cost = 2 * (int64_t)r->bytes + PUT_COST;
     int rc = sqlite_rooms_find(s, r->room, &room);
     if (rc) return sqlite_db_fail(s, rc);
-    if (b->limits.max_bytes && cost > s->space) {
+    if (b->limits.max_bytes && cost > s->space && !store_is_own(r->room)) {
         atomic_store_explicit(&b->full, true, memory_order_relaxed);
         if (!r->mark) sqlite_rooms_refused(s, room);
         return ERR_STORE_FULL;
@@ -384,7 +387,7 @@ int sqlite_writer_recover(struct store_backend *b)
 static int take_stock(struct sqlite_store *s)
 {
     int64_t rooms = 0;
-    int rc = sqlite_db_ask(s->db, "SELECT count(*) FROM rooms", &rooms);
+    int rc = sqlite_db_ask(s->db, "SELECT count(*) FROM rooms WHERE " CLIENTS, &rooms);
     atomic_init(&s->base.rooms, (uint64_t)rooms);
     if (!rc || sqlite_db_error(rc) == ERR_STORE_DAMAGED)
         rc = sqlite_db_ask(

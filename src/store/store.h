@@ -64,6 +64,16 @@ enum {
 
 #define STORE_SEQ_MAX ((UINT64_C(1) << 53) - 1) /* protocol.md section 4 */
 
+/* Logs of the server's own are rooms whose names begin with this: that of no room can which clients
+ * enter (proto/name.h). They are written and read as others are. Retention, limits and lists leave
+ * them alone, so what they hold is neither lost to what is said in rooms nor seen there. */
+enum { STORE_OWN_PREFIX = '/' };
+
+static inline bool store_is_own(struct slice room)
+{
+    return room.len > 0 && room.ptr[0] == STORE_OWN_PREFIX;
+}
+
 enum store_kind {
 #define X(symbol, word, text, action) symbol,
     EVENT_KIND_TABLE(X)

@@ -106,7 +106,7 @@ static int append_record(struct store *s, const struct store_append *a, bool mar
     CHECK(a->event->seq > 0 && a->event->seq <= STORE_SEQ_MAX);
     if (text_too_long(a->event)) return ERR_TOO_LONG;
     if (!atomic_load(&s->healthy)) return ERR_STORE;
-    if (store_full(s)) return ERR_STORE_FULL;
+    if (store_full(s) && !store_is_own(a->room)) return ERR_STORE_FULL;
     struct store_event event = normal_form(a->event);
     struct store_record *r = store_record_new(a->room, &event);
     if (!r) return ERR_NOMEM;

@@ -71,7 +71,8 @@ static int mem_put(struct store_backend *b, const struct store_record *r)
     uint64_t most = b->limits.max_rooms;
     if (r->mark) return put_mark(m, r);
     struct mem_room *room = memory_find(m, r->room);
-    if (!room && most && HASH_COUNT(m->rooms) >= most) return ERR_ROOMS_FULL;
+    bool limited = most && !store_is_own(r->room);
+    if (!room && limited && HASH_COUNT(m->rooms) >= most) return ERR_ROOMS_FULL;
     if (!room) room = memory_rooms_add(m, r->room);
     if (!room) return ERR_NOMEM;
     int err = put_event(m, room, r);
@@ -133,6 +134,8 @@ static void mem_close(struct store_backend *b, bool clean)
     struct mem *m = mem_of(b);
     while (m->rooms)
         memory_rooms_free(m->rooms);
+    while (m->own)
+        memory_rooms_free(m->own);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }

@@ -71,7 +71,8 @@ static int answer_room(struct store *s, unsigned reader, const struct read_reque
     }
     note(s, reader, r, err);
     uint64_t max_rooms = s->options.limits.max_rooms;
-    if (err == ERR_NOT_FOUND && max_rooms && atomic_load(&s->backend->rooms) >= max_rooms) {
+    bool limited = max_rooms && !store_is_own(r->query.room);
+    if (err == ERR_NOT_FOUND && limited && atomic_load(&s->backend->rooms) >= max_rooms) {
         err = ERR_ROOMS_FULL;
         store_tell(s, STORE_ROOMS_FULL, max_rooms);
     }

@@ -957,6 +957,24 @@ test("an export that is not read costs the server a page, and its end costs nobo
 
 // ---- the document ----
 
+test("acts are decided and told again", limit(20), withApi([], async (api) => {
+  const acts = [
+    { act: "revoke", user: "u1", reason: "lost" },
+    { act: "grant", room: "lobby", user: "u1", right: "moderate" },
+    { act: "set", room: "lobby", access_guests: "none" },
+  ];
+  for (const act of acts) {
+    const { status, json } = await api.call("POST", "/acts", act);
+    assert.equal(status, 201);
+    assert.deepEqual({ ...act, id: json.id, ts: json.ts, by: "system" }, json);
+  }
+  const { json } = await api.call("GET", "/acts?limit=2");
+  assert.deepEqual(json.acts.map((act) => act.act), ["set", "grant"]);
+  assert.equal(json.more, true);
+  const refused = await api.call("POST", "/acts", { act: "revoke" });
+  assert.deepEqual([refused.status, refused.json.error.code], [400, "bad_field"]);
+}));
+
 test("the document makes a client with names that can be used", () => {
   const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
   const ids = operations.map((operation) => operation.operationId);

@@ -247,6 +247,68 @@ static void test_full_of_rooms(void **state)
     assert_in_range(stats.rooms, 50, 260);
 }
 
+/* Retention, limits and lists are about what clients say, not about the server's own logs. */
+static void test_own_log(void **state)
+{
+    struct world *w = *state;
+    struct store_options o = {
+        .limits = {.max_rooms = 2, .max_bytes = 8 * MIB, .trim_when_full = true},
+        .keep = {.max_age_ms = 1000, .max_events = 5, .max_bytes = 10000},
+        .trim_pause_ms = 2,
+        .now_ms = fake_wall_ms,
+        .elapsed_ms = fake_elapsed_ms};
+    struct store_stats stats;
+    struct answer a;
+    wall_ms = NOW_MS;
+    assert_non_null(world_open(w, o));
+    world_put(w, "r", (struct store_event){.seq = 1, .ts_ms = NOW_MS});
+    world_put(w, "s", (struct store_event){.seq = 1, .ts_ms = NOW_MS});
+    world_settle(w);
+    for (uint64_t seq = 1; seq <= 200; seq++) { /* old, many and heavy, in a room too many */
+        world_put(w, "/own", (struct store_event){.seq = seq, .ts_ms = 1, .data = {text, TEXT}});
+        if (seq % 10 == 0) world_settle(w);
+    }
+    for (uint64_t seq = 2; seq <= 400; seq++) {
+        world_put(w, "r",
+                  (struct store_event){.seq = seq, .ts_ms = NOW_MS, .message = {text, TEXT}});
+        if (seq % 10 == 0) world_settle(w);
+    }
+    assert_true(wait_for(w, "r", 5));
+    assert_int_equal(events_in(w, "/own"), 200);
+    assert_int_equal(world_load(w, "/another", &a), ERR_NOT_FOUND);
+    assert_int_equal(world_load(w, "another", &a), ERR_ROOMS_FULL);
+    store_stats(w->store, &stats);
+    assert_int_equal(stats.rooms, 2);
+    assert_int_equal(world_list(w, "", 10, &a), 0);
+    assert_null(strstr(a.shown, "own"));
+    if (!w->backend->durable) return;
+    store_close(w->store);
+    assert_non_null(world_open(w, o)); /* which looks at every room once */
+    for (int i = 0; i < 50; i++)
+        world_nap();
+    assert_int_equal(events_in(w, "/own"), 200);
+    store_stats(w->store, &stats);
+    assert_int_equal(stats.rooms, 2);
+}
+
+/* Nor does a full database keep it out. */
+static void test_own_log_when_full(void **state)
+{
+    struct world *w = *state;
+    struct store_options o = {.limits = {.max_bytes = MIB}, .trim_pause_ms = NEVER_MS};
+    uint64_t seq = 0;
+    if (!w->backend->refuses_when_full) skip();
+    assert_non_null(world_open(w, o));
+    while (!store_full(w->store))
+        if (world_add(w, "r", ++seq, (struct slice){text, TEXT}) != 0) world_nap();
+    while (world_add(w, "r", ++seq, (struct slice){text, TEXT}) != ERR_STORE_FULL)
+        world_nap();
+    assert_int_equal(world_add(w, "/own", 1, (struct slice){text, TEXT}), 0);
+    for (int i = 0; i < WORLD_WAIT_S * 200 && events_in(w, "/own") == 0; i++)
+        world_nap();
+    assert_int_equal(events_in(w, "/own"), 1);
+}
+
 /* A jump of the clock removes nothing, and is told. */
 static void test_clock_jumps(void **state)
 {
@@ -421,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_full_trims),     cmocka_unit_test(test_full_of_rooms),
         cmocka_unit_test(test_clock_jumps),    cmocka_unit_test(test_clock_jumped_before),
         cmocka_unit_test(test_many_reactions), cmocka_unit_test(test_clock_jumps_over_nonces),
+        cmocka_unit_test(test_own_log),        cmocka_unit_test(test_own_log_when_full),
     };
     const struct CMUnitTest sqlite[] = {
         cmocka_unit_test(test_many_edits),
