@@ -17,6 +17,7 @@
 #include "auth/key_source.h"
 #include "auth/policy.h"
 #include "auth/room_rules.h"
+#include "auth/site.h"
 #include "auth/tokens.h"
 #include "base/err.h"
 #include "http/http_session.h"
@@ -151,8 +152,7 @@ static struct key_source *open_keys(const struct config *cf, struct log *log,
         const char *reason = NULL;
         const struct key_source_options o = {
             .url = cf->jwks_url, .on_fetch = tell_keys, .ctx = log};
-        bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-        if (ready && key_source_open(&o, &keys, &reason) != 0 && reason)
+        if (key_source_open(&o, &keys, &reason) != 0 && reason)
             snprintf(why, KEY_FILE_WHY_MAX, "%s", reason);
         return keys;
     }
@@ -211,11 +211,67 @@ static bool make_rules(const struct config *cf, struct room_rules **out)
     return err == 0;
 }
 
+/* When the site begins to fail, and when it works again; on its thread. */
+static void tell_site(void *log, const struct site_health *h)
+{
+    if (h->failing)
+        LOG(log, LOG_WARN, "site_failed",
+            "auth-url does not say who somebody is: who signs in there is told to come back",
+            LOG_STR("url", h->url), LOG_STR("why", h->error));
+    else
+        LOG(log, LOG_INFO, "site_works", "auth-url says again who somebody is",
+            LOG_STR("url", h->url));
+}
+
+/* *out is NULL where the site is not to be asked. False after having logged why it cannot be. */
+static bool open_site(const struct config *cf, struct log *log, struct site **out)
+{
+    const char *why = NULL;
+    const struct site_options o = {.url = cf->auth_url,
+                                   .cookies = cf->auth_cookies,
+                                   .timeout_ms = cf->auth_timeout_ms,
+                                   .cache_ms = cf->auth_cache_ms,
+                                   .again_ms = cf->auth_recheck_ms,
+                                   .on_change = tell_site,
+                                   .ctx = log};
+    *out = NULL;
+    if (!cf->auth_url[0]) return true;
+    if (site_open(&o, out, &why) == 0) {
+        LOG(log, LOG_INFO, "site_believed", "who is signed in at the site is signed in here",
+            LOG_STR("cookies", cf->auth_cookies[0] ? cf->auth_cookies : "none"));
+        return true;
+    }
+    LOG(log, LOG_ERROR, "site_failed", why ? why : "not enough memory to start",
+        LOG_STR("option", "auth-url, auth-cookies"));
+    return false;
+}
+
 /* Whom the server believes, and what they may do. */
 struct auth {
-    struct tokens *tokens; /* NULL: everybody is a guest */
+    struct tokens *tokens; /* NULL: none is believed */
+    struct site *site;     /* NULL: it is not asked */
     struct policy policy;
 };
+
+/* False after having logged why not; auth_close in any case. */
+static bool auth_open(const struct config *cf, struct log *log, const struct room_rules *rules,
+                      struct auth *out)
+{
+    bool fetches = cf->jwks_url[0] || cf->auth_url[0];
+    *out = (struct auth){.policy = {.rules = rules, .control = control_new()}};
+    if (!out->policy.control || (fetches && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)) {
+        LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
+        return false;
+    }
+    return open_tokens(cf, log, &out->tokens) && open_site(cf, log, &out->site);
+}
+
+static void auth_close(struct auth *auth)
+{
+    control_free(auth->policy.control);
+    site_close(auth->site);
+    tokens_free(auth->tokens);
+}
 
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
 static struct server *start(const struct config *cf, struct log *log, const struct auth *auth,
@@ -248,7 +304,8 @@ static struct server *start(const struct config *cf, struct log *log, const stru
                      [BUDGET_CONNECTS] = cf->connects_per_ip,
                      [BUDGET_ROOMS] = cf->rooms_per_ip,
                      [BUDGET_HISTORY] = cf->history_per_ip,
-                     [BUDGET_REQUESTS] = cf->requests_per_ip}},
+                     [BUDGET_REQUESTS] = cf->requests_per_ip,
+                     [BUDGET_SIGN_INS] = cf->sign_ins_per_ip}},
         .forwarded = rules,
         .loopback_exempt = cf->trust_loopback,
         .max_frame_bytes = cf->max_frame_bytes,
@@ -264,6 +321,7 @@ static struct server *start(const struct config *cf, struct log *log, const stru
         .any_origin = cf->any_origin,
         .tokens = auth->tokens,
         .policy = &auth->policy,
+        .site = auth->site,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
@@ -338,14 +396,11 @@ static int serve(const struct config *cf, const struct room_rules *room_rules)
     raise_file_limit(log);
     struct server_address addresses[CONFIG_LISTEN_MAX];
     struct forwarded_rules rules;
-    struct auth auth = {.policy = {.rules = room_rules, .control = control_new()}};
-    struct server *server = NULL;
-    if (!auth.policy.control) LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
-    if (auth.policy.control && open_tokens(cf, log, &auth.tokens))
-        server = start(cf, log, &auth, addresses, &rules);
+    struct auth auth;
+    struct server *server =
+        auth_open(cf, log, room_rules, &auth) ? start(cf, log, &auth, addresses, &rules) : NULL;
     if (server) run(server, log, &signals);
-    control_free(auth.policy.control);
-    tokens_free(auth.tokens);
+    auth_close(&auth);
     log_free(log);
     return server ? EXIT_OK : EXIT_START_FAILED;
 }

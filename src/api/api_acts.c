@@ -6,6 +6,7 @@
 
 #include "api/api_call.h"
 #include "auth/act.h"
+#include "auth/site.h"
 #include "base/err.h"
 #include "ops/log.h"
 #include "proto/json_out.h"
@@ -71,13 +72,24 @@ static void on_reviewed(struct review *r)
     pending_answer(&a->p, 0);
 }
 
+/* What the site has said up to now of whoever is revoked does not hold. Whose a session or a token
+ * is, is not known. */
+static void forget_answers(struct site *site, const struct act *act)
+{
+    const struct slice all = {NULL, 0};
+    if (!site || act->kind == ACT_GRANT || act->kind == ACT_SET) return;
+    site_forget(site, act->kind == ACT_REVOKE_USER ? act->subject : all);
+}
+
 static void on_decided(struct control_request *r, int err)
 {
     struct asked_act *a = container_of(r, struct asked_act, request);
-    if (err)
+    if (err) {
         pending_answer(&a->p, err);
-    else
-        review_start(a->server, &a->review, on_reviewed);
+        return;
+    }
+    forget_answers(a->server->options.site, &r->act);
+    review_start(a->server, &a->review, on_reviewed);
 }
 
 int api_post_act(struct conn *c, struct api_call *call)

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "api/api_call.h"
-#include "auth/jwt.h"
+#include "auth/claims.h"
 #include "auth/policy.h"
 #include "auth/rights.h"
 #include "base/err.h"
@@ -110,7 +110,7 @@ static int encode_rights(const struct rights_verdict *v, struct slice user, stru
 
 int api_get_rights(struct conn *c, struct api_call *call)
 {
-    char text[JWT_USER_MAX];
+    char text[CLAIMS_USER_MAX];
     struct slice user = {text, 0};
     struct buf *json = &c->worker->text;
     int err = api_param_text(call, "user", text, sizeof text, &user.len);

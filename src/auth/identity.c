@@ -4,12 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/jwt.h"
+#include "auth/claims.h"
+#include "auth/pattern.h"
+#include "auth/site_question.h"
 #include "base/check.h"
+#include "base/err.h"
 
-struct identity identity_nobody = {.source = IDENTITY_GUEST, .text = ""};
-struct identity identity_api = {
-    .source = IDENTITY_API, .chosen = true, .given_len = sizeof "system" - 1, .text = "system"};
+struct identity identity_nobody = {
+    .source = IDENTITY_GUEST, .text = "", .ask_again_ms = UINT64_MAX};
+struct identity identity_api = {.source = IDENTITY_API,
+                                .chosen = true,
+                                .given_len = sizeof "system" - 1,
+                                .text = "system",
+                                .ask_again_ms = UINT64_MAX};
 
 static struct identity *identity_new(struct slice given, struct slice spoken)
 {
@@ -22,7 +29,8 @@ static struct identity *identity_new(struct slice given, struct slice spoken)
     *i = (struct identity){.refs = 1,
                            .given_len = (uint8_t)given.len,
                            .spoken_len = (uint8_t)spoken.len,
-                           .text = text};
+                           .text = text,
+                           .ask_again_ms = UINT64_MAX};
     return i;
 }
 
@@ -33,16 +41,72 @@ struct identity *identity_new_guest(struct slice given, struct slice spoken, boo
     return i;
 }
 
-struct identity *identity_new_token(struct jwt_claims *claims, struct slice name)
+int identity_new_token(struct claims *claims, struct identity **out)
 {
-    const struct slice none = {NULL, 0};
-    CHECK(claims && name.len > 0);
-    struct identity *i = identity_new(name, none);
-    if (!i) return NULL;
+    char cleaned[NAME_USER_MAX];
+    struct slice name;
+    *out = NULL;
+    int err = claims_name(claims, cleaned, &name);
+    if (err) return err;
+    struct identity *i = identity_new(name, (struct slice){NULL, 0});
+    if (!i) return ERR_NOMEM;
     i->source = IDENTITY_TOKEN;
     i->chosen = true;
     i->claims = claims;
-    return i;
+    *out = i;
+    return 0;
+}
+
+int identity_new_site(struct claims *claims, struct site_question *question, uint64_t ask_again_ms,
+                      struct identity **out)
+{
+    int err = identity_new_token(claims, out);
+    if (err) return err;
+    (*out)->source = IDENTITY_SITE;
+    (*out)->question = site_question_ref(question);
+    (*out)->ask_again_ms = ask_again_ms;
+    return 0;
+}
+
+static struct identity *copy_site(const struct identity *i, const struct claims *claims,
+                                  uint64_t ask_again_ms)
+{
+    struct identity *other = NULL;
+    struct claims *own = claims_copy(claims);
+    if (own && identity_new_site(own, i->question, ask_again_ms, &other) != 0) claims_free(own);
+    return other;
+}
+
+struct identity *identity_again(const struct identity *i, uint64_t ask_again_ms)
+{
+    return copy_site(i, i->claims, ask_again_ms);
+}
+
+static bool states(const struct claims *c, struct slice room)
+{
+    for (size_t i = 0; i < c->room_count; i++)
+        if (slice_equal(c->rooms[i].pattern, room)) return true;
+    return false;
+}
+
+struct identity *identity_merge_rooms(const struct identity *base, const struct identity *newer,
+                                      const struct identity *older,
+                                      bool (*keeps)(void *ctx, struct slice room), void *ctx)
+{
+    struct room_right rooms[CLAIMS_ROOMS_MAX];
+    struct claims merged = *base->claims;
+    const struct claims *n = newer->claims;
+    const struct claims *o = older->claims;
+    size_t count = n->room_count;
+    CHECK(n->has_rooms == o->has_rooms && n->has_rooms == merged.has_rooms);
+    if (count) memcpy(rooms, n->rooms, count * sizeof rooms[0]);
+    for (size_t i = 0; i < o->room_count && count < CLAIMS_ROOMS_MAX; i++) {
+        struct slice room = o->rooms[i].pattern;
+        if (!states(n, room) && (!keeps || keeps(ctx, room))) rooms[count++] = o->rooms[i];
+    }
+    merged.rooms = rooms;
+    merged.room_count = count;
+    return copy_site(base, &merged, base->ask_again_ms);
 }
 
 struct identity *identity_ref(struct identity *i)
@@ -55,7 +119,8 @@ void identity_unref(struct identity *i)
 {
     if (atomic_load_explicit(&i->refs, memory_order_relaxed) == 0) return;
     if (atomic_fetch_sub(&i->refs, 1) > 1) return;
-    jwt_claims_free(i->claims);
+    claims_free(i->claims);
+    site_question_unref(i->question);
     free(i);
 }
 
@@ -66,7 +131,7 @@ struct slice identity_user(const struct identity *i)
 
 struct issuance identity_issuance(const struct identity *i)
 {
-    const struct jwt_claims *claims = i->claims;
+    const struct claims *claims = i->claims;
     if (!claims) return (struct issuance){.issued_ms = 0};
     return (struct issuance){claims->sid, claims->jti, claims->issued_ms};
 }
@@ -85,4 +150,17 @@ struct slice identity_name(const struct identity *i)
 {
     struct slice spoken = {i->text + i->given_len, i->spoken_len};
     return spoken.len ? spoken : identity_given(i);
+}
+
+bool identity_states_rooms(const struct identity *i)
+{
+    return i->claims && i->claims->has_rooms;
+}
+
+size_t identity_bytes(const struct identity *i)
+{
+    size_t n = sizeof *i + i->given_len + i->spoken_len;
+    if (i->claims) n += claims_bytes(i->claims);
+    if (i->question) n += sizeof *i->question + i->question->len;
+    return n;
 }

@@ -7,12 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/claims.h"
 #include "auth/jose.h"
 #include "auth/jwk.h"
 #include "auth/pattern.h"
-#include "auth/right.h"
 #include "base/err.h"
-#include "proto/name.h"
 
 enum { DECODED_MAX = JWT_BYTES_MAX / 4 * 3 };
 
@@ -124,7 +123,7 @@ static bool read_seconds(const json_t *payload, const char *claim, double *out)
 
 /* RFC 7519 sections 4.1.4 to 4.1.6. */
 static enum jwt_result check_times(const json_t *payload, const struct jwt_rules *rules,
-                                   uint64_t now_ms, struct jwt_claims *c)
+                                   uint64_t now_ms, struct claims *c)
 {
     double now = (double)now_ms / 1000;
     double exp = 0;
@@ -167,38 +166,13 @@ static enum jwt_result check_audience(const json_t *payload, struct slice audien
 
 /* ---- who, and what it may do ---- */
 
-/* A claim that is missing is empty. */
-static bool read_text_claim(const json_t *payload, const char *claim, size_t max, struct slice *out)
+static enum jwt_result read_text_claims(const json_t *payload, struct claims *c)
 {
-    const json_t *value = json_object_get(payload, claim);
-    *out = jose_text(value);
-    return !value || (out->ptr && out->len <= max && !name_has_control(*out));
-}
-
-static enum jwt_result read_text_claims(const json_t *payload, struct jwt_claims *c)
-{
-    static const char guest[] = "guest:"; /* whom nobody signs for */
-    const size_t n = sizeof guest - 1;
-    if (!read_text_claim(payload, "sub", JWT_USER_MAX, &c->user) || c->user.len == 0)
-        return JWT_BAD_SUB;
-    if (c->user.len >= n && memcmp(c->user.ptr, guest, n) == 0) return JWT_BAD_SUB;
-    if (!read_text_claim(payload, "name", JWT_TEXT_MAX, &c->name)) return JWT_BAD_NAME;
-    if (!read_text_claim(payload, "jti", JWT_TEXT_MAX, &c->jti)) return JWT_BAD_JTI;
-    if (!read_text_claim(payload, "sid", JWT_TEXT_MAX, &c->sid)) return JWT_BAD_SID;
+    if (!claims_read_user(payload, "sub", &c->user)) return JWT_BAD_SUB;
+    if (!claims_read_text(payload, "name", &c->name)) return JWT_BAD_NAME;
+    if (!claims_read_text(payload, "jti", &c->jti)) return JWT_BAD_JTI;
+    if (!claims_read_text(payload, "sid", &c->sid)) return JWT_BAD_SID;
     return JWT_OK;
-}
-
-static bool read_rooms(json_t *rooms, struct room_right into[static JWT_ROOMS_MAX],
-                       struct jwt_claims *c)
-{
-    for (void *at = json_object_iter(rooms); at; at = json_object_iter_next(rooms, at)) {
-        struct room_right *room = &into[c->room_count++];
-        const char *pattern = json_object_iter_key(at);
-        room->pattern = (struct slice){pattern, strlen(pattern)};
-        if (name_room_check(room->pattern)) return false;
-        if (!right_find(jose_text(json_object_iter_value(at)), &room->right)) return false;
-    }
-    return true;
 }
 
 /* The object of rooms, NULL without the claim. A member that is not known is refused: who writes
@@ -208,67 +182,25 @@ static bool find_rooms(const json_t *payload, json_t **rooms)
     const json_t *parlor = json_object_get(payload, "parlor");
     *rooms = json_object_get(parlor, "rooms");
     if (!parlor) return true;
-    return json_object_size(parlor) == 1 && json_is_object(*rooms) &&
-           json_object_size(*rooms) <= JWT_ROOMS_MAX;
+    return json_object_size(parlor) == 1 && *rooms;
 }
 
-/* ---- claims that outlive the payload ---- */
-
-static size_t text_bytes(const struct jwt_claims *c)
+static enum jwt_result read_claims(const json_t *payload, struct claims **out, struct claims *c)
 {
-    size_t n = c->user.len + c->name.len + c->jti.len + c->sid.len;
-    for (size_t i = 0; i < c->room_count; i++)
-        n += c->rooms[i].pattern.len;
-    return n;
-}
-
-static void move_text(struct slice *text, char **to)
-{
-    if (text->len) memcpy(*to, text->ptr, text->len);
-    text->ptr = *to;
-    *to += text->len;
-}
-
-/* One block: the struct, the rooms, the texts. NULL if memory is short. */
-static struct jwt_claims *copy_claims(const struct jwt_claims *c)
-{
-    struct jwt_claims *own =
-        malloc(sizeof *own + c->room_count * sizeof c->rooms[0] + text_bytes(c));
-    if (!own) return NULL;
-    struct room_right *rooms = (struct room_right *)(own + 1);
-    char *to = (char *)(rooms + c->room_count);
-    *own = *c;
-    own->rooms = rooms;
-    move_text(&own->user, &to);
-    move_text(&own->name, &to);
-    move_text(&own->jti, &to);
-    move_text(&own->sid, &to);
-    for (size_t i = 0; i < c->room_count; i++) {
-        rooms[i] = c->rooms[i];
-        move_text(&rooms[i].pattern, &to);
-    }
-    return own;
-}
-
-static enum jwt_result read_claims(const json_t *payload, struct jwt_claims **out,
-                                   struct jwt_claims *c)
-{
-    struct room_right into[JWT_ROOMS_MAX];
+    struct room_right into[CLAIMS_ROOMS_MAX];
     json_t *rooms;
     enum jwt_result result = read_text_claims(payload, c);
     if (result) return result;
-    if (!find_rooms(payload, &rooms) || !read_rooms(rooms, into, c)) return JWT_BAD_PARLOR;
-    c->has_rooms = rooms != NULL;
-    c->rooms = into;
-    *out = copy_claims(c);
+    if (!find_rooms(payload, &rooms) || !claims_read_rooms(rooms, into, c)) return JWT_BAD_PARLOR;
+    *out = claims_copy(c);
     c->rooms = NULL;
     return *out ? JWT_OK : JWT_NOMEM;
 }
 
 static enum jwt_result check_claims(const json_t *payload, const struct jwt_rules *rules,
-                                    uint64_t now_ms, struct jwt_claims **out)
+                                    uint64_t now_ms, struct claims **out)
 {
-    struct jwt_claims c = {0};
+    struct claims c = {0};
     enum jwt_result result = check_times(payload, rules, now_ms, &c);
     if (!result) result = check_issuer(payload, rules->issuer);
     if (!result) result = check_audience(payload, rules->audience);
@@ -276,7 +208,7 @@ static enum jwt_result check_claims(const json_t *payload, const struct jwt_rule
 }
 
 enum jwt_result jwt_verify(const struct jwk_set *keys, const struct jwt_rules *rules,
-                           struct slice token, uint64_t now_ms, struct jwt_claims **out)
+                           struct slice token, uint64_t now_ms, struct claims **out)
 {
     struct parts parts;
     json_t *payload = NULL;
@@ -288,9 +220,4 @@ enum jwt_result jwt_verify(const struct jwk_set *keys, const struct jwt_rules *r
     if (!result) result = check_claims(payload, rules, now_ms, out);
     json_decref(payload);
     return result;
-}
-
-void jwt_claims_free(struct jwt_claims *claims)
-{
-    free(claims);
 }

@@ -15,15 +15,12 @@
 
 #include "base/buf.h"
 
+struct claims;
 struct jwk_set;
-struct room_right;
 
 enum {
     JWT_BYTES_MAX = 6 << 10, /* of a token */
     JWT_LEEWAY_S = 60,       /* that clocks may differ, for exp, nbf and iat */
-    JWT_USER_MAX = 128,      /* bytes of sub */
-    JWT_TEXT_MAX = 256,      /* bytes of name, jti and sid */
-    JWT_ROOMS_MAX = 100,
 };
 
 /* X(symbol, text). The text is for the log and for people, and shows nothing of the token. */
@@ -73,31 +70,15 @@ struct jwt_rules {
     uint32_t max_age_s; /* how far ahead exp may be; the leeway comes on top */
 };
 
-/* What a token says that is believed. Texts are valid UTF-8 without control characters, in the
- * memory of the claims; those that are missing are empty. */
-struct jwt_claims {
-    struct slice user; /* sub: 1 to JWT_USER_MAX bytes; does not begin with "guest:" */
-    struct slice name; /* at most JWT_TEXT_MAX bytes: for name_user_clean, which may refuse it */
-    struct slice jti;
-    struct slice sid;
-    uint64_t expires_ms; /* exp, Unix time; leeway not included */
-    uint64_t issued_ms;  /* iat, likewise; 0: it does not say */
-    bool has_rooms;      /* false: the token leaves it to the server; true with none: no room */
-    size_t room_count;   /* at most JWT_ROOMS_MAX */
-    const struct room_right *rooms; /* patterns differ; their order says nothing (pattern.h) */
-};
-
 /* Verifies a token, of any bytes, by keys and rules. now_ms: Unix time, below 2^53. JWT_OK: *out is
- * the claims, the caller's, for jwt_claims_free; they hold nothing of the arguments. Else *out is
- * NULL. JWT_UNKNOWN_KEY may mean that the issuer has newer keys: fetch them, not more often than
- * now and then, as anybody can name any key. The claims, and so the results after
- * JWT_BAD_SIGNATURE, are looked at only where the signature is right. Needs up to 16 KiB of stack.
+ * the claims, the caller's, for claims_free; they hold nothing of the arguments, and expires_ms is
+ * exp without leeway. Else *out is NULL. JWT_UNKNOWN_KEY may mean that the issuer has newer keys:
+ * fetch them, not more often than now and then, as anybody can name any key. The claims, and so the
+ * results after JWT_BAD_SIGNATURE, are looked at only where the signature is right. Needs up to
+ * 16 KiB of stack.
  *
  * exp is demanded; exp, nbf and iat are seconds, fractions too (RFC 7519 section 2). */
 enum jwt_result jwt_verify(const struct jwk_set *keys, const struct jwt_rules *rules,
-                           struct slice token, uint64_t now_ms, struct jwt_claims **out);
-
-/* NULL is nothing. */
-void jwt_claims_free(struct jwt_claims *claims);
+                           struct slice token, uint64_t now_ms, struct claims **out);
 
 #endif

@@ -1,10 +1,7 @@
 /* Fetches a JWK Set with libcurl, again and again, for one thread that has nothing else to do. It
  * is also what that thread sleeps in, so that there is one thing to wake it by.
  *
- * What a site can do to us is bounded: JWK_SET_BYTES_MAX of body, 64 KiB of head, and a time. What
- * it may lead us to is nothing but itself: no redirect, no proxy from the environment, no protocol
- * but HTTP/1.1, over TLS that is always verified, or for http:// over loopback, whatever address
- * the name may have turned into.
+ * What bounds a site is in fetch.h; JWK_SET_BYTES_MAX of body.
  *
  * curl_global_init has been called before. The process ignores SIGPIPE. */
 #ifndef AUTH_KEY_FETCH_H
@@ -18,11 +15,11 @@
 enum { KEY_FETCH_WHY_MAX = 320 };
 
 struct key_fetch;
-struct key_url;
+struct fetch_url;
 
 /* Borrowed, only during the call. */
 struct key_fetch_options {
-    const struct key_url *url;
+    const struct fetch_url *url;
     uint32_t connect_ms; /* for name, connection and TLS */
     uint32_t total_ms;
     const char *ca_file; /* PEM of whom to believe about the site; NULL: whom the system believes */

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "auth/fetch.h"
+#include "auth/fetch_url.h"
 #include "auth/jwk.h"
 #include "auth/key_fetch.h"
-#include "auth/key_url.h"
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -17,7 +17,7 @@
 
 struct key_source {
     struct key_source_options options;
-    struct key_url url;
+    struct fetch_url url;
     struct key_fetch *fetch; /* NULL: the keys are fixed, and there is no thread */
     pthread_t thread;
 
@@ -32,14 +32,6 @@ struct key_source {
 static int64_t monotonic_ms(void)
 {
     return clock_ms(CLOCK_MONOTONIC);
-}
-
-/* Up to a quarter less. */
-static int64_t jitter(int64_t ms)
-{
-    uint32_t bits = 0;
-    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits) bits = (uint32_t)monotonic_ms();
-    return ms - (int64_t)bits % (ms / 4 + 1);
 }
 
 /* ---- when ---- */
@@ -71,7 +63,7 @@ static int64_t retry_after(const struct key_source_options *o, unsigned failing)
     int64_t ms = o->retry_ms;
     for (unsigned i = 1; i < failing && ms < o->ask_ms; i++)
         ms *= 2;
-    return jitter(ms < o->ask_ms ? ms : o->ask_ms);
+    return fetch_spread(ms < o->ask_ms ? ms : o->ask_ms);
 }
 
 /* ---- a fetch ---- */
@@ -87,7 +79,7 @@ static void note_load(struct key_source *s, struct jwk_set *keys, const char *ig
     h->loaded_ms = clock_ms(CLOCK_REALTIME);
     h->keys = jwk_set_count(keys);
     h->ignored = ignored;
-    s->next_ms = monotonic_ms() + jitter(s->options.renew_ms);
+    s->next_ms = monotonic_ms() + fetch_spread(s->options.renew_ms);
     pthread_mutex_unlock(&s->lock);
     jwk_set_unref(old);
 }
@@ -174,7 +166,7 @@ static void take_options(struct key_source *s, const struct key_source_options *
 /* Everything but memory for s itself. */
 static int start_source(struct key_source *s, const struct key_source_options *o, const char **why)
 {
-    int err = key_url_parse(o->url, &s->url, why);
+    int err = fetch_url_parse(o->url, &s->url, why);
     if (err) return err;
     take_options(s, o);
     struct key_fetch_options fetch = {

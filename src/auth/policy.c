@@ -1,9 +1,9 @@
 /* See policy.h. */
 #include "auth/policy.h"
 
+#include "auth/claims.h"
 #include "auth/control.h"
 #include "auth/identity.h"
-#include "auth/jwt.h"
 #include "auth/rights.h"
 #include "auth/room_rules.h"
 #include "base/err.h"
@@ -49,7 +49,7 @@ static bool is_author(const struct identity *who, const struct author *author)
 
 /* claims: of the token, or NULL. If they name rooms, only a role counts beside them. */
 static struct rights_verdict decide(const struct policy *p, struct slice user,
-                                    const struct jwt_claims *claims, struct slice room)
+                                    const struct claims *claims, struct slice room)
 {
     struct room_settings settings;
     struct rights_question q = {.room = room, .signed_in = user.len > 0, .settings = &settings};

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/claims.h"
 #include "auth/identity.h"
 #include "auth/jwk.h"
 #include "auth/key_source.h"
 #include "base/err.h"
-#include "proto/name.h"
 
 struct tokens {
     struct key_source *keys;
@@ -40,16 +40,8 @@ void tokens_free(struct tokens *t)
     free(t);
 }
 
-/* A token without a name, or with one that nobody may have, shows the user: that has to do. */
-static int choose_name(const struct jwt_claims *claims, char cleaned[static NAME_USER_MAX],
-                       struct slice *name)
-{
-    if (name_user_clean(claims->name, cleaned, name) == 0) return 0;
-    return name_user_clean(claims->user, cleaned, name);
-}
-
 /* By the keys that are there now. */
-static int verify(struct tokens *t, struct slice token, uint64_t now_ms, struct jwt_claims **claims,
+static int verify(struct tokens *t, struct slice token, uint64_t now_ms, struct claims **claims,
                   const char **why)
 {
     struct jwk_set *keys = key_source_keys(t->keys);
@@ -66,17 +58,13 @@ static int verify(struct tokens *t, struct slice token, uint64_t now_ms, struct 
 int tokens_identify(struct tokens *t, struct slice token, uint64_t now_ms, struct identity **out,
                     const char **why)
 {
-    char cleaned[NAME_USER_MAX];
-    struct slice name;
-    struct jwt_claims *claims;
+    struct claims *claims;
     *out = NULL;
     *why = "no token is believed here: give jwt-secret-file, jwt-key or jwks-url";
     int err = t ? verify(t, token, now_ms, &claims, why) : ERR_TOKEN;
     if (err) return err;
     *why = "neither \"name\" nor \"sub\" of the token is fit for a name";
-    if (choose_name(claims, cleaned, &name) != 0) err = ERR_TOKEN;
-    if (!err) *out = identity_new_token(claims, name);
-    if (!err && !*out) err = ERR_NOMEM;
-    if (err) jwt_claims_free(claims);
-    return err;
+    err = identity_new_token(claims, out);
+    if (err) claims_free(claims);
+    return err == ERR_BAD_USERNAME ? ERR_TOKEN : err;
 }

@@ -101,7 +101,12 @@
       "the database is as large as it may be; no message can be stored")                           \
     X(ERR_MUCH_UNFINISHED, "unavailable", 503, 1013,                                               \
       "too much that you began to send is not finished, try again soon")                           \
-    X(ERR_READ_ONLY, "forbidden", 403, 4003, "you may read here, but not write")
+    X(ERR_READ_ONLY, "forbidden", 403, 4003, "you may read here, but not write")                   \
+    X(ERR_AUTH_DOWN, "unavailable", 503, 4103,                                                     \
+      "who you are cannot be asked right now: come back soon")                                     \
+    X(ERR_SITE_FORBIDDEN, "forbidden", 403, 4003, "the site does not let you in here")             \
+    X(ERR_MANY_SIGN_INS, "rate_limited", 429, 4101,                                                \
+      "too many sign-ins from your address, wait a moment")
 
 /* Codes are -1, -2, ... in the order of the table. */
 enum err_index {

@@ -73,7 +73,8 @@ static int encode_refusal(bool rich, int err, struct slice text, struct buf *out
     struct json_out o = json_out_begin(out, REFUSAL_MAX_BYTES);
     json_out_text(&o, SLICE_LIT("{\"type\":\"error\",\"code\":"), slice_of(info->word));
     json_out_text(&o, SLICE_LIT(",\"detail\":"), text);
-    json_out_raw(&o, SLICE_LIT(",\"temporary\":false}"));
+    json_out_bool(&o, SLICE_LIT(",\"temporary\":"), rich_is_temporary(err));
+    json_out_raw(&o, SLICE_LIT("}"));
     return json_out_end(&o);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "auth/site.h"
 #include "base/account.h"
 #include "base/err.h"
 #include "chat/hub.h"
@@ -94,6 +95,8 @@ static int render_metrics(struct worker *w)
     getrlimit(RLIMIT_NOFILE, &files);
     struct store_stats store;
     store_stats(s->options.store, &store);
+    struct site_health site = {0};
+    if (s->options.site) site_health(s->options.site, &site);
     const struct metrics_gauges gauges = {
         .rooms = hub_room_count(s->hub),
         .recent_bytes = hub_recent_bytes(s->hub),
@@ -113,6 +116,8 @@ static int render_metrics(struct worker *w)
         .store_bytes = store.bytes,
         .store_full = store_full(s->options.store),
         .store_faults = store.faults,
+        .site_questions = site.questions,
+        .site_failures = site.failures,
         .workers = s->worker_count,
         .open_fds = s->own_fds + worker_connections(s),
         .max_fds = files.rlim_cur,

@@ -12,12 +12,15 @@
 
 #include "auth/identity.h"
 #include "auth/policy.h"
+#include "auth/site.h"
+#include "auth/site_question.h"
 #include "auth/tokens.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
 #include "http/http_answer.h"
 #include "http/http_handshake.h"
+#include "http/site_request.h"
 #include "net/socket.h"
 #include "ops/log.h"
 #include "proto/bearer.h"
@@ -27,6 +30,7 @@
 #include "proto/ws_deflate.h"
 #include "server/client.h"
 #include "server/conn.h"
+#include "server/pending_identity.h"
 #include "server/worker.h"
 #include "session/bare.h"
 #include "session/echo.h"
@@ -41,8 +45,9 @@ enum {
 enum result { NEXT, WAIT, DONE };
 
 struct handshake {
-    struct pending_join joining; /* ENTER's question, */
-    bool entering;               /* which was asked */
+    struct pending_join joining; /* ENTER's question; its pending is AUTHORIZE's before, */
+    bool asking;                 /* which was asked */
+    bool entering;               /* likewise ENTER's */
     unsigned step;               /* the one that comes next; behind PARSE */
     struct http_manner manner;
     struct ws_handshake ws;  /* without `protocols` */
@@ -50,6 +55,8 @@ struct handshake {
     bool rich;
     char *token; /* carried; NULL: none */
     size_t token_len;
+    struct site_question *question; /* for the site, if there is no token; a reference, or NULL */
+    struct pending_identity signed_in; /* its answer */
 };
 
 static struct slice room_of(const struct handshake *h)
@@ -107,7 +114,7 @@ static int read_url_name(struct conn *c, const struct http_request *r)
     if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
         !utf8_valid(decoded, name.len) || name_user_clean(name, cleaned, &name) != 0)
         return ERR_BAD_USERNAME;
-    bool chosen = !c->worker->server->options.tokens; /* else names are for who signs in */
+    bool chosen = !server_has_users(c->worker->server); /* else names are for who signs in */
     struct identity *guest = identity_new_guest(name, none, chosen);
     if (!guest) return ERR_NOMEM;
     c->identity = guest;
@@ -152,15 +159,15 @@ static int read_join(const struct conn *c, const struct http_request *r, struct 
     return read_url_history(r, j);
 }
 
-/* Kept for AUTHORIZE; and who is spoken to how. */
-static int read_token(struct conn *c, const struct http_request *r, struct handshake *h)
+/* What says who it is, kept for AUTHORIZE; and who is spoken to how. */
+static int read_credentials(struct conn *c, const struct http_request *r, struct handshake *h)
 {
     struct bearer bearer;
     int err = bearer_read(r, c->worker->server->options.tokens, &bearer);
     if (err) return err;
     h->subprotocol = bearer.subprotocol;
     h->rich = bearer.subprotocol && strcmp(bearer.subprotocol, RICH_SUBPROTOCOL) == 0;
-    if (!bearer.carried) return 0;
+    if (!bearer.carried) return site_request_read(c, r, room_of(h), &h->question);
     h->token = malloc(bearer.token.len + 1);
     if (!h->token) return ERR_NOMEM;
     if (bearer.token.len) memcpy(h->token, bearer.token.ptr, bearer.token.len);
@@ -183,7 +190,7 @@ static enum result handshake_parse(struct conn *c, const struct http_request *r,
     if (!err) err = read_url_name(c, r);
     if (err) return refuse_request(c, r, err);
     if (!http_handshake_read(c, r, &h->ws)) return DONE;
-    err = read_token(c, r, h);
+    err = read_credentials(c, r, h);
     if (err) return refuse_request(c, r, err);
     h->ws.protocols = (struct slice){NULL, 0}; /* gone with the request */
     choose_session(c, &bare_session);          /* also of a rich one that is refused */
@@ -217,18 +224,17 @@ static enum result refuse_identity(struct conn *c, const struct handshake *h, in
     metrics_refusal(&c->worker->metrics, err);
     if (why)
         LOG(c->worker->server->options.log, LOG_INFO, "token_refused",
-            "who came with this token was not let in", LOG_STR("peer", peer),
+            "who came with this token, or session, was not let in", LOG_STR("peer", peer),
             LOG_STR("reason", why));
     http_handshake_refuse(c, h->manner, &h->ws, subprotocol_of(h), &refusal);
     return DONE;
 }
 
 /* Who carries a token is who it says, or nobody that is let in: never a guest instead. */
-static int identify(struct conn *c, const struct handshake *h, const char **why)
+static int identify_by_token(struct conn *c, const struct handshake *h, const char **why)
 {
     const struct worker *w = c->worker;
     struct identity *identity;
-    if (!h->token) return 0;
     const struct slice token = {h->token, h->token_len};
     int err =
         tokens_identify(w->server->options.tokens, token, (uint64_t)w->wall_ms, &identity, why);
@@ -238,34 +244,66 @@ static int identify(struct conn *c, const struct handshake *h, const char **why)
     return 0;
 }
 
+static void handshake_on_answer(struct conn *c, struct pending *p);
+
+/* Whom the site does not know is the guest that it would be without a session. */
+static int identify_by_site(struct conn *c, struct handshake *h)
+{
+    struct pending *p = &h->joining.p;
+    if (!h->asking) pending_init(p, c, NULL, handshake_on_answer);
+    int err = h->asking ? p->err : pending_identity_ask(&h->signed_in, p, c, h->question, true);
+    h->asking = true;
+    if (err == ERR_UNAUTHORIZED) return 0;
+    if (err) return err;
+    identity_unref(c->identity);
+    c->identity = h->signed_in.identity;
+    h->signed_in.identity = NULL;
+    return 0;
+}
+
+static int identify(struct conn *c, struct handshake *h, const char **why)
+{
+    if (h->token) return identify_by_token(c, h, why);
+    return h->question ? identify_by_site(c, h) : 0;
+}
+
+/* A page is told of it: behind the upgrade. */
+static bool is_of_identity(int err)
+{
+    return err == ERR_TOKEN || err == ERR_NO_KEYS || err == ERR_NO_RIGHT ||
+           err == ERR_SITE_FORBIDDEN || err == ERR_AUTH_DOWN || err == ERR_MANY_SIGN_INS;
+}
+
+/* What the site said in the second of the act is not remembered either: it may be asked anew. */
 static bool is_revoked(const struct conn *c)
 {
-    return policy_is_revoked(c->worker->server->options.policy, c->identity);
+    const struct server_options *o = &c->worker->server->options;
+    if (!policy_is_revoked(o->policy, c->identity)) return false;
+    if (c->identity->question) site_forget(o->site, identity_user(c->identity));
+    return true;
 }
 
 static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
     const char *why = NULL;
     int err = identify(c, h, &why);
+    if (err == ERR_AGAIN) return WAIT;
     if (!err && is_revoked(c)) {
         err = ERR_TOKEN;
         why = "the sign-in was revoked";
     }
-    if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_identity(c, h, err, why);
     const struct policy *policy = c->worker->server->options.policy;
     if (!err) err = may(policy, c->identity, ACTION_JOIN, room_of(h), NULL);
-    if (err == ERR_NO_RIGHT) return refuse_identity(c, h, err, NULL);
+    if (is_of_identity(err)) return refuse_identity(c, h, err, why);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
     return err ? handshake_refuse(c, h, err) : NEXT;
 }
-
-static void handshake_on_entered(struct conn *c, struct pending *p);
 
 /* Before the 101: who has seen it receives all that is said after. */
 static enum result handshake_enter(struct conn *c, struct handshake *h)
 {
     struct pending_join *g = &h->joining;
-    int err = h->entering ? g->join.err : pending_join_start(g, c, handshake_on_entered);
+    int err = h->entering ? g->join.err : pending_join_start(g, c, handshake_on_answer);
     h->entering = true;
     if (!err) err = pending_join_member(g, h->rich ? rich_join_home(c) : &c->member);
     if (err == ERR_AGAIN) return WAIT;
@@ -291,6 +329,8 @@ static void handshake_free(struct handshake *h)
     pending_join_fini(&h->joining);
     if (h->token) explicit_bzero(h->token, h->token_len);
     free(h->token);
+    pending_identity_fini(&h->signed_in);
+    site_question_unref(h->question);
     free(h);
 }
 
@@ -309,7 +349,7 @@ static bool handshake_go_on(struct conn *c, struct handshake *h)
     return true;
 }
 
-static void handshake_on_entered(struct conn *c, struct pending *p)
+static void handshake_on_answer(struct conn *c, struct pending *p)
 {
     struct handshake *h = container_of(pending_join_of(p), struct handshake, joining);
     if (!c || c->state != CONN_HTTP || c->handshake != h) {
@@ -327,7 +367,9 @@ static void handshake_on_entered(struct conn *c, struct pending *p)
 
 void http_upgrade_abandon(struct conn *c)
 {
-    if (c->handshake) atomic_store(&c->handshake->joining.join.gone, true);
+    if (!c->handshake) return;
+    atomic_store(&c->handshake->joining.join.gone, true);
+    pending_identity_abandon(&c->handshake->signed_in);
     c->handshake = NULL;
 }
 

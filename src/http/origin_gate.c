@@ -31,9 +31,11 @@ static struct slice asked_host(const struct conn *c, const struct http_request *
     return http_list_take(&list);
 }
 
+/* Where a session of the site signs in, a browser sends that along for any page that asks. */
 static bool any_origin(const struct conn *c)
 {
     const struct server_options *o = &c->worker->server->options;
+    if (o->site) return false;
     return o->any_origin || (o->origin_count == 0 && c->on_loopback);
 }
 

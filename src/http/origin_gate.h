@@ -1,6 +1,7 @@
 /* Which pages may use this server from a browser (docs/decisions/0007-origins.md): the Host a
- * request names, and the Origin of a page that opens a WebSocket. No access control: programs send
- * what they like. Worker's thread. */
+ * request names, and the Origin of a page that opens a WebSocket. No access control, as programs
+ * send what they like, but where the site is asked who somebody is: then it is what keeps a page
+ * elsewhere from using the session of who looks at it. Worker's thread. */
 #ifndef HTTP_ORIGIN_GATE_H
 #define HTTP_ORIGIN_GATE_H
 

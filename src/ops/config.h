@@ -96,6 +96,7 @@ struct config {
     uint32_t rooms_per_ip;
     uint32_t history_per_ip;
     uint32_t requests_per_ip;
+    uint32_t sign_ins_per_ip;
 
     struct ip_net trusted_proxies[CONFIG_NETS_MAX];
     size_t trusted_proxy_count;
@@ -129,6 +130,11 @@ struct config {
     char jwt_issuer[CONFIG_TEXT_MAX]; /* "": any */
     char jwt_audience[CONFIG_TEXT_MAX];
     uint32_t token_max_age_s;
+    char auth_url[CONFIG_TEXT_MAX]; /* "": the site is not asked */
+    char auth_cookies[CONFIG_TEXT_MAX];
+    uint32_t auth_timeout_ms;
+    uint32_t auth_cache_ms;
+    uint32_t auth_recheck_ms;
 
     char api_key[CONFIG_SECRET_MAX]; /* given, or read from api_key_file; "": no API */
     char api_key_file[CONFIG_PATH_MAX];

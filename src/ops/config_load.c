@@ -535,6 +535,26 @@ static int check_tokens(struct loader *l)
     return 0;
 }
 
+static int check_site(struct loader *l)
+{
+    const struct config *c = l->config;
+    if (!c->auth_url[0] && c->auth_cookies[0])
+        return fail_config(
+            l, ERR_CONFIG,
+            "auth-cookies is what auth-url is sent, but there is none; give auth-url");
+    if (!c->auth_url[0]) return 0;
+    if (c->any_origin)
+        return fail_config(l, ERR_CONFIG,
+                           "origins = * with auth-url would let any page use the session of who "
+                           "looks at it; name the origins of your pages");
+    if (c->auth_timeout_ms >= c->handshake_timeout_ms)
+        return fail_config(l, ERR_CONFIG,
+                           "auth-timeout (%" PRIu32 " ms) has to be less than handshake-timeout "
+                           "(%" PRIu32 " ms), or nobody is told; change one of them",
+                           c->auth_timeout_ms, c->handshake_timeout_ms);
+    return 0;
+}
+
 /* What no single value shows. */
 static int check_together(struct loader *l)
 {
@@ -559,7 +579,8 @@ static int check_together(struct loader *l)
             l, ERR_CONFIG,
             "listen has a proxy: address, but trusted-proxies is none, so nobody could "
             "connect to it; change one of them");
-    return check_tokens(l);
+    int err = check_tokens(l);
+    return err ? err : check_site(l);
 }
 
 /* A disk that fills up is noticed and emptied, memory is not. */

@@ -108,6 +108,10 @@ const struct config_option config_options[] = {
      "with rate_limited, by HTTP with 429. Health checks, and calls of the API with its key, do "
      "not "
      "count."},
+    {"sign-ins-per-ip", CONFIG_KIND_COUNT, CONFIG_GROUP_CLIENTS, FIELD(sign_ins_per_ip), 1, 1000000,
+     "none", "N", "200",
+     "Questions to the site (auth-url) that one client may bring about in 10 seconds; one whose "
+     "answer is known, or on its way, is none. More are refused with rate_limited."},
     {"trusted-proxies", CONFIG_KIND_NETS, CONFIG_GROUP_CLIENTS, FIELD(trusted_proxies), 0, 0, NULL,
      "LIST", "loopback",
      "Whom the server believes whose a connection is, separated by commas. loopback is 127.0.0.0/8 "
@@ -135,8 +139,9 @@ const struct config_option config_options[] = {
     {"origins", CONFIG_KIND_ORIGINS, CONFIG_GROUP_PROTOCOL, FIELD(origins), 0, 0, "auto", "LIST",
      "auto",
      "Web origins whose pages may open a WebSocket besides the server's own, separated by commas; "
-     "* is any. auto is any where the server listens on a loopback address, else none. A loopback "
-     "listener answers to localhost, addresses and the hosts of these origins only."},
+     "* is any. auto is any where the server listens on a loopback address and auth-url is none, "
+     "else none. A loopback listener answers to localhost, addresses and the hosts of these "
+     "origins only."},
     {"compression", CONFIG_KIND_BOOL, CONFIG_GROUP_PROTOCOL, FIELD(compression), 0, 1, NULL,
      "on|off", "on", "permessage-deflate for clients that offer it."},
     {"echo", CONFIG_KIND_FLAG, CONFIG_GROUP_PROTOCOL, FIELD(echo), 0, 1, NULL, "", "off",
@@ -166,6 +171,26 @@ const struct config_option config_options[] = {
     {"token-max-age", CONFIG_KIND_AGE, CONFIG_GROUP_IDENTITY, FIELD(token_max_age_s), 60,
      365 * DAY_S, NULL, "TIME", "30d",
      "How far ahead exp of a token may be; one that lives longer is refused."},
+    {"auth-url", CONFIG_KIND_TEXT, CONFIG_GROUP_IDENTITY, FIELD(auth_url), 0, 0, "none", "URL",
+     "none",
+     "Address of your site that says who has the session that a browser or program sends along: "
+     "200 with {\"user\": ..., \"username\": ...}, 401 for nobody, 403 for not let in. https, or "
+     "http on this machine. With {room} in its path or query, each room is asked about. Then only "
+     "pages of this host, or of origins, may connect."},
+    {"auth-cookies", CONFIG_KIND_TEXT, CONFIG_GROUP_IDENTITY, FIELD(auth_cookies), 0, 0, "none",
+     "LIST", "none",
+     "Names of the cookies that auth-url is sent, separated by commas, as sessionid; no others "
+     "are. Authorization is sent, too, unless it is a token that is read here."},
+    {"auth-timeout", CONFIG_KIND_DURATION, CONFIG_GROUP_IDENTITY, FIELD(auth_timeout_ms), 100,
+     MINUTE, NULL, "TIME", "5s",
+     "Time auth-url has to answer; beyond, who waits for it is told to come back (4103). Has to be "
+     "less than handshake-timeout."},
+    {"auth-cache", CONFIG_KIND_DURATION, CONFIG_GROUP_IDENTITY, FIELD(auth_cache_ms), 0, MINUTE,
+     "none", "TIME", "10s", "How long an answer of auth-url holds for the same question."},
+    {"auth-recheck", CONFIG_KIND_DURATION, CONFIG_GROUP_IDENTITY, FIELD(auth_recheck_ms), SECOND,
+     60 * MINUTE, NULL, "TIME", "5m",
+     "After what time auth-url is asked again about an open connection, if its answer had no "
+     "expires; up to a quarter earlier. 401 and 403 close it."},
 
     {"api-key-file", CONFIG_KIND_PATH, CONFIG_GROUP_API, FIELD(api_key_file), 0, 0, "none", "FILE",
      "none",

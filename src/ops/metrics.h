@@ -78,6 +78,10 @@
       "1 while messages are refused because of max-database-bytes.")                               \
     X(store_faults, "parlor_store_file_faults_total", "counter",                                   \
       "Times the database's files were missing, replaced, changed by others, or older ones.")      \
+    X(site_questions, "parlor_site_questions_total", "counter",                                    \
+      "Questions that auth-url was asked.")                                                        \
+    X(site_failures, "parlor_site_failures_total", "counter",                                      \
+      "Those that it did not answer with 200, 401 or 403, or not in time.")                        \
     X(workers, "parlor_workers", "gauge", "Worker threads.")                                       \
     X(open_fds, "process_open_fds", "gauge", "File descriptors open now.")                         \
     X(max_fds, "process_max_fds", "gauge", "File descriptors the process may open.")

@@ -63,10 +63,10 @@ int rich_encode_ack(const struct rich_ack *a, struct buf *out, size_t max_bytes)
 
 /* Close codes say whether to come back (protocol section 8): 1012, 1013, 41xx and 42xx do. The
  * same holds for trying again on a connection that stays open. */
-static bool is_temporary(const struct err_info *info)
+bool rich_is_temporary(int err)
 {
     enum { RESTART = 1012, TRY_LATER = 1013, COME_BACK_MIN = 4100, COME_BACK_MAX = 4299 };
-    unsigned code = info->close_code;
+    unsigned code = err_info(err)->close_code;
     return code == RESTART || code == TRY_LATER || (code >= COME_BACK_MIN && code <= COME_BACK_MAX);
 }
 
@@ -78,7 +78,7 @@ int rich_encode_error(struct slice ref, int err, uint32_t retry_after_ms, struct
     struct json_out o = frame_begin("error", ref, out, max_bytes);
     json_out_text(&o, SLICE_LIT(",\"code\":"), slice_of(info->word));
     json_out_text(&o, SLICE_LIT(",\"detail\":"), slice_of(info->text));
-    json_out_bool(&o, SLICE_LIT(",\"temporary\":"), is_temporary(info));
+    json_out_bool(&o, SLICE_LIT(",\"temporary\":"), rich_is_temporary(err));
     if (retry_after_ms) json_out_uint(&o, SLICE_LIT(",\"retry_after_ms\":"), retry_after_ms);
     return frame_end(&o);
 }

@@ -109,6 +109,9 @@ struct rich_ack {
 };
 int rich_encode_ack(const struct rich_ack *a, struct buf *out, size_t max_bytes);
 
+/* Whether trying again may help, as its close code says (protocol section 8). */
+bool rich_is_temporary(int err);
+
 /* {"type":"error","ref":...,"code":...,"detail":...,"temporary":true,"retry_after_ms":...}; code,
  * detail and temporary come from the table of errors; retry_after_ms 0: left out. */
 int rich_encode_error(struct slice ref, int err, uint32_t retry_after_ms, struct buf *out,

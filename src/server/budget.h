@@ -23,6 +23,7 @@ enum budget_kind {
     BUDGET_ROOMS,    /* rooms that did not exist */
     BUDGET_HISTORY,  /* questions for what was said before */
     BUDGET_REQUESTS, /* whatever is asked for, or told: HTTP, frames that are no messages */
+    BUDGET_SIGN_INS, /* questions to the site who somebody is */
     BUDGET_KINDS
 };
 

@@ -207,8 +207,9 @@ static bool has_budget(const struct conn *c)
 static void log_over(const struct conn *c, enum budget_kind kind)
 {
     static const char *const names[BUDGET_KINDS] = {
-        [BUDGET_MESSAGES] = "messages", [BUDGET_CONNECTS] = "connects", [BUDGET_ROOMS] = "rooms",
-        [BUDGET_HISTORY] = "history",   [BUDGET_REQUESTS] = "requests",
+        [BUDGET_MESSAGES] = "messages", [BUDGET_CONNECTS] = "connects",
+        [BUDGET_ROOMS] = "rooms",       [BUDGET_HISTORY] = "history",
+        [BUDGET_REQUESTS] = "requests", [BUDGET_SIGN_INS] = "sign-ins",
     };
     struct worker *w = c->worker;
     if (w->now_ms < w->over_budget_ms) return;
@@ -249,6 +250,7 @@ uint32_t client_wait_ms(struct conn *c, int err)
     if (err == ERR_MANY_ROOMS) kind = BUDGET_ROOMS;
     if (err == ERR_MUCH_HISTORY) kind = BUDGET_HISTORY;
     if (err == ERR_MANY_REQUESTS) kind = BUDGET_REQUESTS;
+    if (err == ERR_MANY_SIGN_INS) kind = BUDGET_SIGN_INS;
     if (kind == BUDGET_KINDS) return 0;
     return budget_wait_ms(c->worker->server->budgets, c->ip, kind, c->worker->now_ms);
 }

@@ -14,6 +14,7 @@ struct http_api;
 struct log;
 struct policy;
 struct session_ops;
+struct site;
 struct store;
 struct tokens;
 
@@ -58,7 +59,8 @@ struct server_options {
     const char *const *origins; /* that may connect besides a page of our own; lower case */
     size_t origin_count; /* 0, without any_origin: any on loopback listeners, else only our own */
     bool any_origin;
-    struct tokens *tokens;       /* that say who somebody is; NULL: everybody is a guest */
+    struct tokens *tokens; /* that say who somebody is; NULL: none is believed */
+    struct site *site;     /* that is asked who somebody is; stopped by server_free; or NULL */
     const struct policy *policy; /* what may() judges by */
     bool compression;
     bool echo;

@@ -12,6 +12,7 @@
 
 #include "auth/api_key.h"
 #include "auth/policy.h"
+#include "auth/site.h"
 #include "base/account.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -152,7 +153,7 @@ static uint64_t count_open_fds(void)
 static void plan_descriptors(struct server *s, uint64_t limit)
 {
     uint64_t wanted = s->options.max_connections ? s->options.max_connections : INT32_MAX;
-    uint64_t used = s->own_fds + SERVER_RESERVED_FDS;
+    uint64_t used = s->own_fds + SERVER_RESERVED_FDS + (s->options.site ? SITE_FDS_MAX : 0);
     uint64_t left = limit > used ? limit - used : 0;
     uint64_t beyond = left > wanted && left - wanted > left / 4 ? left - wanted : left / 4;
     uint64_t most = beyond / s->worker_count;
@@ -283,6 +284,7 @@ void server_free(struct server *s)
     for (unsigned i = 0; i < s->started; i++)
         pthread_join(s->workers[i].thread, NULL);
     store_close(s->options.store); /* its last answers come now */
+    if (s->options.site) site_stop(s->options.site);
     empty_workers(s);
     for (unsigned i = 0; i < s->worker_count; i++)
         turn_fini(&s->workers[i]);

@@ -23,6 +23,7 @@
 #include "server/client.h"
 #include "server/conn.h"
 #include "server/overflow.h"
+#include "server/recheck.h"
 #include "server/session.h"
 #include "server/tally.h"
 #include "server/task.h"
@@ -365,6 +366,14 @@ static void run_pressure(struct worker *w)
     w->pressure_at_ms = w->now_ms + WORKER_PRESSED_MS + w->loop.slot_count / WORKER_PRESSED_SLOTS;
 }
 
+/* Asks about who is signed in without an end, if it is time. When to look next. */
+static int64_t ask_again(struct conn *c)
+{
+    if (c->identity->ask_again_ms <= (uint64_t)c->worker->wall_ms) recheck_start(c);
+    uint64_t next_ms = c->state == CONN_OPEN ? c->identity->ask_again_ms : UINT64_MAX;
+    return next_ms > INT64_MAX ? INT64_MAX : (int64_t)next_ms;
+}
+
 /* Tells who is signed in that its token ends, and closes it when it has. When this one is to be
  * looked at next. */
 static int64_t expire(struct conn *c)
@@ -372,7 +381,8 @@ static int64_t expire(struct conn *c)
     const struct worker *w = c->worker;
     const struct session_ops *session = c->session;
     uint64_t ends_ms = identity_expires_ms(c->identity);
-    if (c->state != CONN_OPEN || ends_ms > INT64_MAX) return INT64_MAX;
+    if (c->state != CONN_OPEN) return INT64_MAX;
+    if (ends_ms > INT64_MAX) return ask_again(c);
     int64_t left_ms = (int64_t)ends_ms - w->wall_ms;
     if (left_ms > WORKER_EXPIRY_WARN_MS) return (int64_t)ends_ms - WORKER_EXPIRY_WARN_MS;
     if (left_ms > 0) {

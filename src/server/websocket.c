@@ -27,6 +27,7 @@ void websocket_start(struct conn *c)
     c->since_ms = c->worker->wall_ms;
     conn_set_timeout(c, TIMEOUT_PING);
     worker_note_expiry(c->worker, identity_expires_ms(c->identity));
+    worker_note_expiry(c->worker, c->identity->ask_again_ms);
     metrics_add(&c->worker->metrics, METRIC_WEBSOCKETS, 1);
 }
 

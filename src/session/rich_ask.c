@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/jwt.h"
+#include "auth/claims.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "chat/event_json.h"
@@ -240,7 +240,7 @@ struct change {
     uint64_t target;
     bool found;
     struct author author; /* in `names` */
-    char names[JWT_USER_MAX + NAME_USER_MAX];
+    char names[CLAIMS_USER_MAX + NAME_USER_MAX];
     size_t text_len;
     char text[];
 };

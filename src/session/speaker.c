@@ -88,7 +88,7 @@ void speaker_note_name(struct conn *c, struct slice name)
     struct slice before = speaker_name(c, guest);
     bool renamed = !slice_equal(before, name);
     if (!renamed && c->identity != &identity_nobody) return;
-    bool open = !c->worker->server->options.tokens; /* else names are for who signs in */
+    bool open = !server_has_users(c->worker->server); /* else names are for who signs in */
     bool chosen = open && !slice_equal(name, guest_name(c, own));
     struct identity *now = identity_new_guest(identity_given(c->identity), name, chosen);
     if (!now) return; /* it is known by the name of before for another while */

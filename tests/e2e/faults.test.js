@@ -6,10 +6,11 @@
 // scenario; FAULTS_ALL=1 (make test-faults) takes every one.
 import assert from "node:assert/strict";
 import { closeSync, copyFileSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { createServer } from "node:http";
 import path from "node:path";
 import { test } from "node:test";
 import { Member, Rich } from "./lib/chat.js";
-import { HttpConnection, request } from "./lib/http.js";
+import { HttpConnection, portOf, request } from "./lib/http.js";
 import { handshake, jsonText } from "./lib/raw.js";
 import { BIN, runToEnd, startServer, withDirectory } from "./lib/server.js";
 import { MODE, SANITIZED, limit, ms, until, within } from "./lib/wait.js";
@@ -223,6 +224,19 @@ const SCENARIOS = {
   },
 };
 
+/** What asks a site, which names everybody; each time with another cookie, so that it is asked. */
+const SIGNING_IN = {
+  "signing in at the site, and joining": async (w) => {
+    const headers = { Cookie: `sid=${Math.random()}` };
+    const rich = await within(PATIENCE, Rich.join(w.server, "lobby", { headers }), "join");
+    try {
+      await rich.ask({ type: "join", room: "later" }, PATIENCE);
+    } finally {
+      await rich.cut();
+    }
+  },
+};
+
 /** A message that may be changed: nobody looks for its text afterwards. */
 async function fresh(world) {
   await world.post();
@@ -250,11 +264,23 @@ async function run(scenario, world, faults, what, mode) {
 const options = (file) =>
   ["--workers", "1", "--rate", "0", "--data", file, "--handshake-timeout", "2s", "--api-key", KEY];
 
-for (const [name, scenario] of Object.entries(SCENARIOS))
+/** A site that names everybody, and the options of a server that asks it. */
+async function startSite(t) {
+  const site = createServer((_, response) => response.end('{"user":"u1","username":"Ann","rights":{"*":"own"}}'));
+  await new Promise((resolve) => site.listen(0, "127.0.0.1", () => resolve(null)));
+  t.after(() => {
+    site.closeAllConnections();
+    site.close();
+  });
+  return ["--auth-url", `http://127.0.0.1:${portOf(site)}/{room}`, "--auth-cookies", "sid", "--auth-timeout", "1s"];
+}
+
+for (const [name, scenario] of Object.entries({ ...SCENARIOS, ...SIGNING_IN }))
   test(`faults: ${name}`, { ...limit(ALL ? 1800 : 120), skip: NO_PRELOAD }, (t) =>
     withDirectory(async (directory) => {
       const faults = new Faults(directory);
-      const server = await startServer(options(path.join(directory, "test.db")), { env: faults.env });
+      const more = name in SIGNING_IN ? await startSite(t) : [];
+      const server = await startServer([...options(path.join(directory, "test.db")), ...more], { env: faults.env });
       const world = new World(server);
       try {
         await world.settles();

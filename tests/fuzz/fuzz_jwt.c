@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/claims.h"
 #include "auth/jwk.h"
 #include "auth/jwt.h"
 #include "auth/pattern.h"
@@ -103,23 +104,23 @@ static void good_text(struct slice s, size_t max)
         CHECK((unsigned char)s.ptr[i] >= 0x20 && s.ptr[i] != 0x7F);
 }
 
-static void keeps_limits(const struct jwt_claims *c, const struct jwt_rules *r)
+static void keeps_limits(const struct claims *c, const struct jwt_rules *r)
 {
-    good_text(c->user, JWT_USER_MAX);
-    good_text(c->name, JWT_TEXT_MAX);
-    good_text(c->jti, JWT_TEXT_MAX);
-    good_text(c->sid, JWT_TEXT_MAX);
+    good_text(c->user, CLAIMS_USER_MAX);
+    good_text(c->name, CLAIMS_TEXT_MAX);
+    good_text(c->jti, CLAIMS_TEXT_MAX);
+    good_text(c->sid, CLAIMS_TEXT_MAX);
     CHECK(c->user.len > 0 && (c->user.len < 6 || memcmp(c->user.ptr, "guest:", 6) != 0));
     CHECK(c->expires_ms + JWT_LEEWAY_S * 1000 >= NOW_MS);
     CHECK(c->expires_ms <= NOW_MS + (JWT_LEEWAY_S + (uint64_t)r->max_age_s) * 1000);
-    CHECK(c->room_count <= JWT_ROOMS_MAX && (c->has_rooms || c->room_count == 0));
+    CHECK(c->room_count <= CLAIMS_ROOMS_MAX && (c->has_rooms || c->room_count == 0));
     for (size_t i = 0; i < c->room_count; i++)
         CHECK(name_room_check(c->rooms[i].pattern) == 0 && c->rooms[i].right <= RIGHT_OWN);
 }
 
 /* One verification from a block that ends where the token does. */
 static enum jwt_result verify(const struct jwk_set *set, const struct jwt_rules *r,
-                              struct slice token, struct jwt_claims **out)
+                              struct slice token, struct claims **out)
 {
     char *exact = malloc(token.len ? token.len : 1);
     CHECK(exact);
@@ -131,21 +132,21 @@ static enum jwt_result verify(const struct jwk_set *set, const struct jwt_rules 
 }
 
 static enum jwt_result verify_twice(const struct jwk_set *set, const struct jwt_rules *r,
-                                    struct slice token, struct jwt_claims **out)
+                                    struct slice token, struct claims **out)
 {
-    struct jwt_claims *again;
+    struct claims *again;
     enum jwt_result result = verify(set, r, token, out);
     CHECK(verify(set, r, token, &again) == result);
-    jwt_claims_free(again);
+    claims_free(again);
     if (*out) keeps_limits(*out, r);
     return result;
 }
 
 static void whole(struct slice token, const struct jwt_rules *r)
 {
-    struct jwt_claims *c;
+    struct claims *c;
     if (verify_twice(secret_set(), r, token, &c) == JWT_OK) CHECK(is_mac(token));
-    jwt_claims_free(c);
+    claims_free(c);
     CHECK(verify_twice(public_set(), r, token, &c) != JWT_OK);
 }
 
@@ -162,7 +163,7 @@ static bool is_time(const json_t *payload, const char *claim)
     return !value || json_is_number(value);
 }
 
-static void agrees(struct slice bytes, const struct jwt_claims *c, const struct jwt_rules *r)
+static void agrees(struct slice bytes, const struct claims *c, const struct jwt_rules *r)
 {
     json_t *payload = json_loadb(bytes.ptr, bytes.len, JSON_REJECT_DUPLICATES, NULL);
     CHECK(json_is_object(payload));
@@ -181,7 +182,7 @@ static void agrees(struct slice bytes, const struct jwt_claims *c, const struct 
 
 static void signed_payload(struct slice bytes, const struct jwt_rules *r)
 {
-    struct jwt_claims *c;
+    struct claims *c;
     char *text = token_buffer(bytes.len);
     strcpy(text, "eyJhbGciOiJIUzI1NiJ9."); /* HS256 */
     append(text, bytes.ptr, bytes.len);
@@ -189,14 +190,14 @@ static void signed_payload(struct slice bytes, const struct jwt_rules *r)
     enum jwt_result result = verify_twice(secret_set(), r, (struct slice){text, strlen(text)}, &c);
     CHECK(result < JWT_CRITICAL || result > JWT_BAD_SIGNATURE);
     if (c) agrees(bytes, c, r);
-    jwt_claims_free(c);
+    claims_free(c);
     free(text);
 }
 
 static void signed_header(struct slice bytes, const struct jwt_rules *r)
 {
     static const char payload[] = "{\"sub\":\"a\",\"exp\":1700000001,\"iss\":\"i\"}";
-    struct jwt_claims *c;
+    struct claims *c;
     char *text = token_buffer(bytes.len);
     append(text, bytes.ptr, bytes.len);
     strcat(text, ".");
@@ -209,7 +210,7 @@ static void signed_header(struct slice bytes, const struct jwt_rules *r)
         CHECK(alg && strcmp(alg, "HS256") == 0 && !json_object_get(header, "crit"));
         json_decref(header);
     }
-    jwt_claims_free(c);
+    claims_free(c);
     free(text);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/claims.h"
 #include "auth/jwk.h"
 #include "auth/jwt.h"
 #include "auth/pattern.h"
@@ -38,18 +39,18 @@ static struct slice slice(const char *text)
 
 /* Verifies a copy that ends where the token ends, twice; only what is valid gives claims. */
 static enum jwt_result verify_at(const struct jwk_set *set, const struct jwt_rules *rules,
-                                 struct slice token, uint64_t now_ms, struct jwt_claims **out)
+                                 struct slice token, uint64_t now_ms, struct claims **out)
 {
-    struct jwt_claims *again = NULL;
+    struct claims *again = NULL;
     char *exact = malloc(token.len ? token.len : 1);
     assert_non_null(exact);
     if (token.len) memcpy(exact, token.ptr, token.len);
-    *out = (struct jwt_claims *)exact;
+    *out = (struct claims *)exact;
     enum jwt_result result = jwt_verify(set, rules, (struct slice){exact, token.len}, now_ms, out);
     assert_true((*out != NULL) == (result == JWT_OK));
     assert_int_equal(jwt_verify(set, rules, (struct slice){exact, token.len}, now_ms, &again),
                      result);
-    jwt_claims_free(again);
+    claims_free(again);
     free(exact);
     return result;
 }
@@ -57,12 +58,12 @@ static enum jwt_result verify_at(const struct jwk_set *set, const struct jwt_rul
 static void expect_by(const struct jwk_set *set, const struct jwt_rules *rules, struct slice token,
                       enum jwt_result want)
 {
-    struct jwt_claims *claims;
+    struct claims *claims;
     enum jwt_result got = verify_at(set, rules, token, NOW * 1000ULL, &claims);
     if (got != want)
         fail_msg("%.*s: %s, wanted %s", (int)token.len, token.ptr, jwt_result_text(got),
                  jwt_result_text(want));
-    jwt_claims_free(claims);
+    claims_free(claims);
 }
 
 static void expect_token(const char *token, enum jwt_result want)
@@ -74,12 +75,12 @@ static void expect_token(const char *token, enum jwt_result want)
 static void expect_raw(const struct jwt_rules *rules, struct slice payload, enum jwt_result want)
 {
     char *token = token_make(&by_secret, HS256, payload);
-    struct jwt_claims *claims;
+    struct claims *claims;
     enum jwt_result got = verify_at(secret_set, rules, slice(token), NOW * 1000ULL, &claims);
     if (got != want)
         fail_msg("%.*s: %s, wanted %s", (int)payload.len, payload.ptr, jwt_result_text(got),
                  jwt_result_text(want));
-    jwt_claims_free(claims);
+    claims_free(claims);
     free(token);
 }
 
@@ -103,10 +104,10 @@ static void expect_header(const char *header, enum jwt_result want)
     free(token);
 }
 
-static struct jwt_claims *claims_of(const char *members)
+static struct claims *claims_of(const char *members)
 {
     char payload[8200];
-    struct jwt_claims *claims;
+    struct claims *claims;
     snprintf(payload, sizeof payload, "{%s}", members);
     char *token = token_make(&by_secret, HS256, slice(payload));
     assert_int_equal(verify_at(secret_set, &any, slice(token), NOW * 1000ULL, &claims), JWT_OK);
@@ -138,7 +139,7 @@ static void test_three_parts(void **state)
         expect_token(few[i], JWT_MALFORMED);
     expect_by(secret_set, &any, (struct slice){NULL, 0}, JWT_MALFORMED);
     for (size_t n = 0; n < len; n++) { /* every part of it */
-        struct jwt_claims *claims;
+        struct claims *claims;
         assert_true(verify_at(secret_set, &any, (struct slice){token, n}, NOW * 1000ULL, &claims));
     }
     free(token);
@@ -152,7 +153,7 @@ static void test_every_character(void **state)
     for (char *at = token; *at; at++) {
         char was = *at;
         for (int c = 1; c < 256; c++) {
-            struct jwt_claims *claims;
+            struct claims *claims;
             *at = (char)c;
             if (*at == was) continue;
             if (jwt_verify(secret_set, &any, slice(token), NOW * 1000ULL, &claims) == JWT_OK)
@@ -554,14 +555,14 @@ static void test_now(void **state)
         {1700000659999, JWT_OK}, {1700000660000, JWT_EXPIRED},   {1ULL << 53, JWT_EXPIRED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct jwt_claims *claims;
+        struct claims *claims;
         assert_int_equal(verify_at(secret_set, &any, slice(token), cases[i].now_ms, &claims),
                          cases[i].want);
-        jwt_claims_free(claims);
+        claims_free(claims);
     }
     free(token);
     token = token_make(&by_secret, HS256, SLICE_LIT("{\"sub\":\"ann\",\"exp\":-1}"));
-    struct jwt_claims *claims;
+    struct claims *claims;
     assert_int_equal(verify_at(secret_set, &any, slice(token), 0, &claims), JWT_EXPIRED);
     free(token);
 }
@@ -663,8 +664,8 @@ static void test_texts(void **state)
     expect(TIMES, JWT_BAD_SUB);
     expect_length("sub", 0, JWT_BAD_SUB);
     expect_length("sub", 1, JWT_OK);
-    expect_length("sub", JWT_USER_MAX, JWT_OK);
-    expect_length("sub", JWT_USER_MAX + 1, JWT_BAD_SUB);
+    expect_length("sub", CLAIMS_USER_MAX, JWT_OK);
+    expect_length("sub", CLAIMS_USER_MAX + 1, JWT_BAD_SUB);
     expect_texts("sub", JWT_BAD_SUB);
     expect(TIMES ",\"sub\":\"guest:\"", JWT_BAD_SUB);
     expect(TIMES ",\"sub\":\"guest:1\"", JWT_BAD_SUB);
@@ -677,8 +678,8 @@ static void test_texts(void **state)
     } others[] = {{"name", JWT_BAD_NAME}, {"jti", JWT_BAD_JTI}, {"sid", JWT_BAD_SID}};
     for (int i = 0; i < 3; i++) {
         expect_length(others[i].claim, 0, JWT_OK);
-        expect_length(others[i].claim, JWT_TEXT_MAX, JWT_OK);
-        expect_length(others[i].claim, JWT_TEXT_MAX + 1, others[i].bad);
+        expect_length(others[i].claim, CLAIMS_TEXT_MAX, JWT_OK);
+        expect_length(others[i].claim, CLAIMS_TEXT_MAX + 1, others[i].bad);
         expect_texts(others[i].claim, others[i].bad);
     }
 }
@@ -731,9 +732,9 @@ static void test_rooms(void **state)
 {
     (void)state;
     static const char *const patterns[] = {"lobby", "team-*", "b\xc3\xbcro", "x y", "z"};
-    struct jwt_claims *c = claims_of(GOOD ",\"parlor\":{\"rooms\":{\"lobby\":\"none\",\"team-*\":"
-                                          "\"read\",\"b\\u00fcro\":\"write\",\"x y\":\"moderate\","
-                                          "\"z\":\"own\"}}");
+    struct claims *c = claims_of(GOOD ",\"parlor\":{\"rooms\":{\"lobby\":\"none\",\"team-*\":"
+                                      "\"read\",\"b\\u00fcro\":\"write\",\"x y\":\"moderate\","
+                                      "\"z\":\"own\"}}");
     assert_true(c->has_rooms);
     assert_int_equal(c->room_count, 5);
     for (size_t i = 0; i < 5; i++) {
@@ -742,35 +743,35 @@ static void test_rooms(void **state)
             assert_true(++j < 5);
         assert_int_equal(c->rooms[j].right, i);
     }
-    jwt_claims_free(c);
+    claims_free(c);
     c = claims_of(GOOD ",\"parlor\":{\"rooms\":{}}");
     assert_true(c->has_rooms);
     assert_int_equal(c->room_count, 0);
-    jwt_claims_free(c);
+    claims_free(c);
     c = claims_of(GOOD);
     assert_false(c->has_rooms);
     assert_int_equal(c->room_count, 0);
-    jwt_claims_free(c);
+    claims_free(c);
 }
 
 static void test_room_count(void **state)
 {
     (void)state;
     char members[8192];
-    for (int count = JWT_ROOMS_MAX; count <= JWT_ROOMS_MAX + 1; count++) {
+    for (int count = CLAIMS_ROOMS_MAX; count <= CLAIMS_ROOMS_MAX + 1; count++) {
         int n = snprintf(members, sizeof members, GOOD ",\"parlor\":{\"rooms\":{");
         for (int i = 0; i < count; i++)
             n += snprintf(members + n, sizeof members - (size_t)n, "%s\"room%d\":\"read\"",
                           i ? "," : "", i);
         snprintf(members + n, sizeof members - (size_t)n, "}}");
-        expect(members, count <= JWT_ROOMS_MAX ? JWT_OK : JWT_BAD_PARLOR);
+        expect(members, count <= CLAIMS_ROOMS_MAX ? JWT_OK : JWT_BAD_PARLOR);
     }
 }
 
 static void test_claims(void **state)
 {
     (void)state;
-    struct jwt_claims *c = claims_of(
+    struct claims *c = claims_of(
         "\"sub\":\"auth0|7\",\"exp\":1700000600.75,\"name\":\"Zo\\u00eb \\ud83d\\ude00\",\"jti\":"
         "\"j1\",\"sid\":\"s1\",\"email\":\"zoe@example.org\"");
     assert_true(slice_is(c->user, "auth0|7"));
@@ -778,13 +779,13 @@ static void test_claims(void **state)
     assert_true(slice_is(c->jti, "j1"));
     assert_true(slice_is(c->sid, "s1"));
     assert_true(c->expires_ms == 1700000600750);
-    jwt_claims_free(c);
+    claims_free(c);
     c = claims_of(GOOD);
     assert_true(slice_is(c->user, "ann"));
     assert_int_equal(c->name.len + c->jti.len + c->sid.len, 0);
     assert_true(c->expires_ms == 1700000600000);
-    jwt_claims_free(c);
-    jwt_claims_free(NULL);
+    claims_free(c);
+    claims_free(NULL);
 }
 
 static void test_result_texts(void **state)
@@ -824,7 +825,7 @@ static void test_interoperable(void **state)
     assert_true(json_array_size(tokens) >= 36);
     for (size_t i = 0; i < json_array_size(tokens); i++) {
         const json_t *t = json_array_get(tokens, i);
-        struct jwt_claims *c;
+        struct claims *c;
         char user[32];
         const struct jwk_set *set = text_at(t, "alg")[0] == 'H' ? secret : keys;
         enum jwt_result got = verify_at(set, &rules, slice(text_at(t, "token")), now_ms, &c);
@@ -835,7 +836,7 @@ static void test_interoperable(void **state)
         assert_true(slice_is(c->jti, "8f3c") && slice_is(c->sid, "s-1"));
         assert_true(c->expires_ms == now_ms + 3600000);
         assert_int_equal(c->room_count, 2);
-        jwt_claims_free(c);
+        claims_free(c);
     }
     jwk_set_unref(secret);
     jwk_set_unref(keys);
@@ -894,7 +895,7 @@ static void test_memory(void **state)
         enum jwt_result result = JWT_NOMEM;
         unsigned short_of_memory = 0;
         for (long n = 0; result; n++) {
-            struct jwt_claims *c = NULL;
+            struct claims *c = NULL;
             long live = fail_alloc_live();
             fail_alloc_after(n);
             result = jwt_verify(cases[i].set, &any, slice(token), NOW * 1000ULL, &c);
@@ -903,7 +904,7 @@ static void test_memory(void **state)
                         result == JWT_BAD_SIGNATURE);
             assert_true((c != NULL) == (result == JWT_OK));
             short_of_memory += result == JWT_NOMEM;
-            jwt_claims_free(c);
+            claims_free(c);
             assert_int_equal(fail_alloc_live(), live);
             assert_true(n < 10000);
         }

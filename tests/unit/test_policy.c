@@ -37,14 +37,15 @@ static struct identity *signed_in_with(const char *user, const char *name, const
     char payload[256];
     const char *why;
     struct jwk_set *keys;
-    struct jwt_claims *claims;
-    int len = snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"exp\":2000%s}", user, more);
+    struct claims *claims;
+    int len = snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"name\":\"%s\",\"exp\":2000%s}",
+                       user, name, more);
     char *token = token_make(&signer, "{\"alg\":\"HS256\"}", (struct slice){payload, (size_t)len});
     assert_int_equal(jwk_set_from_secret(secret, &keys, &why), 0);
     const struct slice bytes = {token, strlen(token)};
     assert_int_equal(jwt_verify(keys, &rules, bytes, 1000000, &claims), JWT_OK);
-    struct identity *i = identity_new_token(claims, (struct slice){name, strlen(name)});
-    assert_non_null(i);
+    struct identity *i;
+    assert_int_equal(identity_new_token(claims, &i), 0);
     jwk_set_unref(keys);
     free(token);
     return i;

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "auth/key_url.h"
+#include "auth/fetch_url.h"
 #include "base/err.h"
 
 static void test_taken(void **state)
@@ -33,9 +33,9 @@ static void test_taken(void **state)
         {"http://2130706433/k", "http://127.0.0.1/k", "http://127.0.0.1/k", true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct key_url url;
+        struct fetch_url url;
         const char *why = "?";
-        assert_int_equal(key_url_parse(rows[i].given, &url, &why), 0);
+        assert_int_equal(fetch_url_parse(rows[i].given, &url, &why), 0);
         assert_null(why);
         assert_string_equal(url.text, rows[i].text);
         assert_string_equal(url.shown, rows[i].shown);
@@ -45,9 +45,9 @@ static void test_taken(void **state)
 
 static void check_refused(const char *given, const char *word)
 {
-    struct key_url url;
+    struct fetch_url url;
     const char *why = NULL;
-    int err = key_url_parse(given, &url, &why);
+    int err = fetch_url_parse(given, &url, &why);
     if (err != ERR_CONFIG || !why || !strstr(why, word))
         fail_msg("%s: %d, %s", given, err, why ? why : "");
 }
@@ -95,13 +95,13 @@ static void test_refused(void **state)
 static void test_length(void **state)
 {
     (void)state;
-    char text[KEY_URL_MAX + 1] = "https://a/";
-    memset(text + 10, 'x', KEY_URL_MAX - 1 - 10);
-    struct key_url url;
+    char text[FETCH_URL_MAX + 1] = "https://a/";
+    memset(text + 10, 'x', FETCH_URL_MAX - 1 - 10);
+    struct fetch_url url;
     const char *why;
-    assert_int_equal(key_url_parse(text, &url, &why), 0);
+    assert_int_equal(fetch_url_parse(text, &url, &why), 0);
     assert_string_equal(url.text, text);
-    text[KEY_URL_MAX - 1] = 'x';
+    text[FETCH_URL_MAX - 1] = 'x';
     check_refused(text, "2047");
 }
 

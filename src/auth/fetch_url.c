@@ -1,5 +1,5 @@
-/* See key_url.h. */
-#include "auth/key_url.h"
+/* See fetch_url.h. */
+#include "auth/fetch_url.h"
 
 #include <curl/curl.h>
 #include <stddef.h>
@@ -13,13 +13,13 @@ static int of_curl(CURLUcode code, const char **why)
     if (code == CURLUE_OK) return 0;
     if (code == CURLUE_OUT_OF_MEMORY) return ERR_NOMEM;
     *why = code == CURLUE_USER_NOT_ALLOWED
-               ? "a URL with a user or a password in it is refused; the keys are public"
-               : "this is no URL; it has to be like https://issuer.example/keys";
+               ? "a URL with a user or a password in it is refused"
+               : "this is no URL; it has to be like https://site.example/path";
     return ERR_CONFIG;
 }
 
 /* Reads a part into text; one that is missing is "", one that does not fit ERR_CONFIG. */
-static int get_part(CURLU *u, CURLUPart part, char text[static KEY_URL_MAX], const char **why)
+static int get_part(CURLU *u, CURLUPart part, char text[static FETCH_URL_MAX], const char **why)
 {
     char *found = NULL;
     text[0] = '\0';
@@ -28,7 +28,7 @@ static int get_part(CURLU *u, CURLUPart part, char text[static KEY_URL_MAX], con
     int err = of_curl(code, why);
     if (err) return err;
     size_t len = strlen(found);
-    bool fits = len < KEY_URL_MAX;
+    bool fits = len < FETCH_URL_MAX;
     if (fits) memcpy(text, found, len + 1);
     curl_free(found);
     if (fits) return 0;
@@ -36,9 +36,9 @@ static int get_part(CURLU *u, CURLUPart part, char text[static KEY_URL_MAX], con
     return ERR_CONFIG;
 }
 
-static int check_scheme(CURLU *u, struct key_url *out, const char **why)
+static int check_scheme(CURLU *u, struct fetch_url *out, const char **why)
 {
-    char part[KEY_URL_MAX];
+    char part[FETCH_URL_MAX];
     int err = get_part(u, CURLUPART_SCHEME, part, why);
     if (err) return err;
     out->is_plain = strcmp(part, "http") == 0;
@@ -49,11 +49,11 @@ static int check_scheme(CURLU *u, struct key_url *out, const char **why)
     err = get_part(u, CURLUPART_HOST, part, why);
     if (err || !out->is_plain || origin_host_is_local(slice_of(part))) return err;
     *why = "http:// is for this machine alone (localhost, 127.0.0.1, [::1]), as anybody on the way "
-           "could put in keys; take https://";
+           "could say who is who; take https://";
     return ERR_CONFIG;
 }
 
-static int write_texts(CURLU *u, struct key_url *out, const char **why)
+static int write_texts(CURLU *u, struct fetch_url *out, const char **why)
 {
     int err = of_curl(curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0), why);
     if (!err) err = get_part(u, CURLUPART_URL, out->text, why);
@@ -62,7 +62,7 @@ static int write_texts(CURLU *u, struct key_url *out, const char **why)
     return err;
 }
 
-int key_url_parse(const char *text, struct key_url *out, const char **why)
+int fetch_url_parse(const char *text, struct fetch_url *out, const char **why)
 {
     *why = NULL;
     CURLU *u = curl_url();
