@@ -11,16 +11,14 @@
 #include <string.h>
 
 #include "auth/control.h"
+#include "auth/guest_key.h"
 #include "auth/identity.h"
 #include "auth/policy.h"
-#include "auth/tokens.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
 #include "http/http_answer.h"
 #include "http/http_handshake.h"
-#include "net/socket.h"
-#include "ops/log.h"
 #include "proto/bearer.h"
 #include "proto/http.h"
 #include "proto/name.h"
@@ -34,6 +32,7 @@
 #include "session/pending_join.h"
 #include "session/rich_join.h"
 #include "session/rich_session.h"
+#include "session/sign_in.h"
 
 enum {
     URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
@@ -51,6 +50,8 @@ struct handshake {
     bool rich;
     char *token; /* carried; NULL: none */
     size_t token_len;
+    bool token_is_guest;               /* a guest's key */
+    char guest_key[GUEST_KEY_LEN + 1]; /* of a guest that is new; "": it is none */
 };
 
 static struct slice room_of(const struct handshake *h)
@@ -102,16 +103,15 @@ static int read_url_name(struct conn *c, const struct http_request *r)
     char cleaned[NAME_USER_MAX];
     struct slice name = {decoded, 0};
     const struct slice none = {NULL, 0};
-    identity_unref(c->identity); /* of an earlier request on this connection that was refused */
-    c->identity = identity_ref(&identity_nobody);
+    /* That of an earlier request on this connection was refused. */
+    sign_in_become(c, identity_ref(&identity_nobody));
     if (!http_query_get(r->query, "username", &raw)) return 0;
     if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
         !utf8_valid(decoded, name.len) || name_user_clean(name, cleaned, &name) != 0)
         return ERR_BAD_USERNAME;
-    bool chosen = !c->worker->server->options.tokens; /* else names are for who signs in */
-    struct identity *guest = identity_new_guest(name, none, chosen);
+    struct identity *guest = identity_new_guest(none, name, none);
     if (!guest) return ERR_NOMEM;
-    c->identity = guest;
+    sign_in_become(c, guest);
     return 0;
 }
 
@@ -166,6 +166,7 @@ static int read_token(struct conn *c, const struct http_request *r, struct hands
     if (!h->token) return ERR_NOMEM;
     if (bearer.token.len) memcpy(h->token, bearer.token.ptr, bearer.token.len);
     h->token_len = bearer.token.len;
+    h->token_is_guest = bearer.guest;
     return 0;
 }
 
@@ -207,36 +208,26 @@ static enum result handshake_refuse(struct conn *c, const struct handshake *h, i
     return DONE;
 }
 
-/* Somebody who is not let in, or not into this room. why: NULL, or what is wrong with the token,
- * for who watches the server too. */
+/* Somebody who is not let in, or not into this room. why: NULL, or what is wrong with the token. */
 static enum result refuse_identity(struct conn *c, const struct handshake *h, int err,
                                    const char *why)
 {
-    char peer[SOCKET_TEXT_MAX];
     const struct http_refusal refusal = {err, why ? why : err_info(err)->text};
-    socket_ip_text(c->ip, peer);
     metrics_refusal(&c->worker->metrics, err);
-    if (why)
-        LOG(c->worker->server->options.log, LOG_INFO, "token_refused",
-            "who came with this token was not let in", LOG_STR("peer", peer),
-            LOG_STR("reason", why));
     http_handshake_refuse(c, h->manner, &h->ws, subprotocol_of(h), &refusal);
     return DONE;
 }
 
-/* Who carries a token is who it says, or nobody that is let in: never a guest instead. */
-static int identify(struct conn *c, const struct handshake *h, const char **why)
+/* Who carries a token is who it says, or nobody that is let in: never a guest instead. Who carries
+ * nothing is a guest, a rich one with a key to come back with: only such can own something. */
+static int identify(struct conn *c, struct handshake *h, const char **why)
 {
-    const struct worker *w = c->worker;
     struct identity *identity;
-    if (!h->token) return 0;
-    const struct slice token = {h->token, h->token_len};
-    int err =
-        tokens_identify(w->server->options.tokens, token, (uint64_t)w->wall_ms, &identity, why);
-    if (err) return err;
-    identity_unref(c->identity);
-    c->identity = identity;
-    return 0;
+    if (!h->token) return h->rich ? sign_in_new_guest(c, h->guest_key) : 0;
+    const struct credential from = {{h->token, h->token_len}, h->token_is_guest};
+    int err = sign_in_identify(c, &from, &identity, why);
+    if (!err) sign_in_become(c, identity);
+    return err;
 }
 
 static bool is_revoked(const struct conn *c)
@@ -248,11 +239,8 @@ static enum result handshake_authorize(struct conn *c, struct handshake *h)
 {
     const char *why = NULL;
     int err = identify(c, h, &why);
-    if (!err && is_revoked(c)) {
-        err = ERR_TOKEN;
-        why = "the sign-in was revoked";
-    }
-    if (err == ERR_TOKEN || err == ERR_NO_KEYS) return refuse_identity(c, h, err, why);
+    if (err == ERR_TOKEN || err == ERR_GUEST_KEY || err == ERR_NO_KEYS)
+        return refuse_identity(c, h, err, why);
     if (!err) err = may(c->identity, ACTION_JOIN, room_of(h), NULL);
     if (err == ERR_NO_RIGHT) return refuse_identity(c, h, err, NULL);
     if (!err && h->rich) err = rich_session_new(c, room_of(h));
@@ -280,7 +268,7 @@ static enum result handshake_upgrade(struct conn *c, struct handshake *h)
         return refuse_identity(c, h, ERR_NO_RIGHT, NULL);
     if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)
-        rich_session_start(c, &h->joining.join);
+        rich_session_start(c, &h->joining.join, slice_of(h->guest_key));
     else
         bare_start(c, &h->joining.join);
     return DONE;
@@ -290,6 +278,7 @@ static void handshake_free(struct handshake *h)
 {
     pending_join_fini(&h->joining);
     if (h->token) explicit_bzero(h->token, h->token_len);
+    explicit_bzero(h->guest_key, sizeof h->guest_key);
     free(h->token);
     free(h);
 }

@@ -116,6 +116,7 @@ struct config {
     char jwt_issuer[CONFIG_TEXT_MAX]; /* "": any */
     char jwt_audience[CONFIG_TEXT_MAX];
     uint32_t token_max_age_s;
+    char secret_file[CONFIG_PATH_MAX]; /* "": the secret that the data has */
 
     char api_key[CONFIG_SECRET_MAX]; /* given, or read from api_key_file; "": no API */
     char api_key_file[CONFIG_PATH_MAX];

@@ -166,6 +166,12 @@ const struct config_option config_options[] = {
     {"token-max-age", CONFIG_KIND_AGE, CONFIG_GROUP_IDENTITY, FIELD(token_max_age_s), 60,
      365 * DAY_S, NULL, "TIME", "30d",
      "How far ahead exp of a token may be; one that lives longer is refused."},
+    {"secret-file", CONFIG_KIND_PATH, CONFIG_GROUP_IDENTITY, FIELD(secret_file), 0, 0, "none",
+     "FILE", "none",
+     "File with a secret of 32 bytes or more with which the server signs the keys of guests; "
+     "nobody "
+     "else may be able to read it (chmod 600). Without it, one that was made with the database and "
+     "is kept in it. Servers that are to know each other's guests have the same file."},
 
     {"api-key-file", CONFIG_KIND_PATH, CONFIG_GROUP_API, FIELD(api_key_file), 0, 0, "none", "FILE",
      "none",

@@ -11,6 +11,7 @@
 struct conn_ops;
 struct control;
 struct forwarded_rules;
+struct guest_key_signer;
 struct http_api;
 struct log;
 struct session_ops;
@@ -60,6 +61,7 @@ struct server_options {
     bool any_origin;
     struct control *control; /* what acts amount to */
     struct tokens *tokens;   /* that say who somebody is; NULL: everybody is a guest */
+    const struct guest_key_signer *guest_keys; /* set when the server starts, at the latest */
     bool compression;
     bool echo;
     const char *api_key;          /* NULL: no API */

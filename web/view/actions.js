@@ -104,10 +104,11 @@ export class Actions {
     if (row?.kind !== "message") return {};
     const { message, state } = row;
     const there = message.id !== null && state !== "failed" && !message.deleted;
-    const mine = there && (this.#conversation()?.mayChange(message) ?? false);
+    const conversation = this.#conversation();
+    const mine = there && (conversation?.mayChange(message) ?? false);
     return {
       react: there, reply: there, quote: there && message.replyTo !== null, copy: !message.deleted,
-      edit: mine, delete: mine, mine: mine && !message.own,
+      edit: mine, delete: mine, mine: there && !message.own && message.username === conversation?.name,
     };
   }
 
