@@ -13,6 +13,7 @@
 #include "api/api.h"
 #include "api/api_import.h"
 #include "auth/control.h"
+#include "auth/guest_key.h"
 #include "auth/key_file.h"
 #include "auth/key_source.h"
 #include "auth/policy.h"
@@ -248,10 +249,31 @@ static bool open_site(const struct config *cf, struct log *log, struct site **ou
 
 /* Whom the server believes, and what they may do. */
 struct auth {
-    struct tokens *tokens; /* NULL: none is believed */
-    struct site *site;     /* NULL: it is not asked */
+    struct tokens *tokens;              /* NULL: none is believed */
+    struct site *site;                  /* NULL: it is not asked */
+    struct guest_key_signer guest_keys; /* of a file, or else of the store's secret, see start */
     struct policy policy;
 };
+
+/* Of the file, if one is given. False after having logged why not. */
+static bool read_guest_keys(const struct config *cf, struct log *log, struct guest_key_signer *out)
+{
+    char why[KEY_FILE_WHY_MAX];
+    if (!cf->secret_file[0] || key_file_guest(cf->secret_file, out, why) == 0) return true;
+    LOG(log, LOG_ERROR, "key_failed", *why ? why : "not enough memory to start",
+        LOG_STR("option", "secret-file"));
+    return false;
+}
+
+/* Of the store's secret, which is wiped, unless a file was given. False: memory is short. */
+static bool make_guest_keys(const struct config *cf, uint8_t secret[static STORE_SECRET_BYTES],
+                            struct guest_key_signer *out)
+{
+    const struct slice bytes = {(const char *)secret, STORE_SECRET_BYTES};
+    int err = cf->secret_file[0] ? 0 : guest_key_signer_init(out, bytes);
+    explicit_bzero(secret, STORE_SECRET_BYTES);
+    return !err;
+}
 
 /* False after having logged why not; auth_close in any case. */
 static bool auth_open(const struct config *cf, struct log *log, const struct room_rules *rules,
@@ -263,21 +285,24 @@ static bool auth_open(const struct config *cf, struct log *log, const struct roo
         LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
         return false;
     }
-    return open_tokens(cf, log, &out->tokens) && open_site(cf, log, &out->site);
+    return open_tokens(cf, log, &out->tokens) && open_site(cf, log, &out->site) &&
+           read_guest_keys(cf, log, &out->guest_keys);
 }
 
 static void auth_close(struct auth *auth)
 {
+    guest_key_signer_fini(&auth->guest_keys);
     control_free(auth->policy.control);
     site_close(auth->site);
     tokens_free(auth->tokens);
 }
 
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
-static struct server *start(const struct config *cf, struct log *log, const struct auth *auth,
+static struct server *start(const struct config *cf, struct log *log, struct auth *auth,
                             struct server_address addresses[CONFIG_LISTEN_MAX],
                             struct forwarded_rules *rules)
 {
+    uint8_t secret[STORE_SECRET_BYTES] = {0};
     *rules = (struct forwarded_rules){.header = client_header(cf->client_address_header),
                                       .trusted = cf->trusted_proxies,
                                       .trusted_count = cf->trusted_proxy_count};
@@ -322,6 +347,7 @@ static struct server *start(const struct config *cf, struct log *log, const stru
         .tokens = auth->tokens,
         .policy = &auth->policy,
         .site = auth->site,
+        .guest_keys = &auth->guest_keys,
         .compression = cf->compression,
         .echo = cf->echo,
         .api_key = cf->api_key[0] ? cf->api_key : NULL,
@@ -333,12 +359,14 @@ static struct server *start(const struct config *cf, struct log *log, const stru
     if (!server) return NULL;
     struct store_options store_options = {
         .keep = {(uint64_t)cf->keep_age_s * 1000, cf->keep_messages, cf->keep_bytes},
-        .limits = store_limits(cf)};
+        .limits = store_limits(cf),
+        .secret = secret};
     server_store_options(server, &store_options);
     pending_ack_store_options(server, &store_options);
     struct store *store = open_store(cf, log, &store_options, NULL);
+    bool ready = make_guest_keys(cf, secret, &auth->guest_keys) && store;
     struct journal *journal =
-        store ? journal_local_new(store, cf->durability == CONFIG_STRICT, SEQ_STEP) : NULL;
+        ready ? journal_local_new(store, cf->durability == CONFIG_STRICT, SEQ_STEP) : NULL;
     if (journal && server_start(server, store, journal) == 0) return server;
     if (store && !journal) LOG(log, LOG_ERROR, "start_failed", "not enough memory to start");
     if (!journal) store_close(store);

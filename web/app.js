@@ -11,7 +11,7 @@
 //     room.js -> messages.js, gaps.js            what is known of it         rows.js  as a list of rows
 //     sender.js    what is said                  read_marker.js   up to where was read
 //     people.js -> presence.js                   who is here, who is typing
-//     ours.js, memory.js                         what browser and tab remember
+//     ours.js, guest_key.js, memory.js           what browser and tab remember
 //     rules.js     what may be typed             lookup.js  who has a name   search.js  what was said
 //   client/  what talks with the server; knows neither, and no document
 //     connection.js  the socket and coming back  session.js the protocol: asking and being answered

@@ -35,8 +35,10 @@ static int encode_members(struct slice room, const struct rich_members *m, struc
     json_out_raw(&o, SLICE_LIT(",\"members\":["));
     for (size_t i = 0; i < m->member_count; i++) {
         if (i > 0) json_out_raw(&o, SLICE_LIT(","));
-        json_out_text(&o, SLICE_LIT("{\"username\":"), m->members[i].username);
-        json_out_int(&o, SLICE_LIT(",\"since\":"), m->members[i].since_ms);
+        const struct rich_member *member = &m->members[i];
+        json_out_text(&o, SLICE_LIT("{\"username\":"), member->username);
+        if (member->user.len) json_out_text(&o, SLICE_LIT(",\"user\":"), member->user);
+        json_out_int(&o, SLICE_LIT(",\"since\":"), member->since_ms);
         json_out_raw(&o, SLICE_LIT("}"));
     }
     json_out_raw(&o, SLICE_LIT("]}"));

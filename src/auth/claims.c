@@ -15,12 +15,17 @@ static bool read_claim(const json_t *object, const char *member, size_t max, str
     return !value || (out->ptr && out->len <= max && !name_has_control(*out));
 }
 
+bool claims_is_guest(struct slice user)
+{
+    static const char guest[] = "guest:";
+    const size_t n = sizeof guest - 1;
+    return user.len >= n && memcmp(user.ptr, guest, n) == 0;
+}
+
 bool claims_read_user(const json_t *object, const char *member, struct slice *out)
 {
-    static const char guest[] = "guest:"; /* whom nobody signs for */
-    const size_t n = sizeof guest - 1;
     if (!read_claim(object, member, CLAIMS_USER_MAX, out) || out->len == 0) return false;
-    return out->len < n || memcmp(out->ptr, guest, n) != 0;
+    return !claims_is_guest(*out);
 }
 
 bool claims_read_text(const json_t *object, const char *member, struct slice *out)

@@ -55,6 +55,9 @@ size_t claims_bytes(const struct claims *c);
 /* NULL is nothing. */
 void claims_free(struct claims *c);
 
+/* Whether the user is one of a guest's key (guest_key.h): nobody signs for such. */
+bool claims_is_guest(struct slice user);
+
 /* The name that is shown, as name_user_clean makes it: that of the claims, or if there is none, or
  * nobody may have it, the user. ERR_BAD_USERNAME: that is not fit for a name either. */
 int claims_name(const struct claims *c, char cleaned[static NAME_USER_MAX], struct slice *name);

@@ -13,45 +13,39 @@
 struct identity identity_nobody = {
     .source = IDENTITY_GUEST, .text = "", .ask_again_ms = UINT64_MAX};
 struct identity identity_api = {.source = IDENTITY_API,
-                                .chosen = true,
                                 .given_len = sizeof "system" - 1,
                                 .text = "system",
                                 .ask_again_ms = UINT64_MAX};
 
-static struct identity *identity_new(struct slice given, struct slice spoken)
+struct identity *identity_new_guest(struct slice user, struct slice given, struct slice spoken)
 {
-    CHECK(given.len <= UINT8_MAX && spoken.len <= UINT8_MAX);
-    struct identity *i = malloc(sizeof *i + given.len + spoken.len);
+    CHECK(user.len <= UINT8_MAX && given.len <= UINT8_MAX && spoken.len <= UINT8_MAX);
+    struct identity *i = malloc(sizeof *i + given.len + spoken.len + user.len);
     if (!i) return NULL;
     char *text = (char *)(i + 1);
-    if (given.len) memcpy(text, given.ptr, given.len);
-    if (spoken.len) memcpy(text + given.len, spoken.ptr, spoken.len);
     *i = (struct identity){.refs = 1,
                            .given_len = (uint8_t)given.len,
                            .spoken_len = (uint8_t)spoken.len,
+                           .user_len = (uint8_t)user.len,
                            .text = text,
                            .ask_again_ms = UINT64_MAX};
-    return i;
-}
-
-struct identity *identity_new_guest(struct slice given, struct slice spoken, bool chosen)
-{
-    struct identity *i = identity_new(given, spoken);
-    if (i) i->chosen = chosen;
+    if (given.len) memcpy(text, given.ptr, given.len);
+    if (spoken.len) memcpy(text + given.len, spoken.ptr, spoken.len);
+    if (user.len) memcpy(text + given.len + spoken.len, user.ptr, user.len);
     return i;
 }
 
 int identity_new_token(struct claims *claims, struct identity **out)
 {
     char cleaned[NAME_USER_MAX];
+    const struct slice none = {NULL, 0};
     struct slice name;
     *out = NULL;
     int err = claims_name(claims, cleaned, &name);
     if (err) return err;
-    struct identity *i = identity_new(name, (struct slice){NULL, 0});
+    struct identity *i = identity_new_guest(none, name, none);
     if (!i) return ERR_NOMEM;
     i->source = IDENTITY_TOKEN;
-    i->chosen = true;
     i->claims = claims;
     *out = i;
     return 0;
@@ -124,9 +118,16 @@ void identity_unref(struct identity *i)
     free(i);
 }
 
+bool identity_is_guest(const struct identity *i)
+{
+    return i->source == IDENTITY_GUEST;
+}
+
 struct slice identity_user(const struct identity *i)
 {
-    return i->claims ? i->claims->user : (struct slice){NULL, 0};
+    if (i->claims) return i->claims->user;
+    if (i->user_len == 0) return (struct slice){NULL, 0};
+    return (struct slice){i->text + i->given_len + i->spoken_len, i->user_len};
 }
 
 struct issuance identity_issuance(const struct identity *i)
@@ -146,9 +147,14 @@ struct slice identity_given(const struct identity *i)
     return (struct slice){i->text, i->given_len};
 }
 
+struct slice identity_spoken(const struct identity *i)
+{
+    return (struct slice){i->text + i->given_len, i->spoken_len};
+}
+
 struct slice identity_name(const struct identity *i)
 {
-    struct slice spoken = {i->text + i->given_len, i->spoken_len};
+    struct slice spoken = identity_spoken(i);
     return spoken.len ? spoken : identity_given(i);
 }
 

@@ -1,6 +1,7 @@
-/* Who somebody is, as far as the server knows: immutable, and shared by whoever is the same. A
- * guest goes by names of its own choice; who is signed in has the name that its token or the site
- * gives it, and a user, the stable id that what it says belongs to (protocol.md section 10).
+/* Who somebody is, as far as the server knows: immutable, and shared by whoever is the same. What
+ * is said belongs to a user, a stable id: that of who is signed in, whose name its token or the
+ * site gives, or that of a guest's key; a guest goes by names of its own choice (protocol.md
+ * section 10).
  *
  * Reference-counted, any thread. The server's own are static and outlive everything. */
 #ifndef AUTH_IDENTITY_H
@@ -25,11 +26,10 @@ struct site_question;
 struct identity {
     atomic_uint refs; /* 0: static */
     uint8_t source;   /* enum identity_source */
-    bool chosen;      /* it goes by a name that can be chosen again; else that goes with the
-                         connection */
     uint8_t given_len;
     uint8_t spoken_len;
-    const char *text;               /* given, spoken */
+    uint8_t user_len;               /* of a guest; else 0 */
+    const char *text;               /* given, spoken, user */
     struct claims *claims;          /* of who is signed in; owned; else NULL */
     struct site_question *question; /* that the site was asked; a reference; else NULL */
     uint64_t ask_again_ms;          /* Unix time at which it is to be asked again, or UINT64_MAX */
@@ -38,9 +38,10 @@ struct identity {
 /* A guest of whom nothing is known, not even a name; and the API. */
 extern struct identity identity_nobody, identity_api;
 
-/* A guest. given: the name for what it says without one, or empty; spoken: the one it last spoke
- * under, or empty; both at most UINT8_MAX bytes. Returns a reference; NULL if memory is short. */
-struct identity *identity_new_guest(struct slice given, struct slice spoken, bool chosen);
+/* A guest. user: of its key, or empty: it has none, and nothing is its own; given: the name for
+ * what it says without one, or empty; spoken: the one it last spoke under, or empty; each at most
+ * UINT8_MAX bytes. Returns a reference; NULL if memory is short. */
+struct identity *identity_new_guest(struct slice user, struct slice given, struct slice spoken);
 
 /* Who is signed in, under the name of its claims. 0: *out is a reference, which owns the claims.
  * ERR_BAD_USERNAME: they have none that can be shown; ERR_NOMEM. On errors they are still the
@@ -66,7 +67,9 @@ struct identity *identity_merge_rooms(const struct identity *base, const struct 
 struct identity *identity_ref(struct identity *i);
 void identity_unref(struct identity *i);
 
-/* The stable id of who is signed in; empty, with ptr NULL: of a guest. Borrowed, as all below. */
+bool identity_is_guest(const struct identity *i);
+
+/* The stable id; empty, with ptr NULL: of a guest without a key. Borrowed, as all below. */
 struct slice identity_user(const struct identity *i);
 
 /* What it came in with: how that is called, where it says so, and when it was issued (Unix time in
@@ -84,6 +87,7 @@ uint64_t identity_expires_ms(const struct identity *i);
 /* The name it goes by: spoken, or else given; empty: none. */
 struct slice identity_name(const struct identity *i);
 struct slice identity_given(const struct identity *i);
+struct slice identity_spoken(const struct identity *i);
 
 /* Whether it is said what it may do in which rooms; else the server says. */
 bool identity_states_rooms(const struct identity *i);

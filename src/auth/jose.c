@@ -1,6 +1,7 @@
 /* See jose.h. */
 #include "auth/jose.h"
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "proto/json.h"
@@ -32,6 +33,18 @@ bool jose_decode(struct slice text, uint8_t *out, size_t cap, size_t *len)
         bits &= (1U << pending) - 1;
     }
     return pending < 6 && bits == 0; /* 6: a character too many, that is no whole byte */
+}
+
+void jose_encode(const void *bytes, size_t len, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const uint8_t *at = bytes;
+    CHECK(len % 3 == 0);
+    for (; len > 0; len -= 3, at += 3) {
+        uint32_t bits = (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2];
+        for (int shift = 18; shift >= 0; shift -= 6)
+            *out++ = digits[bits >> shift & 63];
+    }
 }
 
 /* jansson recurses 2048 deep and passes over a NUL byte behind a number, so our own scanner looks

@@ -19,6 +19,10 @@
  * bytes. */
 bool jose_decode(struct slice text, uint8_t *out, size_t cap, size_t *len);
 
+/* Writes so many bytes, a multiple of 3, as base64url: 4 characters for each 3 of them, without a
+ * NUL. */
+void jose_encode(const void *bytes, size_t len, char *out);
+
 /* A JSON text that is one object, with nothing but white space around it. ERR_BAD_JSON if it is
  * not, is not UTF-8, is deeper than JSON_DEPTH_MAX, has a member twice (RFC 7515 section 4), a
  * number that is out of range, or U+0000 in a string; ERR_NOMEM. The caller bounds its length and

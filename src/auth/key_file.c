@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/guest_key.h"
 #include "auth/jwk.h"
 #include "base/err.h"
 #include "ops/secret_file.h"
@@ -21,17 +22,38 @@ enum {
 /* One kind of file. */
 struct kind {
     bool secret;
-    int (*make)(struct slice bytes, struct jwk_set **out, const char **why);
+    int (*make)(struct slice bytes, void *out, const char **why);
     const char *expected;
 };
 
+static int make_secret(struct slice bytes, void *out, const char **why)
+{
+    return jwk_set_from_secret(bytes, out, why);
+}
+
+static int make_pem(struct slice bytes, void *out, const char **why)
+{
+    return jwk_set_from_pem(bytes, out, why);
+}
+
+static int make_guest(struct slice bytes, void *out, const char **why)
+{
+    *why = bytes.len > JWK_SECRET_MAX ? "a secret has at most 4096 bytes"
+                                      : "a secret has at least 32 bytes";
+    if (bytes.len < GUEST_KEY_SECRET_MIN || bytes.len > JWK_SECRET_MAX) return ERR_CONFIG;
+    return guest_key_signer_init(out, bytes);
+}
+
 static const struct kind secret_kind = {
-    true, jwk_set_from_secret,
+    true, make_secret,
     "it has to hold the secret that tokens are signed with, as 'openssl rand -hex 32' makes one"};
 static const struct kind pem_kind = {
-    false, jwk_set_from_pem,
+    false, make_pem,
     "it has to hold the public key of who signs tokens, as 'openssl pkey -in KEY -pubout' writes "
     "it"};
+static const struct kind guest_kind = {
+    true, make_guest,
+    "it has to hold a secret of the server's own, as 'openssl rand -hex 32' makes one"};
 
 /* Writes the sentence; advice may be "". */
 static int refuse_file(const char *path, const char *reason, const char *advice,
@@ -70,8 +92,8 @@ static ssize_t read_key_bytes(int fd, char bytes[static FILE_BYTES_MAX])
     return (ssize_t)len;
 }
 
-static int make_set(const char *path, const struct kind *kind, struct slice bytes,
-                    struct jwk_set **out, char why[static KEY_FILE_WHY_MAX])
+static int make_key(const char *path, const struct kind *kind, struct slice bytes, void *out,
+                    char why[static KEY_FILE_WHY_MAX])
 {
     bool ends_in_feed = bytes.len > 0 && bytes.ptr[bytes.len - 1] == '\n';
     if (kind->secret && ends_in_feed) bytes.len--;
@@ -80,11 +102,10 @@ static int make_set(const char *path, const struct kind *kind, struct slice byte
     return err == ERR_CONFIG ? refuse_file(path, reason, kind->expected, why) : err;
 }
 
-static int read_key_file(const char *path, const struct kind *kind, struct jwk_set **out,
+static int read_key_file(const char *path, const struct kind *kind, void *out,
                          char why[static KEY_FILE_WHY_MAX])
 {
     char bytes[FILE_BYTES_MAX];
-    *out = NULL;
     why[0] = '\0';
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) return refuse_file(path, strerror(errno), advice_of(errno, kind), why);
@@ -98,17 +119,25 @@ static int read_key_file(const char *path, const struct kind *kind, struct jwk_s
     else if (is_public)
         err = refuse_file(path, SECRET_FILE_PUBLIC, "", why);
     else
-        err = make_set(path, kind, (struct slice){bytes, (size_t)n}, out, why);
+        err = make_key(path, kind, (struct slice){bytes, (size_t)n}, out, why);
     OPENSSL_cleanse(bytes, sizeof bytes);
     return err;
 }
 
 int key_file_secret(const char *path, struct jwk_set **out, char why[static KEY_FILE_WHY_MAX])
 {
+    *out = NULL;
     return read_key_file(path, &secret_kind, out, why);
 }
 
 int key_file_pem(const char *path, struct jwk_set **out, char why[static KEY_FILE_WHY_MAX])
 {
+    *out = NULL;
     return read_key_file(path, &pem_kind, out, why);
+}
+
+int key_file_guest(const char *path, struct guest_key_signer *out,
+                   char why[static KEY_FILE_WHY_MAX])
+{
+    return read_key_file(path, &guest_kind, out, why);
 }

@@ -41,10 +41,7 @@ enum action policy_action(enum store_kind kind)
 static bool is_author(const struct identity *who, const struct author *author)
 {
     struct slice user = identity_user(who);
-    struct slice name = identity_name(who);
-    if (!author || user.len != author->user.len) return false;
-    if (user.len > 0) return slice_equal(user, author->user);
-    return name.len > 0 && slice_equal(name, author->name);
+    return author && user.len > 0 && slice_equal(user, author->user);
 }
 
 /* claims: of the token, or NULL. If they name rooms, only a role counts beside them. */
@@ -52,7 +49,8 @@ static struct rights_verdict decide(const struct policy *p, struct slice user,
                                     const struct claims *claims, struct slice room)
 {
     struct room_settings settings;
-    struct rights_question q = {.room = room, .signed_in = user.len > 0, .settings = &settings};
+    bool signed_in = user.len > 0 && !claims_is_guest(user);
+    struct rights_question q = {.room = room, .signed_in = signed_in, .settings = &settings};
     if (p->control) q.has_role = control_role(p->control, room, user, &q.role);
     if (claims && claims->has_rooms) {
         q.has_rooms = true;
@@ -99,8 +97,8 @@ int may(const struct policy *p, const struct identity *who, enum action action, 
     case ACTION_EDIT:
     case ACTION_DELETE:
         return is_author(who, author) ? 0 : ERR_FORBIDDEN;
-    case ACTION_MARK: /* nobody would ever come back for that of a guest without a name */
-        return who->chosen ? 0 : ERR_UNAUTHORIZED;
+    case ACTION_MARK: /* nobody would ever come back for that of a guest without a key */
+        return identity_user(who).len > 0 ? 0 : ERR_UNAUTHORIZED;
     default: /* the right is all that it takes */
         return 0;
     }

@@ -59,14 +59,13 @@ enum action policy_action(enum store_kind kind);
 
 /* Who has said what is to be changed. */
 struct author {
-    struct slice user; /* empty: a guest */
-    struct slice name;
+    struct slice user; /* empty: a guest without a key, and so nobody */
 };
 
 /* 0, or why not: ERR_NO_RIGHT or ERR_READ_ONLY (in this room, whether it exists or not),
  * ERR_FORBIDDEN (it is somebody else's), ERR_UNAUTHORIZED (it would have to be somebody). author:
- * NULL where no message is changed. What somebody has said who was signed in is that user's,
- * whatever names are; what guests have said is nobody's who is signed in. Allocates nothing. */
+ * NULL where no message is changed. What was said is the user's, whatever the names are; without a
+ * user it is nobody's. Allocates nothing. */
 int may(const struct policy *p, const struct identity *who, enum action action, struct slice room,
         const struct author *author);
 

@@ -58,13 +58,16 @@
     X(ERR_TOO_MANY_ROOMS, "too_many_rooms", 429, 1008, "one connection cannot be in more rooms")   \
     X(ERR_UNAUTHORIZED, "unauthorized", 401, 4001, "sign in first")                                \
     X(ERR_TOKEN, "unauthorized", 401, 4001, "the token is not valid")                              \
+    X(ERR_GUEST_KEY, "bad_guest_key", 401, 4001,                                                   \
+      "this is no key of a guest here: come without it, for a new one")                            \
+    X(ERR_OTHER_USER, "other_user", 409, 1008,                                                     \
+      "this connection is somebody's already: open another one for somebody else")                 \
     X(ERR_NO_KEYS, "unavailable", 503, 4103, "the token cannot be verified yet: come back soon")   \
     X(ERR_TOKEN_EXPIRED, "token_expired", 401, 4203,                                               \
       "your sign-in ends: come back with a new token")                                             \
     X(ERR_REVOKED, "revoked", 401, 4009, "you were signed out: sign in again")                     \
     X(ERR_BEARER_ALONE, "bad_upgrade", 400, 1002,                                                  \
-      "offer parlor.v1 or parlor.bare beside bearer.TOKEN: a browser wants one selected")          \
-    X(ERR_AUTH_OFF, "auth_off", 400, 1008, "this server does not check who you are")               \
+      "offer parlor.v1 or parlor.bare beside bearer.TOKEN or guest.KEY: a browser wants one")      \
     X(ERR_API_OFF, "not_found", 404, 1008,                                                         \
       "the HTTP API is off; the option --api-key-file FILE switches it on")                        \
     X(ERR_API_KEY, "unauthorized", 401, 4001, "the API wants its key: Authorization: Bearer KEY")  \

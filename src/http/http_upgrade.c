@@ -10,19 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/guest_key.h"
 #include "auth/identity.h"
 #include "auth/policy.h"
 #include "auth/site.h"
 #include "auth/site_question.h"
-#include "auth/tokens.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "chat/hub.h"
 #include "http/http_answer.h"
 #include "http/http_handshake.h"
 #include "http/site_request.h"
-#include "net/socket.h"
-#include "ops/log.h"
 #include "proto/bearer.h"
 #include "proto/http.h"
 #include "proto/name.h"
@@ -37,6 +35,7 @@
 #include "session/pending_join.h"
 #include "session/rich_join.h"
 #include "session/rich_session.h"
+#include "session/sign_in.h"
 
 enum {
     URL_NAME_MAX_BYTES = 4 * NAME_USER_MAX, /* decoded, before trimming */
@@ -55,6 +54,8 @@ struct handshake {
     bool rich;
     char *token; /* carried; NULL: none */
     size_t token_len;
+    bool token_is_guest;               /* a guest's key */
+    char guest_key[GUEST_KEY_LEN + 1]; /* of a guest that is new; "": it is none */
     struct site_question *question; /* for the site, if there is no token; a reference, or NULL */
     struct pending_identity signed_in; /* its answer */
 };
@@ -108,16 +109,15 @@ static int read_url_name(struct conn *c, const struct http_request *r)
     char cleaned[NAME_USER_MAX];
     struct slice name = {decoded, 0};
     const struct slice none = {NULL, 0};
-    identity_unref(c->identity); /* of an earlier request on this connection that was refused */
-    c->identity = identity_ref(&identity_nobody);
+    /* That of an earlier request on this connection was refused. */
+    sign_in_become(c, identity_ref(&identity_nobody));
     if (!http_query_get(r->query, "username", &raw)) return 0;
     if (http_percent_decode(raw, true, decoded, sizeof decoded, &name.len) != 0 ||
         !utf8_valid(decoded, name.len) || name_user_clean(name, cleaned, &name) != 0)
         return ERR_BAD_USERNAME;
-    bool chosen = !server_has_users(c->worker->server); /* else names are for who signs in */
-    struct identity *guest = identity_new_guest(name, none, chosen);
+    struct identity *guest = identity_new_guest(none, name, none);
     if (!guest) return ERR_NOMEM;
-    c->identity = guest;
+    sign_in_become(c, guest);
     return 0;
 }
 
@@ -167,11 +167,13 @@ static int read_credentials(struct conn *c, const struct http_request *r, struct
     if (err) return err;
     h->subprotocol = bearer.subprotocol;
     h->rich = bearer.subprotocol && strcmp(bearer.subprotocol, RICH_SUBPROTOCOL) == 0;
-    if (!bearer.carried) return site_request_read(c, r, room_of(h), &h->question);
+    if (!bearer.carried || bearer.guest) err = site_request_read(c, r, room_of(h), &h->question);
+    if (err || !bearer.carried) return err;
     h->token = malloc(bearer.token.len + 1);
     if (!h->token) return ERR_NOMEM;
     if (bearer.token.len) memcpy(h->token, bearer.token.ptr, bearer.token.len);
     h->token_len = bearer.token.len;
+    h->token_is_guest = bearer.guest;
     return 0;
 }
 
@@ -213,19 +215,12 @@ static enum result handshake_refuse(struct conn *c, const struct handshake *h, i
     return DONE;
 }
 
-/* Somebody who is not let in, or not into this room. why: NULL, or what is wrong with the token,
- * for who watches the server too. */
+/* Somebody who is not let in, or not into this room. why: NULL, or what is wrong with the token. */
 static enum result refuse_identity(struct conn *c, const struct handshake *h, int err,
                                    const char *why)
 {
-    char peer[SOCKET_TEXT_MAX];
     const struct http_refusal refusal = {err, why ? why : err_info(err)->text};
-    socket_ip_text(c->ip, peer);
     metrics_refusal(&c->worker->metrics, err);
-    if (why)
-        LOG(c->worker->server->options.log, LOG_INFO, "token_refused",
-            "who came with this token, or session, was not let in", LOG_STR("peer", peer),
-            LOG_STR("reason", why));
     http_handshake_refuse(c, h->manner, &h->ws, subprotocol_of(h), &refusal);
     return DONE;
 }
@@ -233,44 +228,43 @@ static enum result refuse_identity(struct conn *c, const struct handshake *h, in
 /* Who carries a token is who it says, or nobody that is let in: never a guest instead. */
 static int identify_by_token(struct conn *c, const struct handshake *h, const char **why)
 {
-    const struct worker *w = c->worker;
-    struct identity *identity;
-    const struct slice token = {h->token, h->token_len};
-    int err =
-        tokens_identify(w->server->options.tokens, token, (uint64_t)w->wall_ms, &identity, why);
-    if (err) return err;
-    identity_unref(c->identity);
-    c->identity = identity;
-    return 0;
+    struct identity *identity = NULL;
+    const struct credential from = {{h->token, h->token_len}, h->token_is_guest};
+    int err = sign_in_identify(c, &from, &identity, why);
+    if (!err) sign_in_become(c, identity);
+    return err;
 }
 
 static void handshake_on_answer(struct conn *c, struct pending *p);
 
-/* Whom the site does not know is the guest that it would be without a session. */
+/* ERR_UNAUTHORIZED: the site does not know who it is. */
 static int identify_by_site(struct conn *c, struct handshake *h)
 {
     struct pending *p = &h->joining.p;
     if (!h->asking) pending_init(p, c, NULL, handshake_on_answer);
     int err = h->asking ? p->err : pending_identity_ask(&h->signed_in, p, c, h->question, true);
     h->asking = true;
-    if (err == ERR_UNAUTHORIZED) return 0;
     if (err) return err;
-    identity_unref(c->identity);
-    c->identity = h->signed_in.identity;
+    sign_in_become(c, h->signed_in.identity);
     h->signed_in.identity = NULL;
     return 0;
 }
 
+/* By the first that says who it is, in the order of protocol.md section 10. Whom nothing says is a
+ * guest, a rich one with a key to come back with: only such can own something. */
 static int identify(struct conn *c, struct handshake *h, const char **why)
 {
+    if (h->token && !h->token_is_guest) return identify_by_token(c, h, why);
+    int err = h->question ? identify_by_site(c, h) : ERR_UNAUTHORIZED;
+    if (err != ERR_UNAUTHORIZED) return err;
     if (h->token) return identify_by_token(c, h, why);
-    return h->question ? identify_by_site(c, h) : 0;
+    return h->rich ? sign_in_new_guest(c, h->guest_key) : 0;
 }
 
 /* A page is told of it: behind the upgrade. */
 static bool is_of_identity(int err)
 {
-    return err == ERR_TOKEN || err == ERR_NO_KEYS || err == ERR_NO_RIGHT ||
+    return err == ERR_TOKEN || err == ERR_GUEST_KEY || err == ERR_NO_KEYS || err == ERR_NO_RIGHT ||
            err == ERR_SITE_FORBIDDEN || err == ERR_AUTH_DOWN || err == ERR_MANY_SIGN_INS;
 }
 
@@ -318,7 +312,7 @@ static enum result handshake_upgrade(struct conn *c, struct handshake *h)
         return refuse_identity(c, h, ERR_NO_RIGHT, NULL);
     if (!http_handshake_finish(c, h->manner, &h->ws, subprotocol_of(h))) return DONE;
     if (h->rich)
-        rich_session_start(c, &h->joining.join);
+        rich_session_start(c, &h->joining.join, slice_of(h->guest_key));
     else
         bare_start(c, &h->joining.join);
     return DONE;
@@ -328,6 +322,7 @@ static void handshake_free(struct handshake *h)
 {
     pending_join_fini(&h->joining);
     if (h->token) explicit_bzero(h->token, h->token_len);
+    explicit_bzero(h->guest_key, sizeof h->guest_key);
     free(h->token);
     pending_identity_fini(&h->signed_in);
     site_question_unref(h->question);

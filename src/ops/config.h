@@ -135,6 +135,7 @@ struct config {
     uint32_t auth_timeout_ms;
     uint32_t auth_cache_ms;
     uint32_t auth_recheck_ms;
+    char secret_file[CONFIG_PATH_MAX]; /* "": the secret that the data has */
 
     char api_key[CONFIG_SECRET_MAX]; /* given, or read from api_key_file; "": no API */
     char api_key_file[CONFIG_PATH_MAX];

@@ -191,6 +191,12 @@ const struct config_option config_options[] = {
      60 * MINUTE, NULL, "TIME", "5m",
      "After what time auth-url is asked again about an open connection, if its answer had no "
      "expires; up to a quarter earlier. 401 and 403 close it."},
+    {"secret-file", CONFIG_KIND_PATH, CONFIG_GROUP_IDENTITY, FIELD(secret_file), 0, 0, "none",
+     "FILE", "none",
+     "File with a secret of 32 bytes or more with which the server signs the keys of guests; "
+     "nobody "
+     "else may be able to read it (chmod 600). Without it, one that was made with the database and "
+     "is kept in it. Servers that are to know each other's guests have the same file."},
 
     {"api-key-file", CONFIG_KIND_PATH, CONFIG_GROUP_API, FIELD(api_key_file), 0, 0, "none", "FILE",
      "none",

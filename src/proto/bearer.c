@@ -10,6 +10,7 @@
 
 #define SCHEME "Bearer"
 #define OFFER "bearer."
+#define GUEST_OFFER "guest."
 
 static int note(struct bearer *b, struct slice token)
 {
@@ -35,27 +36,49 @@ static int read_authorization(const struct http_request *r, struct bearer *b)
     return err;
 }
 
-/* A client may offer them in one header or in several. */
-static int read_offers(const struct http_request *r, bool wanted, struct bearer *b)
+/* The credential behind this prefix. False: the item is another. */
+static bool read_offer(struct slice item, struct slice prefix, struct slice *out)
 {
-    const size_t offer = sizeof OFFER - 1;
-    bool found = false;
-    for (size_t i = 0; i < r->header_count; i++) {
+    if (item.len < prefix.len || memcmp(item.ptr, prefix.ptr, prefix.len) != 0) return false;
+    *out = (struct slice){item.ptr + prefix.len, item.len - prefix.len};
+    return true;
+}
+
+/* What is offered beside the subprotocol that is selected. ptr NULL: it is not. */
+struct offers {
+    struct slice token;
+    struct slice guest;
+};
+
+static int read_list(struct slice list, struct offers *o)
+{
+    while (list.len) {
+        struct slice item = http_list_take(&list);
+        struct slice offered;
+        bool token = read_offer(item, SLICE_LIT(OFFER), &offered);
+        if (!token && !read_offer(item, SLICE_LIT(GUEST_OFFER), &offered)) continue;
+        struct slice *to = token ? &o->token : &o->guest;
+        if (to->ptr) return ERR_BAD_REQUEST;
+        *to = offered;
+    }
+    return 0;
+}
+
+/* A client may offer them in one header or in several. */
+static int read_offers(const struct http_request *r, struct offers *o, struct bearer *b)
+{
+    int err = 0;
+    for (size_t i = 0; i < r->header_count && !err; i++) {
         struct slice list = r->headers[i].value;
         if (!slice_is_nocase(r->headers[i].name, "sec-websocket-protocol")) continue;
         if (http_list_has_exactly(list, RICH_SUBPROTOCOL))
             b->subprotocol = RICH_SUBPROTOCOL;
         else if (!b->subprotocol && http_list_has_exactly(list, BEARER_BARE_SUBPROTOCOL))
             b->subprotocol = BEARER_BARE_SUBPROTOCOL;
-        while (list.len) {
-            struct slice item = http_list_take(&list);
-            if (item.len < offer || memcmp(item.ptr, OFFER, offer) != 0) continue;
-            if (found) return ERR_BAD_REQUEST;
-            found = true;
-            if (wanted) (void)note(b, (struct slice){item.ptr + offer, item.len - offer});
-        }
+        err = read_list(list, o);
     }
-    return found && !b->subprotocol ? ERR_BEARER_ALONE : 0;
+    if (err) return err;
+    return (o->token.ptr || o->guest.ptr) && !b->subprotocol ? ERR_BEARER_ALONE : 0;
 }
 
 static int read_query(const struct http_request *r, struct bearer *b)
@@ -69,11 +92,16 @@ static int read_query(const struct http_request *r, struct bearer *b)
 
 int bearer_read(const struct http_request *r, bool authorization, struct bearer *out)
 {
+    struct offers offers = {{NULL, 0}, {NULL, 0}};
     out->carried = false;
+    out->guest = false;
     out->token = (struct slice){NULL, 0};
     out->subprotocol = NULL;
     int err = authorization ? read_authorization(r, out) : 0;
-    if (!err) err = read_offers(r, !out->carried, out);
+    if (!err) err = read_offers(r, &offers, out);
+    if (!err && !out->carried && offers.token.ptr) (void)note(out, offers.token);
     if (!err && !out->carried) err = read_query(r, out);
-    return err;
+    if (err || out->carried || !offers.guest.ptr) return err;
+    out->guest = true;
+    return note(out, offers.guest);
 }

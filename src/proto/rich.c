@@ -39,6 +39,11 @@ int rich_encode_welcome(const struct rich_welcome *w, struct buf *out, size_t ma
     json_out_text(&o, SLICE_LIT(",\"server\":"), w->server);
     json_out_text(&o, SLICE_LIT(",\"user\":"), w->user);
     json_out_text(&o, SLICE_LIT(",\"username\":"), w->username);
+    if (w->guest_key.len) {
+        json_out_text(&o, SLICE_LIT(",\"guest\":{\"id\":"), w->user);
+        json_out_text(&o, SLICE_LIT(",\"key\":"), w->guest_key);
+        json_out_raw(&o, SLICE_LIT("}"));
+    }
     frame_put_room(&o, w->room);
     json_out_uint(&o, SLICE_LIT(",\"limits\":{\"frame_bytes\":"), w->limits.frame_bytes);
     json_out_uint(&o, SLICE_LIT(",\"message_bytes\":"), w->limits.message_bytes);
@@ -61,6 +66,15 @@ int rich_encode_ack(const struct rich_ack *a, struct buf *out, size_t max_bytes)
     return frame_end(&o);
 }
 
+int rich_encode_auth_ack(const struct rich_auth_ack *a, struct buf *out, size_t max_bytes)
+{
+    struct json_out o = frame_begin("ack", a->ref, out, max_bytes);
+    json_out_text(&o, SLICE_LIT(",\"user\":"), a->user);
+    json_out_text(&o, SLICE_LIT(",\"username\":"), a->username);
+    if (a->expires_ms != UINT64_MAX) json_out_uint(&o, SLICE_LIT(",\"expires\":"), a->expires_ms);
+    return frame_end(&o);
+}
+
 /* Close codes say whether to come back (protocol section 8): 1012, 1013, 41xx and 42xx do. The
  * same holds for trying again on a connection that stays open. */
 bool rich_is_temporary(int err)
@@ -70,14 +84,19 @@ bool rich_is_temporary(int err)
     return code == RESTART || code == TRY_LATER || (code >= COME_BACK_MIN && code <= COME_BACK_MAX);
 }
 
+static void frame_put_reason(struct json_out *o, const struct err_info *info)
+{
+    json_out_text(o, SLICE_LIT(",\"code\":"), slice_of(info->word));
+    json_out_text(o, SLICE_LIT(",\"detail\":"), slice_of(info->text));
+}
+
 int rich_encode_error(struct slice ref, int err, uint32_t retry_after_ms, struct buf *out,
                       size_t max_bytes)
 {
     CHECK(err < 0);
     const struct err_info *info = err_info(err);
     struct json_out o = frame_begin("error", ref, out, max_bytes);
-    json_out_text(&o, SLICE_LIT(",\"code\":"), slice_of(info->word));
-    json_out_text(&o, SLICE_LIT(",\"detail\":"), slice_of(info->text));
+    frame_put_reason(&o, info);
     json_out_bool(&o, SLICE_LIT(",\"temporary\":"), rich_is_temporary(err));
     if (retry_after_ms) json_out_uint(&o, SLICE_LIT(",\"retry_after_ms\":"), retry_after_ms);
     return frame_end(&o);
@@ -102,10 +121,12 @@ int rich_encode_joined(const struct rich_joined *j, struct buf *out, size_t max_
     return frame_end(&o);
 }
 
-int rich_encode_left(struct slice ref, struct slice room, struct buf *out, size_t max_bytes)
+int rich_encode_left(struct slice ref, struct slice room, int err, struct buf *out,
+                     size_t max_bytes)
 {
     struct json_out o = frame_begin("left", ref, out, max_bytes);
     frame_put_room(&o, room);
+    if (err) frame_put_reason(&o, err_info(err));
     return frame_end(&o);
 }
 

@@ -24,7 +24,8 @@ enum {
     RICH_EMOJI_MAX = 32, /* bytes, decoded: a reaction is one emoji or a short word */
     RICH_PAGE_MAX = 200, /* messages in a page of history */
     RICH_PAGE_DEFAULT = 50,
-    RICH_JOIN_MAX = 1000, /* messages of `history` when a room is entered */
+    RICH_JOIN_MAX = 1000,       /* messages of `history` when a room is entered */
+    RICH_CREDENTIAL_MAX = 8192, /* bytes, decoded, of a token; more than any that is believed */
 };
 
 enum rich_type {
@@ -55,6 +56,8 @@ struct rich_input {
     struct slice nonce;          /* MESSAGE */
     struct slice emoji;          /* CHANGE whose text is one */
     struct slice since;          /* JOIN; as given, which may be no id at all */
+    struct slice token;          /* AUTH: one of these two */
+    struct slice guest;          /* a guest's key */
     struct id id;                /* CHANGE, READ */
     struct id reply_to;          /* MESSAGE; seq 0: absent */
     struct id at;                /* HISTORY, unless NEWEST */
@@ -72,8 +75,9 @@ struct rich_input {
  * Errors, in this order of precedence: ERR_BAD_JSON, ERR_BAD_REF (neither string nor number, or
  * over RICH_REF_MAX), ERR_UNKNOWN_TYPE (`type` is no string or not known), ERR_BAD_ROOM, ERR_BAD_ID
  * (of id, reply_to, before, after, around; or an id that has to be there is not), ERR_BAD_FIELD (a
- * field of another kind or size: since, history, limit, on, emoji, nonce; several positions), then
- * those of envelope_parse for message, username and data. ERR_NOMEM at any time. */
+ * field of another kind or size: since, history, limit, on, emoji, nonce, token, guest; several
+ * positions; not just one of token and guest), then those of envelope_parse for message, username
+ * and data. ERR_NOMEM at any time. */
 int rich_parse(struct slice json, size_t max_message_bytes, struct buf *scratch,
                struct rich_input *out);
 
@@ -88,12 +92,13 @@ struct rich_limits {
 };
 
 /* {"type":"welcome","version":"parlor.v1","server":...,"user":...,"username":...,
- * "room":...,"limits":{...},"ping_s":25}. */
+ * "guest":{"id":<user>,"key":...}?,"room":...,"limits":{...},"ping_s":25}. */
 struct rich_welcome {
-    struct slice server;   /* version of the program */
-    struct slice user;     /* who it is: of a guest, its name */
-    struct slice username; /* the name that it has */
-    struct slice room;     /* of the URL */
+    struct slice server;    /* version of the program */
+    struct slice user;      /* who it is */
+    struct slice username;  /* the name that it has */
+    struct slice guest_key; /* of a guest that is new; len 0: left out */
+    struct slice room;      /* of the URL */
     struct rich_limits limits;
     uint32_t ping_ms;
 };
@@ -108,6 +113,16 @@ struct rich_ack {
     bool dup;
 };
 int rich_encode_ack(const struct rich_ack *a, struct buf *out, size_t max_bytes);
+
+/* {"type":"ack","ref":...,"user":...,"username":...,"expires":...}: who it is from now on. expires:
+ * ms since 1970; UINT64_MAX: never, left out. */
+struct rich_auth_ack {
+    struct slice ref;
+    struct slice user;
+    struct slice username;
+    uint64_t expires_ms;
+};
+int rich_encode_auth_ack(const struct rich_auth_ack *a, struct buf *out, size_t max_bytes);
 
 /* Whether trying again may help, as its close code says (protocol section 8). */
 bool rich_is_temporary(int err);
@@ -132,8 +147,10 @@ struct rich_joined {
 };
 int rich_encode_joined(const struct rich_joined *j, struct buf *out, size_t max_bytes);
 
-/* {"type":"left","ref":...,"room":...} */
-int rich_encode_left(struct slice ref, struct slice room, struct buf *out, size_t max_bytes);
+/* {"type":"left","ref":...,"room":...,"code":...,"detail":...}: the last two as in an error, of who
+ * was put out; err 0: it wanted to, and they are left out. */
+int rich_encode_left(struct slice ref, struct slice room, int err, struct buf *out,
+                     size_t max_bytes);
 
 /* {"type":"history","ref":...,"room":...,"messages":[ ... then ... ],"more":...}; between the two
  * the caller appends messages with envelope_encode_full and commas. */

@@ -33,6 +33,8 @@ enum field {
     ON,
     ID,
     EMOJI,
+    TOKEN,
+    GUEST,
     FIELD_COUNT
 };
 
@@ -54,6 +56,8 @@ static const struct json_field fields[FIELD_COUNT] = {
     [ON] = {SLICE_LIT("on"), false},
     [ID] = {SLICE_LIT("id"), false},
     [EMOJI] = {SLICE_LIT("emoji"), false},
+    [TOKEN] = {SLICE_LIT("token"), false},
+    [GUEST] = {SLICE_LIT("guest"), false},
 };
 
 /* A frame as it was found: what the readers below judge. */
@@ -213,6 +217,15 @@ static int read_change_text(const struct found *f, struct rich_input *out)
     return text == EVENT_TEXT_EMOJI ? read_emoji(f, out) : read_message(f, out);
 }
 
+static int read_credential(const struct found *f, struct rich_input *out)
+{
+    const struct json_value *token = &f->values[TOKEN];
+    const struct json_value *guest = &f->values[GUEST];
+    if (json_is_absent(token) == json_is_absent(guest)) return ERR_BAD_FIELD;
+    if (json_is_absent(token)) return read_string(guest, RICH_CREDENTIAL_MAX, &out->guest);
+    return read_string(token, RICH_CREDENTIAL_MAX, &out->token);
+}
+
 typedef int read_fn(const struct found *f, struct rich_input *out);
 
 struct frame {
@@ -230,7 +243,7 @@ static const struct frame frames[] = {
     [RICH_WHO] = {"who", {read_room}},
     [RICH_TYPING] = {"typing", {read_room, read_on}},
     [RICH_READ] = {"read", {read_room, read_id}},
-    [RICH_AUTH] = {"auth", {NULL}},
+    [RICH_AUTH] = {"auth", {read_credential}},
     [RICH_CHANGE] = {NULL, {read_room, read_id, read_change_text}},
 };
 

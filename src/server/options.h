@@ -10,6 +10,7 @@
 
 struct conn_ops;
 struct forwarded_rules;
+struct guest_key_signer;
 struct http_api;
 struct log;
 struct policy;
@@ -61,7 +62,8 @@ struct server_options {
     bool any_origin;
     struct tokens *tokens; /* that say who somebody is; NULL: none is believed */
     struct site *site;     /* that is asked who somebody is; stopped by server_free; or NULL */
-    const struct policy *policy; /* what may() judges by */
+    const struct policy *policy;               /* what may() judges by */
+    const struct guest_key_signer *guest_keys; /* set when the server starts, at the latest */
     bool compression;
     bool echo;
     const char *api_key;          /* NULL: no API */

@@ -20,6 +20,7 @@ enum { SESSION_GUEST_LEN = 10 }; /* "guest-" and four characters */
 /* A member of a room, as others are told of it. */
 struct session_member {
     struct slice name; /* as long as the member is there and goes by it, or in guest */
+    struct slice user; /* likewise; empty: it is nobody */
     int64_t since_ms;  /* 1970 */
     char guest[SESSION_GUEST_LEN];
 };
@@ -45,7 +46,7 @@ struct session_ops {
     /* The server is going, and says when to come back, before it closes the WebSocket. */
     void (*bye)(struct conn *c, unsigned code, uint32_t retry_after_ms);
 
-    /* Its token ends soon. */
+    /* Its token ends soon; may be said more than once. */
     void (*warn_end)(struct conn *c);
 
     /* It is about to be closed for this error of who it is: tells it so in its own words, if it has

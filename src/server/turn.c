@@ -386,9 +386,7 @@ static int64_t expire(struct conn *c)
     int64_t left_ms = (int64_t)ends_ms - w->wall_ms;
     if (left_ms > WORKER_EXPIRY_WARN_MS) return (int64_t)ends_ms - WORKER_EXPIRY_WARN_MS;
     if (left_ms > 0) {
-        int64_t warn_ms = (int64_t)ends_ms - WORKER_EXPIRY_WARN_MS;
-        bool told = warn_ms <= w->expiry_looked_ms && c->since_ms < w->expiry_looked_ms;
-        if (!told && session->warn_end) session->warn_end(c);
+        if (session->warn_end) session->warn_end(c);
         return (int64_t)ends_ms;
     }
     if (session->tell_end) session->tell_end(c, ERR_TOKEN_EXPIRED);

@@ -1,6 +1,7 @@
 /* See bare.h. */
 #include "session/bare.h"
 
+#include "auth/identity.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "proto/envelope.h"
@@ -155,6 +156,7 @@ static void bare_describe(struct member *m, struct session_member *out)
 {
     const struct conn *c = container_of(m, struct conn, member);
     out->name = speaker_name(c, out->guest);
+    out->user = identity_user(c->identity);
     out->since_ms = c->since_ms;
 }
 

@@ -2,11 +2,13 @@
  * turn, as its parts on all workers at once, and on its worker again. */
 #include "session/occupants.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/claims.h"
 #include "base/account.h"
 #include "base/err.h"
 #include "base/table.h"
@@ -23,8 +25,13 @@ struct part {
 struct name {
     int64_t since_ms; /* 1970 */
     uint8_t len;
+    uint8_t user_len;
     char text[NAME_USER_MAX];
+    char user[CLAIMS_USER_MAX];
 };
+
+static_assert(OCCUPANTS_MAX * (2 * NAME_USER_MAX + 2 * CLAIMS_USER_MAX + 64) <= OCCUPANTS_MAX_BYTES,
+              "with all characters escaped");
 
 struct occupants {
     UT_hash_handle hh; /* in its worker's table, by room, until its turn is over */
@@ -52,6 +59,8 @@ static void occupants_note(struct occupants *r, struct member *m, const struct s
         to->since_ms = member.since_ms;
         to->len = (uint8_t)member.name.len;
         memcpy(to->text, member.name.ptr, member.name.len);
+        to->user_len = (uint8_t)member.user.len;
+        if (member.user.len) memcpy(to->user, member.user.ptr, member.user.len);
     }
     pthread_mutex_unlock(&r->lock);
 }
@@ -84,6 +93,7 @@ static void occupants_conclude(struct occupants *r)
     struct rich_member list[OCCUPANTS_MAX];
     for (unsigned i = 0; i < r->count; i++)
         list[i] = (struct rich_member){.username = {r->names[i].text, r->names[i].len},
+                                       .user = {r->names[i].user, r->names[i].user_len},
                                        .since_ms = r->names[i].since_ms};
     const struct rich_members members = {
         .room = room_name(r->room),

@@ -14,7 +14,7 @@
 struct room;
 struct worker;
 
-enum { OCCUPANTS_MAX = 200 /* protocol.md section 5 */, OCCUPANTS_MAX_BYTES = 64 * 1024 };
+enum { OCCUPANTS_MAX = 200 /* protocol.md section 5 */, OCCUPANTS_MAX_BYTES = 96 * 1024 };
 
 /* Borrowed. */
 struct occupants_answer {

@@ -1,6 +1,7 @@
 /* See rich_answer.h. */
 #include "session/rich_answer.h"
 
+#include "auth/identity.h"
 #include "ops/version.h"
 #include "proto/rich.h"
 #include "server/client.h"
@@ -29,14 +30,15 @@ void rich_refuse(struct conn *c, struct slice ref, int err)
     rich_send(c, rich_encode_error(ref, err, wait_ms, text, RICH_FRAME_MAX_BYTES));
 }
 
-void rich_tell_welcome(struct conn *c)
+void rich_tell_welcome(struct conn *c, struct slice guest_key)
 {
     const struct server_options *o = &c->worker->server->options;
     char guest[SESSION_GUEST_LEN];
     const struct rich_welcome welcome = {
         .server = SLICE_LIT(PARLOR_VERSION),
-        .user = speaker_owner(c, guest),
+        .user = identity_user(c->identity),
         .username = speaker_name(c, guest),
+        .guest_key = guest_key,
         .room = {c->rich->home_name, c->rich->home_len},
         .limits = {o->max_frame_bytes, o->max_message_bytes, o->rate, RICH_ROOMS_MAX},
         .ping_ms = o->ping_interval_ms,

@@ -239,20 +239,18 @@ struct change {
     enum store_kind kind;
     uint64_t target;
     bool found;
-    struct author author; /* in `names` */
-    char names[CLAIMS_USER_MAX + NAME_USER_MAX];
+    size_t user_len; /* of who has said it, in `user` */
+    char user[CLAIMS_USER_MAX];
     size_t text_len;
     char text[];
 };
 
-/* One whose names are longer than any that are let in has no author. */
+/* A user that is longer than any that is let in is nobody. */
 static void note_author(struct change *ch, const struct store_event *e)
 {
-    if (e->user.len + e->username.len > sizeof ch->names) return;
-    char *name = ch->names + e->user.len;
-    if (e->user.len) memcpy(ch->names, e->user.ptr, e->user.len);
-    if (e->username.len) memcpy(name, e->username.ptr, e->username.len);
-    ch->author = (struct author){{ch->names, e->user.len}, {name, e->username.len}};
+    if (e->user.len == 0 || e->user.len > sizeof ch->user) return;
+    memcpy(ch->user, e->user.ptr, e->user.len);
+    ch->user_len = e->user.len;
 }
 
 /* The store's thread. */
@@ -273,7 +271,8 @@ static int publish_change(struct conn *c, struct change *ch)
     if (!ch->found) return ERR_NO_MESSAGE;
     struct slice room = room_name(ch->q.p.room);
     const struct policy *policy = c->worker->server->options.policy;
-    int err = may(policy, c->identity, policy_action(ch->kind), room, &ch->author);
+    const struct author author = {{ch->user, ch->user_len}};
+    int err = may(policy, c->identity, policy_action(ch->kind), room, &author);
     if (err) return err;
     struct subscription *s = subscription_find_joined(c->rich, room);
     if (!s) return ERR_NOT_JOINED; /* it left meanwhile */

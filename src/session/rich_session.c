@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/identity.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "proto/rich.h"
@@ -17,6 +18,7 @@
 #include "session/pending_ack.h"
 #include "session/rich_answer.h"
 #include "session/rich_ask.h"
+#include "session/rich_auth.h"
 #include "session/rich_join.h"
 #include "session/rich_subscription.h"
 #include "session/speaker.h"
@@ -38,9 +40,10 @@ int rich_session_new(struct conn *c, struct slice home)
     return subscription_new(c, home, (struct slice){NULL, 0}, &c->rich->home);
 }
 
-void rich_session_start(struct conn *c, const struct join *j)
+void rich_session_start(struct conn *c, const struct join *j, struct slice guest_key)
 {
-    rich_tell_welcome(c);
+    c->rich->new_guest = guest_key.len > 0;
+    rich_tell_welcome(c, guest_key);
     if (c->state == CONN_OPEN) subscription_start(c->rich->home, j);
 }
 
@@ -54,6 +57,8 @@ static void rich_warn_end(struct conn *c)
 {
     struct buf *text = &c->worker->text;
     const struct slice no_ref = {NULL, 0};
+    if (c->rich->expiry_told) return;
+    c->rich->expiry_told = true;
     text->len = 0;
     rich_send(c, rich_encode_error(no_ref, ERR_TOKEN_EXPIRED, 0, text, RICH_FRAME_MAX_BYTES));
 }
@@ -80,6 +85,7 @@ static void rich_describe(struct member *m, struct session_member *out)
 {
     const struct subscription *s = subscription_of_member(m);
     out->name = subscription_name(s, out->guest);
+    out->user = identity_user(s->as.conn->identity);
     out->since_ms = s->since_ms;
 }
 
@@ -163,9 +169,7 @@ static void note_name(struct subscription *s, struct slice name)
     speaker_note_name(c, name);
     if (!renamed) return;
     struct slice now = speaker_name(c, guest);
-    if (subscription_set_name(s, now) != 0) return;
-    if (s->typing) rich_tell_typing(s, before, false);
-    speaker_rename_in(c, s->as.member.feed->room, before, now);
+    if (subscription_set_name(s, now) == 0) subscription_rename(s, before, now);
 }
 
 static int rich_on_message(struct conn *c, const struct rich_input *in)
@@ -211,7 +215,7 @@ static int on_leave(struct conn *c, const struct rich_input *in)
         rich_refuse(c, subscription_ref(s), ERR_NOT_JOINED); /* it was quicker than the store */
     if (c->state != CONN_OPEN) return 0;
     text->len = 0;
-    int err = rich_encode_left(in->ref, subscription_room(s), text, RICH_FRAME_MAX_BYTES);
+    int err = rich_encode_left(in->ref, subscription_room(s), 0, text, RICH_FRAME_MAX_BYTES);
     subscription_free(s);
     rich_send(c, err);
     return 0;
@@ -261,8 +265,7 @@ static int on_change(struct conn *c, const struct rich_input *in)
 
 static int on_read(struct conn *c, const struct rich_input *in)
 {
-    char guest[SESSION_GUEST_LEN];
-    struct read_marker reading = {.mark = {in->id.seq, speaker_owner(c, guest)}};
+    struct read_marker reading = {.mark = {in->id.seq, identity_user(c->identity)}};
     struct subscription *s = subscription_find_joined(c->rich, in->room);
     if (!s) return ERR_NOT_JOINED;
     int err = may_in(s, ACTION_MARK);
@@ -273,13 +276,6 @@ static int on_read(struct conn *c, const struct rich_input *in)
     if (!r) return ERR_NOMEM;
     r->tell = rich_tell_ack;
     return pending_ack_read(r, room, &reading);
-}
-
-static int on_auth(struct conn *c, const struct rich_input *in)
-{
-    (void)c;
-    (void)in;
-    return ERR_AUTH_OFF;
 }
 
 static const struct {
@@ -294,7 +290,7 @@ static const struct {
     [RICH_WHO] = {on_who, true, true},
     [RICH_TYPING] = {on_typing, true, true},
     [RICH_READ] = {on_read, true, true},
-    [RICH_AUTH] = {on_auth, true, false},
+    [RICH_AUTH] = {rich_auth, false, false},
     [RICH_CHANGE] = {on_change, false, true},
 };
 
@@ -320,7 +316,7 @@ static int wait_with(struct conn *c, struct slice json)
     return 0;
 }
 
-/* All frames but messages and their changes, which speaker_may_speak is asked for. */
+/* All frames but messages, their changes and `auth`, which speaker_may_speak is asked for. */
 static int rich_may_request(struct conn *c)
 {
     uint32_t rate = c->worker->server->options.rate ? RICH_REQUESTS : 0;
@@ -351,6 +347,7 @@ const struct session_ops rich_session = {
     .leave = rich_leave,
     .bye = bye,
     .warn_end = rich_warn_end,
+    .review = rich_auth_review,
     .input_bytes = rich_input_bytes,
     .lag_bytes = rich_lag_bytes,
     .deliver = deliver,

@@ -15,7 +15,8 @@ extern const struct session_ops rich_session;
  * ERR_NOMEM. */
 int rich_session_new(struct conn *c, struct slice home);
 
-/* The 101 is sent: welcome, joined, and what was missed. */
-void rich_session_start(struct conn *c, const struct join *j);
+/* The 101 is sent: welcome, joined, and what was missed. guest_key: of a guest that is new; else
+ * empty. */
+void rich_session_start(struct conn *c, const struct join *j, struct slice guest_key);
 
 #endif

@@ -26,7 +26,7 @@ enum {
     RICH_ROOMS_MAX = 100,     /* those it is about to enter included */
     RICH_QUESTIONS_MAX = 128, /* answers on their way; then it is not read from */
     RICH_PAGES_MAX = 3,       /* pages of history on their way; likewise */
-    RICH_REQUESTS = 100,      /* in 10 s: all but messages and their changes, if there is a rate */
+    RICH_REQUESTS = 100,      /* in 10 s: all but what the rate is for, if there is one */
 };
 
 /* A room the connection is in, or about to be in (then it has no feed yet). */
@@ -60,6 +60,8 @@ struct rich {
     uint8_t questions; /* asked of the store or the workers, not answered yet */
     uint8_t pages;     /* those of them for a page of history */
     bool asks_members; /* who is in a room; then nothing is read until that is answered */
+    bool new_guest;    /* its key is one that it was given here */
+    bool expiry_told;  /* that its token ends */
     uint8_t home_len;
     uint64_t typing_next_ms;
     uint64_t requests_next_us;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/identity.h"
 #include "auth/policy.h"
 #include "base/err.h"
 #include "proto/rich.h"
@@ -60,6 +61,26 @@ int subscription_set_name(struct subscription *s, struct slice name)
     return 0;
 }
 
+void subscription_rename(struct subscription *s, struct slice had, struct slice now)
+{
+    const struct conn *c = s->as.conn;
+    if (!s->as.member.feed) return;
+    if (s->typing) ephemeral_typing(c->worker, &s->as.member, had, false);
+    s->typing = false;
+    speaker_rename_in(c, s->as.member.feed->room, had, now);
+}
+
+void subscription_take_name(struct subscription *s, struct slice before)
+{
+    char guest[SESSION_GUEST_LEN];
+    const struct slice none = {NULL, 0};
+    struct slice had = s->name ? (struct slice){s->name, s->name_len} : before;
+    struct slice now = speaker_choose_name(s->as.conn, none, guest);
+    if (!slice_equal(had, now)) subscription_rename(s, had, now);
+    free(s->name);
+    s->name = NULL;
+}
+
 struct subscription *subscription_find(const struct rich *rich, struct slice room)
 {
     if (room.len == 0) return rich->home;
@@ -101,7 +122,6 @@ static void send_joined(struct subscription *s, const struct join *j, bool recov
                         uint64_t replayed)
 {
     struct conn *c = s->as.conn;
-    char guest[SESSION_GUEST_LEN];
     const struct policy *policy = c->worker->server->options.policy;
     struct slice room = subscription_room(s);
     bool marks = may(policy, c->identity, ACTION_MARK, room, NULL) == 0;
@@ -113,7 +133,7 @@ static void send_joined(struct subscription *s, const struct join *j, bool recov
         .replayed = replayed,
         .members = j->members,
         .right = slice_of(right_word(policy_right_in(policy, c->identity, room))),
-        .read_seq = marks ? room_read_seq(s->as.member.feed->room, speaker_owner(c, guest)) : 0,
+        .read_seq = marks ? room_read_seq(s->as.member.feed->room, identity_user(c->identity)) : 0,
     };
     s->answered = true;
     c->worker->text.len = 0;

@@ -26,6 +26,14 @@ struct slice subscription_name(const struct subscription *s, char guest[static S
 /* Remembers that they were told another one. ERR_NOMEM: no change. */
 int subscription_set_name(struct subscription *s, struct slice name);
 
+/* Tells its members, if it is in it, that one they knew as `had` goes by `now`, and types no more
+ * under the old name. */
+void subscription_rename(struct subscription *s, struct slice had, struct slice now);
+
+/* Whoever it is now is signed in, and goes by one name in all rooms. before: by which the
+ * connection went where they were told no other. */
+void subscription_take_name(struct subscription *s, struct slice before);
+
 /* After room_join: tells the client, and brings what it missed. */
 void subscription_start(struct subscription *s, const struct join *j);
 

@@ -49,7 +49,7 @@ struct slice speaker_choose_name(const struct conn *c, struct slice said,
                                  char guest[static SESSION_GUEST_LEN])
 {
     struct slice given = identity_given(c->identity);
-    if (said.len && identity_user(c->identity).len == 0) return said;
+    if (said.len && identity_is_guest(c->identity)) return said;
     return given.len ? given : guest_name(c, guest);
 }
 
@@ -70,12 +70,6 @@ struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_
     return name.len ? name : guest_name(c, guest);
 }
 
-struct slice speaker_owner(const struct conn *c, char guest[static SESSION_GUEST_LEN])
-{
-    struct slice user = identity_user(c->identity);
-    return user.len ? user : speaker_name(c, guest);
-}
-
 void speaker_rename_in(const struct conn *c, struct room *room, struct slice from, struct slice to)
 {
     ephemeral_presence(c->worker, room, room_rename(room, from, to, c->worker->now_ms));
@@ -84,15 +78,12 @@ void speaker_rename_in(const struct conn *c, struct room *room, struct slice fro
 void speaker_note_name(struct conn *c, struct slice name)
 {
     char guest[SESSION_GUEST_LEN];
-    char own[SESSION_GUEST_LEN];
     struct slice before = speaker_name(c, guest);
-    bool renamed = !slice_equal(before, name);
-    if (!renamed && c->identity != &identity_nobody) return;
-    bool open = !server_has_users(c->worker->server); /* else names are for who signs in */
-    bool chosen = open && !slice_equal(name, guest_name(c, own));
-    struct identity *now = identity_new_guest(identity_given(c->identity), name, chosen);
+    if (slice_equal(before, name)) return;
+    struct identity *now =
+        identity_new_guest(identity_user(c->identity), identity_given(c->identity), name);
     if (!now) return; /* it is known by the name of before for another while */
-    if (renamed && c->session && c->session->rename) c->session->rename(c, before, name);
+    if (c->session && c->session->rename) c->session->rename(c, before, name);
     identity_unref(c->identity);
     c->identity = now;
 }

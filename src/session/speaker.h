@@ -24,9 +24,6 @@ struct store_event speaker_event(const struct conn *c, enum store_kind kind, str
 /* The name the connection is known by now: the one it last spoke under. */
 struct slice speaker_name(const struct conn *c, char guest[static SESSION_GUEST_LEN]);
 
-/* Whose its read markers are: the user's, or of a guest the name's. */
-struct slice speaker_owner(const struct conn *c, char guest[static SESSION_GUEST_LEN]);
-
 /* It speaks under this name now, which is how it is known from here on. Names that were borrowed of
  * it before, this one included, may be gone after it. */
 void speaker_note_name(struct conn *c, struct slice name);

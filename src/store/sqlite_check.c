@@ -23,6 +23,7 @@ struct check {
 #define OUTAGES_MAX "4294967295"   /* see sqlite_db_sane_outages */
 #define TEXT_MAX "16777216"        /* STORE_TEXT_MAX_BYTES */
 #define ONE(symbol, word, text, action) " + 1"
+#define SECRET_BYTES "32"                    /* STORE_SECRET_BYTES */
 #define KIND_COUNT "0" EVENT_KIND_TABLE(ONE) /* STORE_KIND_COUNT */
 
 /* For the events m and e that are looked up by their seq: see EITHER. */
@@ -39,7 +40,8 @@ static const struct check checks[] = {
      "SELECT (SELECT count(*) <> 1 FROM meta) + (SELECT count(*) FROM meta WHERE clean NOT IN (0, "
      "1)"
      "  OR indexed NOT BETWEEN 0 AND " SEQ_MAX " OR checkpoints NOT BETWEEN 0 AND " SEQ_MAX
-     "  OR removed NOT BETWEEN 0 AND " SEQ_MAX ")"},
+     "  OR removed NOT BETWEEN 0 AND " SEQ_MAX
+     "  OR typeof(secret) <> 'blob' OR length(secret) <> " SECRET_BYTES ")"},
     {"the weight and number of a room's events",
      "SELECT count(*) FROM rooms WHERE count <> (SELECT count(*) FROM events WHERE room = rooms.id"
      " AND seq <= last_seq) OR bytes <> (SELECT coalesce(sum(events.bytes), 0) FROM events"

@@ -297,6 +297,9 @@ int sqlite_schema_prepare(sqlite3 *db, char *text, size_t text_size);
 /* 0 if it is Parlor's and of the newest schema; else ERR_STORE with text. Changes nothing. */
 int sqlite_schema_current(sqlite3 *db, char *text, size_t text_size);
 
+/* The secret that the file was made with. An SQLITE_ code; SQLITE_CORRUPT if it is not there. */
+int sqlite_schema_secret(sqlite3 *db, uint8_t out[static STORE_SECRET_BYTES]);
+
 /* Counts tables and indexes that are missing or others than a new database has, and triggers, of
  * which there is none. An SQLITE_ code. */
 int sqlite_schema_faults(sqlite3 *db, int64_t *faults);

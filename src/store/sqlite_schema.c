@@ -12,11 +12,13 @@
  * is the time of its oldest event, which changes only when retention takes that one; with the index
  * on it, and the one on bytes, retention finds who is due without a walk over all. marks are read
  * markers; marks.moved counts up within the room and says which was moved longest ago; marks_moved
- * has all that is read when the room is loaded. */
+ * has all that is read when the room is loaded. meta.secret is the store's, see store.h; a new file
+ * has one from the transaction on that makes its tables. */
 #include "base/err.h"
 #include "store/sqlite_db.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { APPLICATION_ID = 0x5061726c }; /* "Parl" */
 
@@ -74,6 +76,7 @@ static const char *const migrations[] = {
     /* It was (room, seq, kind, deleted): a page of messages walked over all that was none. */
     "DROP INDEX events_seq;"
     "CREATE INDEX events_seq ON events(room, " SHOWN ", seq);",
+    "ALTER TABLE meta ADD COLUMN secret BLOB; UPDATE meta SET secret = new_secret();",
 };
 
 enum {
@@ -105,11 +108,26 @@ int sqlite_schema_explain(sqlite3 *db, int rc, char *text, size_t size)
     return ERR_STORE;
 }
 
+/* SQL function new_secret(). SQLite's own randomness is not made for secrets. */
+static void new_secret(sqlite3_context *ctx, int argc, sqlite3_value **argv)
+{
+    uint8_t secret[STORE_SECRET_BYTES];
+    (void)argc;
+    (void)argv;
+    if (store_make_secret(secret))
+        sqlite3_result_blob(ctx, secret, sizeof secret, SQLITE_TRANSIENT);
+    else
+        sqlite3_result_error(ctx, "the system has no random numbers", -1);
+    explicit_bzero(secret, sizeof secret);
+}
+
 /* Takes the schema from one version to another. An SQLITE_ code. */
 static int migrate_to(sqlite3 *db, int64_t from, int64_t to)
 {
     char sql[96];
-    int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    int rc =
+        sqlite3_create_function(db, "new_secret", 0, SQLITE_UTF8, NULL, new_secret, NULL, NULL);
+    if (!rc) rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     for (int64_t v = from; !rc && v < to; v++)
         rc = sqlite3_exec(db, migrations[v], NULL, NULL, NULL);
     snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%lld; COMMIT",
@@ -165,6 +183,18 @@ static int identify(sqlite3 *db, int64_t *version, char *text, size_t text_size)
         return ERR_STORE;
     }
     return 0;
+}
+
+int sqlite_schema_secret(sqlite3 *db, uint8_t out[static STORE_SECRET_BYTES])
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(db, "SELECT secret FROM meta", -1, &stmt, NULL);
+    if (!rc) rc = sqlite3_step(stmt);
+    bool there = rc == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == STORE_SECRET_BYTES;
+    if (there) memcpy(out, sqlite3_column_blob(stmt, 0), STORE_SECRET_BYTES);
+    sqlite3_finalize(stmt);
+    if (there) return SQLITE_OK;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
 }
 
 bool sqlite_schema_older(sqlite3 *db)

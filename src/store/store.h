@@ -58,6 +58,7 @@ enum {
     STORE_INDEX_WAIT_MS = 250,    /* a search waits so long for the newest messages to be indexed */
     STORE_TRIM_MAX = 256,         /* events removed by one step of retention, then appends go on */
     STORE_TRIM_MAX_BYTES = 1 << 20, /* likewise, but for one event that is larger */
+    STORE_SECRET_BYTES = 32,
     STORE_NAME_MAX_BYTES = 255,
     STORE_TEXT_MAX_BYTES = 1 << 24, /* each text of an event */
 };
@@ -252,6 +253,8 @@ struct store_options {
     store_clock_fn
         *elapsed_ms; /* since whenever, never set, sleep counts too; NULL: the system's */
     void *ctx;       /* of these callbacks */
+    uint8_t *secret; /* or NULL: set, while the store is opened, to STORE_SECRET_BYTES that nobody
+                        else knows. They were made with its data, and stay with it */
     struct store_keep keep;
     struct store_limits limits;
     uint32_t nonce_ms;      /* how long a nonce is told of; 0: 300,000 */

@@ -115,6 +115,9 @@ struct store_backend {
  * or threads are short. */
 struct store *store_start(struct store_backend *b, const struct store_options *options);
 
+/* Fills it with random bytes that nobody can guess; false: the system has none. */
+bool store_make_secret(uint8_t out[static STORE_SECRET_BYTES]);
+
 /* Readers that store_start will run for these options. */
 unsigned store_reader_count(const struct store_options *options);
 

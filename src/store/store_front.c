@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -34,6 +35,11 @@ unsigned store_reader_count(const struct store_options *options)
 {
     unsigned n = options->readers ? options->readers : READERS_DEFAULT;
     return n < STORE_READERS_MAX ? n : STORE_READERS_MAX;
+}
+
+bool store_make_secret(uint8_t out[static STORE_SECRET_BYTES])
+{
+    return getrandom(out, STORE_SECRET_BYTES, 0) == STORE_SECRET_BYTES;
 }
 
 /* ---- callers ---- */

@@ -158,6 +158,7 @@ static const struct store_backend_ops ops = {
 
 struct store *store_memory_open(const struct store_options *options)
 {
+    if (options->secret && !store_make_secret(options->secret)) return NULL;
     struct mem *m = calloc(1, sizeof *m);
     if (!m) return NULL;
     m->base.ops = &ops;

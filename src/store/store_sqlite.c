@@ -208,6 +208,18 @@ static int open_connections(struct sqlite_store *s, int64_t *undone_s, char *why
     return 0;
 }
 
+/* A file in which it is damaged is served, under another one for this life: guests are new then. */
+static int read_secret(struct sqlite_store *s, uint8_t *secret, char *why, size_t size)
+{
+    if (!secret) return 0;
+    int rc = sqlite_schema_secret(s->db, secret);
+    if (!rc) return 0;
+    if (sqlite_db_fail(s, rc) == ERR_NOMEM) return ERR_NOMEM;
+    if (store_make_secret(secret)) return 0;
+    snprintf(why, size, "the system has no random numbers");
+    return ERR_STORE;
+}
+
 struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
                                 const struct store_options *options, char *text)
 {
@@ -238,7 +250,8 @@ struct store *store_sqlite_open(const struct store_sqlite_options *sqlite,
             problem = "its -wal file is another database's, and cannot be renamed: move it away";
         if (problem)
             snprintf(why, sizeof why, "%s", problem);
-        else if (open_connections(s, &undone_s, why, sizeof why) == 0)
+        else if (open_connections(s, &undone_s, why, sizeof why) == 0 &&
+                 read_secret(s, options->secret, why, sizeof why) == 0)
             store = store_start(&s->base, &mine);
         else
             problem = why;

@@ -229,3 +229,19 @@ async function assertClosedToGuests(server, room) {
   assert.equal(closeOf((await raw.next()).payload).code, 4003);
   raw.destroy();
 }
+
+test("who is revoked does not come in by a frame either, and a guest's key can be revoked", limit(30), withData([], async (start) => {
+  const { server, api } = await start();
+  await decide(api, { act: "revoke", user: "u1" });
+  const ann = await Rich.join(server, "lobby", { query: "?username=ann" });
+  const old = await ann.refused("unauthorized", { type: "auth", token: token({ sub: "u1", name: "Ann" }) });
+  assert.equal(old.temporary, false);
+  await ann.say("still a guest");
+  await decide(api, { act: "revoke", user: ann.welcome.user });
+  assert.equal((await ann.closed).code, 4009);
+  const back = await Rich.open(server, "lobby", { guest: ann.key });
+  assert.equal((await back.closed).code, 4001);
+  const other = await Rich.join(server, "lobby", { query: "?username=ann" });
+  await other.refused("unauthorized", { type: "auth", guest: ann.key });
+  await other.leave();
+}));

@@ -327,7 +327,7 @@ test("a name in the URL that nobody may have is refused before it can be used", 
 test("names are what they look like", limit(20), withServer(TWO, async (server) => {
   const bare = await Member.join(server);
   const rich = await Rich.join(server, "lobby", { query: "?username=%E2%80%AEann%E2%80%8B" });
-  assert.equal(rich.welcome.user, "ann");
+  assert.equal(rich.welcome.username, "ann");
   for (const name of ["system\u200b", "System", "SYSTEM", "ѕуѕтем", "ЅУЅТЕМ", "systеm", "ｓｙｓｔｅｍ", "\u3164", "\u202e",
     "\u200b\u2060", "\u202esystem", "s\u00adystem", "systern"]) {
     bare.say("x", { username: name });

@@ -6,6 +6,7 @@ import { load } from "./lib/web.js";
 
 const { parseFrame } = await load("client/frames.js");
 const { Room } = await load("model/room.js");
+const { Ours } = await load("model/ours.js");
 const { Outbox } = await load("client/outbox.js");
 const { Pager } = await load("client/pager.js");
 const { rowsOf } = await load("model/rows.js");
@@ -16,8 +17,8 @@ const { isFinal, retryDelayMs } = await load("client/connection.js");
 
 const id = (seq) => `epoch000-${seq}`;
 const message = (seq, more = {}) => ({
-  type: "message", id: id(seq), seq, ts: 1000 * seq, username: "ann", text: `text ${seq}`, replyTo: null, nonce: null,
-  editedMs: 0, reactions: [], ...more,
+  type: "message", id: id(seq), seq, ts: 1000 * seq, username: "ann", user: null, text: `text ${seq}`, replyTo: null,
+  nonce: null, editedMs: 0, reactions: [], ...more,
 });
 const change = (type, seq, target, more = {}) => ({
   type, id: id(seq), seq, ts: 1000 * seq, target: id(target), username: "bob", text: "", emoji: "", ...more,
@@ -69,15 +70,24 @@ test("frames: a message keeps what is sound and replaces what is not", () => {
     type: "message", room: "r", id: "e-1", seq: 1, ts: 5, username: "ann", message: "hi", ...more,
   }), 99);
   assert.deepEqual(read({}), {
-    type: "message", room: "r", ref: null, id: "e-1", seq: 1, ts: 5, username: "ann", text: "hi", replyTo: null, nonce: null,
-    editedMs: 0, reactions: [],
+    type: "message", room: "r", ref: null, id: "e-1", seq: 1, ts: 5, username: "ann", user: null, text: "hi", replyTo: null,
+    nonce: null, editedMs: 0, reactions: [],
   });
+  assert.equal(read({ user: "u1" }).user, "u1");
+  assert.equal(read({ user: 1 }).user, null);
   assert.equal(read({ ts: 1e300 }).ts, 99);
   assert.equal(read({ ts: "soon" }).ts, 99);
   assert.equal(read({ reply_to: { x: 1 } }).replyTo, null);
   assert.deepEqual(read({ reactions: { "👍": 2, x: 0, y: -1, z: "many", ["w".repeat(40)]: 1 } }).reactions,
     [{ emoji: "👍", count: 2, names: [] }]);
   assert.deepEqual(read({ reactions: [1] }).reactions, []);
+});
+
+test("frames: a guest's key is only taken if it can be the name of a subprotocol", () => {
+  const keyOf = (guest) => parseFrame(JSON.stringify({ type: "welcome", username: "ann", user: "guest:1", guest }), 0).guestKey;
+  assert.equal(keyOf({ id: "guest:1", key: "AZ-az_09" }), "AZ-az_09");
+  for (const none of [undefined, null, "x", {}, { key: 1 }, { key: "" }, { key: "a b" }, { key: "a,b" }, { key: "a\n" },
+    { key: "x".repeat(201) }]) assert.equal(keyOf(none), "", JSON.stringify(none));
 });
 
 test("frames: history is in order, without what is broken; presence in all its forms", () => {
@@ -185,7 +195,7 @@ test("room: it began anew iff the log is another one than was known", () => {
 
 test("room: an ack does not move the position, and its echo is no second message", () => {
   const room = entered(1);
-  room.acked({ id: id(3), seq: 3, ts: 3000, text: "mine", username: "me", replyTo: null }, "nonce");
+  room.acked({ id: id(3), seq: 3, ts: 3000, text: "mine", username: "me", user: "guest:1", replyTo: null }, "nonce");
   assert.equal(room.position, id(1), "seq 2 may still be on its way");
   room.message(message(2));
   assert.deepEqual(seqs(room), [1, 2, 3]);
@@ -519,6 +529,22 @@ test("rows: a message keeps its key and its place from saying it to its ack", ()
   assert.deepEqual([echoed.at(-1).key, echoed.at(-1).state, echoed.length], [before.key, "sent", 4]);
   outbox.remove(entry.nonce);
   assert.deepEqual([rows(room).at(-1).key, rows(room).at(-1).state], [before.key, ""]);
+});
+
+test("rows: two of one name do not stand as one", () => {
+  const room = entered();
+  for (const [seq, user] of [[1, "guest:a"], [2, "guest:a"], [3, "guest:b"], [4, null]]) room.message(message(seq, { user }));
+  assert.deepEqual(rows(room).flatMap((r) => (r.kind === "message" ? [r.start] : [])), [true, false, true, true]);
+});
+
+test("ours: by the user where there is one, else by what is remembered", () => {
+  globalThis.addEventListener ??= () => {}; // a browser's
+  const ours = new Ours(() => {});
+  const me = { name: "ann", user: "guest:a" };
+  const own = (more) => ours.isOwn(message(1, more), me);
+  assert.deepEqual([own({ user: "guest:a" }), own({ user: "guest:a", username: "anna" }), own({ user: "guest:b" }), own({})],
+    [true, true, false, false]);
+  assert.equal(ours.isOwn(message(1), { name: "ann", user: null }), false, "no user is nobody's");
 });
 
 test("rows: a reply shows what it answers as that is now", () => {

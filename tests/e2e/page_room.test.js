@@ -104,12 +104,13 @@ test("after a reload one's own messages are one's own, and what came since is un
     noProblems(ann);
   }));
 
-test("what was read on one device is read on another, under the same name", limit(60),
+test("what was read on one device is read on another that has the same key", limit(60),
   withPage(async ({ browser, url, server }) => {
     const bob = await other(server, "lobby");
     const spy = await Rich.join(server, "lobby", { query: "?username=Spy" });
+    let keys = "";
     const readUpTo = (text) => until(ms(10000), async () => {
-      const ann = await Rich.join(server, "lobby", { query: "?username=Ann" });
+      const ann = await Rich.join(server, "lobby", { query: "?username=Ann", guest: JSON.parse(keys)[0][2] });
       await ann.leave();
       const { messages } = await spy.get("history", { type: "history" });
       return ann.joined.read === messages.find((m) => m.message === text).id;
@@ -117,6 +118,7 @@ test("what was read on one device is read on another, under the same name", limi
     await sayAll(bob, numbered(1, 60));
     const ann = await person(browser, url, "lobby", "Ann");
     await shows(ann.page, "number 60.");
+    keys = await ann.page.evaluate(() => localStorage.getItem("parlor.guests"));
     await readUpTo("number 60.");
     // What comes while she looks at something else is not read, until she looks.
     await scrollTo(ann.page, 200);
@@ -129,7 +131,9 @@ test("what was read on one device is read on another, under the same name", limi
     await readUpTo("below the screen");
     await ann.context.close();
     await sayAll(bob, ["while Ann was gone"]);
-    const phone = await person(browser, url, "lobby", "Ann");
+    const phone = await visitor(browser);
+    await phone.context.addInitScript((all) => localStorage.setItem("parlor.guests", all), keys);
+    await enter(phone.page, url, "lobby", "Ann");
     await shows(phone.page, "while Ann was gone");
     const end = await phone.page.locator("#log > .unread, #log > article").evaluateAll((all) =>
       all.slice(-3).map((one) => (one.matches(".unread") ? "line" : one.querySelector(".text").textContent)));

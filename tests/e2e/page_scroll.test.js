@@ -14,9 +14,10 @@ const drawn = (page, frames = 2) => page.evaluate(async (n) => {
 /** Until everything that is loaded has a known size. */
 const settled = (page) => page.waitForFunction(() => !document.querySelector("#log article:not(.settled)"));
 
-/** A person in a room where much was said, in texts of many heights, scrolled up until `count` are loaded. */
+/** A person in a room where Bob, a guest with a key, said much in texts of many heights; scrolled up until `count` are loaded. */
 async function longConversation({ browser, url, server }, count) {
-  const bob = await Member.join(server, "lobby", { query: "?username=Bob" });
+  const carl = await Rich.join(server, "elsewhere");
+  const bob = await Member.join(server, "lobby", { query: "?username=Bob", protocols: ["parlor.bare", `guest.${carl.key}`] });
   for (let n = 1; n <= count + 60; n++) {
     bob.say(`number ${n}. ${"words ".repeat((n * 7) % 41)}`, { username: `member ${n % 5}` });
     await bob.next();
@@ -30,7 +31,7 @@ async function longConversation({ browser, url, server }, count) {
     return log.querySelectorAll("article").length >= wanted;
   }, count), `${count} loaded`);
   await settled(ann.page);
-  return { bob, ann };
+  return { bob, ann, carl };
 }
 
 /** The first message that begins in view, and where. */
@@ -49,9 +50,9 @@ const topOf = (page, id) => page.evaluate((wanted) => {
 
 test("what is out of view is not laid out; the place is kept while others talk, edit and delete", limit(120),
   withPage(async ({ browser, url, server }) => {
-    const { bob, ann } = await longConversation({ browser, url, server }, 600);
+    const { bob, ann, carl } = await longConversation({ browser, url, server }, 600);
     const { page } = ann;
-    const carl = await Rich.join(server, "lobby", { query: "?username=member%201" });
+    await carl.get("joined", { type: "join", room: "lobby" });
     await page.evaluate(() => {
       const log = document.querySelector("#log");
       log.scrollTop = log.scrollHeight * 0.6 + 0.3;
@@ -67,8 +68,8 @@ test("what is out of view is not laid out; the place is kept while others talk, 
     for (let n = 1; n <= 40; n++) {
       bob.say(`news ${n}`);
       await bob.next();
-      await carl.get("ack", n % 2 === 0 ? { type: "delete", id: above[n - 1] }
-        : { type: "edit", id: above[n - 1], message: `edited ${"more words ".repeat(n * 3)}` });
+      await carl.get("ack", n % 2 === 0 ? { type: "delete", room: "lobby", id: above[n - 1] }
+        : { type: "edit", room: "lobby", id: above[n - 1], message: `edited ${"more words ".repeat(n * 3)}` });
       await drawn(page, 3);
       worst = Math.max(worst, Math.abs(await topOf(page, id) - top));
     }
@@ -82,7 +83,7 @@ test("what is out of view is not laid out; the place is kept while others talk, 
 
 test("scrolling moves by what the reader turned, also over what was never in view at this width", limit(120),
   withPage(async ({ browser, url, server }) => {
-    const { bob, ann } = await longConversation({ browser, url, server }, 400);
+    const { bob, ann, carl } = await longConversation({ browser, url, server }, 400);
     const { page } = ann;
     for (const width of [900, 500, 1100]) {
       await page.setViewportSize({ width, height: 700 });
@@ -101,6 +102,6 @@ test("scrolling moves by what the reader turned, also over what was never in vie
         assert.ok(Math.abs(moved - 350) <= 0.5, `${moved} px instead of 350 at a width of ${width}`);
       }
     }
-    await bob.leave();
+    await Promise.all([bob.leave(), carl.leave()]);
     assert.deepEqual(ann.problems, []);
   }, FREE));

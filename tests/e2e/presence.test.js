@@ -24,7 +24,7 @@ test("who is here, on every rung and worker", limit(60), withServer(TWO, async (
   const who = await ann.get("members", { type: "who" });
   assert.equal(who.count, 5);
   assert.deepEqual(who.members.map((m) => m.username).sort(),
-    ["ann", "bob", "cid the second", "dora", guest.welcome.user].sort());
+    ["ann", "bob", "cid the second", "dora", guest.welcome.username].sort());
   for (const { since } of who.members) assert.ok(since >= began - 2000 && since <= Date.now() + 2000);
   await leaveAll([...others, guest]);
   const crowd = await Promise.all(Array.from({ length: 250 }, (_, i) =>

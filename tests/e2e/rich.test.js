@@ -15,8 +15,9 @@ const STRICT = [...TWO, "--durability", "strict"];
 const ALL = [...TWO, "--keep-messages", "10000"];
 const PATHS = { memory: ALL, store: [...ALL, "--memory-budget", "0"] };
 
-const named = (server, name, room = "lobby", query = "") =>
-  Rich.join(server, room, { query: `?username=${name}${query}` });
+/** A guest of this name: a new one, or the one that `as` is. */
+const named = (server, name, room = "lobby", query = "", as = null) =>
+  Rich.join(server, room, { query: `?username=${name}${query}`, guest: as?.key });
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => `m${from + i}`);
 const post = (rich, from, to, more) => Promise.all(numbers(from, to).map((message) => rich.say(message, more)));
 const textsOf = (messages) => messages.map((m) => m.message);
@@ -46,14 +47,17 @@ test("welcome, then joined: who one is, what is allowed, where the log stands", 
     const ann = await named(server, "ann", "caf%C3%A9");
     const { server: version, ...welcome } = ann.welcome;
     assert.match(version, /^\d+\.\d+\.\d+/);
-    assert.deepEqual(welcome, { type: "welcome", version: "parlor.v1", user: "ann", username: "ann", room: "café",
+    const { key } = welcome.guest;
+    assert.match(welcome.user, /^guest:[\w-]{16}$/);
+    assert.deepEqual(welcome, { type: "welcome", version: "parlor.v1", user: welcome.user, username: "ann",
+      guest: { id: welcome.user, key }, room: "café",
       limits: { frame_bytes: 65536, message_bytes: 16384, rate: 20, rooms: 100 }, ping_s: 25 });
     const { epoch, id, ...joined } = ann.joined;
     assert.deepEqual(joined, { type: "joined", room: "café", seq: 0, recovered: true, replayed: 0, members: 1, right: "write" });
     assert.equal(id, `${epoch}-0`);
     const { seq } = await ann.say("hi");
     const guest = await Rich.join(server, "caf%C3%A9");
-    assert.match(guest.welcome.user, /^guest-[a-z0-9]{4}$/);
+    assert.match(guest.welcome.username, /^guest-[a-z0-9]{4}$/);
     assert.deepEqual([guest.joined.seq, guest.joined.epoch, guest.joined.members], [seq, epoch, 2]);
     await leaveAll([ann, guest]);
   }));
@@ -107,13 +111,13 @@ test("a message and its ack; a bare frame is a message too", limit(20), withServ
   assert.deepEqual(Object.keys(rest).sort(), ["dup", "id", "room", "seq", "ts", "type"]);
   assert.deepEqual([rest.room, rest.dup, typeof ref], ["lobby", false, "string"]);
   const message = { type: "message", room: "lobby", id: ack.id, seq: ack.seq, ts: ack.ts, username: "ann",
-    message: "hi", data: { a: [1] }, nonce: "n1" };
+    user: ann.welcome.user, message: "hi", data: { a: [1] }, nonce: "n1" };
   for (const one of [ann, bob]) assert.deepEqual(await one.next("message"), message);
   assert.deepEqual(await full.next(), message);
   await bare.expectBare("ann", "hi");
   const reply = await bob.get("ack", { message: "hello", reply_to: ack.id, username: "bobby" });
   const answer = { type: "message", room: "lobby", id: reply.id, seq: reply.seq, ts: reply.ts, username: "bobby",
-    message: "hello", reply_to: ack.id };
+    user: bob.welcome.user, message: "hello", reply_to: ack.id };
   for (const one of [ann, bob]) assert.deepEqual(await one.next("message"), answer);
   bob.send({ message: "no ref" });
   assert.equal("ref" in await bob.next("ack"), false);
@@ -160,7 +164,8 @@ test("every refusal has its code, goes to its sender alone, and changes nothing"
         { type: "history", before: foreign }, { type: "history", after: foreign }, { type: "history", around: foreign },
         { type: "read", id: missing }, { type: "read", id: foreign }, { type: "read", id: `${id.split("-")[0]}-0` }],
       forbidden: [{ type: "edit", id, message: "x" }, { type: "delete", id }],
-      auth_off: [{ type: "auth" }, { type: "auth", token: "x" }, { type: "auth", token: 5 }],
+      unauthorized: [{ type: "auth", token: "x" }],
+      bad_guest_key: [{ type: "auth", guest: "x" }],
     };
     for (const [code, frames] of Object.entries(cases)) {
       for (const frame of frames) {
@@ -223,7 +228,7 @@ for (const [durability, args] of [["commit", TWO], ["strict", STRICT]]) {
       [first.id, first.seq, first.ts, "lobby", true]);
     same(await ann.say("once", { nonce: "n1" }));
     same(await ann.say("other words", { nonce: "n1" }));
-    const other = await named(lives.server, "ann");
+    const other = await named(lives.server, "ann", "lobby", "", ann);
     same(await other.say("once", { nonce: "n1" }));
     // Another user, another room, another nonce: those are other messages.
     const bob = await named(lives.server, "bob");
@@ -235,11 +240,11 @@ for (const [durability, args] of [["commit", TWO], ["strict", STRICT]]) {
     const texts = ["once", "by bob", "two", "no nonce"];
     for (const one of texts) assert.equal((await seen.next()).message, one);
     await ann.cut();
-    ann = await named(lives.server, "ann");
+    ann = await named(lives.server, "ann", "lobby", "", ann);
     same(await ann.say("once", { nonce: "n1" }));
     for (const end of ["restart", "killAndStart"]) {
       await lives[end]();
-      ann = await named(lives.server, "ann");
+      ann = await named(lives.server, "ann", "lobby", "", ann);
       seen = await Member.join(lives.server, "lobby", { query: "?history=100" });
       for (const one of texts) assert.equal((await seen.next()).message, one);
       same(await ann.say("once", { nonce: "n1" }));
@@ -252,7 +257,9 @@ for (const [durability, args] of [["commit", TWO], ["strict", STRICT]]) {
 
   test(`the same nonce many times at once, on several connections: one message (${durability})`, limit(40),
     withLives(args, async (lives) => {
-      const anns = await Promise.all([1, 2, 3, 4].map(() => named(lives.server, "ann")));
+      const first_ann = await named(lives.server, "ann");
+      const others = await Promise.all([1, 2, 3].map(() => named(lives.server, "ann", "lobby", "", first_ann)));
+      const anns = [first_ann, ...others];
       const rounds = count(50, 15);
       for (let i = 0; i < rounds; i++) {
         const acks = await Promise.all(anns.flatMap((ann) =>
@@ -271,7 +278,7 @@ for (const [durability, args] of [["commit", TWO], ["strict", STRICT]]) {
       await Promise.race(going);
       await lives.killAndStart();
       const first = (await Promise.all(going)).filter(Boolean);
-      const back = await named(lives.server, "ann");
+      const back = await named(lives.server, "ann", "lobby", "", ann);
       const acks = await Promise.all(Array.from({ length: 100 }, (_, i) => back.say(`dying ${i}`, { nonce: `d${i}` })));
       for (const ack of first) assert.ok(acks.some((a) => a.id === ack.id && a.dup), "an ack taken back");
       const { messages } = await back.get("history", { type: "history", limit: 200 });
@@ -646,7 +653,8 @@ test("edit, delete and reactions: who may, who hears of it, what stays", limit(3
   await ann.take(2);
   const heard = async (ack, event) => {
     const { ref, dup, type, ...at } = ack;
-    const want = { ...event, room: "lobby", event_id: at.id, seq: at.seq, ts: at.ts };
+    const user = { ann, bob }[event.username].welcome.user;
+    const want = { ...event, user, room: "lobby", event_id: at.id, seq: at.seq, ts: at.ts };
     for (const one of [ann, bob]) assert.deepEqual(await one.next(LOGGED), want);
   };
   const edit = await ann.get("ack", { type: "edit", id: first.id, message: "first" });
@@ -676,29 +684,32 @@ test("edit, delete and reactions: who may, who hears of it, what stays", limit(3
   await heard(del, { type: "delete", id: second.id, username: "bob" });
   for (const type of ["edit", "delete", "react"])
     await bob.refused("no_message", { type, id: second.id, message: "x", emoji: "x" });
-  // The same name again, after a restart, is the same author (until there is signing in).
+  // The same guest again, after a restart, is the same author; one of the same name is not.
   await lives.killAndStart();
-  [ann, bob] = [await named(lives.server, "ann"), await named(lives.server, "bob")];
+  const stranger = await named(lives.server, "ann");
+  [ann, bob] = [await named(lives.server, "ann", "lobby", "", ann), await named(lives.server, "bob", "lobby", "", bob)];
+  await stranger.refused("forbidden", { type: "delete", id: first.id });
+  await stranger.leave();
   assert.deepEqual(await reactions(), { "👍": 1 });
   assert.deepEqual(textsOf((await bob.get("history", { type: "history" })).messages), ["first"]);
   await bob.refused("forbidden", { type: "delete", id: first.id });
   await heard(await ann.get("ack", { type: "edit", id: first.id, message: "the first" }),
     { type: "edit", id: first.id, username: "ann", message: "the first" });
-  // Whoever now speaks under another name is somebody else.
+  // Under another name it is the same one.
   await ann.say("x", { username: "anna" });
-  await ann.refused("forbidden", { type: "delete", id: first.id });
+  await ann.get("ack", { type: "delete", id: first.id });
   await leaveAll([ann, bob]);
 }));
 
-/** What a member of that name is told on coming in: its marker, or nothing. */
-async function readBy(server, name, room = "lobby") {
-  const rich = await named(server, name, room);
+/** What this guest, or a new one, is told on coming in: its marker, or nothing. */
+async function readBy(server, as, room = "lobby") {
+  const rich = await named(server, "any", room, "", as);
   await rich.leave();
   return rich.joined.read;
 }
 
 for (const [durability, args] of [["commit", TWO], ["strict", STRICT]]) {
-  test(`read: the marker of a name, which outlives connection and server (${durability})`, limit(40),
+  test(`read: the marker of a user, which outlives connection and server (${durability})`, limit(40),
     withLives(args, async (lives) => {
       const [ann, bob] = [await named(lives.server, "ann"), await named(lives.server, "bob")];
       assert.equal("read" in ann.joined, false);
@@ -708,26 +719,27 @@ for (const [durability, args] of [["commit", TWO], ["strict", STRICT]]) {
       const { ref, ts, ...ack } = await ann.get("ack", { type: "read", id: acks[3].id });
       assert.deepEqual(ack, { type: "ack", room: "lobby", id: acks[3].id, seq: acks[3].seq, dup: false });
       assert.ok(Math.abs(ts - acks[3].ts) < 60000);
-      assert.equal(await readBy(lives.server, "ann"), acks[3].id);
+      assert.equal(await readBy(lives.server, ann), acks[3].id);
       // Forward only: what is older is acked and changes nothing.
       assert.equal((await ann.get("ack", { type: "read", id: acks[1].id })).id, acks[1].id);
-      assert.equal(await readBy(lives.server, "ann"), acks[3].id);
-      // Each room has its own, and each name.
-      assert.equal(await readBy(lives.server, "ann", "b"), undefined);
+      assert.equal(await readBy(lives.server, ann), acks[3].id);
+      // Each room has its own, and each user.
+      assert.equal(await readBy(lives.server, ann, "b"), undefined);
       await ann.get("ack", { type: "read", room: "b", id: elsewhere.id });
       await ann.refused("no_message", { type: "read", id: elsewhere.id });
       await bob.get("ack", { type: "read", id: acks[5].id });
-      const want = { ann: acks[3].id, bob: acks[5].id, anna: undefined, an: undefined };
+      /** @type {[Rich | null, string | undefined][]} */
+      const want = [[ann, acks[3].id], [bob, acks[5].id], [null, undefined]];
       const check = async () => {
-        for (const [name, id] of Object.entries(want)) assert.equal(await readBy(lives.server, name), id, name);
-        assert.equal(await readBy(lives.server, "ann", "b"), elsewhere.id);
+        for (const [guest, id] of want) assert.equal(await readBy(lives.server, guest), id);
+        assert.equal(await readBy(lives.server, ann, "b"), elsewhere.id);
       };
       await check();
       await lives.killAndStart();
       await check();
       await lives.restart();
       await check();
-      const back = await named(lives.server, "ann", "lobby", `&since=${acks[4].id}`);
+      const back = await named(lives.server, "ann", "lobby", `&since=${acks[4].id}`, ann);
       assert.deepEqual([back.joined.read, back.joined.replayed], [acks[3].id, 1]);
       await back.get("ack", { type: "read", id: acks[5].id });
       await back.get("left", { type: "leave", room: "lobby" });
@@ -736,20 +748,15 @@ for (const [durability, args] of [["commit", TWO], ["strict", STRICT]]) {
     }));
 }
 
-test("read: everybody in the room may, but for guests", limit(30), withServer(TWO, async (server) => {
+test("read: everybody in the room may, whatever the name", limit(30), withServer(TWO, async (server) => {
   const [guest, ann] = [await Rich.join(server), await named(server, "ann")];
   const { id } = await guest.say("hi");
-  await guest.refused("unauthorized", { type: "read", id });
-  // Who takes a name has a marker from then on, under the name of that moment.
-  await guest.say("now as", { username: "cid" });
   await guest.get("ack", { type: "read", id });
+  await guest.say("now as", { username: "cid" });
   await guest.get("left", { type: "leave" });
   assert.equal((await guest.get("joined", { type: "join" })).read, id);
-  await guest.say("a guest again");
-  await guest.refused("unauthorized", { type: "read", id });
-  await guest.get("left", { type: "leave" });
-  assert.equal("read" in await guest.get("joined", { type: "join" }), false);
-  assert.equal(await readBy(server, "cid"), id);
+  assert.equal(await readBy(server, guest), id);
+  assert.equal(await readBy(server, null), undefined);
   // It is nobody else's business: no event, no presence, no seq.
   const { seq } = await ann.say("before");
   await ann.take(ann.unread(LOGGED).length);
@@ -791,7 +798,7 @@ for (const [where, args] of Object.entries(PATHS)) {
       let ann = await named(lives.server, "ann");
       const old = await ann.say("old");
       await lives.restart(); // the message is not in the recent past, its edit is going to be
-      ann = await named(lives.server, "ann");
+      ann = await named(lives.server, "ann", "lobby", "", ann);
       const since = await ann.say("new");
       const edit = await ann.get("ack", { type: "edit", id: old.id, message: "secret" });
       const del = await ann.get("ack", { type: "delete", id: old.id });

@@ -103,17 +103,22 @@ test("a cookie of the site signs in, with the name that the site gives; without 
   await Promise.all([reader, bare, rich].map((one) => one.leave()));
 }));
 
-test("401 is a guest, 403 is refused, and a guest has no name that lasts", limit(30), withSite([], async (server, site) => {
+test("401 is a guest with a key, who comes back with it; 403 is refused", limit(30), withSite([], async (server, site) => {
   const guest = await Rich.join(server, "lobby", { query: "?username=cid", ...cookie("nobody") });
-  assert.deepEqual([guest.welcome.user, guest.welcome.username], ["cid", "cid"]);
-  const { id } = await guest.say("hi");
-  await guest.refused("unauthorized", { type: "read", id });
+  assert.deepEqual([guest.welcome.user, guest.welcome.username], [guest.welcome.guest.id, "cid"]);
   await guest.leave();
+  const key = `guest.${guest.welcome.guest.key}`;
+  const again = await Rich.join(server, "lobby", { ...cookie("nobody"), protocols: ["parlor.v1", key] });
+  assert.equal(again.welcome.user, guest.welcome.user);
+  await again.leave();
+  const ann = await Rich.join(server, "lobby", { ...cookie("ann"), protocols: ["parlor.v1", key] });
+  assert.equal(ann.welcome.user, site.sessions.ann.user, "a session goes before a guest's key");
+  await ann.leave();
   const { code, frame } = await refused(server, cookie("refused"));
   assert.deepEqual([code, frame.error.code], [4003, "forbidden"]);
   const rich = await refused(server, cookie("refused", { "Sec-WebSocket-Protocol": "parlor.v1" }));
   assert.deepEqual([rich.code, rich.frame.type, rich.frame.code, rich.frame.temporary], [4003, "error", "forbidden", false]);
-  assert.equal(site.asked.length, 3);
+  assert.equal(site.asked.length, 5);
 }));
 
 test("rights and an end are as of a token", limit(30), withSite([], async (server, site) => {

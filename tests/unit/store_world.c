@@ -430,8 +430,14 @@ void world_check_file(const char *path)
     world_sql(path, "INSERT INTO search(search) VALUES('integrity-check')");
 }
 
+void world_to_schema_5(const char *path)
+{
+    world_sql(path, "ALTER TABLE meta DROP COLUMN secret; PRAGMA user_version=5");
+}
+
 void world_to_schema_3(const char *path)
 {
+    world_to_schema_5(path);
     world_sql(path, "PRAGMA temp_store=2; DROP INDEX rooms_oldest; DROP INDEX rooms_bytes;"
                     "ALTER TABLE rooms DROP COLUMN oldest_ms; PRAGMA user_version=3;"
                     "ALTER TABLE meta DROP COLUMN life; ALTER TABLE meta DROP COLUMN checkpoints;"

@@ -174,8 +174,9 @@ void world_sql(const char *path, const char *sql);
  * and that the index for search holds exactly the messages it should. */
 void world_check_file(const char *path);
 
-/* Makes of the file of a closed store what one of schema 3 had. */
+/* Makes of the file of a closed store what one of schema 3, or 5, had. */
 void world_to_schema_3(const char *path);
+void world_to_schema_5(const char *path);
 
 void world_remove_files(const struct world *w);
 

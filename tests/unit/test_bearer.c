@@ -64,6 +64,28 @@ static void test_places(void **state)
     expect("", "Authorization: Basic YTpi\r\nAuthorization: Bearer h\r\n", "h", NULL);
 }
 
+/* A guest's key counts where no token does. */
+static void test_guest(void **state)
+{
+    (void)state;
+    expect("", OFFER "parlor.v1, guest.k\r\n", "k", "parlor.v1");
+    assert_true(got.guest);
+    expect("", OFFER "guest.k\r\nsec-websocket-protocol: parlor.bare\r\n", "k", "parlor.bare");
+    assert_true(got.guest);
+    expect("", OFFER "parlor.v1, guest.\r\n", "", "parlor.v1");
+    assert_true(got.guest);
+    expect("", OFFER "parlor.v1, guest.k, bearer.o\r\n", "o", "parlor.v1");
+    assert_false(got.guest);
+    expect("?token=q", OFFER "parlor.v1, guest.k\r\n", "q", "parlor.v1");
+    assert_false(got.guest);
+    expect("", "Authorization: Bearer h\r\n" OFFER "parlor.v1, guest.k\r\n", "h", "parlor.v1");
+    assert_false(got.guest);
+    expect("", OFFER "parlor.v1, GUEST.k, guests\r\n", NULL, "parlor.v1");
+    assert_int_equal(read_from("", OFFER "guest.k\r\n", true), ERR_BEARER_ALONE);
+    assert_int_equal(read_from("?token=q", OFFER "guest.k\r\n", true), ERR_BEARER_ALONE);
+    assert_int_equal(read_from("", OFFER "parlor.v1, guest.k, guest.k\r\n", true), ERR_BAD_REQUEST);
+}
+
 static void test_another_authorization(void **state)
 {
     (void)state;
@@ -107,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_guest),
         cmocka_unit_test(test_another_authorization),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_long),

@@ -56,6 +56,18 @@ static void test_base64url(void **state)
     assert_false(jose_decode((struct slice){"Zm9v\0", 5}, out, 3, &len));
 }
 
+static void test_encode(void **state)
+{
+    (void)state;
+    char out[9] = "????????";
+    jose_encode("", 0, out);
+    assert_string_equal(out, "????????");
+    jose_encode("foo", 3, out);
+    assert_string_equal(out, "Zm9v????"); /* and no NUL */
+    jose_encode("\xfb\xff\xbf\0\0\0", 6, out);
+    assert_string_equal(out, "-_-_AAAA");
+}
+
 /* What was encoded comes back, and of all texts of its length only one does. */
 static void test_base64url_is_one(void **state)
 {
@@ -212,8 +224,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_base64url), cmocka_unit_test(test_base64url_is_one),
-        cmocka_unit_test(test_objects),   cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_encode),    cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_depth),     cmocka_unit_test(test_text),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/guest_key.h"
 #include "auth/jwk.h"
 #include "auth/key_file.h"
 #include "base/err.h"
@@ -140,6 +141,34 @@ static void test_no_file(void **state)
     check_no_file(key_file_pem);
 }
 
+/* The secret of guest keys is read as that of tokens. */
+static void test_guest_secret(void **state)
+{
+    (void)state;
+    struct guest_key_signer want;
+    struct guest_key_signer got;
+    char why[KEY_FILE_WHY_MAX] = "?";
+    char bytes[JWK_SECRET_MAX + 1];
+    memset(bytes, 'x', sizeof bytes);
+    assert_int_equal(guest_key_signer_init(&want, SLICE_LIT(SECRET)), 0);
+    assert_int_equal(key_file_guest(put_text(SECRET "\n", 0600), &got, why), 0);
+    assert_string_equal(why, "");
+    assert_memory_equal(&got, &want, sizeof got);
+    static const struct {
+        const char *bytes;
+        size_t len;
+        mode_t mode;
+        const char *word;
+    } bad[] = {{SECRET, 31, 0600, "32 bytes"}, {SECRET, 32, 0640, "other users"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *path = put(bad[i].bytes, bad[i].len, bad[i].mode);
+        assert_int_equal(key_file_guest(path, &got, why), ERR_CONFIG);
+        if (!strstr(why, dir) || !strstr(why, bad[i].word)) fail_msg("%s", why);
+    }
+    assert_int_equal(key_file_guest(put(bytes, sizeof bytes, 0600), &got, why), ERR_CONFIG);
+    assert_non_null(strstr(why, "4096"));
+}
+
 /* As systemd hands them out, and shells: nobody else can open it. */
 static void test_pipe(void **state)
 {
@@ -229,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_secret_length),
         cmocka_unit_test(test_secret_is_private),
         cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_guest_secret),
         cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_pem),
         cmocka_unit_test(test_pem_length),

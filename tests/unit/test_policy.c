@@ -24,9 +24,8 @@
 static const struct policy open_server = {.rules = NULL};
 static const struct slice room = SLICE_LIT("lobby");
 static const struct slice none = {NULL, 0};
-static const struct author by_ann = {{NULL, 0}, SLICE_LIT("ann")};
-static const struct author by_url = {{NULL, 0}, SLICE_LIT("url")};
-static const struct author by_an = {{NULL, 0}, SLICE_LIT("an")};
+static const struct author by_guest = {SLICE_LIT("guest:ann")};
+static const struct author by_nobody = {{NULL, 0}}; /* a guest without a key */
 
 /* Somebody who is signed in, by a real token with these claims too. */
 static struct identity *signed_in_with(const char *user, const char *name, const char *more)
@@ -67,25 +66,30 @@ static void expect_name(const struct identity *i, const char *name)
 static void test_names(void **state)
 {
     (void)state;
-    struct identity *given = identity_new_guest(SLICE_LIT("ann"), none, true);
-    struct identity *spoken = identity_new_guest(SLICE_LIT("ann"), SLICE_LIT("bob"), true);
+    struct identity *given = identity_new_guest(none, SLICE_LIT("ann"), none);
+    struct identity *spoken =
+        identity_new_guest(SLICE_LIT("guest:1"), SLICE_LIT("ann"), SLICE_LIT("bob"));
     expect_name(given, "ann");
     expect_name(spoken, "bob");
     assert_true(slice_is(identity_given(spoken), "ann"));
+    assert_true(slice_is(identity_spoken(spoken), "bob"));
+    assert_true(slice_is(identity_user(spoken), "guest:1"));
     expect_name(&identity_nobody, "");
     expect_name(&identity_api, "system");
-    assert_int_equal(identity_user(spoken).len, 0);
+    assert_null(identity_user(given).ptr);
+    assert_true(identity_is_guest(spoken) && identity_is_guest(&identity_nobody));
+    assert_false(identity_is_guest(&identity_api));
     identity_unref(given);
     identity_unref(spoken);
     fail_alloc_after(0);
-    assert_null(identity_new_guest(SLICE_LIT("ann"), none, true));
+    assert_null(identity_new_guest(none, SLICE_LIT("ann"), none));
     fail_alloc_off();
 }
 
 static void test_references(void **state)
 {
     (void)state;
-    struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
+    struct identity *ann = identity_new_guest(none, SLICE_LIT("ann"), none);
     assert_ptr_equal(identity_ref(ann), ann);
     identity_unref(ann);
     expect_name(ann, "ann");
@@ -107,22 +111,32 @@ static void test_actions_of_events(void **state)
     assert_int_equal(policy_action(STORE_UNREACT), ACTION_REACT);
 }
 
-/* Who has said it may change it, and nobody else but the API. */
+/* Who has said it may change it, and nobody else but the API; what a guest without a key has said
+ * is nobody's, also not that of one with the same name. */
 static void test_authors(void **state)
 {
     (void)state;
-    struct identity *ann = identity_new_guest(SLICE_LIT("url"), SLICE_LIT("ann"), true);
+    struct identity *ann = identity_new_guest(SLICE_LIT("guest:ann"), SLICE_LIT("ann"), none);
+    struct identity *renamed = identity_new_guest(SLICE_LIT("guest:ann"), none, SLICE_LIT("bob"));
+    struct identity *other = identity_new_guest(SLICE_LIT("guest:an"), SLICE_LIT("ann"), none);
+    struct identity *keyless = identity_new_guest(none, SLICE_LIT("ann"), none);
     static const enum action changes[] = {ACTION_EDIT, ACTION_DELETE};
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        assert_int_equal(may(&open_server, ann, changes[i], room, &by_ann), 0);
-        assert_int_equal(may(&open_server, ann, changes[i], room, &by_url), ERR_FORBIDDEN);
-        assert_int_equal(may(&open_server, ann, changes[i], room, &by_an), ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, ann, changes[i], room, &by_guest), 0);
+        assert_int_equal(may(&open_server, renamed, changes[i], room, &by_guest), 0);
+        assert_int_equal(may(&open_server, other, changes[i], room, &by_guest), ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, keyless, changes[i], room, &by_guest), ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, ann, changes[i], room, &by_nobody), ERR_FORBIDDEN);
+        assert_int_equal(may(&open_server, keyless, changes[i], room, &by_nobody), ERR_FORBIDDEN);
         assert_int_equal(may(&open_server, ann, changes[i], room, NULL), ERR_FORBIDDEN);
-        assert_int_equal(may(&open_server, &identity_nobody, changes[i], room, NULL),
+        assert_int_equal(may(&open_server, &identity_nobody, changes[i], room, &by_nobody),
                          ERR_FORBIDDEN);
-        assert_int_equal(may(&open_server, &identity_api, changes[i], room, &by_ann), 0);
+        assert_int_equal(may(&open_server, &identity_api, changes[i], room, &by_guest), 0);
     }
     identity_unref(ann);
+    identity_unref(renamed);
+    identity_unref(other);
+    identity_unref(keyless);
 }
 
 static struct identity *signed_in(const char *user, const char *name)
@@ -146,7 +160,7 @@ static void test_rooms_of_a_token(void **state)
                                           ",\"parlor\":{\"rooms\":{\"lobby\":\"read\",\"team-*\":"
                                           "\"write\",\"team-b\":\"none\",\"ops\":\"own\"}}");
     struct identity *shut_out = signed_in_with("u2", "bob", ",\"parlor\":{\"rooms\":{}}");
-    const struct author u1 = {SLICE_LIT("u1"), SLICE_LIT("ann")};
+    const struct author u1 = {SLICE_LIT("u1")};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct slice name = slice_of(cases[i].room);
         for (int a = 0; a < ACTION_COUNT; a++) {
@@ -165,12 +179,12 @@ static void test_rooms_of_a_token(void **state)
 static void test_authors_who_are_signed_in(void **state)
 {
     (void)state;
-    struct identity *guest = identity_new_guest(SLICE_LIT("ann"), none, true);
-    struct identity *named_u1 = identity_new_guest(SLICE_LIT("u1"), none, true);
+    struct identity *guest = identity_new_guest(none, SLICE_LIT("ann"), none);
+    struct identity *named_u1 = identity_new_guest(none, SLICE_LIT("u1"), none);
     struct identity *ann = signed_in("u1", "ann");
     struct identity *renamed = signed_in("u1", "anna");
     struct identity *other = signed_in("u2", "ann");
-    const struct author u1 = {SLICE_LIT("u1"), SLICE_LIT("ann")};
+    const struct author u1 = {SLICE_LIT("u1")};
     assert_true(slice_is(identity_user(ann), "u1"));
     assert_true(slice_is(identity_name(ann), "ann"));
     assert_int_equal(identity_expires_ms(ann), 2000000);
@@ -180,8 +194,8 @@ static void test_authors_who_are_signed_in(void **state)
     assert_int_equal(may(&open_server, other, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
     assert_int_equal(may(&open_server, guest, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
     assert_int_equal(may(&open_server, named_u1, ACTION_EDIT, room, &u1), ERR_FORBIDDEN);
-    assert_int_equal(may(&open_server, guest, ACTION_EDIT, room, &by_ann), 0);
-    assert_int_equal(may(&open_server, ann, ACTION_EDIT, room, &by_ann), ERR_FORBIDDEN);
+    assert_int_equal(may(&open_server, ann, ACTION_EDIT, room, &by_guest), ERR_FORBIDDEN);
+    assert_int_equal(may(&open_server, ann, ACTION_EDIT, room, &by_nobody), ERR_FORBIDDEN);
     assert_int_equal(may(&open_server, ann, ACTION_MARK, room, NULL), 0);
     identity_unref(guest);
     identity_unref(named_u1);
@@ -197,7 +211,7 @@ static void test_open_to_all(void **state)
                                        ACTION_PUBLISH, ACTION_REACT,   ACTION_TYPE};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
         assert_int_equal(may(&open_server, &identity_nobody, open[i], room, NULL), 0);
-        assert_int_equal(may(&open_server, &identity_api, open[i], room, &by_ann), 0);
+        assert_int_equal(may(&open_server, &identity_api, open[i], room, &by_guest), 0);
     }
 }
 
@@ -205,7 +219,7 @@ static void test_open_to_all(void **state)
 static void test_acts(void **state)
 {
     (void)state;
-    struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
+    struct identity *ann = identity_new_guest(none, SLICE_LIT("ann"), none);
     for (int action = ACTION_KICK; action < ACTION_COUNT; action++) {
         assert_int_equal(may(&open_server, ann, (enum action)action, room, NULL), ERR_NO_RIGHT);
         assert_int_equal(may(&open_server, &identity_api, (enum action)action, room, NULL), 0);
@@ -213,17 +227,17 @@ static void test_acts(void **state)
     identity_unref(ann);
 }
 
-/* A name that goes with its connection has no read marker. */
+/* Who cannot come back as the same has no read marker. */
 static void test_markers(void **state)
 {
     (void)state;
-    struct identity *guest = identity_new_guest(none, SLICE_LIT("guest-ab12"), false);
-    struct identity *ann = identity_new_guest(SLICE_LIT("ann"), none, true);
-    assert_int_equal(may(&open_server, guest, ACTION_MARK, room, NULL), ERR_UNAUTHORIZED);
+    struct identity *keyless = identity_new_guest(none, SLICE_LIT("ann"), none);
+    struct identity *ann = identity_new_guest(SLICE_LIT("guest:ann"), none, none);
+    assert_int_equal(may(&open_server, keyless, ACTION_MARK, room, NULL), ERR_UNAUTHORIZED);
     assert_int_equal(may(&open_server, &identity_nobody, ACTION_MARK, room, NULL),
                      ERR_UNAUTHORIZED);
     assert_int_equal(may(&open_server, ann, ACTION_MARK, room, NULL), 0);
-    identity_unref(guest);
+    identity_unref(keyless);
     identity_unref(ann);
 }
 
@@ -240,11 +254,11 @@ static struct room_rules *rules_of(const struct room_line *lines, size_t count)
 static void test_rooms_by_setting(void **state)
 {
     (void)state;
-    struct identity *guest = identity_new_guest(SLICE_LIT("ann"), none, true);
+    struct identity *guest = identity_new_guest(SLICE_LIT("guest:ann"), none, none);
     struct identity *user = signed_in("u1", "ann");
     struct identity *other =
         signed_in_with("u1", "ann", ",\"parlor\":{\"rooms\":{\"lobby\":\"read\"}}");
-    const struct author u1 = {SLICE_LIT("u1"), SLICE_LIT("ann")};
+    const struct author u1 = {SLICE_LIT("u1")};
     for (int r = 0; r < RIGHT_COUNT; r++) {
         enum right right = (enum right)r;
         enum right guests = right > RIGHT_WRITE ? RIGHT_WRITE : right;
@@ -256,7 +270,7 @@ static void test_rooms_by_setting(void **state)
         const struct policy p = {.rules = rules};
         for (int a = 0; a < ACTION_COUNT; a++) {
             enum action action = (enum action)a;
-            assert_int_equal(may(&p, guest, action, room, &by_ann), refusal_of(guests, action));
+            assert_int_equal(may(&p, guest, action, room, &by_guest), refusal_of(guests, action));
             assert_int_equal(may(&p, user, action, room, &u1), refusal_of(right, action));
             assert_int_equal(may(&p, other, action, room, &u1), refusal_of(RIGHT_READ, action));
             assert_int_equal(may(&p, &identity_api, action, room, NULL), 0);

@@ -54,6 +54,33 @@ static int welcome(const void *frame, struct buf *out, size_t max_bytes)
     return rich_encode_welcome(&w, out, max_bytes);
 }
 
+static int welcome_guest(const void *frame, struct buf *out, size_t max_bytes)
+{
+    const struct texts *t = frame;
+    const struct rich_welcome w = {.server = t->other,
+                                   .user = t->other,
+                                   .username = t->name,
+                                   .guest_key = t->name,
+                                   .room = t->room};
+    return rich_encode_welcome(&w, out, max_bytes);
+}
+
+static int auth_ack(const void *frame, struct buf *out, size_t max_bytes)
+{
+    const struct texts *t = frame;
+    const struct rich_auth_ack a = {
+        .ref = t->ref, .user = t->other, .username = t->name, .expires_ms = 1790000000123};
+    return rich_encode_auth_ack(&a, out, max_bytes);
+}
+
+static int auth_ack_for_good(const void *frame, struct buf *out, size_t max_bytes)
+{
+    const struct texts *t = frame;
+    const struct rich_auth_ack a = {
+        .ref = t->ref, .user = t->other, .username = t->name, .expires_ms = UINT64_MAX};
+    return rich_encode_auth_ack(&a, out, max_bytes);
+}
+
 static int ack(const void *frame, struct buf *out, size_t max_bytes)
 {
     const struct texts *t = frame;
@@ -98,7 +125,13 @@ static int joined_read(const void *frame, struct buf *out, size_t max_bytes)
 static int left(const void *frame, struct buf *out, size_t max_bytes)
 {
     const struct texts *t = frame;
-    return rich_encode_left(t->ref, t->room, out, max_bytes);
+    return rich_encode_left(t->ref, t->room, 0, out, max_bytes);
+}
+
+static int left_put_out(const void *frame, struct buf *out, size_t max_bytes)
+{
+    const struct texts *t = frame;
+    return rich_encode_left(t->ref, t->room, ERR_NO_RIGHT, out, max_bytes);
 }
 
 static int history_start(const void *frame, struct buf *out, size_t max_bytes)
@@ -253,6 +286,14 @@ static const struct sent sent[] = {
      "\"username\":\"ann\",\"room\":\"lobby\",\"limits\":{\"frame_bytes\":65536,\"message_bytes\":"
      "16384,\"rate\":20,"
      "\"rooms\":100},\"ping_s\":25}"},
+    {welcome_guest, &plain,
+     "{\"type\":\"welcome\",\"version\":\"parlor.v1\",\"server\":\"bob\",\"user\":\"bob\","
+     "\"username\":\"ann\",\"guest\":{\"id\":\"bob\",\"key\":\"ann\"},\"room\":\"lobby\","
+     "\"limits\":{\"frame_bytes\":0,\"message_bytes\":0,\"rate\":0,\"rooms\":0},\"ping_s\":0}"},
+    {auth_ack, &plain,
+     "{\"type\":\"ack\",\"ref\":\"r1\",\"user\":\"bob\",\"username\":\"ann\","
+     "\"expires\":1790000000123}"},
+    {auth_ack_for_good, &no_ref, "{\"type\":\"ack\",\"user\":\"bob\",\"username\":\"ann\"}"},
     {ack, &plain,
      "{\"type\":\"ack\",\"ref\":\"r1\",\"room\":\"lobby\",\"id\":\"" ID_A
      "\",\"seq\":1052,\"ts\":1790000000123,\"dup\":true}"},
@@ -274,6 +315,9 @@ static const struct sent sent[] = {
      "\"id\":\"" ID_A "\",\"recovered\":false,\"replayed\":0,\"members\":1,"
      "\"right\":\"read\",\"read\":\"k3f90abc-7\"}"},
     {left, &plain, "{\"type\":\"left\",\"ref\":\"r1\",\"room\":\"lobby\"}"},
+    {left_put_out, &no_ref,
+     "{\"type\":\"left\",\"room\":\"lobby\",\"code\":\"forbidden\",\"detail\":\"your rights in "
+     "this room do not go so far\"}"},
     {history_start, &plain,
      "{\"type\":\"history\",\"ref\":\"r1\",\"room\":\"lobby\",\"messages\":["},
     {history_stop, &plain, "],\"more\":true}"},

@@ -69,6 +69,8 @@ static void describe(const struct rich_input *in, char *at)
     at = put_text(at, "nonce", in->nonce);
     at = put_text(at, "emoji", in->emoji);
     at = put_text(at, "since", in->since);
+    at = put_text(at, "token", in->token);
+    at = put_text(at, "guest", in->guest);
     at = put_id(at, "id", &in->id);
     at = put_id(at, "reply_to", &in->reply_to);
     at = put_id(at, positions[in->position], &in->at);
@@ -150,14 +152,13 @@ static const struct good_case good[] = {
     {"{\"type\":\"react\",\"id\":\"" ID_A "\",\"emoji\":\"12345678901234567890123456789012\"}",
      "react emoji=12345678901234567890123456789012 id=" ID_A},
     {"{\"type\":\"read\",\"room\":\"r\",\"id\":\"" ID_B "\"}", "read room=r id=" ID_B},
-    {"{\"type\":\"auth\"}", "auth"},
-    {"{\"type\":\"auth\",\"token\":\"\"}", "auth"},
-    {"{\"type\":\"auth\",\"token\":{}}", "auth"},
+    {"{\"type\":\"auth\",\"ref\":1,\"token\":\"a.b\"}", "auth ref=1 token=a.b"},
+    {"{\"type\":\"auth\",\"token\":null,\"guest\":\"\\u0041\"}", "auth guest=A"},
     /* Known fields of other types are not looked at, nor are unknown ones. */
-    {"{\"type\":\"auth\",\"token\":\"t\",\"room\":\"/\",\"message\":1,\"id\":1}", "auth"},
+    {"{\"type\":\"auth\",\"token\":\"t\",\"room\":\"/\",\"message\":1,\"id\":1}", "auth token=t"},
     {"{\"type\":\"who\",\"message\":1,\"username\":1,\"nonce\":1,\"reply_to\":1,\"since\":1,"
      "\"history\":-1,\"before\":1,\"after\":1,\"around\":1,\"limit\":0,\"on\":1,\"id\":1,"
-     "\"emoji\":1,\"token\":1}",
+     "\"emoji\":1,\"token\":1,\"guest\":1}",
      "who"},
     {"{\"type\":\"who\",\"Room\":1,\"rooms\":2,\"roo\":3,\"\":4,\"x\":{\"room\":5},"
      "\"room\\u0000\":6}",
@@ -324,6 +325,12 @@ static const struct bad_case bad[] = {
     {"{\"type\":\"history\",\"before\":\"" ID_A "\",\"after\":\"" ID_B "\"}", ERR_BAD_FIELD, ""},
     {"{\"type\":\"history\",\"after\":\"" ID_A "\",\"around\":\"" ID_B "\"}", ERR_BAD_FIELD, ""},
     {"{\"type\":\"history\",\"before\":\"" ID_A "\",\"around\":\"" ID_A "\"}", ERR_BAD_FIELD, ""},
+    {"{\"type\":\"auth\",\"ref\":1}", ERR_BAD_FIELD, "1"},
+    {"{\"type\":\"auth\",\"token\":\"\"}", ERR_BAD_FIELD, ""},
+    {"{\"type\":\"auth\",\"guest\":\"\"}", ERR_BAD_FIELD, ""},
+    {"{\"type\":\"auth\",\"token\":{}}", ERR_BAD_FIELD, ""},
+    {"{\"type\":\"auth\",\"guest\":1}", ERR_BAD_FIELD, ""},
+    {"{\"type\":\"auth\",\"token\":\"t\",\"guest\":\"g\"}", ERR_BAD_FIELD, ""},
     {"{\"type\":\"history\",\"limit\":0}", ERR_BAD_FIELD, ""},
     {"{\"type\":\"history\",\"limit\":-1}", ERR_BAD_FIELD, ""},
     {"{\"type\":\"history\",\"limit\":-0}", ERR_BAD_FIELD, ""},

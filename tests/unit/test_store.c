@@ -509,6 +509,23 @@ static void test_no_memory(void **state)
     }
 }
 
+/* Nobody can guess it, and it stays with the data. */
+static void test_secret(void **state)
+{
+    struct world *w = *state;
+    uint8_t secrets[3][STORE_SECRET_BYTES] = {0};
+    for (int life = 0; life < 3; life++) {
+        assert_non_null(world_open(w, (struct store_options){.secret = secrets[life]}));
+        world_fill(w, "r", (uint64_t)life + 1, (uint64_t)life + 1);
+        store_close(w->store);
+        w->store = NULL;
+    }
+    static const uint8_t zero[STORE_SECRET_BYTES];
+    assert_memory_not_equal(secrets[0], zero, sizeof zero);
+    for (int life = 1; life < 3; life++)
+        assert_int_equal(memcmp(secrets[life], secrets[0], sizeof zero) == 0, w->backend->durable);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_keep_age),
         cmocka_unit_test(test_room_goes),
         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_secret),
     };
     return WORLD_RUN_EVERY(tests);
 }

@@ -630,7 +630,7 @@ static void test_strange_files(void **state)
     w->store = NULL;
     world_sql(w->path, "PRAGMA user_version=1000");
     expect_refused(w->path, "newer Parlor (schema 1000");
-    world_sql(w->path, "PRAGMA user_version=4");
+    world_to_schema_5(w->path);
     struct locker locker;
     locker_start(&locker, w->path);
     locker_lock(&locker);
@@ -730,6 +730,56 @@ static void test_schema_3(void **state)
     assert_string_equal(a.shown, "5e 6e 7e=edited 8e=edited >");
 }
 
+static void open_with_secret(struct world *w, uint8_t secret[static STORE_SECRET_BYTES])
+{
+    store_close(w->store);
+    memset(secret, 0, STORE_SECRET_BYTES);
+    assert_non_null(world_open(w, (struct store_options){.secret = secret}));
+}
+
+/* Schema 5 had no secret: it gets one, which outlives a kill. */
+static void test_schema_5(void **state)
+{
+    struct world *w = *state;
+    uint8_t first[STORE_SECRET_BYTES];
+    uint8_t then[STORE_SECRET_BYTES];
+    uint8_t again[STORE_SECRET_BYTES];
+    open_with_secret(w, first);
+    world_fill(w, "r", 1, 1);
+    store_close(w->store);
+    w->store = NULL;
+    world_to_schema_5(w->path);
+    open_with_secret(w, then);
+    assert_int_equal(w->seen.upgrades, 1);
+    assert_memory_not_equal(then, first, sizeof then);
+    world_expect(w, "r", "1m=hi ");
+    world_fill_and_die(w, 2, 3);
+    open_with_secret(w, again);
+    assert_memory_equal(again, then, sizeof again);
+}
+
+/* What is damaged is told, and the rest is served: under another secret in each life. */
+static void test_damaged_secret(void **state)
+{
+    struct world *w = *state;
+    uint8_t secrets[2][STORE_SECRET_BYTES];
+    static const uint8_t zero[STORE_SECRET_BYTES];
+    open_with_secret(w, secrets[0]);
+    world_fill(w, "r", 1, 1);
+    store_close(w->store);
+    w->store = NULL;
+    world_sql(w->path, "UPDATE meta SET secret = x'00'");
+    w->sound = false;
+    for (int life = 0; life < 2; life++) {
+        size_t before = world_count(&w->seen, &w->seen.troubles);
+        open_with_secret(w, secrets[life]);
+        assert_memory_not_equal(secrets[life], zero, sizeof zero);
+        world_fill(w, "r", (uint64_t)life + 2, (uint64_t)life + 2);
+        assert_true(world_count(&w->seen, &w->seen.troubles) > before);
+    }
+    assert_memory_not_equal(secrets[0], secrets[1], sizeof zero);
+}
+
 /* Schema 4 had all events of a room in one sequence. What is made of it is told, once, and gives
  * the same pages. */
 static void test_schema_4(void **state)
@@ -748,6 +798,7 @@ static void test_schema_4(void **state)
     assert_int_equal(w->seen.upgrades, 0);
     store_close(w->store);
     w->store = NULL;
+    world_to_schema_5(w->path);
     world_sql(w->path, "DROP INDEX events_seq; PRAGMA user_version=4;"
                        "CREATE INDEX events_seq ON events(room, seq, kind, deleted);");
     for (int life = 0; life < 2; life++) {
@@ -797,6 +848,8 @@ int main(void)
         cmocka_unit_test(test_strange_companions),
         cmocka_unit_test(test_older_schema),
         cmocka_unit_test(test_schema_4),
+        cmocka_unit_test(test_schema_5),
+        cmocka_unit_test(test_damaged_secret),
         cmocka_unit_test(test_no_permission),
         cmocka_unit_test(test_locked),
         cmocka_unit_test(test_schema_3),

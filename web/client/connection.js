@@ -54,7 +54,7 @@ export function retryDelayMs(code, attempt, random = Math.random) {
 
 export class Connection {
   #url;
-  #protocol;
+  #protocols;
   #onState;
   #onText;
   /** @type {WebSocket | null} */
@@ -69,14 +69,14 @@ export class Connection {
 
   /**
    * @param {object} options
-   * @param {() => string} options.url the address, asked for before every attempt
-   * @param {string} options.protocol
+   * @param {() => string} options.url the address, asked for before every attempt, as is...
+   * @param {() => string[]} options.protocols ...what is offered
    * @param {(state: State) => void} options.onState
    * @param {(text: string) => void} options.onText a frame
    */
-  constructor({ url, protocol, onState, onText }) {
+  constructor({ url, protocols, onState, onText }) {
     this.#url = url;
-    this.#protocol = protocol;
+    this.#protocols = protocols;
     this.#onState = onState;
     this.#onText = onText;
   }
@@ -151,7 +151,7 @@ export class Connection {
   #open() {
     clearTimeout(this.#timer);
     this.#onState({ name: "connecting" });
-    const socket = new WebSocket(this.#url(), this.#protocol);
+    const socket = new WebSocket(this.#url(), this.#protocols());
     this.#socket = socket;
     this.#settledAtMs = 0;
     this.#pacedMs = 0;

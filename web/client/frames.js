@@ -39,6 +39,13 @@ const list = (value, max) => (Array.isArray(value) ? value.slice(0, max) : []);
 /** @param {unknown} value @returns {value is Unproved} */
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
+/**
+ * A guest's key is handed on as the name of a subprotocol.
+ * @param {unknown} value
+ * @returns {value is string}
+ */
+export const isGuestKey = (value) => isText(value) && /^[\w-]{1,200}$/.test(value);
+
 /** @param {unknown} value */
 function reactionsOf(value) {
   if (!isObject(value)) return [];
@@ -51,7 +58,9 @@ function reactionsOf(value) {
 function message(f, nowMs) {
   if (!isId(f.id) || !isCount(f.seq) || !isText(f.message) || !isText(f.username)) return null;
   return {
-    id: f.id, seq: f.seq, ts: timeOr(f.ts, nowMs), username: f.username, text: f.message,
+    id: f.id, seq: f.seq, ts: timeOr(f.ts, nowMs), text: f.message,
+    username: f.username,
+    user: textOr(f.user, null),
     replyTo: isId(f.reply_to) ? f.reply_to : null,
     nonce: textOr(f.nonce, null),
     editedMs: timeOr(f.edited, 0),
@@ -93,7 +102,8 @@ const readers = {
   unreact: change,
   presence,
   welcome: (f) => ({
-    username: textOr(f.username, textOr(f.user, "")),
+    username: textOr(f.username, ""), user: textOr(f.user, null),
+    guestKey: isObject(f.guest) && isGuestKey(f.guest.key) ? f.guest.key : "",
     messageMaxBytes: isObject(f.limits) ? countOr(f.limits.message_bytes, null) : null,
   }),
   joined: (f) => ({

@@ -49,10 +49,11 @@ export class Session {
    * @param {string} options.base the server's address
    * @param {string} options.room
    * @param {string} options.name under which one enters
+   * @param {() => string} options.guestKey by which the server knows us again, or ""
    * @param {() => string | null} options.since the id to resume from
    * @param {{onState: (state: State) => void, onFrame: (frame: Frame) => void}} options.handlers
    */
-  constructor({ base, room, name, since, handlers }) {
+  constructor({ base, room, name, guestKey, since, handlers }) {
     this.#base = base;
     this.#room = room;
     this.#name = name;
@@ -60,7 +61,7 @@ export class Session {
     this.#handlers = handlers;
     this.#connection = new Connection({
       url: () => this.#url(),
-      protocol: "parlor.v1",
+      protocols: () => ["parlor.v1", ...(guestKey() === "" ? [] : [`guest.${guestKey()}`])],
       onState: (state) => this.#onState(state),
       onText: (text) => this.#onText(text),
     });

@@ -3,10 +3,16 @@
 /** @typedef {{emoji: string, count: number, names: string[]}} Reaction */
 
 /**
+ * user: a stable id of who has said it, where there is one.
  * @typedef {{
- *   id: string, seq: number, ts: number, username: string, text: string, replyTo: string | null,
+ *   id: string, seq: number, ts: number, username: string, user: string | null, text: string, replyTo: string | null,
  *   nonce: string | null, editedMs: number, reactions: Reaction[],
  * }} Message
+ */
+
+/**
+ * user: who we are; guestKey: with which we are that again, "": no new one.
+ * @typedef {{username: string, user: string | null, guestKey: string, messageMaxBytes: number | null}} Welcome
  */
 
 /** @typedef {{messages: Message[], more: boolean}} Page of history, oldest first */
@@ -38,7 +44,7 @@
 
 /**
  * @typedef {{room: string | null, ref: number | null} & (
- *   {type: "welcome", username: string, messageMaxBytes: number | null} |
+ *   {type: "welcome"} & Welcome |
  *   {type: "joined"} & Joined | {type: "left"} | {type: "message"} & Message | Change | {type: "gap"} & Gap |
  *   {type: "presence"} & Presence | {type: "typing"} & Typing | {type: "members"} & Members |
  *   {type: "history"} & Page | {type: "ack"} & Ack |

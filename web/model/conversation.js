@@ -5,6 +5,7 @@
 
 import { Pager } from "../client/pager.js";
 import { RequestError, Session } from "../client/session.js";
+import { GuestKey } from "./guest_key.js";
 import { Presence } from "./presence.js";
 import { ReadMarker } from "./read_marker.js";
 import { Room } from "./room.js";
@@ -12,7 +13,7 @@ import { MESSAGE_MAX_BYTES, mayWrite } from "./rules.js";
 import { Sender } from "./sender.js";
 
 /** @import { State as ConnectionState } from "../client/connection.js" */
-/** @import { Change, Frame, Gap, Joined, Message, Request } from "../client/types.js" */
+/** @import { Change, Frame, Gap, Joined, Message, Request, Welcome } from "../client/types.js" */
 /** @import { Ours } from "./ours.js" */
 /** @import { People } from "./people.js" */
 /** @import { CaughtUp } from "./room.js" */
@@ -45,6 +46,8 @@ export class Conversation {
   messageMaxBytes = MESSAGE_MAX_BYTES;
   mayWrite = true; // as far as is known
   name;
+  /** @type {string | null} */
+  user = null; // who we are, as the server says
   pager;
   presence;
   sender;
@@ -52,6 +55,8 @@ export class Conversation {
   #ours;
   #viewer;
   #marker;
+  #guestKey;
+  #keyRefused = false; // and dropped
   #left = false;
   /** @type {State} */
   #state = { name: "closed" };
@@ -66,15 +71,16 @@ export class Conversation {
     this.name = name;
     this.#ours = ours;
     this.#viewer = viewer;
+    this.#guestKey = new GuestKey({ base, name });
     this.#marker = new ReadMarker({ room: this.room, roomName: room, name });
     this.pager = new Pager({
       room: this.room, max: KEEP_MAX,
       ask: (page) => this.request({ type: "history", ...page }),
-      own: (message) => ours.isOwn(message, this.name),
+      own: (message) => ours.isOwn(message, this),
       onChange: () => this.#left || viewer.onChange(true),
     });
     this.sender = new Sender({
-      room: this.room, ours, name: () => this.name, isLive: () => this.live,
+      room: this.room, ours, me: () => this, isLive: () => this.live,
       request: (frame) => this.request(frame),
       onChange: () => this.#left || viewer.onChange(false),
     });
@@ -83,7 +89,7 @@ export class Conversation {
       isListed: viewer.isListed, onPeople: viewer.onPeople, onTyping: viewer.onTyping,
     });
     this.session = new Session({
-      base, room, name, since: () => this.room.position,
+      base, room, name, guestKey: () => this.#guestKey.text, since: () => this.room.position,
       handlers: { onState: (state) => this.#onState(state), onFrame: (frame) => this.#onFrame(frame) },
     });
   }
@@ -144,6 +150,11 @@ export class Conversation {
   /** @param {ConnectionState} state */
   #onState(state) {
     if (this.#left) return;
+    if (state.name === "refused" && this.#keyRefused) {
+      this.#keyRefused = false;
+      this.session.retryNow(); // for a new one
+      return;
+    }
     this.#setState(state);
     if (state.name === "connecting" || state.name === "connected") return;
     clearTimeout(this.#quietTimer);
@@ -178,14 +189,19 @@ export class Conversation {
       case "gap": return this.#onGap(frame);
       case "presence": return this.presence.presence(frame);
       case "typing": return this.presence.typing(frame);
+      case "error":
+        if (frame.code === "bad_guest_key") this.#keyRefused = this.#guestKey.drop();
+        return undefined;
       case "notice": return this.#viewer.onNotice(frame.detail);
       default: return undefined; // answers go to who asked
     }
   }
 
-  /** @param {{username: string, messageMaxBytes: number | null}} frame */
-  #onWelcome({ username, messageMaxBytes }) {
+  /** @param {Welcome} frame */
+  #onWelcome({ username, user, guestKey, messageMaxBytes }) {
     this.name = username || this.name;
+    this.user = user;
+    if (guestKey !== "") this.#guestKey.keep(guestKey);
     this.messageMaxBytes = messageMaxBytes ?? this.messageMaxBytes;
   }
 
@@ -203,7 +219,7 @@ export class Conversation {
   /** @param {Message} frame */
   #onMessage(frame) {
     const entry = this.sender.echo(frame);
-    const own = entry !== null || this.#ours.isOwn(frame, this.name);
+    const own = entry !== null || this.#ours.isOwn(frame, this);
     const seen = this.#marker.isSeen(frame.seq, this.#viewer.isLooking());
     this.room.message(frame, { own, key: entry?.nonce, seen });
     this.presence.typing({ username: frame.username, on: false });
@@ -272,16 +288,16 @@ export class Conversation {
 
   // What is known of it has changed.
   markOwn() {
-    this.room.markOwn((message) => this.#ours.isOwn(message, this.name));
+    this.room.markOwn((message) => this.#ours.isOwn(message, this));
     this.#viewer.onChange(false);
   }
 
   /**
-   * The server decides by name, too: what we said under another one is not ours any more.
-   * @param {{username: string, deleted: boolean}} message
+   * As the server decides: what has no user is nobody's, whatever we remember.
+   * @param {{user: string | null, deleted: boolean}} message
    */
-  mayChange({ username, deleted }) {
-    return username === this.name && !deleted;
+  mayChange({ user, deleted }) {
+    return user !== null && user === this.user && !deleted;
   }
 
   /** @param {string} name of whoever is the person at this browser, with another device */

@@ -121,6 +121,22 @@ export const readMarks = {
   },
 };
 
+const GUESTS_MAX = 100;
+
+// The guest's key of each name, as this server gave it. Another server may be at another path of this origin.
+export const guestKeys = {
+  /** @param {{base: string, name: string}} place @returns {unknown} a string, or nothing */
+  get({ base, name }) {
+    return readList("guests").find((g) => g[0] === base && g[1] === name)?.[2];
+  },
+  /** @param {{base: string, name: string}} place @param {string} key "" forgets it */
+  set({ base, name }, key) {
+    const others = readList("guests").filter((g) => g[0] !== base || g[1] !== name);
+    const all = key === "" ? others : [...others, [base, name, key]];
+    memory.set("guests", JSON.stringify(all.slice(-GUESTS_MAX)));
+  },
+};
+
 // Room -> what was being written there, or was not confirmed, when this tab left it.
 export const drafts = {
   /** @param {string} room @returns {string} */

@@ -36,9 +36,9 @@ export class Messages {
       if (own && !known.own) this.replace(known, { own, key });
       return false;
     }
-    const { id, seq, ts, username, text, replyTo, editedMs, reactions } = frame;
+    const { id, seq, ts, username, user, text, replyTo, editedMs, reactions } = frame;
     const message = {
-      id, seq, ts, username, text, replyTo, editedMs, reactions, own, key, deleted: false, changedSeq: 0,
+      id, seq, ts, username, user, text, replyTo, editedMs, reactions, own, key, deleted: false, changedSeq: 0,
     };
     this.#byId.set(id, message);
     this.all.splice(this.#indexOf(seq), 0, message);

@@ -48,11 +48,12 @@ export class Ours {
   }
 
   /**
-   * @param {{id: string, username: string}} message
-   * @param {string} name of this tab
+   * @param {{id: string, username: string, user: string | null}} message
+   * @param {{name: string, user: string | null}} me as this tab is known
    */
-  isOwn({ id, username }, name) {
-    return username === name && (this.#own.has(id) || this.#claimed.has(username));
+  isOwn({ id, username, user }, me) {
+    if (user !== null && user === me.user) return true;
+    return username === me.name && (this.#own.has(id) || this.#claimed.has(username));
   }
 
   /**

@@ -1,5 +1,5 @@
-// Up to where a person has read a room: what tells news from what was seen, here and on the other devices of
-// the same name.
+// Up to where a person has read a room: what tells news from what was seen, here and wherever else the server
+// knows that it is the same one.
 
 import { readMarks } from "./memory.js";
 
@@ -12,7 +12,7 @@ const TELL_PAUSE_EACH_MS = 20; // a thousand who read make 50 writes a second, n
 export class ReadMarker {
   #room;
   #roomName;
-  #mark; // as of entering, or of another device of this name
+  #mark; // as of entering, or as the server knows it
   #rememberedSeq = 0;
   #toldSeq = 0; // as the server knows
   #tellNextMs = 0;
@@ -61,8 +61,8 @@ export class ReadMarker {
   }
 
   /**
-   * For the other devices of this name: whether the server is to be told now. What is told in vain is told
-   * again after the next message, or after coming back.
+   * Whether the server is to be told now. What is told in vain is told again after the next message, or after
+   * coming back.
    * @param {number} count of those who are here
    */
   isToTell(count) {

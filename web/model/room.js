@@ -159,12 +159,14 @@ export class Room {
   /**
    * The server's answer to what we said. A repeated answer may be about something older than what is loaded,
    * and must not pass for it.
-   * @param {{id: string, seq: number, ts: number, text: string, username: string, replyTo: string | null}} said
+   * @param {{id: string, seq: number, ts: number, text: string, username: string, user: string | null,
+   *          replyTo: string | null}} said
    * @param {string} key
    */
-  acked({ id, seq, ts, text, username, replyTo }, key) {
+  acked({ id, seq, ts, text, username, user, replyTo }, key) {
     if (this.oldest && seq < this.oldest.seq && !this.atStart) return;
-    this.#list.add({ id, seq, ts, username, text, replyTo, editedMs: 0, reactions: [] }, { own: true, key });
+    const said = { id, seq, ts, username, user, text, replyTo, editedMs: 0, reactions: [] };
+    this.#list.add(said, { own: true, key });
   }
 
   /**

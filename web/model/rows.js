@@ -33,7 +33,8 @@ export const dayOf = (ms) => new Date(ms).toDateString();
 /** @param {Row | undefined} above @param {Said} m */
 const continues = (above, m) =>
   above?.kind === "message" && !above.message.deleted && above.message.username === m.username &&
-  above.message.own === m.own && Math.abs(m.ts - above.message.ts) < GROUP_MS;
+  above.message.own === m.own && (m.own || above.message.user === m.user) &&
+  Math.abs(m.ts - above.message.ts) < GROUP_MS;
 
 // An entry that is no message of the room yet, in the shape of one; always the same object for it.
 /** @type {WeakMap<Entry, Said>} */
@@ -42,8 +43,8 @@ const shapes = new WeakMap();
 /** @param {Entry} entry @param {string} name */
 function asMessage(entry, name) {
   const shape = shapes.get(entry) ?? {
-    id: null, seq: Infinity, ts: entry.ts, username: name, text: entry.text, replyTo: entry.replyTo, editedMs: 0,
-    reactions: [], own: true, key: entry.nonce, deleted: false, changedSeq: 0,
+    id: null, seq: Infinity, ts: entry.ts, username: name, user: null, text: entry.text, replyTo: entry.replyTo,
+    editedMs: 0, reactions: [], own: true, key: entry.nonce, deleted: false, changedSeq: 0,
   };
   shapes.set(entry, shape);
   return shape;

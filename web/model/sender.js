@@ -19,7 +19,7 @@ export class Sender {
   outbox = new Outbox();
   #room;
   #ours;
-  #name;
+  #me;
   #isLive;
   #request;
   #onChange;
@@ -28,15 +28,15 @@ export class Sender {
    * @param {object} options
    * @param {Room} options.room
    * @param {Ours} options.ours
-   * @param {() => string} options.name under which we speak
+   * @param {() => {name: string, user: string | null}} options.me as the server knows us
    * @param {() => boolean} options.isLive there is a connection, and it is known what has arrived
    * @param {(frame: Request) => Promise<Ack & {id: string}>} options.request
    * @param {() => void} options.onChange
    */
-  constructor({ room, ours, name, isLive, request, onChange }) {
+  constructor({ room, ours, me, isLive, request, onChange }) {
     this.#room = room;
     this.#ours = ours;
-    this.#name = name;
+    this.#me = me;
     this.#isLive = isLive;
     this.#request = request;
     this.#onChange = onChange;
@@ -104,7 +104,8 @@ export class Sender {
       this.#ours.addMessage(ack.id);
       if (entry.echoId !== null && entry.echoId !== ack.id) this.#room.drop(entry.echoId);
       const { text, replyTo, nonce, ts } = entry;
-      this.#room.acked({ ...ack, ts: ack.ts ?? ts, text, replyTo, username: this.#name() }, nonce);
+      const { name, user } = this.#me();
+      this.#room.acked({ ...ack, ts: ack.ts ?? ts, text, replyTo, username: name, user }, nonce);
     } catch (error) {
       const { code, message } = /** @type {RequestError} */ (error);
       if (code === "lost") return; // it is sent again after coming back

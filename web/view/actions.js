@@ -104,11 +104,12 @@ export class Actions {
     if (row?.kind !== "message") return {};
     const { message, state } = row;
     const there = message.id !== null && state !== "failed" && !message.deleted;
-    const mine = there && (this.#conversation()?.mayChange(message) ?? false);
-    const writes = there && (this.#conversation()?.mayWrite ?? false);
+    const conversation = this.#conversation();
+    const mine = there && (conversation?.mayChange(message) ?? false);
+    const writes = there && (conversation?.mayWrite ?? false);
     return {
       react: writes, reply: writes, quote: there && message.replyTo !== null, copy: !message.deleted,
-      edit: mine && writes, delete: mine, mine: mine && !message.own,
+      edit: mine && writes, delete: mine, mine: there && !message.own && message.username === conversation?.name,
     };
   }
 

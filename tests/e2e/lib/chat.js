@@ -5,8 +5,9 @@ import WebSocket from "ws";
 import { Inbox, ms, within } from "./wait.js";
 
 /**
- * Where and how to connect. What is not named here is an option of the `ws` package.
- * @typedef {{query?: string, protocols?: string[], host?: string} & WebSocket.ClientOptions} How
+ * Where and how to connect; guest: of a rich client, the key of the guest that it is. What is not named
+ * here is an option of the `ws` package.
+ * @typedef {{query?: string, protocols?: string[], host?: string, guest?: string} & WebSocket.ClientOptions} How
  */
 
 export class Member {
@@ -121,6 +122,7 @@ export class Rich {
   #asked = new Map();
   #over = null;
   #ref = 0;
+  #guest = "";
   /** @type {any} */
   welcome;
   /** @type {any} */
@@ -139,11 +141,17 @@ export class Rich {
 
   /** @param {How} how */
   static async open(server, room = "lobby", how = {}) {
-    const { query = "", protocols = ["parlor.v1"], ...options } = how;
+    const { query = "", guest = "", protocols = ["parlor.v1", ...(guest ? [`guest.${guest}`] : [])], ...options } = how;
     const url = `ws://127.0.0.1:${server.port ?? server}/ws/chat/${room}/${query}`;
     const rich = new Rich(new WebSocket(url, protocols, { perMessageDeflate: false, ...options }));
     await within(ms(20000), rich.opened, `WebSocket to ${url}`);
+    rich.#guest = guest;
     return rich;
+  }
+
+  /** With which it comes back as the guest that it is. */
+  get key() {
+    return this.#guest || this.welcome.guest.key;
   }
 
   constructor(socket) {

@@ -229,10 +229,16 @@ class RichClient extends Client {
 
   onFrame(frame) {
     if (LOGGED.includes(frame.type)) this.rooms.get(frame.room).take(entryOf(frame));
+    else if (frame.type === "welcome") this.onWelcome(frame);
     else if (frame.type === "joined") this.onJoined(frame);
     else if (frame.type === "ack") this.onAck(frame);
     else if (frame.type === "error") this.onError(frame);
     else if (frame.type === "gap") this.cut(); // the rest comes after a further join
+  }
+
+  /** The same guest from then on: its nonces and messages are its own. */
+  onWelcome({ guest }) {
+    if (guest) this.protocols = ["parlor.v1", `guest.${guest.key}`];
   }
 
   onJoined({ room, recovered }) {
