@@ -21,14 +21,16 @@ const MODULES = path.join(REPO, "tests/e2e/node_modules");
 const PYTHON = "/usr/bin/python3"; // that of the system, which has its packages
 
 const APPS = {
-  Django: { folder: "django", command: () => [PYTHON, "app.py"] },
-  Express: { folder: "express", command: () => [process.execPath, "app.js"] },
+  Django: { folder: "django", cookie: "sessionid", command: () => [PYTHON, "app.py"] },
+  Express: { folder: "express", cookie: "connect.sid", command: () => [process.execPath, "app.js"] },
   PHP: {
     folder: "php",
+    cookie: "PHPSESSID",
     command: (port, dir) => ["php", "-d", `session.save_path=${dir}`, "-S", `127.0.0.1:${port}`, "index.php"],
   },
   Rails: {
     folder: "rails",
+    cookie: "_site_session",
     command: (port) => ["puma", "-b", `tcp://127.0.0.1:${port}`],
   },
 };
@@ -202,6 +204,38 @@ for (const name of Object.keys(APPS)) {
       await shows(bob, "Bob: still here");
       assert.match(ann.page.url(), /\/login$/);
     }));
+}
+
+for (const [name, { cookie }] of Object.entries(APPS)) {
+  test(`${name}: the session itself signs in, and the log-out closes the chat`, limit(60), withSite(name, async (site, browser) => {
+    const ann = await logIn(browser, site.url, "ann");
+    const bob = await logIn(browser, site.url, "bob");
+    const second = await tab(ann.context);
+    for (const one of [ann, bob, second]) await one.page.goto(`${site.url}/?cookie`);
+    await connected(ann, bob, second);
+    await say(ann, "hello");
+    await shows(bob, "Ann: hello");
+    await sayAs(bob, "Ann", "I am Ann");
+    await shows(ann, "Bob: I am Ann");
+    assert.deepEqual([...ann.problems, ...bob.problems, ...second.problems], []);
+
+    const headers = await cookiesOf(ann);
+    const evil = await Member.join(site.front, "lobby", { headers: { ...headers, Origin: "https://evil.example" } });
+    await evil.closesWith(4003);
+
+    await logOut(ann);
+    await second.page.locator("#log li").getByText(/^system: ./).waitFor(); // why it is closed
+    await second.page.waitForFunction(() => ws.readyState === WebSocket.CLOSED);
+    const nobody = await Member.join(site.front, "lobby", { headers });
+    nobody.say("hello again");
+    assert.match((await nobody.next()).username, /^guest-/);
+    await nobody.leave();
+    await say(bob, "still here");
+    await shows(bob, "Bob: still here");
+  }, {
+    args: ({ app }) => ["--auth-url", `http://127.0.0.1:${app}/chat-auth`, "--auth-cookies", cookie,
+      "--auth-cache", "none", "--auth-recheck", "1s"],
+  }));
 }
 
 /** The manual's page, in parts: its code with what stands before it. */

@@ -72,11 +72,19 @@ def chat_token(request):
     return JsonResponse({"token": jwt.encode(claims, settings.CHAT_SECRET, algorithm="HS256")})
 
 
+def chat_auth(request):
+    """The same for Parlor itself (--auth-url), which asks with the cookie of whoever comes."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=401)
+    return JsonResponse({"user": str(request.user.pk), "username": name_of(request.user)})
+
+
 urlpatterns = [
     path("", chat),
     path("login", views.LoginView.as_view(template_name="login.html")),
     path("logout", views.LogoutView.as_view()),
     path("chat-token", chat_token),
+    path("chat-auth", chat_auth),
     path("chat.js", lambda _: FileResponse((Path(__file__).parent / "../chat.js").open("rb"))),
 ]
 

@@ -76,6 +76,13 @@ app.get("/chat-header", async (request, response) => {
   response.sendStatus(user ? 204 : 401);
 });
 
+/* And for Parlor itself (--auth-url), which asks with the cookie of whoever comes. */
+app.get("/chat-auth", (request, response) => {
+  const user = userOf(request);
+  if (user) response.json({ user: user.id, username: user.name });
+  else response.sendStatus(401);
+});
+
 app.get("/chat.js", (_, response) => response.sendFile(fileURLToPath(new URL("../chat.js", import.meta.url))));
 
 app.listen(Number(process.env.PORT ?? 3000), "127.0.0.1");

@@ -80,6 +80,18 @@ function chat_token(): void
         ['sub' => $user['id'], 'name' => $user['name'], 'exp' => time() + 300], $secret)]);
 }
 
+/* The same for Parlor itself (--auth-url), which asks with the cookie of whoever comes. */
+function chat_auth(): void
+{
+    $user = current_user();
+    if (!$user) {
+        http_response_code(401);
+        return;
+    }
+    header('Content-Type: application/json');
+    echo json_encode(['user' => $user['id'], 'username' => $user['name']]);
+}
+
 function chat_script(): void
 {
     header('Content-Type: text/javascript');
@@ -94,6 +106,7 @@ match ($_SERVER['REQUEST_METHOD'] . ' ' . parse_url($_SERVER['REQUEST_URI'], PHP
     'POST /login' => log_in(),
     'POST /logout' => log_out(),
     'GET /chat-token' => chat_token(),
+    'GET /chat-auth' => chat_auth(),
     'GET /chat.js' => chat_script(),
     default => http_response_code(404),
 };

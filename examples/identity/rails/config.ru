@@ -28,6 +28,7 @@ class Site < Rails::Application
     post "login" => "sessions#create"
     post "logout" => "sessions#destroy"
     get "chat-token" => "chat#token"
+    get "chat-auth" => "chat#auth"
     get "chat.js" => "chat#script"
   end
   initialize!
@@ -91,6 +92,13 @@ class ChatController < ApplicationController
 
     claims = { sub: current_user[:id].to_s, name: current_user[:name], exp: 5.minutes.from_now.to_i }
     render json: { token: JWT.encode(claims, Rails.configuration.x.chat_secret, "HS256") }
+  end
+
+  # The same for Parlor itself (--auth-url), which asks with the cookie of whoever comes.
+  def auth
+    return head :unauthorized unless current_user
+
+    render json: { user: current_user[:id].to_s, username: current_user[:name] }
   end
 
   def script
