@@ -1,4 +1,4 @@
-// What ESLint asks of the JavaScript in web/, tests/e2e and bench. tools/lint runs it from the top of the tree.
+// What ESLint asks of the JavaScript in web/, tests/e2e, bench and examples. tools/lint runs it from the top of the tree.
 // It holds the layers of web/, too: client knows only itself, model may use client, and view both; and what
 // client and model may use of a browser is named here, so that neither can reach for the DOM.
 import js from "@eslint/js";
@@ -56,4 +56,6 @@ export default [
   // What a test hands to the browser runs in the page.
   { files: ["tests/e2e/**"], languageOptions: { globals: { ...node, ...page, ...storage } } },
   { files: ["bench/**"], languageOptions: { globals: node } },
+  { files: ["examples/**"], languageOptions: { globals: node } },
+  { files: ["examples/identity/chat.js"], languageOptions: { globals: page, sourceType: "script" } },
 ];
