@@ -297,6 +297,17 @@ static void auth_close(struct auth *auth)
     tokens_free(auth->tokens);
 }
 
+static void fill_addresses(const struct config *cf, struct server_address addresses[])
+{
+    for (size_t i = 0; i < cf->listen_count; i++)
+        addresses[i] = (struct server_address){
+            .host = cf->listen[i].host,
+            .port = cf->listen[i].port,
+            .optional = cf->listen[i].optional,
+            .proxied = cf->listen[i].proxy,
+        };
+}
+
 /* NULL after having logged why not. addresses and rules are filled in, for the server to borrow. */
 static struct server *start(const struct config *cf, struct log *log, struct auth *auth,
                             struct server_address addresses[CONFIG_LISTEN_MAX],
@@ -306,13 +317,7 @@ static struct server *start(const struct config *cf, struct log *log, struct aut
     *rules = (struct forwarded_rules){.header = client_header(cf->client_address_header),
                                       .trusted = cf->trusted_proxies,
                                       .trusted_count = cf->trusted_proxy_count};
-    for (size_t i = 0; i < cf->listen_count; i++)
-        addresses[i] = (struct server_address){
-            .host = cf->listen[i].host,
-            .port = cf->listen[i].port,
-            .optional = cf->listen[i].optional,
-            .proxied = cf->listen[i].proxy,
-        };
+    fill_addresses(cf, addresses);
     const struct server_options options = {
         .log = log,
         .http = &http_session,

@@ -165,7 +165,7 @@ bool identity_states_rooms(const struct identity *i)
 
 size_t identity_bytes(const struct identity *i)
 {
-    size_t n = sizeof *i + i->given_len + i->spoken_len;
+    size_t n = sizeof *i + i->given_len + i->spoken_len + i->user_len;
     if (i->claims) n += claims_bytes(i->claims);
     if (i->question) n += sizeof *i->question + i->question->len;
     return n;

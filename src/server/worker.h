@@ -168,13 +168,6 @@ uint64_t worker_sum(const struct server *s, enum metric which);
 uint64_t worker_connections(const struct server *s);
 uint64_t worker_refused(const struct server *s);
 
-/* Whether anybody can sign in here: then names that people choose themselves are a guest's, and
- * nothing that lasts is kept under them. */
-static inline bool server_has_users(const struct server *s)
-{
-    return s->options.tokens || s->options.site;
-}
-
 /* Somebody's token ends then (Unix time in ms; UINT64_MAX: never). Worker's own thread. */
 static inline void worker_note_expiry(struct worker *w, uint64_t ms)
 {

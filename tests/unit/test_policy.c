@@ -317,6 +317,8 @@ static void test_explain(void **state)
     assert_int_equal(v.right, RIGHT_NONE);
     assert_int_equal(v.reason, RIGHTS_BY_SETTING);
     assert_true(slice_is(v.pattern, "team-*"));
+    policy_explain(&p, SLICE_LIT("guest:u1"), SLICE_LIT("team-a"), &v);
+    assert_int_equal(v.right, RIGHT_NONE);
     policy_explain(&p, SLICE_LIT("u1"), SLICE_LIT("team-a"), &v);
     assert_int_equal(v.right, RIGHT_WRITE);
     assert_int_equal(v.reason, RIGHTS_BY_DEFAULT);
