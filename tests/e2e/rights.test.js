@@ -56,9 +56,9 @@ const CASES = [
 const sectionOf = ({ room, sections }) =>
   `[room "${room}"]\n${Object.entries(sections).map(([key, value]) => `${key} = ${value}\n`).join("")}`;
 const nameOf = (who) => who.claims?.name ?? "Bob";
-/* The guest Bob, once he has a key: what he said is only with it his. */
-const bob = { id: "", key: "" };
-const howOf = (who) => (who.claims ? bearer(token(who.claims)) : { query: "?username=Bob", protocols: ["parlor.v1", `guest.${bob.key}`] });
+/* What the guest Bob has, once he was there: what he said is only with it his. */
+const bobs = { id: "", key: "" };
+const howOf = (who) => (who.claims ? bearer(token(who.claims)) : { query: "?username=Bob", protocols: ["parlor.v1", `guest.${bobs.key}`] });
 
 /** What each frame has to be answered with by whoever is in the room, and by whoever is not. */
 function wanted(who, action) {
@@ -93,7 +93,7 @@ const DOORS = {
 async function tryRich(server, api, who, door) {
   const { room, right, claims } = who;
   const what = `${room}, by ${door}`;
-  const as = { username: nameOf(who), user: claims ? "u1" : bob.id };
+  const as = { username: nameOf(who), user: claims ? "u1" : bobs.id };
   const kept = await api.post(room, "kept", as);
   const gone = await api.post(room, "gone", as);
   const { rich, answer } = await DOORS[door](server, who, 2);
@@ -173,7 +173,7 @@ test("every action, on every door, with every right, from settings and tokens", 
   const watcher = await Rich.join(server, "hall", bearer(token({ sub: "boss", name: "Boss", parlor: { rooms: { "*": "own" } } })));
   for (const { room } of CASES) await watcher.get("joined", { type: "join", room });
   const first = await Rich.join(server, "hall");
-  Object.assign(bob, first.welcome.guest);
+  Object.assign(bobs, first.welcome.guest);
   await first.leave();
   let cells = 0;
   for (const who of CASES) {
