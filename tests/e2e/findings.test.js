@@ -1,7 +1,7 @@
 // What was found by looking for it: rights that are taken away, and what still comes through.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
 import process from "node:process";
@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { Api, KEY } from "./lib/api.js";
 import { Member, Rich } from "./lib/chat.js";
 import { portOf } from "./lib/http.js";
-import { withDirectory, withServer } from "./lib/server.js";
+import { REPO, withDirectory, withServer } from "./lib/server.js";
 import { bearer, secretArgs, soon, token } from "./lib/token.js";
 import { limit, ms, pause, until } from "./lib/wait.js";
 
@@ -219,4 +219,10 @@ test("questions that wait for their turn are asked when all before them are answ
     }
     assert.ok(Date.now() - begun < 4000, `it took ${Date.now() - begun} ms`);
   })(t);
+});
+
+test("tokens of the examples say when they were made: else one revocation is for ever", limit(30), () => {
+  const files = ["django/app.py", "rails/config.ru", "php/index.php", "express/app.js", "express/jwks.js"];
+  for (const file of files)
+    assert.match(readFileSync(path.join(REPO, "examples/identity", file), "utf8"), /\biat\b|setIssuedAt/, file);
 });
