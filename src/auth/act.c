@@ -49,8 +49,12 @@ static bool read_right(const json_t *value, struct act_right *out)
 static int read_room(struct act *a, const char **why)
 {
     a->room = jose_text(json_object_get(a->json, "room"));
-    if (a->room.ptr && name_room_check(a->room) == 0) return 0;
-    return complain(why, "\"room\" has to be the name of a room");
+    if (!a->room.ptr || name_room_check(a->room))
+        return complain(why, "\"room\" has to be the name of a room");
+    if (a->room.ptr[a->room.len - 1] == '*')
+        return complain(why, "\"room\" has to be the name of one room: patterns, with a * at the "
+                             "end, are for the configuration file");
+    return 0;
 }
 
 static int read_revoke(struct act *a, const char **why)

@@ -36,6 +36,7 @@ struct inquiry {
     struct site_question *question;
     struct slink *waiters;
     uint64_t forgets;    /* as many as there were when it went to the site */
+    bool again;          /* it went there once more, since something was forgotten meanwhile */
     int64_t deadline_ms; /* monotonic */
 
     int64_t asked_ms; /* Unix time */
@@ -248,15 +249,19 @@ static void unlink_locked(struct site *s, struct inquiry *in, unsigned *count)
     (*count)--;
 }
 
-/* The answer of the site, which is told, unless it may be of before site_forget. False: then. */
+/* The answer of the site, which is told, unless it may be of before site_forget. False: then. Once
+ * only: where people are forgotten all the time, nobody else would ever have an answer. The second
+ * one is not remembered; it says when it was asked for, by which whoever hears it can judge. */
 static bool settle_inquiry(struct site *s, struct inquiry *in, int err, struct identity *identity)
 {
     pthread_mutex_lock(&s->lock);
-    bool counts = !identity || in->forgets == s->forgets;
+    bool stale = identity && in->forgets != s->forgets;
+    bool counts = !stale || in->again;
     if (counts) {
-        if (identity) remember_locked(s, in, identity);
+        if (identity && !stale) remember_locked(s, in, identity);
         unlink_locked(s, in, &s->asking_count);
     } else {
+        in->again = true;
         in->forgets = s->forgets;
     }
     pthread_mutex_unlock(&s->lock);
@@ -349,12 +354,15 @@ static void give_up_late(struct site *s)
     }
 }
 
-/* Until the first of them is late. */
+/* Until the first of them is late; not at all, if answers have just made place for one that waits,
+ * of which nobody else is going to remind us. */
 static int site_wait_ms(struct site *s)
 {
     int64_t until_ms = INT64_MAX;
     pthread_mutex_lock(&s->lock);
-    if (!list_empty(&s->asking)) until_ms = inquiry_at(s->asking.next)->deadline_ms;
+    if (s->asking_count < SITE_ASKING_MAX && !list_empty(&s->waiting)) until_ms = 0;
+    if (!list_empty(&s->asking) && inquiry_at(s->asking.next)->deadline_ms < until_ms)
+        until_ms = inquiry_at(s->asking.next)->deadline_ms;
     if (!list_empty(&s->waiting) && inquiry_at(s->waiting.next)->deadline_ms < until_ms)
         until_ms = inquiry_at(s->waiting.next)->deadline_ms;
     pthread_mutex_unlock(&s->lock);

@@ -11,7 +11,8 @@
  * Invariants (under the site's lock)
  *  1. A question is in the table once: equal ones wait for the same answer.
  *  2. Of answers only 200 is remembered, for cache_ms and not beyond its own end.
- *  3. What was asked before site_forget is neither remembered nor told: it is asked once more.
+ *  3. What was asked before site_forget is not remembered, and not told: it is asked once more, and
+ *     that answer is told, whatever is forgotten meanwhile.
  *
  * main calls curl_global_init before there are threads, and the process ignores SIGPIPE. The thread
  * inherits the caller's signal mask. It has up to SITE_FDS_MAX descriptors open. */

@@ -30,7 +30,6 @@ struct control_log {
     struct slink *waiting; /* for the numbering, the newest first */
     struct journal_room room;
     char epoch[EVENT_EPOCH_LEN];
-    int64_t newest_ms; /* ts_ms of the newest act: time does not go back in the log */
 
     /* While it is read. */
     pthread_cond_t changed;
@@ -78,7 +77,6 @@ static void on_page(void *ctx, int err, const struct store_page *page)
         const struct store_event *e = page->events[i];
         err = replay(l, e);
         l->read_seq = e->seq;
-        if (e->ts_ms > l->newest_ms) l->newest_ms = e->ts_ms;
     }
     l->err = err == ERR_NOT_FOUND ? 0 : err;
     l->answered = true;
@@ -165,12 +163,13 @@ static void sink_deliver(struct journal_sink *sink, const struct store_event *e)
 static int submit_json(struct control_log *l, struct control_request *r, const char *json)
 {
     struct journal_sink sink = {sink_prepare, sink_deliver};
+    /* Even where it goes back: else one act under a clock that was ahead would have all that come
+     * after it revoke what is signed until then. */
     int64_t now_ms = clock_ms(CLOCK_REALTIME);
-    if (now_ms > l->newest_ms) l->newest_ms = now_ms;
     struct submission s = {.room = log_room(),
                            .epoch = l->epoch,
                            .event = {.kind = STORE_MESSAGE,
-                                     .ts_ms = l->newest_ms,
+                                     .ts_ms = now_ms,
                                      .username = SLICE_LIT("system"),
                                      .data = slice_of(json)},
                            .now_ms = now_ms,

@@ -28,13 +28,13 @@ static void set_identity(struct conn *c, struct identity *now)
     if (!now) return;
     struct identity *before = c->identity;
     struct slice from = identity_name(before);
-    struct slice to = identity_name(now);
-    bool renamed = !slice_equal(from, to);
-    if (renamed && c->session && c->session->rename) c->session->rename(c, from, to);
+    bool renamed = !slice_equal(from, identity_name(now));
     c->identity = now;
+    if (renamed && c->session->take_name) c->session->take_name(c, from);
     identity_unref(before);
     worker_note_expiry(c->worker, identity_expires_ms(now));
     worker_note_expiry(c->worker, now->ask_again_ms);
+    if (c->state == CONN_OPEN && c->session->review) c->session->review(c);
 }
 
 static void close_revoked(struct conn *c)
@@ -57,9 +57,11 @@ static void take_new_answer(struct conn *c, struct identity *answer)
         set_identity(c, identity_ref(answer));
 }
 
-/* Of errors it is asked again at the time that it has by now. */
+/* Of errors it is asked again at the time that it has by now. Who has given a token meanwhile is
+ * not who was asked about. */
 static void conclude(struct conn *c, int err, struct identity *answer)
 {
+    if (!c->identity->question) return;
     if (!err)
         take_new_answer(c, answer);
     else if (err == ERR_UNAUTHORIZED || err == ERR_SITE_FORBIDDEN)

@@ -43,6 +43,9 @@ struct session_ops {
     /* Leaves every room, and frees what it has of its own. */
     void (*leave)(struct conn *c);
 
+    /* Who it is was told anew, and goes by another name than before: all its rooms are told. */
+    void (*take_name)(struct conn *c, struct slice before);
+
     /* The server is going, and says when to come back, before it closes the WebSocket. */
     void (*bye)(struct conn *c, unsigned code, uint32_t retry_after_ms);
 

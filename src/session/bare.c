@@ -135,6 +135,12 @@ static void rename_in_room(struct conn *c, struct slice from, struct slice to)
     if (c->member.feed) speaker_rename_in(c, c->member.feed->room, from, to);
 }
 
+static void bare_take_name(struct conn *c, struct slice before)
+{
+    char guest[SESSION_GUEST_LEN];
+    rename_in_room(c, before, speaker_name(c, guest));
+}
+
 static void bare_leave(struct conn *c)
 {
     give_up_replay(c);
@@ -186,6 +192,7 @@ const struct session_ops bare_session = {
     .on_message = bare_on_message,
     .on_writable = bare_on_writable,
     .rename = rename_in_room,
+    .take_name = bare_take_name,
     .leave = bare_leave,
     .tell_end = bare_tell_end,
     .review = bare_review,

@@ -89,6 +89,13 @@ static void question_undo(struct question *q, struct conn *c)
     pending_undo(&q->p);
 }
 
+/* Judged again: an act may have come while it was asked. */
+static int question_may(const struct conn *c, const struct question *q, enum action action)
+{
+    const struct policy *policy = c->worker->server->options.policy;
+    return may(policy, c->identity, action, room_name(q->p.room), NULL);
+}
+
 /* ---- history ---- */
 
 struct history {
@@ -119,9 +126,10 @@ static void on_history_page(void *ctx, int err, const struct store_page *page)
 
 static void answer_history(struct conn *c, const struct history *h)
 {
+    int err = h->q.p.err ? h->q.p.err : question_may(c, &h->q, ACTION_HISTORY);
     c->rich->pages--;
-    if (h->q.p.err)
-        rich_refuse(c, question_ref(&h->q), h->q.p.err);
+    if (err)
+        rich_refuse(c, question_ref(&h->q), err);
     else
         websocket_send_text(c, h->json.data, h->json.len);
     question_settled(c);
@@ -189,6 +197,7 @@ static void answer_who(struct conn *c, const struct who *who, int err,
     struct slice ref = question_ref(&who->q);
     c->rich->asks_members = false;
     if (!err && hub_is_pressed(c->worker->server->hub)) err = ERR_NOMEM;
+    if (!err) err = question_may(c, &who->q, ACTION_WHO);
     text->len = 0;
     if (!err) err = rich_begin_members(ref, text, RICH_FRAME_MAX_BYTES);
     if (!err)

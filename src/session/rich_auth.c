@@ -68,8 +68,7 @@ void rich_auth_review(struct conn *c)
     }
 }
 
-/* before: the name that it had in rooms which were told no other. */
-static void take_name(struct conn *c, struct slice before)
+void rich_auth_take_name(struct conn *c, struct slice before)
 {
     const struct list *all = &c->rich->subscriptions;
     for (struct list *l = all->next; l != all; l = l->next)
@@ -98,7 +97,7 @@ int rich_auth(struct conn *c, const struct rich_input *in)
     c->rich->new_guest = false;
     c->rich->expiry_told = false;
     worker_note_expiry(c->worker, identity_expires_ms(now));
-    if (!identity_is_guest(now)) take_name(c, before);
+    if (!identity_is_guest(now)) rich_auth_take_name(c, before);
     auth_tell_ack(c, in->ref);
     if (c->state == CONN_OPEN) rich_auth_review(c);
     return 0;

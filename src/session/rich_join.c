@@ -125,17 +125,17 @@ static void join_on_allowed(struct conn *c, struct pending *p)
 {
     struct pending_join *g = pending_join_of(p);
     struct subscription *s = find_joining(c, g);
-    if (!s) {
+    if (s) {
+        int err = p->err ? p->err : take_room_answer(c, joining_of(g)->answer.identity);
+        if (err == ERR_UNAUTHORIZED) err = ERR_SITE_FORBIDDEN;
+        if (!err) err = join_begin(c, g);
+        if (err == ERR_AGAIN) return;
+        g->join.err = err;
+        join_enter(c, g, s);
+    } else {
         end_joining(g);
-        return;
     }
-    int err = p->err ? p->err : take_room_answer(c, joining_of(g)->answer.identity);
-    if (err == ERR_UNAUTHORIZED) err = ERR_SITE_FORBIDDEN;
-    if (!err) err = join_begin(c, g);
-    if (err == ERR_AGAIN) return;
-    g->join.err = err;
-    join_enter(c, g, s);
-    if (c->session && c->session->on_sent) c->session->on_sent(c); /* what waited for it */
+    if (c && c->session && c->session->on_sent) c->session->on_sent(c); /* what waited for it */
 }
 
 /* As join_begin, once the site has allowed it. */

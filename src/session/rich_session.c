@@ -347,6 +347,7 @@ const struct session_ops rich_session = {
     .leave = rich_leave,
     .bye = bye,
     .warn_end = rich_warn_end,
+    .take_name = rich_auth_take_name,
     .review = rich_auth_review,
     .input_bytes = rich_input_bytes,
     .lag_bytes = rich_lag_bytes,

@@ -68,7 +68,8 @@ def chat_token(request):
     """Who is signed in here, for the chat to believe. For the page's script alone."""
     if not request.user.is_authenticated:
         return HttpResponse(status=401)
-    claims = {"sub": str(request.user.pk), "name": name_of(request.user), "exp": int(time.time()) + 300}
+    now = int(time.time())
+    claims = {"sub": str(request.user.pk), "name": name_of(request.user), "iat": now, "exp": now + 300}
     return JsonResponse({"token": jwt.encode(claims, settings.CHAT_SECRET, algorithm="HS256")})
 
 

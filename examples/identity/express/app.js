@@ -58,6 +58,7 @@ const tokenFor = (user) =>
   new SignJWT({ name: user.name })
     .setProtectedHeader({ alg: "HS256" })
     .setSubject(user.id)
+    .setIssuedAt()
     .setExpirationTime("5m")
     .sign(new TextEncoder().encode(secret));
 

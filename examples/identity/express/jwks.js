@@ -16,5 +16,6 @@ export const tokenFor = (user) =>
     .setIssuer("https://app.example.org")
     .setAudience("chat")
     .setSubject(user.id)
+    .setIssuedAt()
     .setExpirationTime("5m")
     .sign(privateKey);

@@ -77,7 +77,7 @@ function chat_token(): void
     $secret = rtrim(file_get_contents(getenv('CHAT_SECRET_FILE') ?: 'chat.secret'), "\n");
     header('Content-Type: application/json');
     echo json_encode(['token' => sign_token(
-        ['sub' => $user['id'], 'name' => $user['name'], 'exp' => time() + 300], $secret)]);
+        ['sub' => $user['id'], 'name' => $user['name'], 'iat' => time(), 'exp' => time() + 300], $secret)]);
 }
 
 /* The same for Parlor itself (--auth-url), which asks with the cookie of whoever comes. */

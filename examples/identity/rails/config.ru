@@ -90,7 +90,8 @@ class ChatController < ApplicationController
     response.headers["Cache-Control"] = "no-store"
     return head :unauthorized unless current_user
 
-    claims = { sub: current_user[:id].to_s, name: current_user[:name], exp: 5.minutes.from_now.to_i }
+    claims = { sub: current_user[:id].to_s, name: current_user[:name], iat: Time.now.to_i,
+               exp: 5.minutes.from_now.to_i }
     render json: { token: JWT.encode(claims, Rails.configuration.x.chat_secret, "HS256") }
   end
 
