@@ -1,4 +1,5 @@
-// What was found by looking for it: rights that are taken away, and what still comes through.
+// Who somebody is and what it may do, while things are on their way: rights that are taken away, acts that come between
+// a question and its answer, sites that are slow.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
