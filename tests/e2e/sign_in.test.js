@@ -40,6 +40,7 @@ const withKey = (site, more, body) => (t) => withDirectory(async (directory) => 
 });
 
 test("rights that the site takes away are gone when it is asked again: rooms are left", limit(40), async (t) => {
+  /** @type {{user: string, username: string, rights: Record<string, string>}} */
   let user = { user: "u1", username: "Ann", rights: { lobby: "write", secret: "read" } };
   const site = await startSite(t, (_, response) => response.end(JSON.stringify(user)));
   await withKey(site, ["--auth-recheck", "2s", "--auth-cache", "none"], async (server, api) => {

@@ -100,7 +100,7 @@ export class Chat {
     this.#conversation = new Conversation({ base: here(), room, name, ours: this.#ours, viewer: this.#viewer() });
     this.#ui.roomName.textContent = room;
     this.#status.reset();
-    this.#composer.reset({ text: draft, placeholder: `Message as ${name}` });
+    this.#composer.reset({ text: draft, name });
     this.#side.reset();
     this.#log.scrollToEnd();
     this.#draw();
@@ -202,7 +202,7 @@ export class Chat {
   #drawNow() {
     if (!this.#conversation) return;
     const { room, sender, pager, name, live, mayWrite } = this.#conversation;
-    this.#composer.allow(mayWrite);
+    this.#composer.allow(mayWrite, name);
     const rows = rowsOf({
       room, entries: sender.outbox.all(), name, older: pager.older, loading: pager.loading,
       mine: (message) => this.#ours.reactionsOf(message, name),

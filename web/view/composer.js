@@ -23,7 +23,6 @@ export class Composer {
   #handlers;
   /** @type {About | null} */
   #about = null;
-  #placeholder = "";
   #typingAtMs = 0;
   #idleTimer = 0;
 
@@ -55,25 +54,25 @@ export class Composer {
 
   /**
    * A fresh start, for a room.
-   * @param {{text: string, placeholder: string}} content
+   * @param {{text: string, name: string}} content
    */
-  reset({ text, placeholder }) {
+  reset({ text, name }) {
     this.#stopTyping(false);
     this.#about = null;
-    this.#placeholder = placeholder;
-    this.allow(true);
+    this.allow(true, name);
     this.#setText(text);
     this.#showAbout();
     this.notice("");
   }
 
   /**
-   * Whether one may write in this room; a draft stays.
+   * Whether one may write in this room, and under which name; a draft stays.
    * @param {boolean} may
+   * @param {string} name
    */
-  allow(may) {
+  allow(may, name) {
     const { message, send } = this.#ui;
-    message.placeholder = may ? this.#placeholder : "";
+    message.placeholder = may ? `Message as ${name}` : "";
     if (message.disabled === !may) return;
     message.disabled = !may;
     send.disabled = !may;
