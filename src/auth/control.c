@@ -185,11 +185,7 @@ static bool is_revoked(struct control *c, enum act_kind kind, struct slice subje
 
 bool control_is_revoked(struct control *c, const struct identity *who)
 {
-    struct issuance id;
-    if (!is_any(c, ACT_REVOKE_USER) && !is_any(c, ACT_REVOKE_SESSION) &&
-        !is_any(c, ACT_REVOKE_TOKEN))
-        return false;
-    id = identity_issuance(who);
+    const struct issuance id = identity_issuance(who);
     return is_revoked(c, ACT_REVOKE_USER, identity_user(who), id.issued_ms) ||
            is_revoked(c, ACT_REVOKE_SESSION, id.session, id.issued_ms) ||
            is_revoked(c, ACT_REVOKE_TOKEN, id.token, id.issued_ms);

@@ -167,6 +167,10 @@ void conn_clear_over(struct conn *c);
 /* Ends its session: it is in no room any more. */
 void conn_leave(struct conn *c);
 
+/* Closes an open WebSocket for this error of who it is, or what it may do; its session says so in
+ * its own words first. The connection may be dead afterwards. */
+void conn_end(struct conn *c, int err);
+
 /* The connection that io is part of; NULL if io is of something else, or NULL. */
 struct conn *conn_of(struct io *io);
 

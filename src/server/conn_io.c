@@ -195,6 +195,12 @@ void conn_accept(struct worker *w, int fd, const uint8_t peer[static SOCKET_IP_B
     }
 }
 
+void conn_end(struct conn *c, int err)
+{
+    if (c->session->tell_end) c->session->tell_end(c, err);
+    if (c->state == CONN_OPEN) c->worker->server->options.websocket->refuse(c, err);
+}
+
 void conn_leave(struct conn *c)
 {
     const struct session_ops *session = c->session;

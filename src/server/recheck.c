@@ -37,12 +37,6 @@ static void set_identity(struct conn *c, struct identity *now)
     if (c->state == CONN_OPEN && c->session->review) c->session->review(c);
 }
 
-static void close_revoked(struct conn *c)
-{
-    if (c->session->tell_end) c->session->tell_end(c, ERR_REVOKED);
-    if (c->state == CONN_OPEN) c->worker->server->options.websocket->refuse(c, ERR_REVOKED);
-}
-
 /* Of what it may do in rooms, the site was asked of one room, or of all. */
 static void take_new_answer(struct conn *c, struct identity *answer)
 {
@@ -50,7 +44,7 @@ static void take_new_answer(struct conn *c, struct identity *answer)
     bool same = slice_equal(identity_user(answer), identity_user(c->identity));
     if (rooms) same = same && identity_states_rooms(answer) == identity_states_rooms(c->identity);
     if (!same)
-        close_revoked(c);
+        conn_end(c, ERR_REVOKED);
     else if (rooms)
         set_identity(c, identity_merge_rooms(answer, answer, c->identity, NULL, NULL));
     else
@@ -65,7 +59,7 @@ static void conclude(struct conn *c, int err, struct identity *answer)
     if (!err)
         take_new_answer(c, answer);
     else if (err == ERR_UNAUTHORIZED || err == ERR_SITE_FORBIDDEN)
-        close_revoked(c);
+        conn_end(c, ERR_REVOKED);
 }
 
 static void recheck_on_answer(struct conn *c, struct pending *p)

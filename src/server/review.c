@@ -5,22 +5,17 @@
 #include "base/err.h"
 #include "server/conn.h"
 #include "server/session.h"
-#include "server/websocket.h"
 #include "server/worker.h"
 
 /* A handshake that is not through is judged again before its end (http_upgrade.c). True: the
  * connection had to go. */
 static bool look_again(struct conn *c)
 {
-    const struct server *s = c->worker->server;
-    const struct session_ops *session = c->session;
     if (c->state != CONN_OPEN) return false;
-    if (policy_is_revoked(s->options.policy, c->identity)) {
-        if (session->tell_end) session->tell_end(c, ERR_REVOKED);
-        if (c->state == CONN_OPEN) s->options.websocket->refuse(c, ERR_REVOKED);
-    } else if (session->review) {
-        session->review(c);
-    }
+    if (policy_is_revoked(c->worker->server->options.policy, c->identity))
+        conn_end(c, ERR_REVOKED);
+    else if (c->session->review)
+        c->session->review(c);
     return c->state != CONN_OPEN;
 }
 

@@ -3,8 +3,7 @@
  * nothing is accepted or delivered that the act forbids.
  *
  * Why all, and no index of users: acts are rare, connections many, and each would pay for the index
- * with its memory. A look takes some 20 ns (docs/decisions/0016-control-log.md), and a turn has
- * at most REVIEW_LOOKS of them. */
+ * with its memory. A turn has at most REVIEW_LOOKS looks (docs/decisions/0016-control-log.md). */
 #ifndef SERVER_REVIEW_H
 #define SERVER_REVIEW_H
 

@@ -389,8 +389,7 @@ static int64_t expire(struct conn *c)
         if (session->warn_end) session->warn_end(c);
         return (int64_t)ends_ms;
     }
-    if (session->tell_end) session->tell_end(c, ERR_TOKEN_EXPIRED);
-    if (c->state == CONN_OPEN) w->server->options.websocket->refuse(c, ERR_TOKEN_EXPIRED);
+    conn_end(c, ERR_TOKEN_EXPIRED);
     return INT64_MAX;
 }
 

@@ -183,9 +183,7 @@ static void bare_review(struct conn *c)
     const struct feed *feed = c->member.feed;
     const struct policy *policy = c->worker->server->options.policy;
     if (!feed || may(policy, c->identity, ACTION_JOIN, room_name(feed->room), NULL) == 0) return;
-    bare_tell_end(c, ERR_NO_RIGHT);
-    if (c->state == CONN_OPEN)
-        websocket_close(c, err_info(ERR_NO_RIGHT)->close_code, err_info(ERR_NO_RIGHT)->text);
+    conn_end(c, ERR_NO_RIGHT);
 }
 
 const struct session_ops bare_session = {
